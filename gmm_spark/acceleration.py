@@ -1,0 +1,92 @@
+"""SQUAREM: squared extrapolation of EM steps, guarded for free by the pass that measures them.
+
+Varadhan and Roland, Simple and globally convergent methods for accelerating the convergence of any EM
+algorithm, Scand. J. Statist. 35, 2008, scheme S3. With r = t1 - t0 and v = (t2 - t1) - r the next
+point is t0 - 2 a r + a^2 v, a = -|r| / |v|, an affine combination of t0, t1, t2.
+
+It is formed in a space where any affine combination is feasible: log-ratios of the weights, means, and
+Cholesky factors with the logarithm on the diagonal. A diagonal matrix stays diagonal there, a multiple
+of a matrix a multiple of it, equal ones equal: so every covariance family stays itself.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from gmm_spark.errors import ParametersError
+from gmm_spark.parameters import FloatArray, Parameters
+
+if TYPE_CHECKING:
+    from gmm_spark.coordinates import Coordinates
+
+_SMALLEST_WEIGHT = 1e-12
+
+
+@dataclass(frozen=True)
+class Extrapolation:
+    """The extrapolated parameters and the step length |a| that led there.
+
+    Args:
+        parameters: the new point.
+        stretch: |r| / |v|; EM's linear rate of convergence is about 1 - 1 / stretch.
+        limited: whether the stretch was cut to the limit.
+    """
+
+    parameters: Parameters
+    stretch: float
+    limited: bool
+
+
+def extrapolate(steps: tuple[Parameters, Parameters, Parameters], frame: Coordinates, limit: float) -> Extrapolation:
+    """Return the SQUAREM point of three successive EM iterates.
+
+    Args:
+        steps: t0, t1 = EM(t0), t2 = EM(t1), in coordinates z.
+        frame: the coordinates z; Cholesky factors are taken in the user's units, where the family holds.
+        limit: the largest |a|, at least 1; at 1 the result is t2, as it is where the new point overflows.
+    """
+    t0, t1, t2 = (_vector(step, frame) for step in steps)
+    r, v = t1 - t0, t2 - 2 * t1 + t0
+    norm_v = float(np.linalg.norm(v))
+    stretch = max(1.0, float(np.linalg.norm(r)) / norm_v) if norm_v > 0 else 1.0
+    a = min(stretch, limit)
+    try:
+        reached = _parameters(t0 + 2 * a * r + a * a * v, steps[2], frame)
+    except ParametersError:
+        reached = steps[2]
+    return Extrapolation(reached, stretch, limited=stretch > limit)
+
+
+def _vector(parameters: Parameters, frame: Coordinates) -> FloatArray:
+    log_weights = np.log(np.maximum(parameters.weights, _SMALLEST_WEIGHT))
+    factors = np.linalg.cholesky(_in_frame(parameters.covariances, frame))
+    i, j = np.tril_indices(parameters.d)
+    lower = factors[:, i, j]
+    lower[:, i == j] = np.log(lower[:, i == j])
+    return np.concatenate([log_weights - log_weights.mean(), parameters.means.ravel(), lower.ravel()])
+
+
+def _parameters(vector: FloatArray, like: Parameters, frame: Coordinates) -> Parameters:
+    k, d = like.k, like.d
+    log_weights, means, lower = np.split(vector, [k, k + k * d])
+    weights = np.exp(log_weights - log_weights.max())
+    i, j = np.tril_indices(d)
+    factors = np.zeros((k, d, d))
+    factors[:, i, j] = lower.reshape(k, -1)
+    factors[:, range(d), range(d)] = np.exp(np.einsum("kii->ki", factors))
+    scaled = _unit(frame)[:, None] * factors
+    back = frame.inverse @ scaled
+    return Parameters(weights / weights.sum(), means.reshape(k, d), back @ back.transpose(0, 2, 1), like.family)
+
+
+def _in_frame(covariances: FloatArray, frame: Coordinates) -> FloatArray:
+    """Return covariances in the user's axes, each in units of the data's own standard deviation."""
+    turned = frame.factor / _unit(frame)[:, None]
+    return turned @ covariances @ turned.T
+
+
+def _unit(frame: Coordinates) -> FloatArray:
+    return np.asarray(np.sqrt((frame.factor**2).sum(axis=1)))

@@ -1,0 +1,168 @@
+"""Configuration in layers: defaults < file < environment < command line.
+
+pydantic-settings reads and merges the layers; this module adds the YAML file with its `${env:NAME}`
+references, and options that no one knows, so that they are reported with all other mistakes.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from argparse import ArgumentParser, RawDescriptionHelpFormatter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+
+import yaml
+from pydantic import ValidationError
+from pydantic_settings import CliSettingsSource, EnvSettingsSource, SettingsError
+
+from gmm_spark.batch.config import JobConfig
+from gmm_spark.batch.mistakes import Tree, explained
+from gmm_spark.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+Config = TypeVar("Config", bound=JobConfig)
+
+_REFERENCE = re.compile(r"\$\{env:([^}]*)\}")
+_LAYERS = """layers, the later wins:
+  defaults < --config FILE < environment (GMM_SPARK_SECTION__KEY=value) < command line (--section.key=value)
+  lists are written a,b or as JSON; maps name=value or as JSON; null unsets an option
+"""
+
+
+class _Parser(ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise ConfigurationError(
+            "the command line", got=message, expected="--section.key=value", do="--help lists every option."
+        )
+
+
+def load(config: type[Config], argv: Sequence[str], *, prog: str) -> Config:
+    """Return the configuration of a job from all its layers.
+
+    Args:
+        config: the options of the job.
+        argv: the command line after the program's name.
+        prog: the program's name, for --help.
+
+    Raises:
+        ConfigurationError: the file cannot be read; an option is unknown, missing, of the wrong type
+            or out of its range (all such mistakes in one error).
+    """
+    parser = _parser(config, prog)
+    source = CliSettingsSource[Any](config, root_parser=parser, cli_avoid_json=True, cli_parse_none_str="null")
+    arguments, unknown = parser.parse_known_args(argv)
+    _refuse_stray_words(parser, unknown)
+    file = read_yaml(arguments.config) if arguments.config else {}
+    try:
+        source = source(parsed_args=arguments)
+        layers = {
+            "command line": merged(_as_layer(unknown), source()),
+            "environment": EnvSettingsSource(config)(),
+            str(arguments.config): file,
+        }
+        # Sections that nobody names are laid down empty: pydantic then tells which options they lack.
+        below = merged({name: {} for name in config.model_fields}, file, _as_layer(unknown))
+        return config(_cli_settings_source=source, **below)
+    except SettingsError as error:
+        raise _unreadable(error) from error
+    except ValidationError as error:
+        raise explained(error, config, layers) from None
+
+
+def read_yaml(path: str, environment: Mapping[str, str] = os.environ) -> Tree:
+    """Return the mapping in a YAML file, its `${env:NAME}` references replaced.
+
+    Raises:
+        ConfigurationError: no such file, no YAML, no mapping, or a reference to an unset variable.
+    """
+    try:
+        tree = yaml.safe_load(Path(path).read_text(encoding="utf-8")) or {}
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise _bad_file(path, " ".join(str(error).split())) from error
+    if not isinstance(tree, dict):
+        raise _bad_file(path, f"a {type(tree).__name__}")
+    return {str(name): _filled(value, environment) for name, value in tree.items()}
+
+
+def merged(*trees: Tree) -> Tree:
+    """Return the trees laid over each other: the later wins, option by option."""
+    result: Tree = {}
+    for tree in trees:
+        for name, value in tree.items():
+            both = isinstance(value, dict) and isinstance(result.get(name), dict)
+            result[name] = merged(result[name], value) if both else value
+    return result
+
+
+def _parser(config: type[JobConfig], prog: str) -> ArgumentParser:
+    parser = _Parser(
+        prog=prog,
+        description=config.__doc__,
+        epilog=_LAYERS,
+        allow_abbrev=False,
+        formatter_class=RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--config", metavar="FILE", help="YAML file with sections of options.")
+    return parser
+
+
+def _refuse_stray_words(parser: ArgumentParser, words: Sequence[str]) -> None:
+    for before, word in zip(["=", *words], words, strict=False):
+        takes_value = before.startswith("--") and "=" not in before
+        if not word.startswith("--") and not takes_value:
+            parser.error(f"the word {word!r}, which belongs to no option")
+
+
+def _as_layer(words: Sequence[str]) -> Tree:
+    """Return the words that the parser does not know in the form of a layer."""
+    tree: Tree = {}
+    for word in words:
+        if word.startswith("--"):  # else it is the value of the unknown option before it
+            key, _, value = word[2:].partition("=")
+            section, _, option = key.partition(".")
+            tree = merged(tree, {section: {option: value}} if option else {section: value})
+    return tree
+
+
+def _filled(node: object, environment: Mapping[str, str]) -> object:
+    if isinstance(node, dict):
+        return {name: _filled(value, environment) for name, value in node.items()}
+    if isinstance(node, list):
+        return [_filled(value, environment) for value in node]
+    return _REFERENCE.sub(_lookup(environment), node) if isinstance(node, str) else node
+
+
+def _lookup(environment: Mapping[str, str]) -> Callable[[re.Match[str]], str]:
+    def value(reference: re.Match[str]) -> str:
+        name = reference.group(1)
+        if name not in environment:
+            raise ConfigurationError(
+                f"the reference {reference.group()}",
+                got="no such environment variable",
+                expected=f"{name} to be set",
+                do=f"export {name}=... or write the value into the file.",
+            )
+        return environment[name]
+
+    return value
+
+
+def _bad_file(path: str, got: str) -> ConfigurationError:
+    return ConfigurationError(
+        f"the configuration file {path}",
+        got=got,
+        expected="a YAML file with sections of options",
+        do="Correct the path or the file; conf/ holds a commented example for each job.",
+    )
+
+
+def _unreadable(error: SettingsError) -> ConfigurationError:
+    return ConfigurationError(
+        "a value in the environment or on the command line",
+        got=f"{error} ({error.__cause__})",
+        expected="text, or JSON for a list or a map",
+        do="Quote JSON for the shell: '[\"a\", \"b\"]'.",
+    )

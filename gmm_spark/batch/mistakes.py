@@ -1,0 +1,120 @@
+"""What pydantic found wrong in a configuration, as errors that name the option, the layer and the remedy."""
+
+from __future__ import annotations
+
+from difflib import SequenceMatcher
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel
+
+from gmm_spark.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from pydantic import ValidationError
+    from pydantic.fields import FieldInfo
+    from pydantic_core import ErrorDetails
+
+Tree = dict[str, Any]
+
+
+class ConfigurationErrors(ConfigurationError):
+    """Several mistakes in one configuration."""
+
+    def __init__(self, mistakes: Sequence[ConfigurationError]) -> None:
+        self.mistakes = tuple(mistakes)
+        names = ", ".join(mistake.what for mistake in self.mistakes)
+        super().__init__(f"{len(self.mistakes)} mistakes", got=names, expected="none", do="Correct them all.")
+
+    def __str__(self) -> str:
+        return "\n  ".join([f"{self.what} in the configuration", *map(str, self.mistakes)])
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return ConfigurationErrors, (self.mistakes,)
+
+
+def options(config: type[BaseModel], section: str = "") -> dict[str, FieldInfo]:
+    """Return every option of a configuration by its dotted name."""
+    found: dict[str, FieldInfo] = {}
+    for name, field in config.model_fields.items():
+        inner = field.annotation
+        is_section = isinstance(inner, type) and issubclass(inner, BaseModel)
+        found |= options(inner, f"{section}{name}.") if is_section else {f"{section}{name}": field}
+    return found
+
+
+def explained(error: ValidationError, config: type[BaseModel], layers: Mapping[str, Tree]) -> ConfigurationError:
+    """Return one error that tells every mistake.
+
+    Args:
+        error: what pydantic found.
+        config: the configuration that was asked for.
+        layers: what each layer said, the winning layer first.
+    """
+    known = options(config)
+    # A list with two bad items, or a union tried in two ways, is one mistake to the user: the first told.
+    told: dict[str, ConfigurationError] = {}
+    for detail in error.errors():
+        for mistake in _mistakes(detail, known, layers):
+            told.setdefault(mistake.what, mistake)
+    return next(iter(told.values())) if len(told) == 1 else ConfigurationErrors(tuple(told.values()))
+
+
+def _mistakes(
+    detail: ErrorDetails, known: Mapping[str, FieldInfo], layers: Mapping[str, Tree]
+) -> Iterator[ConfigurationError]:
+    place = [str(part) for part in detail["loc"][:2]]
+    key, value = ".".join(place), detail["input"]
+    if detail["type"] == "extra_forbidden":
+        for name in [f"{key}.{option}" for option in value] if isinstance(value, dict) and value else [key]:
+            yield _unknown(name, known, _origin(name.split("."), layers))
+    elif detail["type"] == "missing":
+        yield ConfigurationError(
+            key, got="nothing", expected="a value", do=f"Set it in the file or as --{key}=... {_help(known, key)}"
+        )
+    else:
+        yield ConfigurationError(
+            f"{key}{_origin(place, layers)}", got=_shown(value), expected=_expected(detail), do=_help(known, key)
+        )
+
+
+def _unknown(name: str, known: Mapping[str, FieldInfo], origin: str) -> ConfigurationError:
+    closest = max(known, key=lambda option: _likeness(name, option))
+    return ConfigurationError(
+        f"{name}{origin}",
+        got="an option that does not exist",
+        expected=f"perhaps {closest}",
+        do="Correct or remove it; --help lists every option.",
+    )
+
+
+def _likeness(name: str, option: str) -> float:
+    # The last part counts by itself, so that an option in the wrong section is found.
+    pairs = (name, option), (name.rpartition(".")[2], option.rpartition(".")[2])
+    return sum(SequenceMatcher(None, *pair).ratio() for pair in pairs)
+
+
+def _origin(place: Sequence[str], layers: Mapping[str, Tree]) -> str:
+    return next((f" ({layer})" for layer, tree in layers.items() if _holds(tree, place)), "")
+
+
+def _holds(tree: object, place: Sequence[str]) -> bool:
+    if not place:
+        return True
+    return isinstance(tree, dict) and place[0] in tree and _holds(tree[place[0]], place[1:])
+
+
+def _help(known: Mapping[str, FieldInfo], key: str) -> str:
+    return (known[key].description or "") if key in known else "--help lists every option."
+
+
+def _shown(value: object) -> str:
+    # The values of a whole section stay out of the message: a reader's options may hold a password.
+    return (", ".join(value) or "nothing") if isinstance(value, dict) else repr(value)
+
+
+def _expected(detail: ErrorDetails) -> str:
+    if detail["type"] in ("model_type", "model_attributes_type"):
+        return "a section with options"
+    return detail["msg"].removeprefix("Value error, ").removeprefix("Input should ").removeprefix("be ")

@@ -1,0 +1,81 @@
+"""The input of a job: where it is, its rows, the columns that its folders are named by."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from py4j.protocol import Py4JError
+from pyspark.errors import AnalysisException, ParseException
+
+from gmm_spark.batch.paths import Location, locate
+from gmm_spark.errors import SchemaError
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+    from gmm_spark.batch.config import InputConfig
+
+
+def locations(spark: SparkSession, config: InputConfig) -> tuple[Location, ...]:
+    """Return the folders and files that the input is read from; none for a table that has no files.
+
+    Raises:
+        SchemaError: there is nothing at input.path, or no such table.
+    """
+    if config.path is None:
+        return tuple(_table_root(locate(spark, file)) for file in read(spark, config).inputFiles())
+    found = tuple(locate(spark, config.path).matches())
+    if not found:
+        raise _unreadable(config, "nothing there")
+    return found
+
+
+def read(spark: SparkSession, config: InputConfig) -> DataFrame:
+    """Return the rows of the input, those of input.where only.
+
+    Raises:
+        SchemaError: Spark cannot read the path or table, or the condition does not fit its columns.
+    """
+    try:
+        rows = _opened(spark, config)
+        return rows if config.where is None else rows.where(config.where)
+    except (AnalysisException, ParseException) as error:
+        raise _unreadable(config, _first_line(error)) from error
+
+
+def partition_columns(spark: SparkSession, config: InputConfig) -> tuple[str, ...]:
+    """Return the columns by which the input is laid out in folders, outermost first."""
+    if config.table is not None:
+        return tuple(column.name for column in spark.catalog.listColumns(config.table) if column.isPartition)
+    plan: Any = _opened(spark, config)._jdf.queryExecution().analyzed()  # noqa: SLF001 - no public way knows them
+    try:
+        return tuple(plan.collectLeaves().head().relation().partitionSchema().fieldNames())
+    except Py4JError:  # a source that is not made of folders
+        return ()
+
+
+def _opened(spark: SparkSession, config: InputConfig) -> DataFrame:
+    reader = spark.read.options(**config.options)
+    if config.table is not None:
+        return reader.table(config.table)
+    if config.schema_ddl is not None:
+        reader = reader.schema(config.schema_ddl)
+    return reader.format(config.format).load(config.path)
+
+
+def _table_root(file: Location) -> Location:
+    folder = file.parent()
+    while "=" in folder.name:  # the folder of a partition
+        folder = folder.parent()
+    return folder
+
+
+def _unreadable(config: InputConfig, got: str) -> SchemaError:
+    name = f"input.path {config.path}" if config.table is None else f"input.table {config.table}"
+    return SchemaError(
+        name, got=got, expected="rows that Spark can read", do="Correct input.path, input.table, input.format or input.where."
+    )
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0]

@@ -1,0 +1,75 @@
+"""How a job ends: one line on success, a message and a distinct status on failure."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import TYPE_CHECKING
+
+from gmm_spark.errors import (
+    ConfigurationError,
+    DataError,
+    GmmSparkError,
+    ModelError,
+    OutputError,
+    ParametersError,
+    SchemaError,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+
+class NotConvergedError(GmmSparkError):
+    """The fit ended before it converged, and fit.require_convergence asked for more."""
+
+
+OTHER = 1
+STATUSES: dict[type[GmmSparkError], int] = {
+    ConfigurationError: 2,
+    SchemaError: 3,
+    DataError: 4,
+    NotConvergedError: 5,
+    OutputError: 6,
+    ModelError: 7,
+    ParametersError: 7,
+}
+
+_LOG = logging.getLogger(__name__)
+
+
+def status_of(error: GmmSparkError) -> int:
+    """Return the status that a process ends with after this error."""
+    return next((status for kind, status in STATUSES.items() if isinstance(error, kind)), OTHER)
+
+
+def run(name: str, job: Callable[[Sequence[str]], str], argv: Sequence[str]) -> None:
+    """Run a job: its summary goes to stdout, its log and its errors to stderr.
+
+    Returns normally on success, since some platforms take any explicit exit for a failure.
+
+    Args:
+        name: the job's name, for messages.
+        job: takes the command line, returns the summary.
+        argv: the command line after the program's name.
+
+    Raises:
+        SystemExit: the job failed; the code is that of `STATUSES`, or 1.
+    """
+    _log_to_stderr()
+    try:
+        sys.stdout.write(job(argv) + "\n")
+    except GmmSparkError as error:
+        sys.stderr.write(f"{name}: {error}\n")
+        raise SystemExit(status_of(error)) from None
+    except SystemExit as end:  # argparse ends --help by an exit with 0
+        if end.code:
+            raise
+    except Exception:
+        _LOG.exception("%s: an unexpected error", name)
+        raise SystemExit(OTHER) from None
+
+
+def _log_to_stderr() -> None:
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("py4j").setLevel(logging.WARNING)  # it reports every connection it closes

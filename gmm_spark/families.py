@@ -1,0 +1,93 @@
+"""The covariance families: the M-step's constraint, the floor, and the count of free parameters.
+
+Families as in scikit-learn and mclust: full (VVV), tied (EEE), diag (VVI), spherical (VII). Their
+maximum-likelihood estimates: Celeux and Govaert, Gaussian parsimonious clustering models, Pattern
+Recognition 28(5), 1995. Constraints hold in the user's coordinates; full and tied look the same in all.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from gmm_spark.coordinates import Coordinates
+    from gmm_spark.parameters import Family, FloatArray
+
+    Constraint = Callable[[FloatArray, FloatArray, Coordinates, float], tuple[FloatArray, int]]
+
+
+def free_parameters(family: Family, k: int, d: int) -> int:
+    """Return the number of free parameters of a k-component mixture in d dimensions."""
+    covariance = {
+        "full": k * d * (d + 1) // 2,
+        "tied": d * (d + 1) // 2,
+        "diag": k * d,
+        "spherical": k,
+    }[family]
+    return k - 1 + k * d + covariance
+
+
+def constrain(
+    family: Family, covariances: FloatArray, mass: FloatArray, coordinates: Coordinates, floor: float
+) -> tuple[FloatArray, int]:
+    """Return the family's maximum-likelihood covariances, floored, and how many were floored.
+
+    Args:
+        family: the constraint.
+        covariances: (k, d, d) unconstrained second central moments in coordinates z.
+        mass: (k,) N_k.
+        coordinates: from the user's units to z.
+        floor: the least variance, in units of the data's own variance; 0 switches it off.
+    """
+    return _CONSTRAINTS[family](covariances, mass, coordinates, floor)
+
+
+def _full(covariances: FloatArray, _: FloatArray, __: Coordinates, floor: float) -> tuple[FloatArray, int]:
+    return _clip_eigenvalues(covariances, floor)
+
+
+def _tied(covariances: FloatArray, mass: FloatArray, _: Coordinates, floor: float) -> tuple[FloatArray, int]:
+    pooled = np.tensordot(mass / mass.sum(), covariances, axes=1)[None]
+    clipped, hits = _clip_eigenvalues(pooled, floor)
+    return np.repeat(clipped, len(mass), axis=0), hits
+
+
+def _diag(covariances: FloatArray, _: FloatArray, to: Coordinates, floor: float) -> tuple[FloatArray, int]:
+    variances = _user_variances(covariances, to)
+    return _from_variances(variances, floor * _data_variances(to), to)
+
+
+def _spherical(covariances: FloatArray, _: FloatArray, to: Coordinates, floor: float) -> tuple[FloatArray, int]:
+    variances = _user_variances(covariances, to)
+    common = np.broadcast_to(variances.mean(axis=1, keepdims=True), variances.shape)
+    return _from_variances(common, np.full(variances.shape[1], floor * _data_variances(to).max()), to)
+
+
+_CONSTRAINTS: dict[Family, Constraint] = {"full": _full, "tied": _tied, "diag": _diag, "spherical": _spherical}
+
+
+def _user_variances(covariances: FloatArray, to: Coordinates) -> FloatArray:
+    return np.asarray(np.einsum("ie,kef,if->ki", to.factor, covariances, to.factor, optimize=True))
+
+
+def _data_variances(to: Coordinates) -> FloatArray:
+    return np.asarray((to.factor**2).sum(axis=1))
+
+
+def _from_variances(variances: FloatArray, least: FloatArray, to: Coordinates) -> tuple[FloatArray, int]:
+    hits = int((variances < least).any(axis=1).sum())
+    raised = np.maximum(variances, least)
+    return np.einsum("ie,ke,fe->kif", to.inverse, raised, to.inverse, optimize=True), hits
+
+
+def _clip_eigenvalues(covariances: FloatArray, floor: float) -> tuple[FloatArray, int]:
+    if floor <= 0:
+        return covariances, 0
+    values, vectors = np.linalg.eigh(covariances)
+    low = (values < floor).any(axis=1)
+    clipped = np.einsum("kie,ke,kfe->kif", vectors, np.maximum(values, floor), vectors, optimize=True)
+    return np.where(low[:, None, None], clipped, covariances), int(low.sum())

@@ -1,0 +1,73 @@
+"""A model directory as text."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from gmm_spark.model import StoredModel
+    from gmm_spark.parameters import FloatArray
+
+
+def description(model: StoredModel, *, correlations: bool = False) -> str:
+    """Return a text that tells what the mixture is and how its fit went.
+
+    Args:
+        model: the model as stored.
+        correlations: add each component's correlations.
+    """
+    return "\n".join(_lines(model, correlations))
+
+
+def _lines(model: StoredModel, correlations: bool) -> Iterator[str]:
+    mixture = model.parameters
+    deviations = np.sqrt(np.diagonal(mixture.covariances, axis1=1, axis2=2))
+    yield f"Gaussian mixture: {mixture.k} components, {mixture.family} covariance, {mixture.d} features"
+    yield "\nMeans"
+    yield from _by_component(mixture.weights, model.features, mixture.means)
+    yield "\nStandard deviations"
+    yield from _by_component(mixture.weights, model.features, deviations)
+    if correlations:
+        scales = deviations[:, :, None] * deviations[:, None, :]
+        yield from _correlations(model.features, mixture.covariances / scales)
+    yield from _fit(model.summary)
+
+
+def _by_component(weights: FloatArray, features: Sequence[str], values: FloatArray) -> Iterator[str]:
+    rows = [[str(k), f"{weight:.4f}", *_numbers(row)] for k, (weight, row) in enumerate(zip(weights, values, strict=True))]
+    return _table(["component", "weight", *features], rows)
+
+
+def _correlations(features: Sequence[str], matrices: FloatArray) -> Iterator[str]:
+    for k, matrix in enumerate(matrices):
+        yield f"\nCorrelations of component {k}"
+        yield from _table(["", *features], [[name, *_numbers(row)] for name, row in zip(features, matrix, strict=True)])
+
+
+def _fit(summary: Mapping[str, Any]) -> Iterator[str]:
+    yield "\nFit"
+    if not summary:
+        yield "  none: the model was made from arrays"
+        return
+    invalid = ", ".join(f"{count} {reason}" for reason, count in summary["numInvalid"].items() if count) or "none"
+    yield f"  outcome             {summary['outcome']}: {summary['message']}"
+    yield f"  rows used           {summary['numRows']} (total weight {summary['weight']:g}; left out: {invalid})"
+    yield f"  iterations, passes  {summary['numIter']}, {summary['numPasses']}"
+    yield f"  log-likelihood      {summary['logLikelihood']:.6f} ({summary['meanLogLikelihood']:.6f} nats per row)"
+    yield f"  criteria            aic {summary['aic']:.2f}, bic {summary['bic']:.2f}, icl {summary['icl']:.2f} (smaller is better)"
+    yield f"  raised to the floor {summary['floorHits']} covariances"
+    yield f"  seconds             {', '.join(f'{name} {value:g}' for name, value in summary['seconds'].items())}"
+
+
+def _numbers(values: Iterable[float]) -> list[str]:
+    return [f"{value:.6g}" for value in values]
+
+
+def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
+    for row in (header, *rows):
+        yield "  " + "  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True))

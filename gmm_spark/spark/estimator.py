@@ -1,0 +1,298 @@
+"""The pyspark.ml face: an estimator and a model that follow `pyspark.ml.clustering.GaussianMixture`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from pyspark import keyword_only
+from pyspark.ml import Estimator, Model
+from pyspark.ml.evaluation import Evaluator
+from pyspark.ml.param.shared import HasWeightCol
+from pyspark.ml.util import (
+    DefaultParamsReadable,
+    DefaultParamsReader,
+    DefaultParamsWritable,
+    MLReadable,
+    MLReader,
+    MLWritable,
+    MLWriter,
+)
+from pyspark.sql import SparkSession
+from pyspark.sql import functions as f
+
+from gmm_spark import kernel
+from gmm_spark.errors import DataError, ModelError
+from gmm_spark.model import StoredModel
+from gmm_spark.parameters import Parameters
+from gmm_spark.spark import storage
+from gmm_spark.spark.columns import weight_column
+from gmm_spark.spark.params import ColumnParams, FitParams, TypeConverters, accessors, param
+from gmm_spark.spark.posterior import ScoreColumns, with_posterior
+from gmm_spark.spark.sampling import sample
+from gmm_spark.spark.training import Options, Summary, train
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+    from pyspark.sql import DataFrame
+
+    from gmm_spark.parameters import Family, FloatArray
+    from gmm_spark.spark.columns import Features
+
+_COLUMN_DEFAULTS = {
+    "featuresCol": "features",
+    "predictionCol": "prediction",
+    "probabilityCol": "probability",
+    "logDensityCol": "log_density",
+}
+
+
+class GaussianMixture(Estimator["GaussianMixtureModel"], FitParams, DefaultParamsReadable["GaussianMixture"], DefaultParamsWritable):
+    """Fits a Gaussian mixture by EM; see `FitParams` for what each param means.
+
+    Raises, on fit:
+        ConfigurationError: a param out of its range.
+        SchemaError: a missing column or one without numbers; before any Spark job.
+        DataError: rows that can't be used, no rows, constant or dependent columns, too few distinct rows.
+    """
+
+    @keyword_only
+    def __init__(  # noqa: PLR0913 - pyspark.ml's convention: every param is a keyword
+        self,
+        *,
+        k: int = 2,
+        covarianceType: str = "full",  # noqa: N803
+        featuresCol: str = "features",  # noqa: N803
+        inputCols: list[str] | None = None,  # noqa: N803
+        weightCol: str | None = None,  # noqa: N803
+        maxIter: int = 100,  # noqa: N803
+        tol: float = 1e-4,
+        seed: int = 0,
+        initMode: str = "k-means++",  # noqa: N803
+        starts: int = 20,
+        acceleration: str = "squarem",
+        covarianceFloor: float = 1e-6,  # noqa: N803
+        predictionCol: str = "prediction",  # noqa: N803
+        probabilityCol: str = "probability",  # noqa: N803
+        logDensityCol: str = "log_density",  # noqa: N803
+        handleInvalid: str = "error",  # noqa: N803
+    ) -> None:
+        super().__init__()
+        self._setDefault(
+            **_COLUMN_DEFAULTS,
+            k=2,
+            covarianceType="full",
+            maxIter=100,
+            tol=1e-4,
+            seed=0,
+            initMode="k-means++",
+            starts=20,
+            acceleration="squarem",
+            covarianceFloor=1e-6,
+            handleInvalid="error",
+        )
+        self._initial: Parameters | None = None
+        self.setParams(**self._input_kwargs)
+
+    @keyword_only
+    def setParams(self, **kwargs: Any) -> GaussianMixture:  # noqa: ANN401, N802
+        """Set any of the params by keyword; None leaves one as it is."""
+        return self._set(**self._input_kwargs)
+
+    def setInitialModel(self, model: GaussianMixtureModel) -> GaussianMixture:  # noqa: N802
+        """Start EM from this model, on all the rows: no sampling and no other start."""
+        self._initial = model.parameters
+        return self
+
+    def copy(self, extra: dict[Any, Any] | None = None) -> GaussianMixture:
+        """Return a copy with these params and the same initial model."""
+        copied = super().copy(extra)
+        copied._initial = self._initial  # noqa: SLF001
+        return copied
+
+    def _fit(self, dataset: DataFrame) -> GaussianMixtureModel:
+        features = self._features(dataset.schema)
+        weight = self.getOrDefault("weightCol") if self.isDefined("weightCol") else None
+        trained = train(dataset, features, weight, self._options(), self._initial)
+        model = GaussianMixtureModel(trained.parameters, trained.features, trained.summary)
+        return self._copyValues(model)
+
+    def _options(self) -> Options:
+        value = self.getOrDefault
+        return Options(
+            k=value("k"),
+            family=value("covarianceType"),
+            max_iter=value("maxIter"),
+            tol=value("tol"),
+            seed=value("seed") % 2**63,
+            init_mode=value("initMode"),
+            starts=value("starts"),
+            acceleration=value("acceleration"),
+            floor=value("covarianceFloor"),
+            skip_invalid=value("handleInvalid") == "skip",
+        )
+
+
+class GaussianMixtureModel(Model, ColumnParams, MLReadable["GaussianMixtureModel"], MLWritable):
+    """A fitted Gaussian mixture: components in the order of falling weight, ties by mean.
+
+    Args:
+        parameters: the mixture, in the units of the data.
+        features: d names.
+        summary: how the fit went; None for a model made from arrays.
+    """
+
+    def __init__(self, parameters: Parameters, features: tuple[str, ...] = (), summary: Summary | None = None) -> None:
+        super().__init__()
+        self._setDefault(**_COLUMN_DEFAULTS)
+        self.parameters = parameters
+        self.features = features or tuple(f"x{i}" for i in range(parameters.d))
+        self._summary = summary
+
+    @classmethod
+    def fromArrays(  # noqa: N802
+        cls,
+        weights: ArrayLike,
+        means: ArrayLike,
+        covariances: ArrayLike,
+        covarianceType: Family = "full",  # noqa: N803
+    ) -> GaussianMixtureModel:
+        """Return a model of these arrays: (k,), (k, d), (k, d, d), in the order given.
+
+        Raises:
+            ParametersError: they are no Gaussian mixture.
+        """
+        arrays = (np.asarray(a, dtype=np.float64) for a in (weights, means, covariances))
+        return cls(Parameters(*arrays, covarianceType))
+
+    @property
+    def weights(self) -> FloatArray:
+        """(k,) mixing weights."""
+        return self.parameters.weights
+
+    @property
+    def means(self) -> FloatArray:
+        """(k, d) means."""
+        return self.parameters.means
+
+    @property
+    def covariances(self) -> FloatArray:
+        """(k, d, d) covariances, whatever the family."""
+        return self.parameters.covariances
+
+    @property
+    def hasSummary(self) -> bool:  # noqa: N802
+        """Whether this model comes from a fit."""
+        return self._summary is not None
+
+    @property
+    def summary(self) -> Summary:
+        """How the fit went.
+
+        Raises:
+            ModelError: the model was made from arrays.
+        """
+        if self._summary is None:
+            raise ModelError("summary", got="a model made from arrays", expected="a fitted one", do="Fit it first.")
+        return self._summary
+
+    def predict(self, value: ArrayLike) -> int:
+        """Return the most probable component of one row (d,)."""
+        return int(self.predictProbability(value).argmax())
+
+    def predictProbability(self, value: ArrayLike) -> FloatArray:  # noqa: N802
+        """Return the posterior (k,) of one row (d,)."""
+        return kernel.posteriors(np.asarray(value, dtype=np.float64).reshape(1, -1), self.parameters)[0][0]
+
+    def sample(self, n: int, seed: int = 0, spark: SparkSession | None = None) -> DataFrame:
+        """Return n rows drawn from the mixture: the feature columns, and `component`.
+
+        The same seed gives the same rows on any number of partitions.
+        """
+        names = self.getOrDefault("inputCols") if self.isDefined("inputCols") else None
+        session = spark or SparkSession.getActiveSession() or SparkSession.builder.getOrCreate()
+        return sample(session, self.parameters, n, seed, names or self.getOrDefault("featuresCol"))
+
+    def score_columns(self) -> ScoreColumns:
+        """Return the names of the columns that `transform` appends."""
+        return ScoreColumns(*(self.getOrDefault(f"{name}Col") for name in ("prediction", "probability", "logDensity")))
+
+    def _transform(self, dataset: DataFrame) -> DataFrame:
+        return with_posterior(dataset, self.parameters, self.features_in(dataset), self.score_columns())
+
+    def features_in(self, dataset: DataFrame) -> Features:
+        """Return this model's feature columns in a table, before any Spark job.
+
+        Raises:
+            SchemaError: they are not there, hold no numbers, or are not d.
+        """
+        found = self._features(dataset.schema)
+        if found.kind == "columns" and len(found.columns) != self.parameters.d:
+            raise ModelError(
+                "inputCols",
+                got=f"{len(found.columns)} columns",
+                expected=f"the model's {self.parameters.d} features {list(self.features)}",
+                do="Name the columns that the model was fitted on.",
+            )
+        return found
+
+    def write(self) -> MLWriter:
+        """Return the writer of the model directory."""
+        return _Writer(self)
+
+    @classmethod
+    def read(cls) -> MLReader[GaussianMixtureModel]:
+        """Return the reader of a model directory."""
+        return _Reader()
+
+    def stored(self) -> StoredModel:
+        """Return what a model directory holds."""
+        return StoredModel(self.parameters, self.features, self._summary.to_dict() if self._summary else {})
+
+
+class _Writer(MLWriter):
+    def __init__(self, model: GaussianMixtureModel) -> None:
+        super().__init__()
+        self._model = model
+
+    def save(self, path: str) -> None:
+        storage.save(self.sparkSession, self._model, self._model.stored(), path, overwrite=self.shouldOverwrite)
+
+
+class _Reader(MLReader[GaussianMixtureModel]):
+    def load(self, path: str) -> GaussianMixtureModel:
+        metadata, stored = storage.load(self.sparkSession, path)
+        summary = Summary.from_dict(dict(stored.summary)) if stored.summary else None
+        model = GaussianMixtureModel(stored.parameters, stored.features, summary)
+        model._resetUid(metadata["uid"])  # noqa: SLF001 - pyspark.ml's own idiom
+        DefaultParamsReader.getAndSetParams(model, metadata)
+        return model
+
+
+@accessors
+class MeanLogLikelihoodEvaluator(Evaluator, HasWeightCol, DefaultParamsReadable["MeanLogLikelihoodEvaluator"], DefaultParamsWritable):
+    """The weighted mean of `logDensityCol`: held-out nats a row, larger is better; for CrossValidator.
+
+    Rows without a log-density (unusable features) do not count.
+    """
+
+    logDensityCol = param("logDensityCol", "the column of log-densities", TypeConverters.toString)
+
+    @keyword_only
+    def __init__(self, *, logDensityCol: str = "log_density", weightCol: str | None = None) -> None:  # noqa: N803
+        super().__init__()
+        self._setDefault(logDensityCol="log_density")
+        self._set(**self._input_kwargs)
+
+    def _evaluate(self, dataset: DataFrame) -> float:
+        density = f.col("`" + self.getOrDefault("logDensityCol") + "`")
+        weight = weight_column(dataset.schema, self.getOrDefault("weightCol")) if self.isDefined("weightCol") else f.lit(1.0)
+        known = dataset.select(density.alias("density"), weight.alias("weight")).where("density is not null")
+        total, mass = known.select(f.sum(f.col("density") * f.col("weight")), f.sum("weight")).first() or (None, None)
+        if not mass:
+            raise DataError("held-out rows", got="none with a log-density", expected="at least one", do="Use fewer folds.")
+        return float(total / mass)
+
+    def isLargerBetter(self) -> bool:  # noqa: N802
+        """Return True: a higher likelihood is better."""
+        return True

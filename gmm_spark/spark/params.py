@@ -1,0 +1,123 @@
+"""The params of the pyspark.ml face: each defined once, with its type, check and help."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from pyspark.ml.param import Param, Params, TypeConverters
+from pyspark.ml.param.shared import HasInputCols
+
+from gmm_spark.errors import ConfigurationError
+from gmm_spark.parameters import FAMILIES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from gmm_spark.spark.columns import Features
+
+P = TypeVar("P", bound=type)
+
+
+def _checked(name: str, convert: Callable[[Any], Any], ok: Callable[[Any], bool], expected: str) -> Callable[[Any], Any]:
+    def converter(value: Any) -> Any:  # noqa: ANN401 - a param's value is whatever the caller gave
+        try:
+            converted = convert(value)
+            accepted = ok(converted)
+        except (TypeError, ValueError):
+            accepted = False
+        if not accepted:
+            raise ConfigurationError(f"param {name}", got=repr(value), expected=expected, do="Set it to such a value.")
+        return converted
+
+    return converter
+
+
+def _at_least(name: str, least: int) -> Callable[[Any], Any]:
+    return _checked(name, TypeConverters.toInt, lambda v: v >= least, f"a whole number of at least {least}")
+
+
+def _not_negative(name: str) -> Callable[[Any], Any]:
+    return _checked(name, TypeConverters.toFloat, lambda v: 0 <= v < math.inf, "a finite number of at least 0")
+
+
+def _one_of(name: str, values: Iterable[str]) -> Callable[[Any], Any]:
+    allowed = tuple(values)
+    return _checked(name, TypeConverters.toString, lambda v: v in allowed, f"one of {', '.join(allowed)}")
+
+
+def param(name: str, doc: str, converter: Callable[[Any], Any]) -> Param[Any]:
+    return Param(Params._dummy(), name, doc, converter)  # type: ignore[attr-defined] # noqa: SLF001 - pyspark.ml's own idiom
+
+
+def accessors(cls: P) -> P:
+    """Give a class `getName` and `setName` for each of its own params, as pyspark.ml writes them by hand."""
+    for name in [name for name, value in vars(cls).items() if isinstance(value, Param)]:
+        getter, setter = f"get{name[0].upper()}{name[1:]}", f"set{name[0].upper()}{name[1:]}"
+        if not hasattr(cls, getter):
+            setattr(cls, getter, _getter(name, getter))
+        if not hasattr(cls, setter):
+            setattr(cls, setter, _setter(name, setter))
+    return cls
+
+
+def _getter(name: str, method: str) -> Callable[[Any], Any]:
+    def get(self: Any) -> Any:  # noqa: ANN401
+        return self.getOrDefault(name)
+
+    get.__name__, get.__doc__ = method, f"Return the value of {name} or its default."
+    return get
+
+
+def _setter(name: str, method: str) -> Callable[[Any, Any], Any]:
+    def set_(self: Any, value: Any) -> Any:  # noqa: ANN401
+        return self._set(**{name: value})  # noqa: SLF001 - pyspark.ml's own idiom
+
+    set_.__name__, set_.__doc__ = method, f"Set {name} and return self."
+    return set_
+
+
+@accessors
+class ColumnParams(HasInputCols):
+    """The columns that estimator and model share."""
+
+    featuresCol = param("featuresCol", "the array or vector column of features", TypeConverters.toString)
+    inputCols = param("inputCols", "numeric feature columns, used instead of featuresCol", TypeConverters.toListString)
+    predictionCol = param("predictionCol", "output: the most probable component, int", TypeConverters.toString)
+    probabilityCol = param("probabilityCol", "output: P(Z = k | x), array<double>", TypeConverters.toString)
+    logDensityCol = param("logDensityCol", "output: log p(x) in nats, double", TypeConverters.toString)
+
+    def _features(self, schema: Any) -> Features:  # noqa: ANN401 - classic and Connect have a schema class each
+        from gmm_spark.spark.columns import Features  # noqa: PLC0415 - params are defined without a session
+
+        names = self.getOrDefault("inputCols") if self.isDefined("inputCols") else None
+        return Features.of(schema, input_cols=names, features_col=self.getOrDefault("featuresCol"))
+
+
+@accessors
+class FitParams(ColumnParams):
+    """The params of the estimator alone."""
+
+    k = param("k", "number of components, at least 1", _at_least("k", 1))
+    covarianceType = param(
+        "covarianceType", f"covariance family: {', '.join(FAMILIES)}", _one_of("covarianceType", FAMILIES)
+    )
+    weightCol = param("weightCol", "row weights, finite and at least 0; unset: 1 each", TypeConverters.toString)
+    maxIter = param("maxIter", "most EM steps on all rows", _at_least("maxIter", 0))
+    tol = param("tol", "stop when less than this is to be gained, in nats a row; 0: run maxIter steps", _not_negative("tol"))
+    seed = param("seed", "decides the sample and the starts", _checked("seed", TypeConverters.toInt, lambda _: True, "an int"))
+    initMode = param("initMode", "k-means++ or random", _one_of("initMode", ("k-means++", "random")))
+    starts = param("starts", "short EM runs on a sample, the best of which are continued", _at_least("starts", 1))
+    acceleration = param(
+        "acceleration", "squarem, or none for plain EM", _one_of("acceleration", ("squarem", "none"))
+    )
+    covarianceFloor = param(
+        "covarianceFloor",
+        "least variance of a component where the data has unit variance; 0: no floor",
+        _not_negative("covarianceFloor"),
+    )
+    handleInvalid = param(
+        "handleInvalid",
+        "error: refuse a table with unusable rows; skip: leave them out and count them",
+        _one_of("handleInvalid", ("error", "skip")),
+    )

@@ -1,0 +1,113 @@
+"""The scoring columns: prediction, probability, log-density and status of every row."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+from pyspark.sql import functions as f
+
+from gmm_spark import kernel
+from gmm_spark.errors import SchemaError
+from gmm_spark.spark.columns import column
+from gmm_spark.spark.rows import REASONS, Layout, decode
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pyspark.sql import DataFrame
+
+    from gmm_spark.parameters import Parameters
+    from gmm_spark.spark.columns import Features
+
+_SCORE = "__gmm_spark_score"
+
+
+@dataclass(frozen=True)
+class ScoreColumns:
+    """The names of the columns that scoring appends; an empty name leaves the column out.
+
+    Args:
+        prediction: int, the component with the largest posterior.
+        probability: array of k posteriors P(Z = k | x), summing to 1.
+        log_density: double, log p(x) in nats.
+        status: string, `ok` or the reason why the row has no posterior.
+        single: store the posteriors as array<float> instead of array<double>.
+    """
+
+    prediction: str = "prediction"
+    probability: str = "probability"
+    log_density: str = "log_density"
+    status: str = ""
+    single: bool = False
+
+    def named(self) -> dict[str, str]:
+        """Return the field of the score by the name of its column, in the order of the columns."""
+        names = {
+            self.prediction: "prediction",
+            self.probability: "probability",
+            self.log_density: "log_density",
+            self.status: "status",
+        }
+        return {name: source for name, source in names.items() if name}
+
+
+def with_posterior(df: DataFrame, parameters: Parameters, features: Features, columns: ScoreColumns) -> DataFrame:
+    """Append the scoring columns; every row stays, the other columns never leave the JVM.
+
+    A row with a null, NaN, infinite or missing feature gets null in all of them, and its reason in
+    the status.
+
+    Raises:
+        SchemaError: a column of one of these names is already there.
+    """
+    _refuse_clash(df, columns)
+    layout = Layout(parameters.d, array=features.kind != "columns", weighted=False)
+    element = "float" if columns.single else "double"
+    ddl = f"prediction int, probability array<{element}>, log_density double, status string"
+    function = partial(_score, parameters, layout, columns.single)
+    score = f.arrow_udf(_variadic(function), ddl)
+    scored = df.withColumn(_SCORE, score(*features.select()))
+    appended = [f.col(_SCORE)[source].alias(name) for name, source in columns.named().items()]
+    return scored.select(*(column(name) for name in df.columns), *appended)
+
+
+def _variadic(function: partial[pa.Array]) -> Callable[..., pa.Array]:
+    def score(*arrays: pa.Array) -> pa.Array:
+        return function(list(arrays))
+
+    return score
+
+
+def _score(parameters: Parameters, layout: Layout, single: bool, arrays: list[pa.Array]) -> pa.Array:  # noqa: FBT001
+    rows = decode(arrays, layout)
+    ok = rows.reasons == 0
+    probability = np.zeros((len(ok), parameters.k), dtype=np.float32 if single else np.float64)
+    log_density, prediction = np.zeros(len(ok)), np.zeros(len(ok), dtype=np.int32)
+    exact, log_density[ok] = kernel.posteriors(rows.x[:, ok].T, parameters)
+    probability[ok], prediction[ok] = exact, exact.argmax(axis=1)
+    mask = pa.array(~ok)
+    offsets = pa.array(np.arange(len(ok) + 1, dtype=np.int32) * parameters.k)
+    return pa.StructArray.from_arrays(
+        [
+            pa.array(prediction, mask=~ok),
+            pa.ListArray.from_arrays(offsets, pa.array(probability.ravel()), mask=mask),
+            pa.array(log_density, mask=~ok),
+            pa.array(np.array(REASONS, dtype=object)[rows.reasons], pa.string()),
+        ],
+        names=["prediction", "probability", "log_density", "status"],
+    )
+
+
+def _refuse_clash(df: DataFrame, columns: ScoreColumns) -> None:
+    taken = sorted(set(columns.named()) & set(df.columns))
+    if taken:
+        raise SchemaError(
+            f"columns {taken}",
+            got="a table that has them already",
+            expected="free names for the scoring columns",
+            do="Drop or rename them, or choose other output names.",
+        )

@@ -1,0 +1,106 @@
+"""Arrow batches to numpy rows, each row with the reason why it can't be used, if any."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+if TYPE_CHECKING:
+    from gmm_spark.parameters import FloatArray
+
+# The code of a reason is its place in this list; 0 is a row that can be used.
+REASONS = ("ok", "null", "wrong_length", "nan", "infinite", "bad_weight")
+_OK, _NULL, _WRONG_LENGTH, _NAN, _INFINITE, _BAD_WEIGHT = range(len(REASONS))
+# Squares of larger magnitudes overflow: they are as unusable as an infinity.
+_LARGEST = 1e150
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What the columns of a batch mean.
+
+    Args:
+        d: the number of features.
+        array: whether the features are one list column, not d columns.
+        weighted: whether a weight column follows the features.
+    """
+
+    d: int
+    array: bool
+    weighted: bool
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """Rows as they came, valid or not.
+
+    Args:
+        x: (d, n) values, feature-major; NaN where there was none.
+        weights: (n,) or None where all are 1.
+        reasons: (n,) codes of `REASONS`.
+    """
+
+    x: FloatArray
+    weights: FloatArray | None
+    reasons: np.ndarray[Any, np.dtype[np.int8]]
+
+    def valid(self) -> Rows:
+        """Return the rows that can be used; itself where all can."""
+        if not self.reasons.any():
+            return self
+        keep = self.reasons == _OK
+        return Rows(self.x[:, keep], None if self.weights is None else self.weights[keep], self.reasons[keep])
+
+
+def decode(columns: list[pa.Array], layout: Layout) -> Rows:
+    """Return the rows of Arrow columns: features first, then the weight if there is one."""
+    read = _from_list if layout.array else _from_columns
+    x, reasons = read(columns, layout.d)
+    _mark(reasons, np.isnan(x).any(axis=0), _NAN)
+    _mark(reasons, (np.abs(x) > _LARGEST).any(axis=0), _INFINITE)
+    if not layout.weighted:
+        return Rows(x, None, reasons)
+    weights = columns[-1].to_numpy(zero_copy_only=False).astype(np.float64, copy=False)
+    _mark(reasons, ~((weights >= 0) & (weights < np.inf)), _BAD_WEIGHT)
+    return Rows(x, weights, reasons)
+
+
+def _from_columns(columns: list[pa.Array], d: int) -> tuple[FloatArray, np.ndarray[Any, np.dtype[np.int8]]]:
+    x = np.empty((d, len(columns[0])))
+    reasons = np.zeros(x.shape[1], dtype=np.int8)
+    for i, values in enumerate(columns[:d]):
+        x[i] = values.to_numpy(zero_copy_only=False)
+        if values.null_count:
+            _mark(reasons, _nulls(values), _NULL)
+    return x, reasons
+
+
+def _from_list(columns: list[pa.Array], d: int) -> tuple[FloatArray, np.ndarray[Any, np.dtype[np.int8]]]:
+    lists = columns[0]
+    n = len(lists)
+    reasons = np.zeros(n, dtype=np.int8)
+    missing = _nulls(lists)
+    _mark(reasons, missing, _NULL)
+    lengths = pc.list_value_length(lists).fill_null(d).to_numpy(zero_copy_only=False)
+    _mark(reasons, lengths != d, _WRONG_LENGTH)
+    fits = ~missing & (lengths == d)
+    values = (lists if fits.all() else lists.filter(pa.array(fits))).flatten()
+    x = np.full((d, n), np.nan)
+    x[:, fits] = values.to_numpy(zero_copy_only=False).reshape(-1, d).T
+    if values.null_count:
+        holes = np.zeros(n, dtype=np.bool_)
+        holes[fits] = _nulls(values).reshape(-1, d).any(axis=1)
+        _mark(reasons, holes, _NULL)
+    return x, reasons
+
+
+def _nulls(values: pa.Array) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    return np.asarray(values.is_null().to_numpy(zero_copy_only=False))
+
+
+def _mark(reasons: np.ndarray[Any, np.dtype[np.int8]], bad: np.ndarray[Any, np.dtype[np.bool_]], code: int) -> None:
+    reasons[bad & (reasons == _OK)] = code

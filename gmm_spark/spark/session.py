@@ -1,0 +1,62 @@
+"""The Spark session, and the one place that knows classic Spark from Spark Connect."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
+
+from pyspark.sql import SparkSession
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
+
+
+class Shipped(Protocol[T_co]):
+    """A value that a task can read: a broadcast, or the value itself."""
+
+    @property
+    def value(self) -> T_co:
+        """The value."""
+        ...
+
+
+@dataclass(frozen=True)
+class _Carried(Generic[T]):
+    value: T
+
+
+def job_session(name: str) -> SparkSession:
+    """Return the session of a batch job: the one that spark-submit prepared, or a new one."""
+    return SparkSession.builder.appName(name).getOrCreate()
+
+
+def is_connect(spark: SparkSession) -> bool:
+    """Tell whether this session talks to a Spark Connect server: no SparkContext, no broadcast."""
+    return type(spark).__module__.startswith("pyspark.sql.connect")
+
+
+@contextmanager
+def shipped(spark: SparkSession, value: T) -> Iterator[Shipped[T]]:
+    """Send a value to the tasks of the jobs run inside, and take it back afterwards.
+
+    Closures over a megabyte become temporary files that nothing deletes: hence an explicit broadcast,
+    destroyed at the end. On Spark Connect the plan itself carries the value.
+    """
+    if is_connect(spark):
+        yield _Carried(value)
+        return
+    broadcast = spark.sparkContext.broadcast(value)
+    try:
+        yield broadcast
+    finally:
+        broadcast.destroy()
+
+
+def describe(spark: SparkSession, text: str) -> None:
+    """Name the next jobs in the Spark UI; Spark Connect has no such name."""
+    if not is_connect(spark):
+        spark.sparkContext.setJobDescription(text)

@@ -1,0 +1,64 @@
+"""The model directory through Spark: on any filesystem that Spark reaches, classic or Connect."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from pyspark.errors import AnalysisException
+from pyspark.ml.util import DefaultParamsWriter
+
+from gmm_spark.errors import ModelError, OutputError
+from gmm_spark.model import StoredModel, decode, encode, header_of
+
+if TYPE_CHECKING:
+    from pyspark.ml.param import Params
+    from pyspark.sql import SparkSession
+
+
+def save(spark: SparkSession, instance: Params, model: StoredModel, path: str, *, overwrite: bool) -> None:
+    """Write a model directory; the metadata last, for it completes the model.
+
+    Raises:
+        OutputError: there is something at the path and `overwrite` is off.
+    """
+    header, components = encode(model)
+    metadata = DefaultParamsWriter._get_metadata_to_save(instance, spark, {"gmm_spark": header})  # noqa: SLF001
+    for folder, lines in (("components", components), ("metadata", [metadata])):
+        _write_lines(spark, lines, f"{path}/{folder}", overwrite=overwrite)
+
+
+def load(spark: SparkSession, path: str) -> tuple[dict[str, object], StoredModel]:
+    """Read a model directory; return pyspark.ml's metadata and the model.
+
+    Raises:
+        ModelError: there is no model, it is damaged, or something else wrote it.
+    """
+    metadata = _read_lines(spark, f"{path}/metadata", path)
+    header = header_of(metadata[0], path) if len(metadata) == 1 else None
+    model = decode(header, _read_lines(spark, f"{path}/components", path), path)
+    return json.loads(metadata[0]), model
+
+
+def _write_lines(spark: SparkSession, lines: list[str], path: str, *, overwrite: bool) -> None:
+    frame = spark.createDataFrame([(line,) for line in lines], "value string").coalesce(1)
+    try:
+        frame.write.mode("overwrite" if overwrite else "error").text(path)
+    except AnalysisException as error:
+        if error.getCondition() != "PATH_ALREADY_EXISTS":
+            raise
+        raise OutputError(
+            f"model path {path}", got="a directory that exists", expected="a free path", do="Use write().overwrite()."
+        ) from error
+
+
+def _read_lines(spark: SparkSession, folder: str, path: str) -> list[str]:
+    try:
+        return [row[0] for row in spark.read.text(folder).collect()]
+    except AnalysisException as error:
+        raise ModelError(
+            f"model directory {path}",
+            got=f"no readable {folder}",
+            expected="a directory that fit.py or model.save wrote",
+            do="Check the path.",
+        ) from error

@@ -1,0 +1,120 @@
+"""The first pass: how many rows, how many of them unusable and why, their mean and covariance."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial, reduce
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+from pyspark import TaskContext
+
+from gmm_spark.spark.rows import REASONS, Layout, Rows, decode
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from pyspark.sql import DataFrame
+
+    from gmm_spark.parameters import FloatArray
+
+
+@dataclass(frozen=True, eq=False)
+class Survey:
+    """Counts, mean and scatter about it; two are merged pairwise, never as sums about the origin.
+
+    Chan, Golub and LeVeque, Algorithms for computing the sample variance, Amer. Statist. 37(3), 1983.
+
+    Args:
+        counts: rows by reason, in the order of `REASONS`.
+        weight: total weight of the usable rows.
+        mean: (d,) weighted mean.
+        scatter: (d, d) sum of w (x - mean)(x - mean)'.
+    """
+
+    counts: FloatArray
+    weight: float
+    mean: FloatArray
+    scatter: FloatArray
+
+    @staticmethod
+    def zero(d: int) -> Survey:
+        """Return the survey of no rows."""
+        return Survey(np.zeros(len(REASONS)), 0.0, np.zeros(d), np.zeros((d, d)))
+
+    def __add__(self, other: Survey) -> Survey:
+        weight = self.weight + other.weight
+        share = other.weight / weight if weight > 0 else 0.0
+        offset = other.mean - self.mean if self.weight > 0 else np.zeros_like(self.mean)
+        between = np.outer(offset, offset) * self.weight * share
+        return Survey(
+            self.counts + other.counts,
+            weight,
+            self.mean + offset * share if self.weight > 0 else other.mean,
+            self.scatter + other.scatter + between,
+        )
+
+    @property
+    def rows(self) -> int:
+        """The number of usable rows."""
+        return int(self.counts[0])
+
+    @property
+    def invalid(self) -> dict[str, int]:
+        """Unusable rows by reason, zero counts too."""
+        return {reason: int(count) for reason, count in zip(REASONS[1:], self.counts[1:], strict=True)}
+
+    @property
+    def covariance(self) -> FloatArray:
+        """(d, d) covariance, divisor the total weight."""
+        return self.scatter / self.weight
+
+    def to_bytes(self) -> bytes:
+        """Return the numbers as little-endian float64."""
+        return np.concatenate([self.counts, [self.weight], self.mean, self.scatter.ravel()]).astype("<f8").tobytes()
+
+    @staticmethod
+    def from_bytes(data: bytes | memoryview, d: int) -> Survey:
+        """Read what `to_bytes` wrote."""
+        counts, weight, mean, scatter = np.split(np.frombuffer(data, dtype="<f8"), np.cumsum([len(REASONS), 1, d]))
+        return Survey(counts, float(weight[0]), mean, scatter.reshape(d, d))
+
+
+def survey(rows: DataFrame, layout: Layout) -> Survey:
+    """Read all rows once and return what they are; partitions are merged in their order."""
+    partials = rows.mapInArrow(partial(_survey_partition, layout), "partition int, survey binary").toArrow()
+    ordered = sorted(zip(*(column.to_pylist() for column in partials.columns), strict=True))
+    return reduce(Survey.__add__, (Survey.from_bytes(data, layout.d) for _, data in ordered), Survey.zero(layout.d))
+
+
+def of_rows(rows: Rows) -> Survey:
+    """Return the survey of one batch."""
+    counts = np.bincount(rows.reasons, minlength=len(REASONS)).astype(np.float64)
+    valid = rows.valid()
+    x = valid.x
+    d, n = x.shape
+    weights = np.ones(n) if valid.weights is None else valid.weights
+    total = float(weights.sum())
+    if total <= 0:
+        return Survey(counts, 0.0, np.zeros(d), np.zeros((d, d)))
+    centre = x[:, :1]
+    offset = (x - centre) @ weights / total
+    centred = x - (centre + offset[:, None])
+    return Survey(counts, total, centre[:, 0] + offset, (centred * weights) @ centred.T)
+
+
+def _survey_partition(layout: Layout, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    surveyed = Survey.zero(layout.d)
+    for batch in batches:
+        surveyed += of_rows(decode(batch.columns, layout))
+    if surveyed.counts.any():
+        yield pa.RecordBatch.from_pydict(
+            {"partition": pa.array([task_partition()], pa.int32()), "survey": pa.array([surveyed.to_bytes()])}
+        )
+
+
+def task_partition() -> int:
+    """Return the number of the partition that this task works on."""
+    context = TaskContext.get()
+    return 0 if context is None else context.partitionId()

@@ -1,0 +1,285 @@
+"""One fit, as the data sees it: survey, pack, search for starts, polish."""
+
+from __future__ import annotations
+
+import logging
+import time
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from pyspark import StorageLevel
+from pyspark.sql import functions as f
+
+from gmm_spark import coordinates, em, families, kernel, selection, starts
+from gmm_spark.errors import DataError, GmmSparkError
+from gmm_spark.spark import blocks, columns
+from gmm_spark.spark.expectation import DistributedExpectation
+from gmm_spark.spark.rows import Layout
+from gmm_spark.spark.session import describe, shipped
+from gmm_spark.spark.survey import Survey, survey
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pyspark.sql import DataFrame
+
+    from gmm_spark.coordinates import Coordinates
+    from gmm_spark.parameters import Family, FloatArray, Parameters
+
+_log = logging.getLogger("gmm_spark")
+
+# The optimum of a sample of n rows lies about p / (2n) nats a row below that of all rows.
+_SAMPLE_ROWS_PER_PARAMETER = 50
+_SAMPLE_LEAST, _SAMPLE_BYTES = 20_000, 64 << 20
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a fit is asked for; the fields mean what the params of `GaussianMixture` say."""
+
+    k: int
+    family: Family = "full"
+    max_iter: int = 100
+    tol: float = 1e-4
+    seed: int = 0
+    init_mode: str = "k-means++"
+    starts: int = 20
+    acceleration: em.Acceleration = "squarem"
+    floor: float = 1e-6
+    skip_invalid: bool = False
+
+
+@dataclass(frozen=True)
+class Summary:
+    """How a fit went.
+
+    Args:
+        logLikelihood: weighted log-likelihood of the returned parameters, in nats.
+        meanLogLikelihood: the same per unit of weight.
+        numIter: EM steps on all rows.
+        numPasses: full reads of the data: survey, packing, and one for each parameters measured.
+        outcome: converged, iteration_limit, no_progress or degenerate.
+        message: what the outcome means, in a sentence.
+        history: meanLogLikelihood of each pass, the start's first.
+        aic: Akaike's criterion; smaller is better, as for the next two.
+        bic: Schwarz's criterion, with the total weight as the number of rows.
+        icl: bic plus twice the entropy of the posteriors.
+        weight: total weight of the rows used.
+        numRows: the rows used.
+        numInvalid: rows left out, by reason.
+        floorHits: covariances that had to be raised to the floor, over all steps.
+        seconds: wall-clock seconds by phase.
+    """
+
+    logLikelihood: float  # noqa: N815 - pyspark.ml's names
+    meanLogLikelihood: float  # noqa: N815
+    numIter: int  # noqa: N815
+    numPasses: int  # noqa: N815
+    outcome: str
+    message: str
+    history: tuple[float, ...]
+    aic: float
+    bic: float
+    icl: float
+    weight: float
+    numRows: int  # noqa: N815
+    numInvalid: dict[str, int]  # noqa: N815
+    floorHits: int  # noqa: N815
+    seconds: dict[str, float]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as JSON types."""
+        return {**asdict(self), "history": list(self.history)}
+
+    @staticmethod
+    def from_dict(fields: dict[str, Any]) -> Summary:
+        """Read what `to_dict` returned."""
+        return Summary(**{**fields, "history": tuple(fields["history"])})
+
+
+@dataclass(frozen=True, eq=False)
+class Trained:
+    """The fitted parameters in the user's units, the names of their features, and how the fit went."""
+
+    parameters: Parameters
+    features: tuple[str, ...]
+    summary: Summary
+
+
+def train(
+    df: DataFrame, features: columns.Features, weight_col: str | None, options: Options, initial: Parameters | None
+) -> Trained:
+    """Fit a Gaussian mixture to a table.
+
+    Args:
+        df: the table.
+        features: its feature columns.
+        weight_col: its weight column, or None where every row counts once.
+        options: what is asked for.
+        initial: start EM here instead of searching.
+
+    Raises:
+        SchemaError: the weight column or the initial model does not fit the table.
+        DataError: unusable rows that may not be skipped, no rows, constant or dependent columns, or
+            fewer distinct rows than components.
+    """
+    weights = [columns.weight_column(df.schema, weight_col)] if weight_col else []
+    rows = df.select(*features.select(), *weights)
+    clock = _Clock()
+    with clock("survey", rows):
+        d = len(features.columns) if features.kind == "columns" else _dimension(rows, features)
+        _check_initial(initial, d, options)
+        layout = Layout(d, array=features.kind != "columns", weighted=bool(weights))
+        surveyed = survey(rows, layout)
+        _check_rows(surveyed, options)
+    names = features.names(d)
+    frame = coordinates.suited(options.family, surveyed.mean, surveyed.covariance, names)
+    with _packed(rows, layout, frame, options, surveyed) as kept:
+        if initial is None:
+            start = _search(kept, rows, frame, surveyed, options, clock)
+        else:
+            start = frame.inward(initial)
+        with clock("em", rows):
+            fit = _polish(kept, start, em.Maximiser(frame, options.floor), options)
+    passes = 1 + len(fit.history) + (initial is None)
+    return Trained(frame.outward(fit.best.parameters).ordered(), names, _summary(fit, frame, surveyed, clock, passes))
+
+
+@dataclass
+class _Clock:
+    """Seconds by phase; also names the phase in the log and the Spark UI."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def __call__(self, phase: str, df: DataFrame) -> Iterator[None]:
+        describe(df.sparkSession, f"gmm fit, {phase}")
+        began = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[phase] = round(time.perf_counter() - began, 3)
+            _log.info("%s: %.2f s", phase, self.seconds[phase])
+
+
+def _dimension(rows: DataFrame, features: columns.Features) -> int:
+    first = rows.where("x is not null").select(f.size("x")).first()
+    if first is None or first[0] < 1:
+        raise DataError(
+            f"column {features.columns[0]!r}",
+            got="no row that has a value" if first is None else "an empty array",
+            expected="at least one row with features",
+            do="Check the input's path and its filter.",
+        )
+    return int(first[0])
+
+
+def _check_initial(initial: Parameters | None, d: int, options: Options) -> None:
+    if initial is not None and (initial.d != d or initial.k != options.k):
+        raise GmmSparkError(
+            "initial model",
+            got=f"{initial.k} components of {initial.d} features",
+            expected=f"{options.k} components of {d} features",
+            do="Set k to the model's, and give it the features that it was fitted on.",
+        )
+
+
+def _check_rows(surveyed: Survey, options: Options) -> None:
+    bad = {reason: count for reason, count in surveyed.invalid.items() if count}
+    if bad and not options.skip_invalid:
+        raise DataError(
+            "rows that can't be used",
+            got=", ".join(f"{count} {reason}" for reason, count in bad.items()),
+            expected="finite features of one length and finite weights of at least 0 in every row",
+            do='Mend them, or leave them out with handleInvalid="skip" (fit.invalid: drop in a job).',
+        )
+    if surveyed.weight <= 0:
+        raise DataError(
+            "input",
+            got="no rows" if not surveyed.counts.any() else f"no usable row with a weight above 0 ({surveyed.invalid})",
+            expected="at least one",
+            do="Check the input's path, its filter and the weight column.",
+        )
+
+
+@contextmanager
+def _packed(
+    rows: DataFrame, layout: Layout, frame: Coordinates, options: Options, surveyed: Survey
+) -> Iterator[DataFrame]:
+    packing = blocks.Packing(layout, frame, options.seed, _sample_rows(options, layout.d) / surveyed.rows)
+    with shipped(rows.sparkSession, packing) as parcel:
+        kept = blocks.pack(rows, parcel).persist(StorageLevel.MEMORY_AND_DISK)
+        try:
+            yield kept
+        finally:
+            kept.unpersist()
+
+
+def _sample_rows(options: Options, d: int) -> int:
+    wanted = _SAMPLE_ROWS_PER_PARAMETER * families.free_parameters(options.family, options.k, d)
+    return min(max(_SAMPLE_LEAST, wanted), max(_SAMPLE_LEAST, _SAMPLE_BYTES // (8 * d)))
+
+
+def _search(
+    kept: DataFrame, rows: DataFrame, frame: Coordinates, surveyed: Survey, options: Options, clock: _Clock
+) -> Parameters:
+    with clock("pack", rows):
+        z, weights = blocks.collect_sample(kept, len(frame.center))
+    with clock("starts", rows):
+        _check_distinct(z[:, weights > 0], rows, options.k)
+        sample = starts.Sample(z, weights, surveyed.covariance)
+        plan = starts.Plan(
+            options.k, options.family, options.starts, options.seed, options.floor, options.tol, options.init_mode == "random"
+        )
+        return starts.search(sample, frame, plan)
+
+
+def _check_distinct(z: FloatArray, rows: DataFrame, k: int) -> None:
+    if len(np.unique(z.T[: 1000 * k], axis=0)) >= k or len(np.unique(z.T, axis=0)) >= k:
+        return
+    distinct = rows.dropna().distinct().limit(k).count()
+    if distinct < k:
+        raise DataError(
+            f"number of components k = {k}",
+            got=f"{distinct} distinct rows",
+            expected="at least as many distinct rows as components",
+            do=f"Set k to at most {distinct}.",
+        )
+
+
+def _polish(kept: DataFrame, start: Parameters, maximise: em.Maximiser, options: Options) -> em.Fit:
+    constant = maximise.frame.log_determinant
+
+    def on_pass(number: int, measured: em.Pass) -> None:
+        value = measured.moments.mean_log_likelihood - constant
+        _log.info("pass %d: log-likelihood %.9g nats a row, about %.3g to gain", number, value, measured.remaining)
+        describe(kept.sparkSession, f"gmm fit, pass {number + 1}")
+
+    passes = em.iterate(DistributedExpectation(kept), start, maximise, options.acceleration)
+    return em.fit(passes, tol=options.tol, max_iter=options.max_iter, on_pass=on_pass)
+
+
+def _summary(fit: em.Fit, frame: Coordinates, surveyed: Survey, clock: _Clock, passes: int) -> Summary:
+    best, weight = fit.best, fit.best.moments.weight
+    log_likelihood = best.moments.log_likelihood - weight * frame.log_determinant
+    free = families.free_parameters(best.parameters.family, best.parameters.k, best.parameters.d)
+    entropy = kernel.entropy(best.parameters, best.moments)
+    return Summary(
+        logLikelihood=log_likelihood,
+        meanLogLikelihood=log_likelihood / weight,
+        numIter=fit.iterations,
+        numPasses=passes,
+        outcome=fit.outcome.value,
+        message=fit.outcome.message + (f" ({fit.detail})" if fit.detail else ""),
+        history=tuple(value - frame.log_determinant for value in fit.history),
+        aic=selection.aic(log_likelihood, free),
+        bic=selection.bic(log_likelihood, free, weight),
+        icl=selection.icl(log_likelihood, free, weight, entropy),
+        weight=weight,
+        numRows=surveyed.rows,
+        numInvalid=surveyed.invalid,
+        floorHits=fit.floored,
+        seconds=clock.seconds,
+    )

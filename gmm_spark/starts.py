@@ -1,0 +1,190 @@
+"""Where EM starts: k-means++ partitions of a sample, judged by short EM runs on it.
+
+k-means++: Arthur and Vassilvitskii, SODA 2007. Short runs, then the best to the end: Biernacki, Celeux
+and Govaert, Choosing starting values for the EM algorithm, Comput. Statist. Data Anal. 41, 2003. Half
+of the partitions are drawn in standardised and half in whitened coordinates: whitening hides two
+clusters that are far apart in one direction, standardising hides elongated ones; the likelihood judges.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from gmm_spark import em, kernel
+from gmm_spark.errors import DataError, ParametersError
+from gmm_spark.parameters import Family, FloatArray, Parameters
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from gmm_spark.coordinates import Coordinates
+    from gmm_spark.moments import Moments
+
+_LLOYD_STEPS = 8
+_SHORT_STEPS = 10
+_SURVIVORS = 3
+_LONG_STEPS = 500
+_SHORT_ROWS = 20_000  # short runs only rank the starts: a part of the sample is enough for that
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """A random sample of the rows, in random order.
+
+    Args:
+        z: (d, n) rows in coordinates z.
+        weights: (n,) row weights.
+        covariance: (d, d) covariance of all the rows in the user's units.
+    """
+
+    z: FloatArray
+    weights: FloatArray
+    covariance: FloatArray
+
+    def head(self, rows: int) -> Sample:
+        """Return the first rows: themselves a random sample."""
+        return Sample(self.z[:, :rows], self.weights[:rows], self.covariance)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to look for.
+
+    Args:
+        k: number of components.
+        family: covariance family.
+        starts: number of k-means++ partitions to draw; "random" draws rows as means instead.
+        seed: decides everything.
+        floor: the least variance of a component, relative to the data's.
+        tol: nats per unit of weight to which the survivors are run on the sample.
+        uniform: draw the first centres uniformly instead of by k-means++.
+    """
+
+    k: int
+    family: Family
+    starts: int
+    seed: int
+    floor: float
+    tol: float
+    uniform: bool = False
+
+
+def search(sample: Sample, frame: Coordinates, plan: Plan) -> Parameters:
+    """Return the best start found on the sample, in the coordinates of the frame.
+
+    Raises:
+        DataError: every single start went bad.
+    """
+    maximise = em.Maximiser(frame, plan.floor)
+    short = sample.head(max(_SHORT_ROWS, 50 * plan.k))
+    candidates = _short_runs(_expectation(short), draw(short, frame, plan), maximise)
+    expectation = _expectation(sample)
+    fits = [_long_run(expectation, candidate, maximise, plan.tol) for candidate in candidates[:_SURVIVORS]]
+    finished = [fit for fit in fits if fit is not None]
+    if not finished:
+        raise DataError(
+            f"starts for {plan.k} components",
+            got=f"{plan.starts} starts that all became singular",
+            expected="at least one valid mixture",
+            do="Use fewer components, more starts, or a larger covarianceFloor.",
+        )
+    return max(finished, key=lambda fit: fit.best.moments.log_likelihood).best.parameters
+
+
+def in_memory(blocks: Sequence[kernel.Block]) -> em.Expectation:
+    """Return the Expectation over blocks that this process holds."""
+    return partial(kernel.accumulate, blocks)
+
+
+def draw(sample: Sample, frame: Coordinates, plan: Plan) -> list[Parameters]:
+    """Return plan.starts starting mixtures, in the coordinates of the frame."""
+    unit = np.sqrt(np.diagonal(sample.covariance))
+    standardised = (frame.factor / unit[:, None] @ sample.z).T
+    spaces = (standardised, sample.z.T)
+    generators = np.random.default_rng(plan.seed).spawn(plan.starts)
+    return [_one(sample.z, spaces[i % 2], sample.weights, generator, plan, frame) for i, generator in enumerate(generators)]
+
+
+def _one(
+    z: FloatArray, space: FloatArray, weights: FloatArray, generator: np.random.Generator, plan: Plan, frame: Coordinates
+) -> Parameters:
+    labels = _lloyd(space, weights, _centres(space, weights, generator, plan))
+    return _from_labels(z, weights, labels, plan, frame)
+
+
+def _centres(space: FloatArray, weights: FloatArray, generator: np.random.Generator, plan: Plan) -> FloatArray:
+    chosen = [int(generator.choice(len(space), p=weights / weights.sum()))]
+    nearest = np.full(len(space), np.inf)
+    while len(chosen) < plan.k:
+        offset = space - space[chosen[-1]]
+        nearest = np.minimum(nearest, np.einsum("nd,nd->n", offset, offset))
+        mass = weights * (nearest > 0 if plan.uniform else nearest)
+        mass = mass if mass.sum() > 0 else weights
+        chosen.append(int(generator.choice(len(space), p=mass / mass.sum())))
+    return space[chosen]
+
+
+def _lloyd(space: FloatArray, weights: FloatArray, centres: FloatArray) -> np.ndarray[tuple[int], np.dtype[np.intp]]:
+    for _ in range(_LLOYD_STEPS):
+        labels = _nearest(space, centres)
+        mass = np.bincount(labels, weights, minlength=len(centres))
+        sums = np.stack([np.bincount(labels, weights * column, minlength=len(centres)) for column in space.T], axis=1)
+        centres = np.where(mass[:, None] > 0, sums / np.where(mass > 0, mass, 1)[:, None], centres)
+    return _nearest(space, centres)
+
+
+def _nearest(space: FloatArray, centres: FloatArray) -> np.ndarray[tuple[int], np.dtype[np.intp]]:
+    return np.argmax(space @ centres.T - 0.5 * (centres**2).sum(axis=1), axis=1)
+
+
+def _from_labels(
+    z: FloatArray, weights: FloatArray, labels: np.ndarray[tuple[int], np.dtype[np.intp]], plan: Plan, frame: Coordinates
+) -> Parameters:
+    """Return the M-step of a hard assignment, each covariance shrunk towards the pooled one by d + 1 rows."""
+    k, d = plan.k, len(z)
+    responsibilities = (labels == np.arange(k)[:, None]) * weights
+    mass = np.maximum(responsibilities.sum(axis=1), np.finfo(np.float64).tiny)
+    means = responsibilities @ z.T / mass[:, None]
+    scatter = np.stack([(z * r) @ z.T for r in responsibilities]) - mass[:, None, None] * means[:, :, None] * means[:, None]
+    pooled = scatter.sum(axis=0) / mass.sum()
+    prior = (d + 1) * weights.mean()
+    covariances = (scatter + prior * (pooled + 1e-6 * np.eye(d))) / (mass + prior)[:, None, None]
+    covariances, _ = em.families.constrain(plan.family, covariances, mass, frame, plan.floor)
+    return Parameters(mass / mass.sum(), means, covariances, plan.family)
+
+
+def _expectation(sample: Sample) -> em.Expectation:
+    return in_memory([kernel.Block(sample.z, sample.weights)])
+
+
+def _short_runs(
+    expectation: em.Expectation, candidates: Sequence[Parameters], maximise: em.Maximiser
+) -> list[Parameters]:
+    """Run all candidates side by side for a few steps; return those still alive, the best first."""
+    scored = [(0.0, candidate) for candidate in candidates]
+    for _ in range(_SHORT_STEPS):
+        alive = [candidate for _, candidate in scored]
+        measured = zip(alive, expectation(alive), strict=True)
+        scored = [(m.log_likelihood, new) for at, m in measured if (new := _maximised(maximise, at, m)) is not None]
+        if not scored:
+            return []
+    return [candidate for _, candidate in sorted(scored, key=lambda pair: -pair[0])]
+
+
+def _maximised(maximise: em.Maximiser, at: Parameters, moments: Moments) -> Parameters | None:
+    try:
+        return maximise(at, moments)[0]
+    except ParametersError:
+        return None
+
+
+def _long_run(expectation: em.Expectation, start: Parameters, maximise: em.Maximiser, tol: float) -> em.Fit | None:
+    try:
+        passes = em.iterate(expectation, start, maximise, "squarem")
+        return em.fit(passes, tol=tol, max_iter=_LONG_STEPS)
+    except ParametersError:
+        return None

@@ -1,0 +1,47 @@
+"""How a fit ended, and how much it had still to gain."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+
+class Outcome(str, Enum):
+    """How a fit ended; the value is what `summary.outcome` shows."""
+
+    CONVERGED = "converged"
+    ITERATION_LIMIT = "iteration_limit"
+    NO_PROGRESS = "no_progress"
+    DEGENERATE = "degenerate"
+
+    @property
+    def message(self) -> str:
+        """One sentence that says what happened and what to do about it."""
+        return _MESSAGES[self]
+
+
+_MESSAGES = {
+    Outcome.CONVERGED: "What another pass could still gain is below tol per unit of weight.",
+    Outcome.ITERATION_LIMIT: "The limit of iterations was reached before tol: raise maxIter, or tol.",
+    Outcome.NO_PROGRESS: (
+        "The log-likelihood stopped rising before tol was reached, at a covariance floor or at the limit "
+        "of the arithmetic: the model is the best one measured."
+    ),
+    Outcome.DEGENERATE: (
+        "A component collapsed onto fewer than d + 1 distinct rows and its covariance became singular: the "
+        "model is the last valid one. Use fewer components or a covarianceFloor above 0."
+    ),
+}
+
+
+def remaining_gain(gain: float, rate: float | None) -> float:
+    """Return what EM has still to gain after a step that gained `gain`, in the same unit.
+
+    Aitken's extrapolation: gains fall by the factor `rate` from step to step, so what is left is
+    gain * rate / (1 - rate) (Boehning et al., Ann. Inst. Statist. Math. 46, 1994). Infinite where
+    the rate is not known, or is not below 1.
+    """
+    if gain <= 0:
+        return 0.0
+    if rate is None or rate >= 1:
+        return float("inf")
+    return gain * max(rate, 0.0) / (1 - max(rate, 0.0))
