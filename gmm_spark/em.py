@@ -15,7 +15,7 @@ import numpy as np
 from gmm_spark import families
 from gmm_spark.acceleration import extrapolate
 from gmm_spark.coordinates import Coordinates
-from gmm_spark.errors import ParametersError
+from gmm_spark.errors import DataError, ParametersError
 from gmm_spark.moments import Moments
 from gmm_spark.parameters import Parameters
 from gmm_spark.stopping import Outcome, remaining_gain
@@ -24,7 +24,8 @@ Expectation: TypeAlias = Callable[[Sequence[Parameters]], Sequence[Moments]]
 Acceleration = Literal["squarem", "none"]
 
 _FIRST_LIMIT, _LIMIT_FACTOR = 4.0, 4.0
-_EMPTY = 1e-30  # the share of the weight below which a component has no rows of its own
+_UNBALANCED = 1e-8  # a relative difference between the components' sums and all rows' above this is a fault
+_SAME_WEIGHT = 1e-9  # a relative change of the total weight above this is no rounding
 _FALL = 1e-9  # a relative fall of the log-likelihood below this is rounding
 
 
@@ -73,11 +74,7 @@ class Maximiser:
             ParametersError: a covariance is singular; the floor, if any, did not prevent it.
         """
         mass = moments.mass
-        empty = mass <= _EMPTY * moments.weight
-        divisor = np.where(empty, 1.0, mass)[:, None]
-        means = np.where(empty[:, None], at.means, moments.first / divisor)
-        central = moments.second / divisor[:, :, None] - means[:, :, None] * means[:, None, :]
-        central = np.where(empty[:, None, None], at.covariances, central)
+        means, central = moments.means(at.means), moments.covariances(at.covariances)
         covariances, floored = families.constrain(at.family, central, mass, self.frame, self.floor)
         return Parameters(mass / mass.sum(), means, covariances, at.family), floored
 
@@ -125,6 +122,17 @@ def _squarem(expectation: Expectation, start: Parameters, maximise: Maximiser) -
             limit = max(1.0, limit / _LIMIT_FACTOR)
             zero = _measure(expectation, two, floored)
             yield zero
+
+
+def check_balance(moments: Moments, where: str) -> None:
+    """Raise DataError unless the components' sums add up to those of all rows, up to rounding."""
+    if not moments.imbalance <= _UNBALANCED:
+        raise DataError(
+            f"statistics of {where}",
+            got=f"sums over components that differ from those over rows by {moments.imbalance:.3g}, relative",
+            expected=f"a difference below {_UNBALANCED:g}",
+            do="Rows or parameters overflow: rescale the features. Otherwise memory is faulty.",
+        )
 
 
 def _measure(expectation: Expectation, parameters: Parameters, floored: int = 0) -> Pass:
@@ -182,12 +190,23 @@ class _Trace:
 
     def add(self, new: Pass, *, exact: bool) -> None:
         value = new.moments.mean_log_likelihood
+        self._check_weight(new.moments)
         if not np.isfinite(value):
             raise ParametersError("log-likelihood", got=value, expected="a finite number", do="Rescale the data.")
         if self.best is None or (exact and new.gain is not None) or value >= self.best.moments.mean_log_likelihood:
             self.best = new
         self.history.append(value)
         self.floored += new.floored
+
+    def _check_weight(self, new: Moments) -> None:
+        before = self.best.moments.weight if self.best else new.weight
+        if abs(new.weight - before) > _SAME_WEIGHT * before:
+            raise DataError(
+                f"total weight of the rows in pass {len(self.history) + 1}",
+                got=f"{new.weight!r}",
+                expected=f"{before!r}, as in the passes before",
+                do="The input gives other rows each time it is read: write it to a table first, and fit that.",
+            )
 
 
 def fit(

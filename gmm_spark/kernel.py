@@ -4,10 +4,9 @@ Letters, here and everywhere: n rows, k components, d features, F = 1 + d + d(d+
 features, w row weights. Blocks are feature-major (d, n): numpy reduces axis 0 with SIMD, axis 1 at a
 fifth of the speed. All is in log space: log-sum-exp, no density, no epsilon.
 
-The E-step of a tile of rows is two matrix products, as in Kaldi's full-covariance accumulators:
+The E-step of a tile of rows is two matrix products, as in Kaldi's full-covariance accumulators, with
+the features Phi and natural parameters Theta of `layouts`:
 
-    Phi[:, n] = [1, z_1 ... z_d, z_i z_j (i <= j)]                        F x n
-    Theta[k]  = [log pi_k - (d log 2 pi + log|S_k| + mu' P mu) / 2,  P mu,  -P_ii/2, -P_ij (i < j)],  P = S_k^-1
     L = Theta Phi;  m = max_k L;  E = exp(L - m);  s = sum_k E
     log-likelihood += w (m + log s);  R = E w / s;  sums += R Phi'
 """
@@ -15,22 +14,31 @@ The E-step of a tile of rows is two matrix products, as in Kaldi's full-covarian
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gmm_spark.moments import Moments, feature_count
+from gmm_spark import layouts
+from gmm_spark.layouts import feature_count, log_weights, precisions_of
+from gmm_spark.moments import Moments
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
+    from gmm_spark.layouts import Layout
     from gmm_spark.parameters import FloatArray, Parameters
 
-# Scratch for Phi stays in the second-level cache: measured best between 0.5 and 4 MB.
-_SCRATCH_BYTES = 2 << 20
-# log 0 for a component of weight 0: finite, for -inf times 0 is NaN in a product.
-_LOG_ZERO = -1e300
+# Scratch stays in the second-level cache: measured best between 1 and 2 MB.
+_SCRATCH_BYTES = 1536 << 10
+_LEAST_WIDTH, _MOST_WIDTH = 128, 8192
+# Above this kappa the quadratic form cancels to fewer than seven digits: differences to the mean instead.
+_CAREFUL = 1e9
+# From this d on, and up to this many components, building the features costs more than it saves.
+_WIDE, _FEW = 32, 4
+# No log-density is less: a row whose squared distances overflow is equally far from all components.
+_LOG_LEAST = -1e290
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,10 +48,22 @@ class Block:
     Args:
         z: (d, n) feature-major coordinates.
         weights: (n,) row weights, or None where all are 1.
+        known_total: (F,) the quadratic features summed over the rows, where that was done before.
     """
 
     z: FloatArray
     weights: FloatArray | None = None
+    known_total: FloatArray | None = None
+
+    @cached_property
+    def total(self) -> FloatArray:
+        """(F,) sums of w times the quadratic features of all the rows."""
+        if self.known_total is not None:
+            return self.known_total
+        d, n = self.z.shape
+        weighted = self.z if self.weights is None else self.z * self.weights
+        weight = float(n) if self.weights is None else self.weights.sum()
+        return np.concatenate([[weight], weighted.sum(axis=1), (weighted @ self.z.T)[np.triu_indices(d)]])
 
 
 def accumulate(blocks: Iterable[Block], candidates: Sequence[Parameters]) -> tuple[Moments, ...]:
@@ -53,58 +73,69 @@ def accumulate(blocks: Iterable[Block], candidates: Sequence[Parameters]) -> tup
         blocks: rows in the coordinates of the candidates.
         candidates: mixtures of one d, each of any k and family.
     """
-    d = candidates[0].d
-    theta = np.concatenate([natural_parameters(candidate) for candidate in candidates])
+    zeros = zero_moments(candidates)
+    engine = _ByComponent(candidates) if is_careful(candidates) else _ByProduct(candidates, zeros[0].layout)
     bounds = np.cumsum([0, *(candidate.k for candidate in candidates)]).tolist()
-    scratch = _Scratch.for_shape(d, len(theta))
-    sums, product = np.zeros_like(theta), np.empty_like(theta)
-    log_likelihoods, weight = np.zeros(len(candidates)), 0.0
-    for tile in _tiles(blocks, scratch.width):
-        phi = scratch.features(tile.z)
-        joint = np.matmul(theta, phi, out=scratch.joint[:, : phi.shape[1]])
-        for c, (low, high) in enumerate(pairwise(bounds)):
-            log_likelihoods[c] += _normalise(joint[low:high], tile.weights, scratch)
-        sums += np.matmul(joint, phi.T, out=product)
-        weight += phi.shape[1] if tile.weights is None else float(tile.weights.sum())
+    log_likelihoods, total = np.zeros(len(candidates)), np.zeros_like(zeros[0].total)
+    row, other_row = np.empty(engine.width), np.empty(engine.width)
+    for block in blocks:
+        total += block.total
+        for tile in _tiles(block, engine.width):
+            joint = engine.joint(tile.z)
+            for c, (low, high) in enumerate(pairwise(bounds)):
+                log_likelihoods[c] += _normalise(joint[low:high], tile.weights, row, other_row)
+            engine.add(joint, tile.z)
     return tuple(
-        Moments(weight, float(log_likelihoods[c]), sums[low:high].copy()) for c, (low, high) in enumerate(pairwise(bounds))
+        Moments(
+            float(log_likelihoods[c]) + layouts.common_term(candidate, total, zeros[c].layout),
+            engine.sums[bounds[c] : bounds[c + 1]].copy(),
+            total,
+            zeros[c].centers,
+            zeros[c].layout,
+        )
+        for c, candidate in enumerate(candidates)
     )
 
 
-def natural_parameters(parameters: Parameters) -> FloatArray:
-    """Return Theta, (k, F): log(pi_k N(z; mu_k, S_k)) = Theta[k] @ quadratic features of z."""
-    d = parameters.d
-    precisions, log_determinants = _precisions(parameters.covariances)
-    linear = np.einsum("kij,kj->ki", precisions, parameters.means)
-    i, j = np.triu_indices(d)
-    theta = np.empty((parameters.k, feature_count(d)))
-    theta[:, 0] = _log_weights(parameters) - 0.5 * (
-        d * np.log(2 * np.pi) + log_determinants + (linear * parameters.means).sum(axis=1)
-    )
-    theta[:, 1 : d + 1] = linear
-    theta[:, d + 1 :] = np.where(i == j, -0.5, -1.0) * precisions[:, i, j]
-    return theta
+def zero_moments(candidates: Sequence[Parameters]) -> tuple[Moments, ...]:
+    """Return the statistics of no rows, in the layout and about the centers that `accumulate` uses."""
+    if is_careful(candidates):
+        return tuple(Moments.zero(each.means) for each in candidates)
+    layout = layouts.layout_for(candidates)
+    return tuple(Moments.zero(np.zeros_like(each.means), layout) for each in candidates)
+
+
+def is_careful(candidates: Sequence[Parameters]) -> bool:
+    """Choose the path: differences to each mean where the two products would lose too much, or cost more."""
+    if any((condition(each) > _CAREFUL).any() for each in candidates):
+        return True
+    wide = candidates[0].d >= _WIDE and layouts.layout_for(candidates) == "quadratic"
+    return wide and sum(each.k for each in candidates) <= _FEW
 
 
 def condition(parameters: Parameters) -> FloatArray:
-    """Return (k,) kappa_k = d + mu' S^-1 mu: a log-density of `accumulate` errs by about 20 u kappa_k."""
-    precisions, _ = _precisions(parameters.covariances)
+    """Return (k,) kappa_k = d + mu' S^-1 mu: a log-density by two products errs by about 20 u kappa_k."""
+    precisions, _ = precisions_of(parameters.covariances)
     return parameters.d + np.asarray(np.einsum("ki,kij,kj->k", parameters.means, precisions, parameters.means))
 
 
 def entropy(parameters: Parameters, moments: Moments) -> float:
     """Return the weighted sum over rows of the posterior's entropy, in nats, without another pass.
 
-    sum_n w H_n = sum_n w log p(z_n) - sum_nk w r_nk L_nk, and L is linear in the quadratic features.
+    sum_n w H_n = sum_n w log p(z_n) - sum_nk w r_nk L_nk, and L is linear in the features.
     """
-    return max(0.0, moments.log_likelihood - float((natural_parameters(parameters) * moments.sums).sum()))
+    means = parameters.means - moments.centers
+    theta = layouts.natural_parameters(type(parameters)(parameters.weights, means, parameters.covariances, parameters.family), moments.layout)
+    common = layouts.common_term(parameters, moments.total, moments.layout)
+    return max(0.0, moments.log_likelihood - common - float((theta * moments.sums).sum()))
 
 
 def posteriors(x: FloatArray, parameters: Parameters) -> tuple[FloatArray, FloatArray]:
     """Return P(Z = k | x) as (n, k) and log p(x) as (n,), in nats, for (n, d) rows in the parameters' units.
 
     By a triangular factor a component, twice the arithmetic of `accumulate` and exact for any
-    parameters: it needs no whitened coordinates.
+    parameters: it needs no whitened coordinates. Where all squared distances overflow, every component
+    of positive weight is equally likely and log p(x) is -1e290.
     """
     joint = _log_joint(np.ascontiguousarray(x.T), parameters)
     peak = joint.max(axis=0)
@@ -115,72 +146,102 @@ def posteriors(x: FloatArray, parameters: Parameters) -> tuple[FloatArray, Float
 
 
 def _log_joint(x: FloatArray, parameters: Parameters) -> FloatArray:
-    factors = np.linalg.cholesky(parameters.covariances)
-    constants = (
-        _log_weights(parameters)
-        - 0.5 * parameters.d * np.log(2 * np.pi)
-        - np.log(np.einsum("kii->ki", factors)).sum(axis=1)
-    )
     joint = np.empty((parameters.k, x.shape[1]))
-    centred, whitened = np.empty_like(x), np.empty_like(x)
-    for k, inverse in enumerate(np.linalg.inv(factors)):
-        np.matmul(inverse, np.subtract(x, parameters.means[k][:, None], out=centred), out=whitened)
-        np.einsum("dn,dn->n", whitened, whitened, out=joint[k])
-    joint *= -0.5
-    joint += constants[:, None]
-    return joint
-
-
-def _precisions(covariances: FloatArray) -> tuple[FloatArray, FloatArray]:
-    factors = np.linalg.cholesky(covariances)
-    inverses = np.linalg.inv(factors)
-    log_determinants = 2 * np.log(np.einsum("kii->ki", factors)).sum(axis=1)
-    return inverses.transpose(0, 2, 1) @ inverses, log_determinants
-
-
-def _log_weights(parameters: Parameters) -> FloatArray:
-    log_weights = np.full(parameters.k, _LOG_ZERO)
-    np.log(parameters.weights, out=log_weights, where=parameters.weights > 0)
-    return log_weights
+    scratch = np.empty_like(x), np.empty_like(x)
+    with np.errstate(over="ignore", invalid="ignore"):
+        _TriangularFactors.of(parameters).log_joint(x, joint, scratch)
+    return np.fmax(joint, _LOG_LEAST, out=joint)
 
 
 @dataclass(frozen=True, eq=False)
-class _Scratch:
-    """Arrays used again for every tile: fresh pages would cost more than the arithmetic."""
+class _TriangularFactors:
+    """Log-densities by a triangular factor a component: |A_k (x - mu_k)|^2, A_k = chol(S_k)^-1."""
 
-    phi: FloatArray
-    joint: FloatArray
-    row: FloatArray
-    other_row: FloatArray
+    inverses: FloatArray
+    means: FloatArray
+    constants: FloatArray
 
     @staticmethod
-    def for_shape(d: int, k: int) -> _Scratch:
-        count = feature_count(d)
-        width = int(np.clip(_SCRATCH_BYTES // (8 * max(count, k)), 128, 8192)) // 64 * 64
-        phi = np.empty((count, width))
-        phi[0] = 1
-        return _Scratch(phi, np.empty((k, width)), np.empty(width), np.empty(width))
+    def of(parameters: Parameters) -> _TriangularFactors:
+        factors = np.linalg.cholesky(parameters.covariances)
+        log_determinants = np.log(np.einsum("kii->ki", factors)).sum(axis=1)
+        constants = log_weights(parameters) - 0.5 * parameters.d * np.log(2 * np.pi) - log_determinants
+        return _TriangularFactors(np.linalg.inv(factors), parameters.means, constants)
 
-    @property
-    def width(self) -> int:
-        return self.phi.shape[1]
+    def log_joint(self, x: FloatArray, joint: FloatArray, scratch: tuple[FloatArray, FloatArray]) -> None:
+        centred, whitened = scratch
+        for k, inverse in enumerate(self.inverses):
+            np.matmul(inverse, np.subtract(x, self.means[k][:, None], out=centred), out=whitened)
+            np.multiply(whitened, whitened, out=whitened)
+            np.sum(whitened, axis=0, out=joint[k])
+        joint *= -0.5
+        joint += self.constants[:, None]
 
-    def features(self, z: FloatArray) -> FloatArray:
-        """Fill in and return the quadratic features (F, n) of the tile z (d, n)."""
+
+class _ByProduct:
+    """Joint log-densities and sums by two matrix products over all components at once."""
+
+    def __init__(self, candidates: Sequence[Parameters], layout: Layout) -> None:
+        theta = np.concatenate([layouts.natural_parameters(each, layout) for each in candidates])
+        k, count = theta.shape
+        self.width = _width(max(count, k))
+        self.sums = np.zeros_like(theta)
+        self._layout, self._theta, self._product = layout, theta, np.empty_like(theta)
+        self._phi, self._joint = np.empty((count, self.width)), np.empty((k, self.width))
+        self._phi[0] = 1
+
+    def joint(self, z: FloatArray) -> FloatArray:
+        n = z.shape[1]
+        layouts.fill(self._phi[:, :n], z, self._layout)
+        return np.matmul(self._theta, self._phi[:, :n], out=self._joint[:, :n])
+
+    def add(self, responsibilities: FloatArray, z: FloatArray) -> None:
+        """Add the sums of the tile that `joint` was last called for."""
+        self.sums += np.matmul(responsibilities, self._phi[:, : z.shape[1]].T, out=self._product)
+
+
+class _ByComponent:
+    """Joint log-densities by triangular factors, sums about each component's own mean."""
+
+    def __init__(self, candidates: Sequence[Parameters]) -> None:
+        self._factors = [_TriangularFactors.of(each) for each in candidates]
+        self._means = np.concatenate([each.means for each in candidates])
+        k, d = self._means.shape
+        self.width = _width(2 * d + k)
+        self.sums = np.zeros((k, feature_count(d)))
+        self._upper = np.triu_indices(d)
+        self._joint = np.empty((k, self.width))
+        self._centred, self._scaled = np.empty((d, self.width)), np.empty((d, self.width))
+        self._square = np.empty((d, d))
+
+    def joint(self, z: FloatArray) -> FloatArray:
+        n, low = z.shape[1], 0
+        for factors in self._factors:
+            high = low + len(factors.means)
+            factors.log_joint(z, self._joint[low:high, :n], (self._centred[:, :n], self._scaled[:, :n]))
+            low = high
+        return self._joint[:, :n]
+
+    def add(self, responsibilities: FloatArray, z: FloatArray) -> None:
         d, n = z.shape
-        phi = self.phi[:, :n]
-        phi[1 : d + 1] = z
-        start = d + 1
-        for i in range(d):
-            np.multiply(phi[1 + i], phi[1 + i : d + 1], out=phi[start : start + d - i])
-            start += d - i
-        return phi
+        centred, scaled = self._centred[:, :n], self._scaled[:, :n]
+        for k, own in enumerate(responsibilities):
+            np.subtract(z, self._means[k][:, None], out=centred)
+            self.sums[k, 0] += own.sum()
+            self.sums[k, 1 : d + 1] += centred @ own
+            np.multiply(centred, np.sqrt(own), out=scaled)
+            np.matmul(scaled, scaled.T, out=self._square)
+            self.sums[k, d + 1 :] += self._square[self._upper]
 
 
-def _normalise(joint: FloatArray, weights: FloatArray | None, scratch: _Scratch) -> float:
+def _width(count: int) -> int:
+    return int(np.clip(_SCRATCH_BYTES // (8 * count), _LEAST_WIDTH, _MOST_WIDTH)) // 64 * 64
+
+
+def _normalise(joint: FloatArray, weights: FloatArray | None, row: FloatArray, other_row: FloatArray) -> float:
     """Turn log-densities (k, n) into weighted responsibilities in place; return the log-likelihood."""
     n = joint.shape[1]
-    peak, total = scratch.row[:n], scratch.other_row[:n]
+    peak, total = row[:n], other_row[:n]
     np.max(joint, axis=0, out=peak)
     np.subtract(joint, peak, out=joint)
     np.exp(joint, out=joint)
@@ -192,8 +253,7 @@ def _normalise(joint: FloatArray, weights: FloatArray | None, scratch: _Scratch)
     return float(total.sum() if weights is None else weights @ total)
 
 
-def _tiles(blocks: Iterable[Block], width: int) -> Iterator[Block]:
-    for block in blocks:
-        for low in range(0, block.z.shape[1], width):
-            rows = slice(low, low + width)
-            yield Block(block.z[:, rows], None if block.weights is None else block.weights[rows])
+def _tiles(block: Block, width: int) -> Iterator[Block]:
+    for low in range(0, block.z.shape[1], width):
+        rows = slice(low, low + width)
+        yield Block(block.z[:, rows], None if block.weights is None else block.weights[rows])

@@ -1,8 +1,4 @@
-"""The sufficient statistics of one E-step: a commutative monoid under addition.
-
-The quadratic features of a row z are [1, z_1 ... z_d, z_i z_j (i <= j)], F = 1 + d + d(d+1)/2 of them.
-Summed with the responsibilities as weights they are the mass, first and second moments of a component.
-"""
+"""The sufficient statistics of one E-step: a commutative monoid under addition."""
 
 from __future__ import annotations
 
@@ -12,15 +8,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gmm_spark.parameters import FloatArray
+from gmm_spark.layouts import Layout, feature_count, symmetric
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-
-def feature_count(d: int) -> int:
-    """Return F, the number of quadratic features of d features."""
-    return 1 + d + d * (d + 1) // 2
+    from gmm_spark.parameters import FloatArray
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,67 +21,96 @@ class Moments:
     """Sums over rows; adding two gives the sums over both sets of rows.
 
     Args:
-        weight: sum of the row weights.
         log_likelihood: sum of w_n log p(z_n), in nats.
-        sums: (k, F) sums of w_n r_nk times the quadratic features.
+        sums: (k, F) sums of w_n r_nk times the features of the layout.
+        total: (F',) sums of w_n times the quadratic features, over all rows: the same in every pass.
+        centers: (k, d) points that the features of each component are taken about; usually 0.
+        layout: which features.
     """
 
-    weight: float
     log_likelihood: float
     sums: FloatArray
+    total: FloatArray
+    centers: FloatArray
+    layout: Layout = "quadratic"
 
     @staticmethod
-    def zero(k: int, d: int) -> Moments:
-        """Return the statistics of no rows at all."""
-        return Moments(0.0, 0.0, np.zeros((k, feature_count(d))))
+    def zero(centers: FloatArray, layout: Layout = "quadratic") -> Moments:
+        """Return the statistics of no rows at all, about these centers (k, d)."""
+        k, d = centers.shape
+        return Moments(0.0, np.zeros((k, feature_count(d, layout))), np.zeros(feature_count(d)), centers, layout)
 
     def __add__(self, other: Moments) -> Moments:
         return Moments(
-            self.weight + other.weight, self.log_likelihood + other.log_likelihood, self.sums + other.sums
+            self.log_likelihood + other.log_likelihood,
+            self.sums + other.sums,
+            self.total + other.total,
+            self.centers,
+            self.layout,
         )
 
     @property
-    def d(self) -> int:
-        """The number of features, from F = (d + 1)(d + 2) / 2."""
-        return int(round((np.sqrt(8 * self.sums.shape[1] + 1) - 3) / 2))
-
-    @property
-    def mass(self) -> FloatArray:
-        """(k,) N_k, the weight that falls to each component."""
-        return self.sums[:, 0]
-
-    @property
-    def first(self) -> FloatArray:
-        """(k, d) sums of w r z."""
-        return self.sums[:, 1 : self.d + 1]
-
-    @property
-    def second(self) -> FloatArray:
-        """(k, d, d) sums of w r z z'."""
-        d = self.d
-        matrices = np.empty((self.sums.shape[0], d, d))
-        i, j = np.triu_indices(d)
-        matrices[:, i, j] = self.sums[:, d + 1 :]
-        matrices[:, j, i] = self.sums[:, d + 1 :]
-        return matrices
+    def weight(self) -> float:
+        """The sum of the row weights."""
+        return float(self.total[0])
 
     @property
     def mean_log_likelihood(self) -> float:
         """Log-likelihood per unit of weight, in nats."""
         return self.log_likelihood / self.weight
 
+    @property
+    def mass(self) -> FloatArray:
+        """(k,) N_k, the weight that falls to each component."""
+        return self.sums[:, 0]
+
+    def means(self, fallback: FloatArray) -> FloatArray:
+        """Return (k, d) means of the components; the fallback's where there is no mass."""
+        d = self.centers.shape[1]
+        mass = self.mass[:, None]
+        offsets = self.sums[:, 1 : d + 1] / np.where(mass > 0, mass, 1)
+        return np.where(mass > 0, self.centers + offsets, fallback)
+
+    def covariances(self, fallback: FloatArray) -> FloatArray:
+        """Return (k, d, d) second central moments as far as the layout knows them.
+
+        quadratic: all; diagonal: the diagonals; linear: the pooled one, for each component. The
+        fallback's where there is no mass.
+        """
+        d = self.centers.shape[1]
+        mass = np.where(self.mass > 0, self.mass, 1)[:, None]
+        offsets, second = self.sums[:, 1 : d + 1] / mass, self.sums[:, d + 1 :] / mass
+        if self.layout == "linear":
+            between = np.einsum("k,ki,kj->ij", self.mass, offsets, offsets)
+            pooled = (symmetric(self.total[None, d + 1 :], d)[0] - between) / self.weight
+            return np.repeat(pooled[None], len(mass), axis=0)
+        if self.layout == "diagonal":
+            central = (second - offsets**2)[:, :, None] * np.eye(d)
+        else:
+            central = symmetric(second, d) - offsets[:, :, None] * offsets[:, None, :]
+        return np.where(self.mass[:, None, None] > 0, central, fallback)
+
+    @property
+    def imbalance(self) -> float:
+        """How far the components' sums are from those of all rows, relative: rounding, or a fault."""
+        if self.centers.any():
+            parts, whole = self.mass.sum(), self.total[:1]
+        else:
+            shared = self.sums.shape[1] if self.layout == "quadratic" else 1 + self.centers.shape[1]
+            parts, whole = self.sums[:, :shared].sum(axis=0), self.total[:shared]
+        return float(np.abs(parts - whole).max() / max(self.weight, np.abs(whole).max(), np.finfo(np.float64).tiny))
+
     def to_bytes(self) -> bytes:
         """Return the sums as little-endian float64, for the wire."""
-        head = np.array([self.weight, self.log_likelihood])
-        return np.concatenate([head, self.sums.ravel()]).astype("<f8").tobytes()
+        return np.concatenate([[self.log_likelihood], self.total, self.sums.ravel()]).astype("<f8").tobytes()
 
     @staticmethod
-    def from_bytes(data: bytes | memoryview, k: int) -> Moments:
-        """Read what `to_bytes` wrote for k components."""
-        values = np.frombuffer(data, dtype="<f8")
-        return Moments(float(values[0]), float(values[1]), values[2:].reshape(k, -1))
+    def from_bytes(data: bytes | memoryview, zero: Moments) -> Moments:
+        """Read what `to_bytes` wrote of statistics like `zero`."""
+        log_likelihood, total, sums = np.split(np.frombuffer(data, dtype="<f8"), [1, 1 + len(zero.total)])
+        return Moments(float(log_likelihood[0]), sums.reshape(zero.sums.shape), total, zero.centers, zero.layout)
 
 
-def total(partials: Iterable[Moments], zero: Moments) -> Moments:
+def added(partials: Iterable[Moments], zero: Moments) -> Moments:
     """Return the sum in the order given: the same order gives the same bits."""
     return reduce(Moments.__add__, partials, zero)

@@ -31,13 +31,14 @@ _SCHEMA = pa.schema(
         ("rows", pa.int32()),
         ("z", pa.binary()),
         ("weights", pa.binary()),
+        ("total", pa.binary()),
         ("sample_key", pa.binary()),
         ("sample_z", pa.binary()),
         ("sample_weights", pa.binary()),
     ]
 )
 _DDL = (
-    "partition int, rows int, z binary, weights binary, "
+    "partition int, rows int, z binary, weights binary, total binary, "
     "sample_key binary, sample_z binary, sample_weights binary"
 )
 
@@ -82,12 +83,13 @@ def collect_sample(blocks: DataFrame, d: int) -> tuple[FloatArray, FloatArray]:
 
 def read_blocks(batch: pa.RecordBatch) -> Iterator[tuple[int, Block]]:
     """Yield the partition number and the block of each row of a batch, without copying."""
-    partitions, counts, z, weights = batch.columns[:4]
+    partitions, counts, z, weights, totals = batch.columns[:5]
     for i in range(batch.num_rows):
         n = counts[i].as_py()
         values = np.frombuffer(z[i].as_buffer(), dtype="<f8").reshape(-1, n)
         own = np.frombuffer(weights[i].as_buffer(), dtype="<f8") if weights[i].is_valid else None
-        yield partitions[i].as_py(), Block(values, own)
+        total = np.frombuffer(totals[i].as_buffer(), dtype="<f8")
+        yield partitions[i].as_py(), Block(values, own, total)
 
 
 def _pack_partition(shipped: Shipped[Packing], batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -137,9 +139,13 @@ class _OpenBlock:
 
     def close(self) -> pa.RecordBatch:
         keys, z, weights = (np.concatenate(parts).tobytes() for parts in zip(*self.sample, strict=True))
-        own = None if self.weights is None else self.weights[: self.rows].tobytes()
-        values = [task_partition(), self.rows, np.ascontiguousarray(self.z[:, : self.rows]).tobytes(), own, keys, z, weights]
-        return pa.RecordBatch.from_arrays([pa.array([v], each.type) for v, each in zip(values, _SCHEMA, strict=True)], schema=_SCHEMA)
+        packed = Block(
+            np.ascontiguousarray(self.z[:, : self.rows]), None if self.weights is None else self.weights[: self.rows]
+        )
+        own = None if packed.weights is None else packed.weights.tobytes()
+        values = [task_partition(), self.rows, packed.z.tobytes(), own, packed.total.tobytes(), keys, z, weights]
+        arrays = [pa.array([value], each.type) for value, each in zip(values, _SCHEMA, strict=True)]
+        return pa.RecordBatch.from_arrays(arrays, schema=_SCHEMA)
 
 
 def row_keys(x: FloatArray, seed: int, batch: int) -> NDArray[np.uint64]:

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from gmm_spark.kernel import accumulate
-from gmm_spark.moments import Moments, total
+from gmm_spark.em import check_balance
+from gmm_spark.kernel import accumulate, zero_moments
+from gmm_spark.moments import Moments, added
 from gmm_spark.spark.blocks import read_blocks
 from gmm_spark.spark.session import shipped
 
@@ -42,13 +43,13 @@ class DistributedExpectation:
 
     def __call__(self, candidates: Sequence[Parameters]) -> tuple[Moments, ...]:
         """Return each candidate's statistics over all rows: one read of the blocks."""
-        columns = self.blocks.select("partition", "rows", "z", "weights")
+        columns = self.blocks.select("partition", "rows", "z", "weights", "total")
         with shipped(self.blocks.sparkSession, tuple(candidates)) as parcel:
             table = columns.mapInArrow(partial(_sum_partition, parcel), _DDL).toArrow()
         partials = sorted(zip(*(column.to_pylist() for column in table.columns), strict=True), key=itemgetter(0))
         return tuple(
-            total((Moments.from_bytes(own[c], candidate.k) for _, own in partials), Moments.zero(candidate.k, candidate.d))
-            for c, candidate in enumerate(candidates)
+            added((Moments.from_bytes(own[c], zero) for _, own in partials), zero)
+            for c, zero in enumerate(zero_moments(candidates))
         )
 
 
@@ -59,6 +60,8 @@ def _sum_partition(
     numbered = (each for batch in batches for each in read_blocks(batch))
     for partition, group in groupby(numbered, key=itemgetter(0)):
         moments = accumulate((block for _, block in group), candidates)
+        for each in moments:
+            check_balance(each, f"partition {partition}")
         yield pa.RecordBatch.from_pydict(
             {"partition": [partition], "moments": [[each.to_bytes() for each in moments]]}, schema=_SCHEMA
         )

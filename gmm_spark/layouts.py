@@ -1,0 +1,117 @@
+"""Which sums over rows a mixture needs: the sufficient statistics of each family, laid out in rows.
+
+A layout names F features phi(z) of a row such that every component's log-density is linear in them,
+
+    log(pi_k N(z; mu_k, S_k)) = Theta_k . phi(z) + (a term common to all components),
+
+and the M-step needs only sum_n w r_nk phi(z_n). The fewer features, the cheaper the pass:
+
+    quadratic   [1, z_i, z_i z_j (i <= j)]   F = 1 + d + d(d+1)/2   any family
+    diagonal    [1, z_i, z_i^2]              F = 1 + 2d             diag, spherical; axis-aligned z
+    linear      [1, z_i]                     F = 1 + d              tied: z' P z is common to all, and
+                                                                    its sum over rows never changes
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from gmm_spark.parameters import FloatArray, Parameters
+
+Layout: TypeAlias = Literal["quadratic", "diagonal", "linear"]
+
+# log 0 for a component of weight 0: finite, for -inf times 0 is NaN in a product.
+_LOG_ZERO = -1e300
+
+
+def feature_count(d: int, layout: Layout = "quadratic") -> int:
+    """Return F, the number of features of d coordinates."""
+    return 1 + d + {"quadratic": d * (d + 1) // 2, "diagonal": d, "linear": 0}[layout]
+
+
+def layout_for(candidates: Sequence[Parameters]) -> Layout:
+    """Return the smallest layout that serves all the candidates in one pass."""
+    if all(each.family == "tied" and (each.covariances == each.covariances[0]).all() for each in candidates):
+        return "linear"
+    if all(each.family in ("diag", "spherical") and _is_diagonal(each.covariances) for each in candidates):
+        return "diagonal"
+    return "quadratic"
+
+
+def fill(phi: FloatArray, z: FloatArray, layout: Layout) -> None:
+    """Write the features (F, n) of the coordinates z (d, n); row 0 holds ones already."""
+    d = z.shape[0]
+    phi[1 : d + 1] = z
+    if layout == "diagonal":
+        np.multiply(z, z, out=phi[d + 1 :])
+    elif layout == "quadratic":
+        start = d + 1
+        for i in range(d):
+            np.multiply(phi[1 + i], phi[1 + i : d + 1], out=phi[start : start + d - i])
+            start += d - i
+
+
+def natural_parameters(parameters: Parameters, layout: Layout = "quadratic") -> FloatArray:
+    """Return Theta, (k, F); in the linear layout without the term -z'Pz/2, which is common to all."""
+    d = parameters.d
+    precisions, log_determinants = precisions_of(parameters.covariances)
+    linear = np.einsum("kij,kj->ki", precisions, parameters.means)
+    theta = np.empty((parameters.k, feature_count(d, layout)))
+    theta[:, 0] = log_weights(parameters) - 0.5 * (
+        d * np.log(2 * np.pi) + log_determinants + (linear * parameters.means).sum(axis=1)
+    )
+    theta[:, 1 : d + 1] = linear
+    if layout == "diagonal":
+        theta[:, d + 1 :] = -0.5 * np.einsum("kii->ki", precisions)
+    elif layout == "quadratic":
+        i, j = np.triu_indices(d)
+        theta[:, d + 1 :] = np.where(i == j, -0.5, -1.0) * precisions[:, i, j]
+    return theta
+
+
+def common_term(parameters: Parameters, total: FloatArray, layout: Layout) -> float:
+    """Return the sum over rows of what `natural_parameters` leaves out.
+
+    Args:
+        parameters: the mixture.
+        total: (F,) quadratic features summed over the rows, with their weights.
+        layout: which leaves it out.
+    """
+    if layout != "linear":
+        return 0.0
+    precision = precisions_of(parameters.covariances[:1])[0][0]
+    return -0.5 * float((precision * symmetric(total[None, parameters.d + 1 :], parameters.d)[0]).sum())
+
+
+def symmetric(upper: FloatArray, d: int) -> FloatArray:
+    """Return (k, d, d) symmetric matrices of their upper triangles (k, d(d+1)/2), row by row."""
+    matrices = np.empty((len(upper), d, d))
+    i, j = np.triu_indices(d)
+    matrices[:, i, j] = upper
+    matrices[:, j, i] = upper
+    return matrices
+
+
+def precisions_of(covariances: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return the inverses (k, d, d) and log-determinants (k,) of covariances, by Cholesky."""
+    factors = np.linalg.cholesky(covariances)
+    inverses = np.linalg.inv(factors)
+    log_determinants = 2 * np.log(np.einsum("kii->ki", factors)).sum(axis=1)
+    return inverses.transpose(0, 2, 1) @ inverses, log_determinants
+
+
+def log_weights(parameters: Parameters) -> FloatArray:
+    """Return (k,) log pi_k, a large negative number where pi_k is 0."""
+    logs = np.full(parameters.k, _LOG_ZERO)
+    np.log(parameters.weights, out=logs, where=parameters.weights > 0)
+    return logs
+
+
+def _is_diagonal(covariances: FloatArray) -> bool:
+    diagonal = np.einsum("kii->ki", covariances)
+    return bool(np.count_nonzero(covariances) == np.count_nonzero(diagonal))
