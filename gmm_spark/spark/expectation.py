@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
@@ -9,6 +10,7 @@ from operator import itemgetter
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
+from pyspark.sql import functions as f
 
 from gmm_spark.em import check_balance
 from gmm_spark.kernel import accumulate, zero_moments
@@ -28,6 +30,10 @@ _SCHEMA = pa.schema([("partition", pa.int32()), ("moments", pa.list_(pa.binary()
 _DDL = "partition int, moments array<binary>"
 
 
+# More bytes of partial statistics than this are added by tasks first: the driver must not grow with the partitions.
+_DRIVER_BYTES = 64 << 20
+
+
 @dataclass(frozen=True)
 class DistributedExpectation:
     """The `Expectation` over blocks on a cluster.
@@ -37,20 +43,43 @@ class DistributedExpectation:
 
     Args:
         blocks: what `blocks.pack` made.
+        partitions: how many partitions have blocks.
     """
 
     blocks: DataFrame
+    partitions: int
 
     def __call__(self, candidates: Sequence[Parameters]) -> tuple[Moments, ...]:
         """Return each candidate's statistics over all rows: one read of the blocks."""
         columns = self.blocks.select("partition", "rows", "z", "weights", "total")
+        zeros = zero_moments(candidates)
         with shipped(self.blocks.sparkSession, tuple(candidates)) as parcel:
-            table = columns.mapInArrow(partial(_sum_partition, parcel), _DDL).toArrow()
-        partials = sorted(zip(*(column.to_pylist() for column in table.columns), strict=True), key=itemgetter(0))
-        return tuple(
-            added((Moments.from_bytes(own[c], zero) for _, own in partials), zero)
-            for c, zero in enumerate(zero_moments(candidates))
-        )
+            partials = columns.mapInArrow(partial(_sum_partition, parcel), _DDL)
+            if self.partitions * sum(len(zero.to_bytes()) for zero in zeros) > _DRIVER_BYTES:
+                partials = _grouped(partials, zeros, self.partitions)
+            table = partials.toArrow()
+        return _added(table, zeros)
+
+
+def _grouped(partials: DataFrame, zeros: tuple[Moments, ...], partitions: int) -> DataFrame:
+    """Add runs of consecutive partitions on the executors, about as many as a run is long."""
+    run = f.floor(f.col("partition") / math.isqrt(partitions)).alias("run")
+    return partials.groupBy(run).applyInArrow(partial(_add_group, zeros), _DDL)
+
+
+def _add_group(zeros: tuple[Moments, ...], table: pa.Table) -> pa.Table:
+    first = min(table.column("partition").to_pylist())
+    return _table(first, _added(table, zeros))
+
+
+def _added(table: pa.Table, zeros: tuple[Moments, ...]) -> tuple[Moments, ...]:
+    rows = sorted(zip(*(column.to_pylist() for column in table.columns[:2]), strict=True), key=itemgetter(0))
+    return tuple(added((Moments.from_bytes(own[c], zero) for _, own in rows), zero) for c, zero in enumerate(zeros))
+
+
+def _table(partition: int, moments: Iterable[Moments]) -> pa.Table:
+    values = [[each.to_bytes() for each in moments]]
+    return pa.Table.from_pydict({"partition": [partition], "moments": values}, schema=_SCHEMA)
 
 
 def _sum_partition(
@@ -62,6 +91,4 @@ def _sum_partition(
         moments = accumulate((block for _, block in group), candidates)
         for each in moments:
             check_balance(each, f"partition {partition}")
-        yield pa.RecordBatch.from_pydict(
-            {"partition": [partition], "moments": [[each.to_bytes() for each in moments]]}, schema=_SCHEMA
-        )
+        yield from _table(partition, moments).to_batches()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial, reduce
 from typing import TYPE_CHECKING
 
@@ -31,12 +31,14 @@ class Survey:
         weight: total weight of the usable rows.
         mean: (d,) weighted mean.
         scatter: (d, d) sum of w (x - mean)(x - mean)'.
+        partitions: how many partitions had rows; known once all are merged.
     """
 
     counts: FloatArray
     weight: float
     mean: FloatArray
     scatter: FloatArray
+    partitions: int = 0
 
     @staticmethod
     def zero(d: int) -> Survey:
@@ -85,7 +87,8 @@ def survey(rows: DataFrame, layout: Layout) -> Survey:
     """Read all rows once and return what they are; partitions are merged in their order."""
     partials = rows.mapInArrow(partial(_survey_partition, layout), "partition int, survey binary").toArrow()
     ordered = sorted(zip(*(column.to_pylist() for column in partials.columns), strict=True))
-    return reduce(Survey.__add__, (Survey.from_bytes(data, layout.d) for _, data in ordered), Survey.zero(layout.d))
+    merged = reduce(Survey.__add__, (Survey.from_bytes(data, layout.d) for _, data in ordered), Survey.zero(layout.d))
+    return replace(merged, partitions=len(ordered))
 
 
 def of_rows(rows: Rows) -> Survey:

@@ -32,6 +32,9 @@ _log = logging.getLogger("gmm_spark")
 
 # The optimum of a sample of n rows lies about p / (2n) nats a row below that of all rows.
 _SAMPLE_ROWS_PER_PARAMETER = 50
+# A Python task costs 30 to 60 ms: a pass over many small partitions reads several of them in one task. The number
+# does not depend on the cores, for the statistics are added in the order of the tasks.
+_LEAST_TASKS, _TASK_BYTES = 32, 32 << 20
 _SAMPLE_LEAST, _SAMPLE_BYTES = 20_000, 64 << 20
 
 
@@ -142,7 +145,8 @@ def train(
         else:
             start = frame.inward(initial)
         with clock("em", rows):
-            fit = _polish(kept, start, em.Maximiser(frame, options.floor), options)
+            expectation = DistributedExpectation(kept, surveyed.partitions)
+            fit = _polish(expectation, start, em.Maximiser(frame, options.floor), options)
     passes = 1 + len(fit.history) + (initial is None)
     return Trained(frame.outward(fit.best.parameters).ordered(), names, _summary(fit, frame, surveyed, clock, passes))
 
@@ -210,7 +214,9 @@ def _packed(
 ) -> Iterator[DataFrame]:
     packing = blocks.Packing(layout, frame, options.seed, _sample_rows(options, layout.d) / surveyed.rows)
     with shipped(rows.sparkSession, packing) as parcel:
-        kept = blocks.pack(rows, parcel).persist(StorageLevel.MEMORY_AND_DISK)
+        tasks = max(_LEAST_TASKS, surveyed.rows * layout.d * 8 // _TASK_BYTES)
+        packed = blocks.pack(rows, parcel)
+        kept = (packed.coalesce(tasks) if surveyed.partitions > tasks else packed).persist(StorageLevel.MEMORY_AND_DISK)
         try:
             yield kept
         finally:
@@ -249,15 +255,15 @@ def _check_distinct(z: FloatArray, rows: DataFrame, k: int) -> None:
         )
 
 
-def _polish(kept: DataFrame, start: Parameters, maximise: em.Maximiser, options: Options) -> em.Fit:
+def _polish(expectation: DistributedExpectation, start: Parameters, maximise: em.Maximiser, options: Options) -> em.Fit:
     constant = maximise.frame.log_determinant
 
     def on_pass(number: int, measured: em.Pass) -> None:
         value = measured.moments.mean_log_likelihood - constant
         _log.info("pass %d: log-likelihood %.9g nats a row, about %.3g to gain", number, value, measured.remaining)
-        describe(kept.sparkSession, f"gmm fit, pass {number + 1}")
+        describe(expectation.blocks.sparkSession, f"gmm fit, pass {number + 1}")
 
-    passes = em.iterate(DistributedExpectation(kept), start, maximise, options.acceleration)
+    passes = em.iterate(expectation, start, maximise, options.acceleration)
     return em.fit(passes, tol=options.tol, max_iter=options.max_iter, on_pass=on_pass)
 
 
