@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 _SCRATCH_BYTES = 2 << 20
 # log 0 for a component of weight 0: finite, for -inf times 0 is NaN in a product.
 _LOG_ZERO = -1e300
+# No log-density is less: a row whose squared distances overflow is equally far from all components.
+_LOG_LEAST = -1e290
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,7 +106,8 @@ def posteriors(x: FloatArray, parameters: Parameters) -> tuple[FloatArray, Float
     """Return P(Z = k | x) as (n, k) and log p(x) as (n,), in nats, for (n, d) rows in the parameters' units.
 
     By a triangular factor a component, twice the arithmetic of `accumulate` and exact for any
-    parameters: it needs no whitened coordinates.
+    parameters: it needs no whitened coordinates. Where all squared distances overflow, every component
+    of positive weight is equally likely and log p(x) is -1e290.
     """
     joint = _log_joint(np.ascontiguousarray(x.T), parameters)
     peak = joint.max(axis=0)
@@ -123,10 +126,12 @@ def _log_joint(x: FloatArray, parameters: Parameters) -> FloatArray:
     )
     joint = np.empty((parameters.k, x.shape[1]))
     centred, whitened = np.empty_like(x), np.empty_like(x)
-    for k, inverse in enumerate(np.linalg.inv(factors)):
-        np.matmul(inverse, np.subtract(x, parameters.means[k][:, None], out=centred), out=whitened)
-        np.einsum("dn,dn->n", whitened, whitened, out=joint[k])
+    with np.errstate(over="ignore", invalid="ignore"):
+        for k, inverse in enumerate(np.linalg.inv(factors)):
+            np.matmul(inverse, np.subtract(x, parameters.means[k][:, None], out=centred), out=whitened)
+            np.einsum("dn,dn->n", whitened, whitened, out=joint[k])
     joint *= -0.5
+    np.fmax(joint, _LOG_LEAST, out=joint)
     joint += constants[:, None]
     return joint
 

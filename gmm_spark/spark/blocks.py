@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from gmm_spark.kernel import Block
-from gmm_spark.spark.rows import Layout, Rows, decode
+from gmm_spark.spark.rows import Layout, decode
 from gmm_spark.spark.survey import task_partition
 
 if TYPE_CHECKING:
@@ -36,10 +36,7 @@ _SCHEMA = pa.schema(
         ("sample_weights", pa.binary()),
     ]
 )
-_DDL = (
-    "partition int, rows int, z binary, weights binary, "
-    "sample_key binary, sample_z binary, sample_weights binary"
-)
+_DDL = "partition int, rows int, z binary, weights binary, sample_key binary, sample_z binary, sample_weights binary"
 
 
 @dataclass(frozen=True)
@@ -138,8 +135,18 @@ class _OpenBlock:
     def close(self) -> pa.RecordBatch:
         keys, z, weights = (np.concatenate(parts).tobytes() for parts in zip(*self.sample, strict=True))
         own = None if self.weights is None else self.weights[: self.rows].tobytes()
-        values = [task_partition(), self.rows, np.ascontiguousarray(self.z[:, : self.rows]).tobytes(), own, keys, z, weights]
-        return pa.RecordBatch.from_arrays([pa.array([v], each.type) for v, each in zip(values, _SCHEMA, strict=True)], schema=_SCHEMA)
+        values = [
+            task_partition(),
+            self.rows,
+            np.ascontiguousarray(self.z[:, : self.rows]).tobytes(),
+            own,
+            keys,
+            z,
+            weights,
+        ]
+        return pa.RecordBatch.from_arrays(
+            [pa.array([v], each.type) for v, each in zip(values, _SCHEMA, strict=True)], schema=_SCHEMA
+        )
 
 
 def row_keys(x: FloatArray, seed: int, batch: int) -> NDArray[np.uint64]:

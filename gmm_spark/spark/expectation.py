@@ -47,7 +47,9 @@ class DistributedExpectation:
             table = columns.mapInArrow(partial(_sum_partition, parcel), _DDL).toArrow()
         partials = sorted(zip(*(column.to_pylist() for column in table.columns), strict=True), key=itemgetter(0))
         return tuple(
-            total((Moments.from_bytes(own[c], candidate.k) for _, own in partials), Moments.zero(candidate.k, candidate.d))
+            total(
+                (Moments.from_bytes(own[c], candidate.k) for _, own in partials), Moments.zero(candidate.k, candidate.d)
+            )
             for c, candidate in enumerate(candidates)
         )
 
