@@ -54,7 +54,8 @@ def extrapolate(steps: tuple[Parameters, Parameters, Parameters], frame: Coordin
     stretch = max(1.0, float(np.linalg.norm(r)) / norm_v) if norm_v > 0 else 1.0
     a = min(stretch, limit)
     try:
-        reached = _parameters(t0 + 2 * a * r + a * a * v, steps[2], frame)
+        with np.errstate(over="ignore", invalid="ignore"):
+            reached = _parameters(t0 + 2 * a * r + a * a * v, steps[2], frame)
     except ParametersError:
         reached = steps[2]
     return Extrapolation(reached, stretch, limited=stretch > limit)

@@ -24,9 +24,13 @@ Expectation: TypeAlias = Callable[[Sequence[Parameters]], Sequence[Moments]]
 Acceleration = Literal["squarem", "none"]
 
 _FIRST_LIMIT, _LIMIT_FACTOR = 4.0, 4.0
+# Every stretch is at most that of the slowest direction, and small ones alternate with large ones: the
+# largest counts, and fades in case it was that of a plateau on the way.
+_FORGET = 0.9
 _UNBALANCED = 1e-8  # a relative difference between the components' sums and all rows' above this is a fault
 _SAME_WEIGHT = 1e-9  # a relative change of the total weight above this is no rounding
 _FALL = 1e-9  # a relative fall of the log-likelihood below this is rounding
+_STILL = 1e-12  # and a relative gain below this is nothing that could be told from rounding
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,7 +109,7 @@ def _plain(expectation: Expectation, start: Parameters, maximise: Maximiser) -> 
 
 
 def _squarem(expectation: Expectation, start: Parameters, maximise: Maximiser) -> Iterator[Pass]:
-    limit, rate = _FIRST_LIMIT, None
+    limit, slowest, rate = _FIRST_LIMIT, 1.0, None
     zero = _measure(expectation, start)
     yield zero
     while True:
@@ -113,7 +117,8 @@ def _squarem(expectation: Expectation, start: Parameters, maximise: Maximiser) -
         yield one
         two, floored = maximise(one.parameters, one.moments)
         leap = extrapolate((zero.parameters, one.parameters, two), maximise.frame, limit)
-        rate = (1 - 1 / leap.stretch) ** 2
+        slowest = max(leap.stretch, slowest * _FORGET)
+        rate = (1 - 1 / slowest) ** 2
         zero = _measure(expectation, maximise.floored(leap.parameters), floored)
         yield zero
         if zero.moments.log_likelihood >= one.moments.log_likelihood:
@@ -248,9 +253,9 @@ def fit(
 def _verdict(new: Pass, tol: float) -> Outcome | None:
     if new.gain is None:
         return None
-    noise = _FALL * max(1.0, abs(new.moments.mean_log_likelihood))
-    if new.gain < -noise:
+    scale = max(1.0, abs(new.moments.mean_log_likelihood))
+    if new.gain < -_FALL * scale:
         return Outcome.NO_PROGRESS
-    if new.remaining < tol or new.gain < min(noise, tol):
+    if new.remaining < tol or new.gain < min(_STILL * scale, tol):
         return Outcome.CONVERGED
     return None

@@ -150,7 +150,7 @@ def _log_joint(x: FloatArray, parameters: Parameters) -> FloatArray:
     scratch = np.empty_like(x), np.empty_like(x)
     with np.errstate(over="ignore", invalid="ignore"):
         _TriangularFactors.of(parameters).log_joint(x, joint, scratch)
-    return np.fmax(joint, _LOG_LEAST, out=joint)
+    return joint
 
 
 @dataclass(frozen=True, eq=False)
@@ -175,6 +175,7 @@ class _TriangularFactors:
             np.multiply(whitened, whitened, out=whitened)
             np.sum(whitened, axis=0, out=joint[k])
         joint *= -0.5
+        np.fmax(joint, _LOG_LEAST, out=joint)
         joint += self.constants[:, None]
 
 

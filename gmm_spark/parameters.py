@@ -43,7 +43,7 @@ class Parameters:
         _check_family(self.family)
         _check_weights(weights)
         _check_covariances(covariances)
-        object.__setattr__(self, "weights", _frozen(weights / weights.sum()))
+        object.__setattr__(self, "weights", _frozen(_normalised(weights)))
         object.__setattr__(self, "means", _frozen(means))
         object.__setattr__(self, "covariances", _frozen((covariances + covariances.transpose(0, 2, 1)) / 2))
 
@@ -110,6 +110,12 @@ def _check_weights(weights: FloatArray) -> None:
             expected="none negative and a sum of 1",
             do="Divide them by their sum.",
         )
+
+
+def _normalised(weights: FloatArray) -> FloatArray:
+    """Return weights that sum to 1; the same bits where they do already, so that a stored model reads back exactly."""
+    total = weights.sum()
+    return weights if abs(total - 1) <= len(weights) * np.finfo(np.float64).eps else weights / total
 
 
 def _check_covariances(covariances: FloatArray) -> None:

@@ -33,15 +33,20 @@ _MESSAGES = {
 }
 
 
+_FASTEST = 0.5
+
+
 def remaining_gain(gain: float, rate: float | None) -> float:
     """Return what EM has still to gain after a step that gained `gain`, in the same unit.
 
     Aitken's extrapolation: gains fall by the factor `rate` from step to step, so what is left is
     gain * rate / (1 - rate) (Boehning et al., Ann. Inst. Statist. Math. 46, 1994). Infinite where
-    the rate is not known, or is not below 1.
+    the rate is not known, or is not below 1; never less than the gain itself, for gains that fall by
+    more than half are those of the first steps, whose fast directions hide the slow ones.
     """
     if gain <= 0:
         return 0.0
     if rate is None or rate >= 1:
         return float("inf")
-    return gain * max(rate, 0.0) / (1 - max(rate, 0.0))
+    believed = max(rate, _FASTEST)
+    return gain * believed / (1 - believed)

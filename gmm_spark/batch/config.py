@@ -1,137 +1,19 @@
-"""The options of the jobs: each has its name, type, default, help and check here and nowhere else.
-
-Names are those of the Python face in snake_case. How files, environment and command line are laid
-over the defaults is in `layers.py`.
-"""
+"""The options of each job, as sections; how files, environment and command line give them is in `layers.py`."""
 
 from __future__ import annotations
 
-import json
-from typing import Annotated, Literal
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
-from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
-
-from gmm_spark.parameters import Family
-
-
-def _split(value: object) -> object:
-    if not isinstance(value, str):
-        return value
-    if value.lstrip().startswith("["):
-        return json.loads(value)
-    return [word.strip() for word in value.split(",") if word.strip()]
-
-
-def _distinct(names: tuple[str, ...]) -> tuple[str, ...]:
-    if len(set(names)) < len(names):
-        raise ValueError("a list that names each column once")
-    return names
-
-
-def _all_or_names(value: object) -> object:
-    return "all" if value == ["all"] else value
-
-
-Text = Annotated[str, Field(min_length=1)]
-# NoDecode hands the text of environment and command line to _split, so that a,b works in all layers.
-Names = Annotated[tuple[Text, ...], NoDecode, AfterValidator(_distinct), BeforeValidator(_split)]
-Kept = Annotated[
-    Literal["all"] | Annotated[tuple[Text, ...], AfterValidator(_distinct)],
-    NoDecode,
-    BeforeValidator(_all_or_names),
-    BeforeValidator(_split),
-]
-Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-
-
-class Section(BaseModel):
-    """A group of options: immutable, and closed to names it does not know."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class InputConfig(Section):
-    """The rows that the job reads."""
-
-    path: Text | None = Field(None, description="File or folder to read, on any filesystem that Spark reaches; may hold * patterns.")
-    table: Text | None = Field(None, description="Name of a catalog table to read, instead of a path.")
-    format: Text = Field("parquet", description="Spark's name of the format of the files under input.path.")
-    schema_ddl: Text | None = Field(None, description="Columns and types of the files, such as 'x DOUBLE, y DOUBLE'; null reads them from the files.")
-    options: dict[str, str | bool | int | float] = Field({}, description="Options for Spark's reader, such as header=true.")
-    where: Text | None = Field(None, description="Rows to keep, as an SQL condition. It is run as code: never take it from a stranger.")
-
-    @model_validator(mode="after")
-    def _one_place(self) -> InputConfig:
-        if (self.path is None) == (self.table is None):
-            raise ValueError("exactly one of input.path and input.table (null unsets one that a file has set)")
-        if self.table is not None and (self.format, self.schema_ddl) != ("parquet", None):
-            raise ValueError("no input.format and no input.schema_ddl beside input.table: a table knows its own")
-        return self
-
-
-class FeaturesConfig(Section):
-    """The columns that the mixture describes."""
-
-    columns: Names | None = Field(None, min_length=1, description="Numeric columns, one for each feature.")
-    column: Text | None = Field(None, description="One column that holds all features: an array of numbers or a Spark ML vector.")
-    weight: Text | None = Field(None, description="Numeric column with the weight of each row; null counts every row once.")
-
-    @model_validator(mode="after")
-    def _one_form(self) -> FeaturesConfig:
-        if (self.columns is None) == (self.column is None):
-            raise ValueError("exactly one of features.columns and features.column")
-        return self
-
-
-class MixtureConfig(Section):
-    """The mixture to fit."""
-
-    k: int = Field(2, ge=1, description="Number of components.")
-    family: Family = Field("full", description="What the covariances may be: full, tied (one for all), diag or spherical.")
-
-
-class FittingConfig(Section):
-    """How the mixture is fitted."""
-
-    max_iter: int = Field(100, ge=0, description="Most EM iterations on all the rows.")
-    tol: Amount = Field(1e-4, description="Stop when less mean log-likelihood per row (nats) than this is left to gain.")
-    seed: int = Field(0, description="Seed of the starts; the same data, layout and seed give the same model.")
-    init_mode: Literal["k-means++", "random"] = Field("k-means++", description="How a start places its components.")
-    starts: int = Field(20, ge=1, description="Short EM runs on a sample, of which the best goes on.")
-    acceleration: Literal["squarem", "none"] = Field("squarem", description="Fewer passes by extrapolation (squarem), or plain EM (none).")
-    covariance_floor: Amount = Field(1e-6, description="Smallest variance of a component in any direction, relative to the data's; 0 switches it off.")
-    invalid: Literal["fail", "drop"] = Field("fail", description="Rows with null, NaN, infinite or misshapen features: stop, or leave them out and count them.")
-    require_convergence: bool = Field(False, description="Publish nothing and end with status 5 unless the fit converged.")
-
-
-class ModelConfig(Section):
-    """The fitted model to use."""
-
-    path: Text = Field(description="Model directory that the fit job wrote.")
-
-
-class OutputConfig(Section):
-    """Where the result goes."""
-
-    path: Text = Field(description="Folder to write, on any filesystem that Spark reaches.")
-    overwrite: bool = Field(False, description="Replace an existing folder, once the new one is complete.")
-
-
-class ScoredConfig(OutputConfig):
-    """Where the scored rows go, and in what form. The format is Parquet."""
-
-    keep: Kept = Field("all", description="Input columns to keep, in this order, or the word all.")
-    partition_by: Names | None = Field(None, description="Columns that become folders; null takes those of the input, [] none.")
-    probability: Literal["float", "double"] = Field("float", description="Precision of the numbers in the column probability.")
-    compression: Literal["snappy", "zstd", "gzip", "lz4", "none"] = Field("zstd", description="Codec of the Parquet files.")
-
-
-class SampleConfig(Section):
-    """The rows to draw."""
-
-    rows: int = Field(description="Number of rows to draw from the mixture.", ge=1)
-    seed: int = Field(0, description="Seed of the draw.")
+from gmm_spark.batch.sections import (
+    FeaturesConfig,
+    FittingConfig,
+    InputConfig,
+    MixtureConfig,
+    ModelConfig,
+    OutputConfig,
+    SampleConfig,
+    ScoredConfig,
+)
 
 
 class JobConfig(BaseSettings):
@@ -144,11 +26,11 @@ class JobConfig(BaseSettings):
     @classmethod
     def settings_customise_sources(
         cls,
-        settings_cls: type[BaseSettings],
+        settings_cls: type[BaseSettings],  # noqa: ARG003 - the library's signature, as the next two
         init_settings: PydanticBaseSettingsSource,
         env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Let the environment win over the file, which arrives as keyword arguments."""
         return env_settings, init_settings

@@ -65,7 +65,8 @@ def load(config: type[Config], argv: Sequence[str], *, prog: str) -> Config:
         }
         # Sections that nobody names are laid down empty: pydantic then tells which options they lack.
         below = merged({name: {} for name in config.model_fields}, file, _as_layer(unknown))
-        return config(_cli_settings_source=source, **below)
+        given = {**below, "_cli_settings_source": source}
+        return config(**given)
     except SettingsError as error:
         raise _unreadable(error) from error
     except ValidationError as error:
@@ -164,5 +165,5 @@ def _unreadable(error: SettingsError) -> ConfigurationError:
         "a value in the environment or on the command line",
         got=f"{error} ({error.__cause__})",
         expected="text, or JSON for a list or a map",
-        do="Quote JSON for the shell: '[\"a\", \"b\"]'.",
+        do="Put JSON between single quotes for the shell.",
     )

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 Tree = dict[str, Any]
 
 
-class ConfigurationErrors(ConfigurationError):
+class ConfigurationMistakesError(ConfigurationError):
     """Several mistakes in one configuration."""
 
     def __init__(self, mistakes: Sequence[ConfigurationError]) -> None:
@@ -31,14 +31,14 @@ class ConfigurationErrors(ConfigurationError):
         return "\n  ".join([f"{self.what} in the configuration", *map(str, self.mistakes)])
 
     def __reduce__(self) -> tuple[object, ...]:
-        return ConfigurationErrors, (self.mistakes,)
+        return ConfigurationMistakesError, (self.mistakes,)
 
 
 def options(config: type[BaseModel], section: str = "") -> dict[str, FieldInfo]:
     """Return every option of a configuration by its dotted name."""
     found: dict[str, FieldInfo] = {}
     for name, field in config.model_fields.items():
-        inner = field.annotation
+        inner: Any = field.annotation
         is_section = isinstance(inner, type) and issubclass(inner, BaseModel)
         found |= options(inner, f"{section}{name}.") if is_section else {f"{section}{name}": field}
     return found
@@ -58,7 +58,7 @@ def explained(error: ValidationError, config: type[BaseModel], layers: Mapping[s
     for detail in error.errors():
         for mistake in _mistakes(detail, known, layers):
             told.setdefault(mistake.what, mistake)
-    return next(iter(told.values())) if len(told) == 1 else ConfigurationErrors(tuple(told.values()))
+    return next(iter(told.values())) if len(told) == 1 else ConfigurationMistakesError(tuple(told.values()))
 
 
 def _mistakes(
@@ -115,6 +115,6 @@ def _shown(value: object) -> str:
 
 
 def _expected(detail: ErrorDetails) -> str:
-    if detail["type"] in ("model_type", "model_attributes_type"):
+    if detail["type"] in {"model_type", "model_attributes_type"}:
         return "a section with options"
     return detail["msg"].removeprefix("Value error, ").removeprefix("Input should ").removeprefix("be ")

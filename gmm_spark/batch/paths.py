@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from py4j.protocol import Py4JJavaError
+from py4j.protocol import Py4JError, Py4JJavaError  # type: ignore[import-untyped]
 
 from gmm_spark.errors import ConfigurationError, OutputError
+from gmm_spark.spark.session import is_connect
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from pyspark.sql import SparkSession
+
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -72,9 +76,12 @@ class Location:
                 do="Check the permissions of the parent folder, and that no other job writes there.",
             )
 
-    def delete(self) -> None:
-        """Remove the file or the folder with all that it holds, if there is any."""
-        self._filesystem().delete(self.path, True)
+    def discard(self) -> None:
+        """Remove the file or the folder with all that it holds, if there is any; where that fails, say so and go on."""
+        try:
+            self._filesystem().delete(self.path, True)  # noqa: FBT003 - Java has no keywords
+        except (Py4JError, OSError) as error:  # what ended the job is worth telling more than this
+            _LOG.warning("%s is left behind: %s", self, error)
 
     def overlaps(self, other: Location) -> bool:
         """Say whether one of the two is the other, or lies inside it."""
@@ -97,8 +104,12 @@ def locate(spark: SparkSession, path: str) -> Location:
     """Return the location of a path as Spark understands it.
 
     Raises:
-        ConfigurationError: Spark knows no filesystem for the path.
+        ConfigurationError: Spark knows no filesystem for the path, or is not on this side of a connection.
     """
+    if is_connect(spark):
+        raise ConfigurationError(
+            "the session", got="Spark Connect", expected="a classic session", do="Submit the job without --remote."
+        )
     jvm: Any = spark._jvm  # noqa: SLF001 - the only door to Hadoop's filesystems
     try:
         raw = jvm.org.apache.hadoop.fs.Path(path)

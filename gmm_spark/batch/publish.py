@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from pyspark.sql import SparkSession
 
-    from gmm_spark.batch.config import OutputConfig
+    from gmm_spark.batch.sections import OutputConfig
 
 _LOG = logging.getLogger(__name__)
 
@@ -48,7 +48,7 @@ class Target:
             yield str(staging)
             self._replace_by(staging, self.location.sibling(f".{self.location.name}-{run}.replaced"))
         finally:
-            workshop.delete()
+            workshop.discard()
 
     def check_absent(self) -> None:
         """Refuse a target that exists, unless it may be replaced.
@@ -76,8 +76,9 @@ class Target:
             if replaces:
                 aside.rename(self.location)
             raise
-        aside.delete()
         _LOG.info("published %s", self.location)
+        if replaces:
+            aside.discard()
 
 
 def target(spark: SparkSession, output: OutputConfig, inputs: Iterable[Location]) -> Target:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pyspark.sql.types import StructType
 
     from gmm_spark import GaussianMixtureModel
-    from gmm_spark.batch.config import ScoredConfig
+    from gmm_spark.batch.sections import ScoredConfig
 
 POSTERIOR = ("prediction", "probability", "log_density", "status")
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from py4j.protocol import Py4JError
-from pyspark.errors import AnalysisException, ParseException
+from py4j.protocol import Py4JError, Py4JJavaError  # type: ignore[import-untyped]
+from pyspark.errors import PySparkException
 
 from gmm_spark.batch.paths import Location, locate
 from gmm_spark.errors import SchemaError
@@ -13,21 +13,23 @@ from gmm_spark.errors import SchemaError
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
-    from gmm_spark.batch.config import InputConfig
+    from gmm_spark.batch.sections import InputConfig
 
 
 def locations(spark: SparkSession, config: InputConfig) -> tuple[Location, ...]:
-    """Return the folders and files that the input is read from; none for a table that has no files.
+    """Return the tables' folders, or files, that the input is read from; none where a table has no files.
 
     Raises:
         SchemaError: there is nothing at input.path, or no such table.
     """
     if config.path is None:
-        return tuple(_table_root(locate(spark, file)) for file in read(spark, config).inputFiles())
+        files = read(spark, config).inputFiles()
+        folders = {folder for folder, _, _ in (file.rpartition("/") for file in files)}
+        return tuple(_table(locate(spark, folder)) for folder in sorted(folders))
     found = tuple(locate(spark, config.path).matches())
     if not found:
         raise _unreadable(config, "nothing there")
-    return found
+    return tuple(map(_table, found))
 
 
 def read(spark: SparkSession, config: InputConfig) -> DataFrame:
@@ -39,15 +41,22 @@ def read(spark: SparkSession, config: InputConfig) -> DataFrame:
     try:
         rows = _opened(spark, config)
         return rows if config.where is None else rows.where(config.where)
-    except (AnalysisException, ParseException) as error:
+    except (PySparkException, Py4JJavaError) as error:
         raise _unreadable(config, _first_line(error)) from error
 
 
-def partition_columns(spark: SparkSession, config: InputConfig) -> tuple[str, ...]:
-    """Return the columns by which the input is laid out in folders, outermost first."""
+def partition_columns(rows: DataFrame, config: InputConfig) -> tuple[str, ...]:
+    """Return the columns by which the input is laid out in folders, outermost first.
+
+    Args:
+        rows: what `read` returned.
+        config: what it was asked for.
+    """
     if config.table is not None:
-        return tuple(column.name for column in spark.catalog.listColumns(config.table) if column.isPartition)
-    plan: Any = _opened(spark, config)._jdf.queryExecution().analyzed()  # noqa: SLF001 - no public way knows them
+        return tuple(
+            column.name for column in rows.sparkSession.catalog.listColumns(config.table) if column.isPartition
+        )
+    plan: Any = rows._jdf.queryExecution().analyzed()  # noqa: SLF001 - no public way knows them
     try:
         return tuple(plan.collectLeaves().head().relation().partitionSchema().fieldNames())
     except Py4JError:  # a source that is not made of folders
@@ -63,9 +72,8 @@ def _opened(spark: SparkSession, config: InputConfig) -> DataFrame:
     return reader.format(config.format).load(config.path)
 
 
-def _table_root(file: Location) -> Location:
-    folder = file.parent()
-    while "=" in folder.name:  # the folder of a partition
+def _table(folder: Location) -> Location:
+    while "=" in folder.name:  # a partition: what is written beside it would become part of its table
         folder = folder.parent()
     return folder
 
@@ -73,9 +81,13 @@ def _table_root(file: Location) -> Location:
 def _unreadable(config: InputConfig, got: str) -> SchemaError:
     name = f"input.path {config.path}" if config.table is None else f"input.table {config.table}"
     return SchemaError(
-        name, got=got, expected="rows that Spark can read", do="Correct input.path, input.table, input.format or input.where."
+        name,
+        got=got,
+        expected="rows that Spark can read",
+        do="Correct input.path, input.table, input.format or input.where.",
     )
 
 
-def _first_line(error: Exception) -> str:
-    return str(error).partition("\n")[0]
+def _first_line(error: PySparkException | Py4JJavaError) -> str:
+    text = error.java_exception.toString() if isinstance(error, Py4JJavaError) else str(error)
+    return str(text).partition("\n")[0]

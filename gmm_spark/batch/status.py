@@ -65,7 +65,7 @@ def run(name: str, job: Callable[[Sequence[str]], str], argv: Sequence[str]) -> 
     except SystemExit as end:  # argparse ends --help by an exit with 0
         if end.code:
             raise
-    except Exception:
+    except Exception:  # noqa: BLE001 - whatever it is, the scheduler gets a status and the log a traceback
         _LOG.exception("%s: an unexpected error", name)
         raise SystemExit(OTHER) from None
 

@@ -20,10 +20,10 @@ def description(model: StoredModel, *, correlations: bool = False) -> str:
         model: the model as stored.
         correlations: add each component's correlations.
     """
-    return "\n".join(_lines(model, correlations))
+    return "\n".join(_lines(model, correlations=correlations))
 
 
-def _lines(model: StoredModel, correlations: bool) -> Iterator[str]:
+def _lines(model: StoredModel, *, correlations: bool) -> Iterator[str]:
     mixture = model.parameters
     deviations = np.sqrt(np.diagonal(mixture.covariances, axis1=1, axis2=2))
     yield f"Gaussian mixture: {mixture.k} components, {mixture.family} covariance, {mixture.d} features"
@@ -38,7 +38,9 @@ def _lines(model: StoredModel, correlations: bool) -> Iterator[str]:
 
 
 def _by_component(weights: FloatArray, features: Sequence[str], values: FloatArray) -> Iterator[str]:
-    rows = [[str(k), f"{weight:.4f}", *_numbers(row)] for k, (weight, row) in enumerate(zip(weights, values, strict=True))]
+    rows = [
+        [str(k), f"{weight:.4f}", *_numbers(row)] for k, (weight, row) in enumerate(zip(weights, values, strict=True))
+    ]
     return _table(["component", "weight", *features], rows)
 
 
@@ -58,7 +60,8 @@ def _fit(summary: Mapping[str, Any]) -> Iterator[str]:
     yield f"  rows used           {summary['numRows']} (total weight {summary['weight']:g}; left out: {invalid})"
     yield f"  iterations, passes  {summary['numIter']}, {summary['numPasses']}"
     yield f"  log-likelihood      {summary['logLikelihood']:.6f} ({summary['meanLogLikelihood']:.6f} nats per row)"
-    yield f"  criteria            aic {summary['aic']:.2f}, bic {summary['bic']:.2f}, icl {summary['icl']:.2f} (smaller is better)"
+    criteria = ", ".join(f"{name} {summary[name]:.2f}" for name in ("aic", "bic", "icl"))
+    yield f"  criteria            {criteria} (smaller is better)"
     yield f"  raised to the floor {summary['floorHits']} covariances"
     yield f"  seconds             {', '.join(f'{name} {value:g}' for name, value in summary['seconds'].items())}"
 

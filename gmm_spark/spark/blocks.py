@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from gmm_spark.kernel import Block
-from gmm_spark.spark.rows import Layout, Rows, decode
+from gmm_spark.spark.rows import Layout, decode
 from gmm_spark.spark.survey import task_partition
 
 if TYPE_CHECKING:

@@ -81,7 +81,11 @@ def field(schema: t.StructType, name: str) -> t.StructField:
         f"column {name!r}",
         got="two columns of this name" if fields else f"a table with the columns {_shortened(schema.names)}",
         expected="one column of this name",
-        do="Rename one of them." if fields else f"Did you mean {' or '.join(map(repr, near))}?" if near else "Name another.",
+        do="Rename one of them."
+        if fields
+        else f"Did you mean {' or '.join(map(repr, near))}?"
+        if near
+        else "Name another.",
     )
 
 
@@ -123,6 +127,11 @@ def _sequence_kind(name: str, kind: t.DataType) -> Kind:
         expected="an array of numbers or a Spark ML vector",
         do="Name numeric columns with inputCols instead, or assemble them into one column.",
     )
+
+
+def quoted(names: Iterable[str]) -> str:
+    """Return the names for an error, each in quotes, many of them shortened."""
+    return _shortened(map(repr, names))
 
 
 def _shortened(names: Iterable[str], most: int = 20) -> str:

@@ -26,7 +26,7 @@ from gmm_spark.errors import DataError, ModelError
 from gmm_spark.model import StoredModel
 from gmm_spark.parameters import Parameters
 from gmm_spark.spark import storage
-from gmm_spark.spark.columns import weight_column
+from gmm_spark.spark.columns import column, weight_column
 from gmm_spark.spark.params import ColumnParams, FitParams, TypeConverters, accessors, param
 from gmm_spark.spark.posterior import ScoreColumns, with_posterior
 from gmm_spark.spark.sampling import sample
@@ -47,7 +47,9 @@ _COLUMN_DEFAULTS = {
 }
 
 
-class GaussianMixture(Estimator["GaussianMixtureModel"], FitParams, DefaultParamsReadable["GaussianMixture"], DefaultParamsWritable):
+class GaussianMixture(
+    Estimator["GaussianMixtureModel"], FitParams, DefaultParamsReadable["GaussianMixture"], DefaultParamsWritable
+):
     """Fits a Gaussian mixture by EM; see `FitParams` for what each param means.
 
     Raises, on fit:
@@ -57,25 +59,25 @@ class GaussianMixture(Estimator["GaussianMixtureModel"], FitParams, DefaultParam
     """
 
     @keyword_only
-    def __init__(  # noqa: PLR0913 - pyspark.ml's convention: every param is a keyword
+    def __init__(
         self,
         *,
         k: int = 2,
-        covarianceType: str = "full",  # noqa: N803
-        featuresCol: str = "features",  # noqa: N803
-        inputCols: list[str] | None = None,  # noqa: N803
-        weightCol: str | None = None,  # noqa: N803
-        maxIter: int = 100,  # noqa: N803
+        covarianceType: str = "full",
+        featuresCol: str = "features",
+        inputCols: list[str] | None = None,
+        weightCol: str | None = None,
+        maxIter: int = 100,
         tol: float = 1e-4,
         seed: int = 0,
-        initMode: str = "k-means++",  # noqa: N803
+        initMode: str = "k-means++",
         starts: int = 20,
         acceleration: str = "squarem",
-        covarianceFloor: float = 1e-6,  # noqa: N803
-        predictionCol: str = "prediction",  # noqa: N803
-        probabilityCol: str = "probability",  # noqa: N803
-        logDensityCol: str = "log_density",  # noqa: N803
-        handleInvalid: str = "error",  # noqa: N803
+        covarianceFloor: float = 1e-6,
+        predictionCol: str = "prediction",
+        probabilityCol: str = "probability",
+        logDensityCol: str = "log_density",
+        handleInvalid: str = "error",
     ) -> None:
         super().__init__()
         self._setDefault(
@@ -95,11 +97,11 @@ class GaussianMixture(Estimator["GaussianMixtureModel"], FitParams, DefaultParam
         self.setParams(**self._input_kwargs)
 
     @keyword_only
-    def setParams(self, **kwargs: Any) -> GaussianMixture:  # noqa: ANN401, N802
+    def setParams(self, **kwargs: Any) -> GaussianMixture:  # noqa: ANN401
         """Set any of the params by keyword; None leaves one as it is."""
         return self._set(**self._input_kwargs)
 
-    def setInitialModel(self, model: GaussianMixtureModel) -> GaussianMixture:  # noqa: N802
+    def setInitialModel(self, model: GaussianMixtureModel) -> GaussianMixture:
         """Start EM from this model, on all the rows: no sampling and no other start."""
         self._initial = model.parameters
         return self
@@ -150,20 +152,19 @@ class GaussianMixtureModel(Model, ColumnParams, MLReadable["GaussianMixtureModel
         self._summary = summary
 
     @classmethod
-    def fromArrays(  # noqa: N802
+    def fromArrays(
         cls,
         weights: ArrayLike,
         means: ArrayLike,
         covariances: ArrayLike,
-        covarianceType: Family = "full",  # noqa: N803
+        covarianceType: Family = "full",
     ) -> GaussianMixtureModel:
         """Return a model of these arrays: (k,), (k, d), (k, d, d), in the order given.
 
         Raises:
             ParametersError: they are no Gaussian mixture.
         """
-        arrays = (np.asarray(a, dtype=np.float64) for a in (weights, means, covariances))
-        return cls(Parameters(*arrays, covarianceType))
+        return cls(Parameters(weights, means, covariances, covarianceType))  # type: ignore[arg-type] # it makes arrays of them
 
     @property
     def weights(self) -> FloatArray:
@@ -181,7 +182,7 @@ class GaussianMixtureModel(Model, ColumnParams, MLReadable["GaussianMixtureModel
         return self.parameters.covariances
 
     @property
-    def hasSummary(self) -> bool:  # noqa: N802
+    def hasSummary(self) -> bool:
         """Whether this model comes from a fit."""
         return self._summary is not None
 
@@ -200,7 +201,7 @@ class GaussianMixtureModel(Model, ColumnParams, MLReadable["GaussianMixtureModel
         """Return the most probable component of one row (d,)."""
         return int(self.predictProbability(value).argmax())
 
-    def predictProbability(self, value: ArrayLike) -> FloatArray:  # noqa: N802
+    def predictProbability(self, value: ArrayLike) -> FloatArray:
         """Return the posterior (k,) of one row (d,)."""
         return kernel.posteriors(np.asarray(value, dtype=np.float64).reshape(1, -1), self.parameters)[0][0]
 
@@ -270,7 +271,9 @@ class _Reader(MLReader[GaussianMixtureModel]):
 
 
 @accessors
-class MeanLogLikelihoodEvaluator(Evaluator, HasWeightCol, DefaultParamsReadable["MeanLogLikelihoodEvaluator"], DefaultParamsWritable):
+class MeanLogLikelihoodEvaluator(
+    Evaluator, HasWeightCol, DefaultParamsReadable["MeanLogLikelihoodEvaluator"], DefaultParamsWritable
+):
     """The weighted mean of `logDensityCol`: held-out nats a row, larger is better; for CrossValidator.
 
     Rows without a log-density (unusable features) do not count.
@@ -279,20 +282,24 @@ class MeanLogLikelihoodEvaluator(Evaluator, HasWeightCol, DefaultParamsReadable[
     logDensityCol = param("logDensityCol", "the column of log-densities", TypeConverters.toString)
 
     @keyword_only
-    def __init__(self, *, logDensityCol: str = "log_density", weightCol: str | None = None) -> None:  # noqa: N803
+    def __init__(self, *, logDensityCol: str = "log_density", weightCol: str | None = None) -> None:
         super().__init__()
         self._setDefault(logDensityCol="log_density")
         self._set(**self._input_kwargs)
 
     def _evaluate(self, dataset: DataFrame) -> float:
-        density = f.col("`" + self.getOrDefault("logDensityCol") + "`")
-        weight = weight_column(dataset.schema, self.getOrDefault("weightCol")) if self.isDefined("weightCol") else f.lit(1.0)
+        density = column(self.getOrDefault("logDensityCol"))
+        weight = (
+            weight_column(dataset.schema, self.getOrDefault("weightCol")) if self.isDefined("weightCol") else f.lit(1.0)
+        )
         known = dataset.select(density.alias("density"), weight.alias("weight")).where("density is not null")
         total, mass = known.select(f.sum(f.col("density") * f.col("weight")), f.sum("weight")).first() or (None, None)
         if not mass:
-            raise DataError("held-out rows", got="none with a log-density", expected="at least one", do="Use fewer folds.")
+            raise DataError(
+                "held-out rows", got="none with a log-density", expected="at least one", do="Use fewer folds."
+            )
         return float(total / mass)
 
-    def isLargerBetter(self) -> bool:  # noqa: N802
+    def isLargerBetter(self) -> bool:
         """Return True: a higher likelihood is better."""
         return True

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 P = TypeVar("P", bound=type)
 
 
-def _checked(name: str, convert: Callable[[Any], Any], ok: Callable[[Any], bool], expected: str) -> Callable[[Any], Any]:
+def _checked(
+    name: str, convert: Callable[[Any], Any], ok: Callable[[Any], bool], expected: str
+) -> Callable[[Any], Any]:
     def converter(value: Any) -> Any:  # noqa: ANN401 - a param's value is whatever the caller gave
         try:
             converted = convert(value)
@@ -71,7 +73,7 @@ def _getter(name: str, method: str) -> Callable[[Any], Any]:
 
 def _setter(name: str, method: str) -> Callable[[Any, Any], Any]:
     def set_(self: Any, value: Any) -> Any:  # noqa: ANN401
-        return self._set(**{name: value})  # noqa: SLF001 - pyspark.ml's own idiom
+        return self._set(**{name: value})
 
     set_.__name__, set_.__doc__ = method, f"Set {name} and return self."
     return set_
@@ -104,13 +106,15 @@ class FitParams(ColumnParams):
     )
     weightCol = param("weightCol", "row weights, finite and at least 0; unset: 1 each", TypeConverters.toString)
     maxIter = param("maxIter", "most EM steps on all rows", _at_least("maxIter", 0))
-    tol = param("tol", "stop when less than this is to be gained, in nats a row; 0: run maxIter steps", _not_negative("tol"))
-    seed = param("seed", "decides the sample and the starts", _checked("seed", TypeConverters.toInt, lambda _: True, "an int"))
+    tol = param(
+        "tol", "stop when less than this is to be gained, in nats a row; 0: run maxIter steps", _not_negative("tol")
+    )
+    seed = param(
+        "seed", "decides the sample and the starts", _checked("seed", TypeConverters.toInt, lambda _: True, "an int")
+    )
     initMode = param("initMode", "k-means++ or random", _one_of("initMode", ("k-means++", "random")))
     starts = param("starts", "short EM runs on a sample, the best of which are continued", _at_least("starts", 1))
-    acceleration = param(
-        "acceleration", "squarem, or none for plain EM", _one_of("acceleration", ("squarem", "none"))
-    )
+    acceleration = param("acceleration", "squarem, or none for plain EM", _one_of("acceleration", ("squarem", "none")))
     covarianceFloor = param(
         "covarianceFloor",
         "least variance of a component where the data has unit variance; 0: no floor",

@@ -12,7 +12,6 @@ from pyspark.sql import functions as f
 
 from gmm_spark import kernel
 from gmm_spark.errors import SchemaError
-from gmm_spark.spark.columns import column
 from gmm_spark.spark.rows import REASONS, Layout, decode
 
 if TYPE_CHECKING:
@@ -44,15 +43,11 @@ class ScoreColumns:
     status: str = ""
     single: bool = False
 
-    def named(self) -> dict[str, str]:
-        """Return the field of the score by the name of its column, in the order of the columns."""
-        names = {
-            self.prediction: "prediction",
-            self.probability: "probability",
-            self.log_density: "log_density",
-            self.status: "status",
-        }
-        return {name: source for name, source in names.items() if name}
+    def named(self) -> list[tuple[str, str]]:
+        """Return each column's name and its field of the score, in the order of the columns."""
+        names = (self.prediction, self.probability, self.log_density, self.status)
+        fields = ("prediction", "probability", "log_density", "status")
+        return [(name, source) for name, source in zip(names, fields, strict=True) if name]
 
 
 def with_posterior(df: DataFrame, parameters: Parameters, features: Features, columns: ScoreColumns) -> DataFrame:
@@ -62,7 +57,7 @@ def with_posterior(df: DataFrame, parameters: Parameters, features: Features, co
     the status.
 
     Raises:
-        SchemaError: a column of one of these names is already there.
+        SchemaError: a column of one of these names is already there, or two of them are the same.
     """
     _refuse_clash(df, columns)
     layout = Layout(parameters.d, array=features.kind != "columns", weighted=False)
@@ -71,8 +66,8 @@ def with_posterior(df: DataFrame, parameters: Parameters, features: Features, co
     function = partial(_score, parameters, layout, columns.single)
     score = f.arrow_udf(_variadic(function), ddl)
     scored = df.withColumn(_SCORE, score(*features.select()))
-    appended = [f.col(_SCORE)[source].alias(name) for name, source in columns.named().items()]
-    return scored.select(*(column(name) for name in df.columns), *appended)
+    appended = [f.col(_SCORE)[source].alias(name) for name, source in columns.named()]
+    return scored.select("*", *appended).drop(_SCORE)
 
 
 def _variadic(function: partial[pa.Array]) -> Callable[..., pa.Array]:
@@ -103,11 +98,12 @@ def _score(parameters: Parameters, layout: Layout, single: bool, arrays: list[pa
 
 
 def _refuse_clash(df: DataFrame, columns: ScoreColumns) -> None:
-    taken = sorted(set(columns.named()) & set(df.columns))
+    names = [name for name, _ in columns.named()]
+    taken = sorted({name for name in names if name in df.columns or names.count(name) > 1})
     if taken:
         raise SchemaError(
             f"columns {taken}",
-            got="a table that has them already",
-            expected="free names for the scoring columns",
+            got="names that the table or another scoring column has",
+            expected="free and different names for the scoring columns",
             do="Drop or rename them, or choose other output names.",
         )

@@ -31,7 +31,10 @@ def sample(spark: SparkSession, parameters: Parameters, n: int, seed: int, featu
 
 
 def _rows(
-    parameters: Parameters, seed: int, as_array: bool, batches: Iterable[pa.RecordBatch]  # noqa: FBT001
+    parameters: Parameters,
+    seed: int,
+    as_array: bool,
+    batches: Iterable[pa.RecordBatch],
 ) -> Iterator[pa.RecordBatch]:
     factors = np.linalg.cholesky(parameters.covariances)
     for batch in batches:

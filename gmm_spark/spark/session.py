@@ -60,3 +60,17 @@ def describe(spark: SparkSession, text: str) -> None:
     """Name the next jobs in the Spark UI; Spark Connect has no such name."""
     if not is_connect(spark):
         spark.sparkContext.setJobDescription(text)
+
+
+@contextmanager
+def described(spark: SparkSession, text: str) -> Iterator[None]:
+    """Name the jobs run inside in the Spark UI, and give the caller's name back afterwards."""
+    if is_connect(spark):
+        yield
+        return
+    before = spark.sparkContext.getLocalProperty("spark.job.description")
+    describe(spark, text)
+    try:
+        yield
+    finally:
+        describe(spark, before)  # type: ignore[arg-type] # None, where there was none, clears it

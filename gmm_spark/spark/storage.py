@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from pyspark.errors import AnalysisException
+from py4j.protocol import Py4JJavaError
+from pyspark.errors import AnalysisException, PySparkException
 from pyspark.ml.util import DefaultParamsWriter
 
 from gmm_spark.errors import ModelError, OutputError
@@ -22,10 +23,15 @@ def save(spark: SparkSession, instance: Params, model: StoredModel, path: str, *
     Raises:
         OutputError: there is something at the path and `overwrite` is off.
     """
+    if not overwrite:
+        _refuse_existing(spark, path)
     header, components = encode(model)
     metadata = DefaultParamsWriter._get_metadata_to_save(instance, spark, {"gmm_spark": header})  # noqa: SLF001
+    mode = "overwrite" if overwrite else "error"
     for folder, lines in (("components", components), ("metadata", [metadata])):
-        _write_lines(spark, lines, f"{path}/{folder}", overwrite=overwrite)
+        spark.createDataFrame([(line,) for line in lines], "value string").coalesce(1).write.mode(mode).text(
+            f"{path}/{folder}"
+        )
 
 
 def load(spark: SparkSession, path: str) -> tuple[dict[str, object], StoredModel]:
@@ -40,25 +46,26 @@ def load(spark: SparkSession, path: str) -> tuple[dict[str, object], StoredModel
     return json.loads(metadata[0]), model
 
 
-def _write_lines(spark: SparkSession, lines: list[str], path: str, *, overwrite: bool) -> None:
-    frame = spark.createDataFrame([(line,) for line in lines], "value string").coalesce(1)
+def _refuse_existing(spark: SparkSession, path: str) -> None:
+    """Refuse a path with anything at it; to resolve it needs no job, and no Hadoop API, which Connect lacks."""
     try:
-        frame.write.mode("overwrite" if overwrite else "error").text(path)
+        spark.read.text(path).schema  # noqa: B018 - Connect resolves a table when it is asked for its schema
     except AnalysisException as error:
-        if error.getCondition() != "PATH_ALREADY_EXISTS":
+        if error.getCondition() != "PATH_NOT_FOUND":
             raise
-        raise OutputError(
-            f"model path {path}", got="a directory that exists", expected="a free path", do="Use write().overwrite()."
-        ) from error
+        return
+    raise OutputError(
+        f"model path {path}", got="something that exists", expected="a free path", do="Use write().overwrite()."
+    )
 
 
 def _read_lines(spark: SparkSession, folder: str, path: str) -> list[str]:
     try:
         return [row[0] for row in spark.read.text(folder).collect()]
-    except AnalysisException as error:
+    except (PySparkException, Py4JJavaError) as error:  # not there, or Hadoop's checksum of a file is wrong
         raise ModelError(
             f"model directory {path}",
             got=f"no readable {folder}",
             expected="a directory that fit.py or model.save wrote",
-            do="Check the path.",
+            do="Check the path; restore it from a copy if it is damaged.",
         ) from error

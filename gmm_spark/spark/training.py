@@ -13,15 +13,15 @@ from pyspark import StorageLevel
 from pyspark.sql import functions as f
 
 from gmm_spark import coordinates, em, families, kernel, selection, starts
-from gmm_spark.errors import DataError, GmmSparkError
+from gmm_spark.errors import ConfigurationError, DataError
 from gmm_spark.spark import blocks, columns
 from gmm_spark.spark.expectation import DistributedExpectation
 from gmm_spark.spark.rows import Layout
-from gmm_spark.spark.session import describe, shipped
+from gmm_spark.spark.session import describe, described, shipped
 from gmm_spark.spark.survey import Survey, survey
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from pyspark.sql import DataFrame
 
@@ -124,7 +124,8 @@ def train(
         initial: start EM here instead of searching.
 
     Raises:
-        SchemaError: the weight column or the initial model does not fit the table.
+        SchemaError: the weight column does not fit the table.
+        ConfigurationError: the initial model does not fit the table or the options.
         DataError: unusable rows that may not be skipped, no rows, constant or dependent columns, or
             fewer distinct rows than components.
     """
@@ -132,11 +133,11 @@ def train(
     rows = df.select(*features.select(), *weights)
     clock = _Clock()
     with clock("survey", rows):
-        d = len(features.columns) if features.kind == "columns" else _dimension(rows, features)
+        d = len(features.columns) if features.kind == "columns" else _dimension(rows, features, options)
         _check_initial(initial, d, options)
         layout = Layout(d, array=features.kind != "columns", weighted=bool(weights))
         surveyed = survey(rows, layout)
-        _check_rows(surveyed, options)
+        _check_rows(surveyed, options, (*features.columns, *([weight_col] if weight_col else ())))
     names = features.names(d)
     frame = coordinates.suited(options.family, surveyed.mean, surveyed.covariance, names)
     with _packed(rows, layout, frame, options, surveyed) as kept:
@@ -159,42 +160,44 @@ class _Clock:
 
     @contextmanager
     def __call__(self, phase: str, df: DataFrame) -> Iterator[None]:
-        describe(df.sparkSession, f"gmm fit, {phase}")
         began = time.perf_counter()
         try:
-            yield
+            with described(df.sparkSession, f"gmm fit, {phase}"):
+                yield
         finally:
             self.seconds[phase] = round(time.perf_counter() - began, 3)
             _log.info("%s: %.2f s", phase, self.seconds[phase])
 
 
-def _dimension(rows: DataFrame, features: columns.Features) -> int:
-    first = rows.where("x is not null").select(f.size("x")).first()
-    if first is None or first[0] < 1:
+def _dimension(rows: DataFrame, features: columns.Features, options: Options) -> int:
+    """Return the length of any array; where rows may be skipped the commonest, for the first may be one of them."""
+    sizes = rows.where("size(x) > 0").select(f.size("x").alias("d"))
+    found = (sizes.select(f.mode("d", deterministic=True)) if options.skip_invalid else sizes).first()
+    if found is None or found[0] is None:
         raise DataError(
             f"column {features.columns[0]!r}",
-            got="no row that has a value" if first is None else "an empty array",
+            got="no row that has a value",
             expected="at least one row with features",
             do="Check the input's path and its filter.",
         )
-    return int(first[0])
+    return int(found[0])
 
 
 def _check_initial(initial: Parameters | None, d: int, options: Options) -> None:
-    if initial is not None and (initial.d != d or initial.k != options.k):
-        raise GmmSparkError(
+    if initial is not None and (initial.k, initial.d, initial.family) != (options.k, d, options.family):
+        raise ConfigurationError(
             "initial model",
-            got=f"{initial.k} components of {initial.d} features",
-            expected=f"{options.k} components of {d} features",
-            do="Set k to the model's, and give it the features that it was fitted on.",
+            got=f"{initial.k} components of {initial.d} features, {initial.family}",
+            expected=f"{options.k} components of {d} features, {options.family}",
+            do="Set k and covarianceType to the model's, and give it the features that it was fitted on.",
         )
 
 
-def _check_rows(surveyed: Survey, options: Options) -> None:
+def _check_rows(surveyed: Survey, options: Options, names: Sequence[str]) -> None:
     bad = {reason: count for reason, count in surveyed.invalid.items() if count}
     if bad and not options.skip_invalid:
         raise DataError(
-            "rows that can't be used",
+            f"rows of {columns.quoted(names)}",
             got=", ".join(f"{count} {reason}" for reason, count in bad.items()),
             expected="finite features of one length and finite weights of at least 0 in every row",
             do='Mend them, or leave them out with handleInvalid="skip" (fit.invalid: drop in a job).',
@@ -237,7 +240,13 @@ def _search(
         _check_distinct(z[:, weights > 0], rows, options.k)
         sample = starts.Sample(z, weights, surveyed.covariance)
         plan = starts.Plan(
-            options.k, options.family, options.starts, options.seed, options.floor, options.tol, options.init_mode == "random"
+            options.k,
+            options.family,
+            options.starts,
+            options.seed,
+            options.floor,
+            options.tol,
+            options.init_mode == "random",
         )
         return starts.search(sample, frame, plan)
 
@@ -245,7 +254,7 @@ def _search(
 def _check_distinct(z: FloatArray, rows: DataFrame, k: int) -> None:
     if len(np.unique(z.T[: 1000 * k], axis=0)) >= k or len(np.unique(z.T, axis=0)) >= k:
         return
-    distinct = rows.dropna().distinct().limit(k).count()
+    distinct = _usable(rows, len(z)).distinct().limit(k).count()
     if distinct < k:
         raise DataError(
             f"number of components k = {k}",

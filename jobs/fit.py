@@ -1,0 +1,81 @@
+"""Fit a Gaussian mixture to a table and write the model directory.
+
+spark-submit jobs/fit.py --config conf/fit.yaml --input.path=data/flights --output.path=models/flights
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+from gmm_spark.batch.config import FitConfig
+from gmm_spark.batch.layers import load
+from gmm_spark.batch.status import NotConvergedError, run
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from gmm_spark import GaussianMixture, GaussianMixtureModel
+
+
+def fit(argv: Sequence[str]) -> str:
+    """Fit as the command line says; return the summary."""
+    config = load(FitConfig, argv, prog="fit.py")
+    # Spark is imported only now, so that a mistake in the options is told within a second.
+    from gmm_spark.batch import publish, source  # noqa: PLC0415
+    from gmm_spark.spark.session import job_session  # noqa: PLC0415
+
+    spark = job_session("gmm_spark fit")
+    target = publish.target(spark, config.output, source.locations(spark, config.input))
+    model = estimator(config).fit(source.read(spark, config.input))
+    check_convergence(config, model)
+    with target.publication() as staging:
+        model.save(staging)
+    return summary(model, str(target.location))
+
+
+def estimator(config: FitConfig) -> GaussianMixture:
+    """Return the estimator that the options describe."""
+    from gmm_spark import GaussianMixture  # noqa: PLC0415
+
+    columns, how = config.features, config.fit
+    names = list(columns.columns) if columns.columns else None
+    given: dict[str, Any] = {"inputCols": names, "featuresCol": columns.column, "weightCol": columns.weight}
+    return GaussianMixture(
+        k=config.mixture.k,
+        covarianceType=config.mixture.family,
+        maxIter=how.max_iter,
+        tol=how.tol,
+        seed=how.seed,
+        initMode=how.init_mode,
+        starts=how.starts,
+        acceleration=how.acceleration,
+        covarianceFloor=how.covariance_floor,
+        handleInvalid={"fail": "error", "drop": "skip"}[how.invalid],
+        **{name: value for name, value in given.items() if value is not None},
+    )
+
+
+def check_convergence(config: FitConfig, model: GaussianMixtureModel) -> None:
+    """Refuse a model that did not converge, if the options ask for that."""
+    if config.fit.require_convergence and model.summary.outcome != "converged":
+        raise NotConvergedError(
+            "the fit",
+            got=f"{model.summary.outcome} after {model.summary.numPasses} passes",
+            expected="converged, as fit.require_convergence asks",
+            do=model.summary.message,
+        )
+
+
+def summary(model: GaussianMixtureModel, path: str) -> str:
+    """Return the one line that tells how the fit went."""
+    told = model.summary
+    return (
+        f"fit: {told.numRows} rows used, {sum(told.numInvalid.values())} left out, {len(model.weights)} components, "
+        f"{told.outcome} after {told.numPasses} passes in {sum(told.seconds.values()):.1f} s, "
+        f"mean log-likelihood {told.meanLogLikelihood:.6f}; model in {path}"
+    )
+
+
+if __name__ == "__main__":
+    run("fit", fit, sys.argv[1:])

@@ -1,0 +1,48 @@
+"""Write P(Z = k | x) for every row of a table, as Parquet.
+
+spark-submit jobs/score.py --config conf/score.yaml --input.path=data/flights --model.path=models/flights \
+--output.path=data/flights-scored
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from gmm_spark.batch.config import ScoreConfig
+from gmm_spark.batch.layers import load
+from gmm_spark.batch.status import run
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+def score(argv: Sequence[str]) -> str:
+    """Score as the command line says; return the summary."""
+    config = load(ScoreConfig, argv, prog="score.py")
+    # Spark is imported only now, so that a mistake in the options is told within a second.
+    from gmm_spark import GaussianMixtureModel  # noqa: PLC0415
+    from gmm_spark.batch import publish, scoring, source  # noqa: PLC0415
+    from gmm_spark.batch.paths import locate  # noqa: PLC0415
+    from gmm_spark.spark.session import job_session  # noqa: PLC0415
+
+    spark = job_session("gmm_spark score")
+    inputs = [*source.locations(spark, config.input), locate(spark, config.model.path)]
+    target = publish.target(spark, config.output, inputs)
+    rows = source.read(spark, config.input)
+    passing = scoring.columns(rows.schema, config.output, source.partition_columns(rows, config.input))
+    scored = scoring.scored(rows, GaussianMixtureModel.load(config.model.path), passing, config.output)
+    with target.publication() as staging:
+        scoring.write(scored, staging, passing, config.output)
+        counts = scoring.verified(scored, staging, rows.count())
+    return summary(counts, str(target.location))
+
+
+def summary(counts: dict[str, int], path: str) -> str:
+    """Return the one line that tells how many rows were scored, and why the others were not."""
+    others = "".join(f", {count} {status}" for status, count in sorted(counts.items()) if status != "ok")
+    return f"score: {sum(counts.values())} rows, {counts.get('ok', 0)} ok{others}; written to {path}"
+
+
+if __name__ == "__main__":
+    run("score", score, sys.argv[1:])

@@ -1,0 +1,37 @@
+"""Draw rows from a fitted model and write them as Parquet.
+
+spark-submit jobs/simulate.py --model.path=models/flights --sample.rows=100000 --output.path=data/simulated
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from gmm_spark.batch.config import SimulateConfig
+from gmm_spark.batch.layers import load
+from gmm_spark.batch.status import run
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+def simulate(argv: Sequence[str]) -> str:
+    """Draw as the command line says; return the summary."""
+    config = load(SimulateConfig, argv, prog="simulate.py")
+    # Spark is imported only now, so that a mistake in the options is told within a second.
+    from gmm_spark import GaussianMixtureModel  # noqa: PLC0415
+    from gmm_spark.batch import publish  # noqa: PLC0415
+    from gmm_spark.batch.paths import locate  # noqa: PLC0415
+    from gmm_spark.spark.session import job_session  # noqa: PLC0415
+
+    spark = job_session("gmm_spark simulate")
+    target = publish.target(spark, config.output, [locate(spark, config.model.path)])
+    model = GaussianMixtureModel.load(config.model.path)
+    with target.publication() as staging:
+        model.sample(config.sample.rows, config.sample.seed).write.parquet(staging)
+    return f"simulate: {config.sample.rows} rows; written to {target.location}"
+
+
+if __name__ == "__main__":
+    run("simulate", simulate, sys.argv[1:])

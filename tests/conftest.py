@@ -1,0 +1,134 @@
+"""Spark sessions for the tests, one at a time, each engine's tests together; and the real data."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pyspark.sql import SparkSession
+
+ROOT = Path(__file__).resolve().parent.parent
+# classic: two executors, each a process of its own, so that what a task needs must travel to it.
+MASTERS = {"classic": "local-cluster[2,1,1024]", "connect": "local[2]"}
+# Executors need numpy and pyarrow only: here these can't be imported on them.
+ABSENT = ("pandas", "pydantic", "pydantic_settings", "scipy", "sklearn", "yaml")
+_QUICK = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"  # a test is over before the second compiler pays
+SETTINGS = {
+    "spark.ui.enabled": "false",
+    "spark.ui.showConsoleProgress": "false",
+    "spark.log.level": "ERROR",  # tests fail tasks on purpose, each a page of warnings
+    "spark.driver.host": "127.0.0.1",  # the name of a container often resolves to nothing
+    "spark.driver.bindAddress": "127.0.0.1",
+    "spark.driver.memory": "1g",
+    "spark.driver.extraJavaOptions": _QUICK,
+    "spark.executor.extraJavaOptions": _QUICK,
+    "spark.sql.shuffle.partitions": "2",  # the default of 200 tasks takes longer than any test
+    "spark.default.parallelism": "2",
+    "spark.python.unix.domain.socket.enabled": "true",  # as in conf/spark-defaults.conf
+}
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Declare the marker of the tests that need executors of their own or are too dear to run twice."""
+    config.addinivalue_line("markers", "classic_only: runs on classic Spark, not on Spark Connect too")
+    # pyspark's: CrossValidator leaves its threads to the garbage collector
+    config.addinivalue_line("filterwarnings", "ignore:unclosed running multiprocessing pool:ResourceWarning")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run a test that takes `spark` on both engines; pytest groups the tests by this session-wide parameter."""
+    if "spark" in metafunc.fixturenames:
+        classic_only = metafunc.definition.get_closest_marker("classic_only")
+        metafunc.parametrize("spark", ["classic"] if classic_only else list(MASTERS), indirect=True, scope="session")
+
+
+@pytest.fixture(scope="session")
+def spark(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
+    """Give a session of the engine that the test runs on; there is no other at that time."""
+    folder = tmp_path_factory.mktemp("spark")
+    settings = {**SETTINGS, "spark.sql.warehouse.dir": str(folder / "warehouse")}
+    start = connect_session if request.param == "connect" else classic_session
+    with worker_environment(folder):
+        session = start(MASTERS[request.param], settings)
+    leftovers = [executor_folder(session)] if request.param == "classic" else []
+    yield session
+    session.stop()
+    for name in ("SPARK_CONNECT_MODE_ENABLED", "SPARK_LOCAL_REMOTE", "SPARK_REMOTE"):
+        os.environ.pop(name, None)  # what remote() leaves behind turns every later session into a remote one
+    for leftover in leftovers:
+        shutil.rmtree(leftover, ignore_errors=True)
+
+
+def classic_session(master: str, settings: dict[str, str]) -> SparkSession:
+    """Start a session of classic Spark."""
+    from pyspark.sql import SparkSession  # noqa: PLC0415 - tests without Spark do not wait for it
+
+    builder = SparkSession.builder.master(master)
+    for name, value in settings.items():
+        builder = builder.config(name, value)
+    return builder.getOrCreate()
+
+
+def connect_session(master: str, settings: dict[str, str]) -> SparkSession:
+    """Start a Spark Connect server of this process and a session of it.
+
+    The settings go to the server alone, by the way that spark-submit has for them: those of the builder
+    are set on the session once more, and warned about. SPARK_TESTING makes it take any free port, and the
+    client ask for it: at the fixed one there may be another run of these tests.
+    """
+    from pyspark.sql import SparkSession  # noqa: PLC0415
+
+    given = {"PYSPARK_REMOTE_INIT_CONF_LEN": "1", "PYSPARK_REMOTE_INIT_CONF_0": json.dumps(settings)}
+    with environment(SPARK_TESTING="1", **given):
+        return SparkSession.builder.remote(master).getOrCreate()
+
+
+@contextmanager
+def worker_environment(folder: Path) -> Iterator[None]:
+    """Make the Python workers of a new session find gmm_spark and miss what only the driver may need."""
+    for name in ABSENT:
+        (folder / f"{name}.py").write_text(f"raise ImportError('{name} is not on the executors')\n")
+    path = os.pathsep.join(map(str, (folder, ROOT)))
+    threads = {"OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+    with environment(PYTHONPATH=path, PYSPARK_PYTHON=sys.executable, SPARK_LOCAL_IP="127.0.0.1", **threads):
+        yield
+
+
+@contextmanager
+def environment(**variables: str) -> Iterator[None]:
+    """Set environment variables for a while."""
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name, None)
+            if value is not None:
+                os.environ[name] = value
+
+
+def executor_folder(session: SparkSession) -> Path:
+    """Return where a local cluster leaves its executors' files: within the installed pyspark."""
+    from pyspark.find_spark_home import _find_spark_home  # noqa: PLC0415
+
+    home = os.environ.get("SPARK_HOME") or _find_spark_home()
+    return Path(home) / "work" / session.sparkContext.applicationId
+
+
+@pytest.fixture(scope="session")
+def data() -> Path:
+    """Give the folder of real data, or skip."""
+    if "GMM_SPARK_DATA" not in os.environ:
+        pytest.skip("GMM_SPARK_DATA is not set: it names the folder of real data sets")
+    return Path(os.environ["GMM_SPARK_DATA"])

@@ -1,0 +1,31 @@
+"""Errors teach: what, got, expected, do; and they survive the way from an executor to the driver."""
+
+from __future__ import annotations
+
+import pickle
+
+import pytest
+
+from gmm_spark import errors
+from gmm_spark.errors import GmmSparkError
+
+KINDS = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, GmmSparkError)]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_error_says_what_got_expected_and_do(kind: type[GmmSparkError]) -> None:
+    """All four parts are in the message, in that order, and are attributes."""
+    error = kind("column 'a'", got=["text"], expected="numbers", do="Cast it.")
+    assert str(error) == "column 'a': got ['text']; expected numbers. Cast it."
+    assert (error.what, error.got, error.expected, error.do) == ("column 'a'", ["text"], "numbers", "Cast it.")
+    assert isinstance(error, ValueError)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_error_pickles(kind: type[GmmSparkError]) -> None:
+    """Type, parts and message are the same after a pickle."""
+    error = kind("rows", got=3, expected="4", do="Add one.")
+    back = pickle.loads(pickle.dumps(error))
+    assert type(back) is kind
+    assert str(back) == str(error)
+    assert vars(back) == vars(error)

@@ -1,0 +1,100 @@
+"""Data that breaks mixtures: whatever comes, a valid model with a true outcome or a clear error, never NaN."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gmm_spark import em, kernel, starts
+from gmm_spark.errors import GmmSparkError
+from gmm_spark.parameters import FAMILIES, Family, FloatArray
+from gmm_spark.stopping import Outcome
+from tests.strategies import frame_of, families, survey
+
+FLOOR = 1e-6
+
+
+def fit(x: FloatArray, family: Family, k: int, floor: float = FLOOR, seed: int = 0) -> tuple[em.Fit, starts.Coordinates]:
+    """Search and polish as a job does, in memory; every warning is an error."""
+    weights = np.ones(len(x))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        frame = frame_of(x, weights, family)
+        sample = starts.Sample(frame.rows(x), weights, survey(x, weights)[1])
+        start = starts.search(sample, frame, starts.Plan(k, family, starts=6, seed=seed, floor=floor, tol=1e-4))
+        expectation = starts.in_memory([kernel.Block(sample.z)])
+        passes = em.iterate(expectation, start, em.Maximiser(frame, floor), "squarem")
+        return em.fit(passes, tol=1e-4, max_iter=100), frame
+
+
+def assert_sound(x: FloatArray, fitted: em.Fit, frame: starts.Coordinates) -> None:
+    """The model is finite in the user's units too, and its likelihood is the exact one of its parameters."""
+    mixture = frame.outward(fitted.best.parameters)
+    posterior, log_density = kernel.posteriors(x, mixture)
+    np.testing.assert_allclose(posterior.sum(axis=1), 1, atol=1e-12)
+    exact = log_density.mean() + frame.log_determinant
+    kappa = kernel.condition(fitted.best.parameters)[fitted.best.parameters.weights > 0].max()
+    assert abs(fitted.best.moments.mean_log_likelihood - exact) <= 1e-6 + 20 * 1.1e-16 * kappa
+
+
+@given(
+    st.integers(0, 2**32 - 1), st.sampled_from(FAMILIES), st.integers(1, 6), st.integers(1, 4), st.sampled_from([1, 3, 30])
+)
+def test_few_distinct_values_are_fitted_or_refused(seed: int, family: Family, k: int, d: int, levels: int) -> None:
+    """Rows from a small grid, k up to and above the distinct rows, d up to and above n."""
+    generator = np.random.default_rng(seed)
+    x = generator.integers(0, levels, (int(generator.integers(1, 60)), d)) + 0.0
+    try:
+        fitted, frame = fit(x, family, k)
+    except GmmSparkError:
+        return
+    assert fitted.outcome in Outcome
+    assert_sound(x, fitted, frame)
+
+
+@pytest.mark.parametrize("k", [2, 5])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_point_masses_end_on_the_floor(family: Family, k: int) -> None:
+    """Half of the rows at one value: a valid model, its likelihood right, the floor hit where a component sits there."""
+    generator = np.random.default_rng(1)
+    x = np.concatenate([np.full((300, 2), 3.0), generator.standard_normal((300, 2)) * [1, 50]])
+    fitted, frame = fit(x, family, k)
+    assert_sound(x, fitted, frame)
+    assert family == "tied" or fitted.best.parameters.weights.max() > 0.4
+
+
+@pytest.mark.parametrize("k", [8, 20])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_more_components_than_distinct_rows(family: Family, k: int) -> None:
+    """k above the number of distinct rows still ends with a valid model: spare components share or starve."""
+    x = np.tile([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0], [2.0, 3.0]], (5, 1))
+    fitted, frame = fit(x, family, k)
+    assert_sound(x, fitted, frame)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_an_outlier_a_million_deviations_away(family: Family) -> None:
+    """One gross outlier neither hides in NaN nor spoils the likelihood."""
+    generator = np.random.default_rng(2)
+    x = np.concatenate([generator.standard_normal((500, 3)), [[1e6, -1e6, 1e6]]])
+    fitted, frame = fit(x, family, 3)
+    assert_sound(x, fitted, frame)
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("family", FAMILIES)
+def test_collapse_without_a_floor_is_an_outcome(family: Family, seed: int) -> None:
+    """Duplicates and no floor: a finite model with an outcome, or an error that names the floor."""
+    generator = np.random.default_rng(seed)
+    x = np.repeat(np.round(generator.standard_normal((40, 2)), 1), generator.integers(1, 9, 40), axis=0)
+    try:
+        fitted, frame = fit(x, family, 8, floor=0.0, seed=seed)
+    except GmmSparkError as error:
+        assert "covarianceFloor" in str(error)
+        return
+    frame.outward(fitted.best.parameters)
+    assert np.isfinite(fitted.history).all()

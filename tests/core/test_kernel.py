@@ -1,0 +1,172 @@
+"""The hot code against SciPy's multivariate normal and against direct sums."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.special import entr, expit, logsumexp
+from scipy.stats import multivariate_normal
+
+from gmm_spark import kernel, starts
+from gmm_spark.moments import Moments, feature_count
+from gmm_spark.parameters import FloatArray, Parameters
+from tests.strategies import (
+    Problem,
+    assert_close,
+    assert_moments,
+    engine,
+    problems,
+    random_mixture,
+    random_problem,
+    sample,
+)
+
+
+def joint(x: FloatArray, mixture: Parameters) -> FloatArray:
+    """Return log pi_k + log N(x; mu_k, S_k) as (n, k), by SciPy."""
+    parts = zip(mixture.weights, mixture.means, mixture.covariances, strict=True)
+    return np.column_stack([np.log(w) + multivariate_normal(m, c).logpdf(x).reshape(len(x)) for w, m, c in parts])
+
+
+def features(z: FloatArray) -> FloatArray:
+    """Return the quadratic features [1, z_i, z_i z_j (i <= j)] of (d, n) coordinates, spelled out."""
+    d = len(z)
+    products = [z[i] * z[j] for i in range(d) for j in range(i, d)]
+    return np.stack([np.ones(z.shape[1]), *z, *products])
+
+
+@given(problems())
+def test_posteriors_and_log_densities_are_scipys(problem: Problem) -> None:
+    """log p(x) equals SciPy's to 1e-9, P(Z = k | x) is Bayes' rule, rows sum to 1."""
+    wanted = joint(problem.x, problem.start)
+    posterior, log_density = kernel.posteriors(problem.x, problem.start)
+    np.testing.assert_allclose(log_density, logsumexp(wanted, axis=1), rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(posterior, np.exp(wanted - logsumexp(wanted, axis=1, keepdims=True)), atol=1e-9)
+    np.testing.assert_allclose(posterior.sum(axis=1), 1, rtol=0, atol=1e-12)
+    clear = np.ptp(np.sort(wanted, axis=1)[:, -2:], axis=1) > 1e-9
+    assert problem.start.k == 1 or (posterior.argmax(axis=1) == wanted.argmax(axis=1))[clear].all()
+
+
+def test_tiny_components_a_million_apart_are_told_apart_to_the_last_digit() -> None:
+    """Components of sd 1e-3 at 0 and 1e6: log-densities keep 1e-9, posteriors are exactly 0 or 1, and halfway one half."""
+    centres = np.array([[-1e6, 5.0], [1e6, 5.0]])
+    mixture = Parameters(np.array([0.5, 0.5]), centres, 1e-6 * np.stack([np.eye(2)] * 2))
+    x = np.concatenate([centres + 1e-3, centres - 2e-3, [[0.0, 5.0]]])
+    posterior, log_density = kernel.posteriors(x, mixture)
+    np.testing.assert_array_equal(posterior[:4], [[1, 0], [0, 1], [1, 0], [0, 1]])
+    np.testing.assert_allclose(posterior[4], [0.5, 0.5], atol=1e-12)
+    np.testing.assert_allclose(log_density, logsumexp(joint(x, mixture), axis=1), rtol=1e-9)
+
+
+def test_rows_far_from_every_component_still_have_posteriors() -> None:
+    """A row a thousand sd away has density 0 in double precision, yet its posterior is that of the log-odds."""
+    mixture = Parameters(np.array([0.3, 0.7]), np.array([[0.0], [1.0]]), np.ones((2, 1, 1)))
+    posterior, log_density = kernel.posteriors(np.array([[1000.0], [-1000.0], [0.5]]), mixture)
+    odds = np.log(0.7 / 0.3) + np.array([1000.0, -1000.0, 0.5]) - 0.5
+    np.testing.assert_allclose(posterior[:, 1], expit(odds), atol=1e-12)
+    np.testing.assert_allclose(log_density[0], np.log(0.7) - 0.5 * (np.log(2 * np.pi) + 999.0**2), rtol=1e-12)
+
+
+@pytest.mark.parametrize("size", [1e100, 1e145, 1e160, 1e300])
+def test_a_finite_row_never_has_a_posterior_that_is_nan(size: float) -> None:
+    """Even where the squared distances overflow a row's posteriors are numbers that sum to 1."""
+    weights, means = np.array([0.5, 0.5, 0.0]), np.array([[0.0, 1.0], [1.0, 0.0], [0.0, 0.0]])
+    mixture = Parameters(weights, means, np.stack([[[1e-20, 5e-21], [5e-21, 1e-20]]] * 3))
+    posterior, log_density = kernel.posteriors(np.array([[size, 0.0], [-size, size]]), mixture)
+    np.testing.assert_allclose(posterior.sum(axis=1), 1)
+    assert (posterior[:, 2] == 0).all()
+    assert np.isfinite(log_density).all()
+
+
+def test_a_component_of_weight_zero_gets_nothing() -> None:
+    """Weight 0 is a posterior of exactly 0, without a warning, in both forms of the E-step."""
+    mixture = Parameters(np.array([1.0, 0.0]), np.zeros((2, 2)), np.stack([np.eye(2)] * 2))
+    x = np.random.default_rng(0).standard_normal((50, 2))
+    posterior, _ = kernel.posteriors(x, mixture)
+    assert (posterior[:, 1] == 0).all()
+    (moments,) = kernel.accumulate([kernel.Block(x.T)], [mixture])
+    assert not moments.sums[1].any()
+    assert kernel.entropy(mixture, moments) == 0
+
+
+@given(problems())
+def test_natural_parameters_turn_features_into_log_densities(problem: Problem) -> None:
+    """Theta @ [1, z, z z'] = log pi_k N(z; mu_k, S_k), by SciPy."""
+    frame = problem.frame
+    mixture, z = frame.inward(problem.start), frame.rows(problem.x)
+    np.testing.assert_allclose(
+        kernel.natural_parameters(mixture) @ features(z), joint(z.T, mixture).T, rtol=1e-10, atol=1e-10
+    )
+
+
+@given(problems(), st.booleans(), st.integers(1, 300))
+def test_statistics_are_the_sums_they_say_they_are(problem: Problem, weighted: bool, size: int) -> None:
+    """Weight, log-likelihood and responsibility-weighted features equal a direct sum over the rows."""
+    frame = problem.frame
+    mixture, z = frame.inward(problem.start), frame.rows(problem.x)
+    weights = problem.weights if weighted else np.ones(z.shape[1])
+    blocks = [
+        kernel.Block(z[:, at : at + size], weights[at : at + size] if weighted else None)
+        for at in range(0, z.shape[1], size)
+    ]
+    (moments,) = kernel.accumulate(blocks, [mixture])
+    log_joint = joint(z.T, mixture)
+    log_density = logsumexp(log_joint, axis=1)
+    responsibilities = np.exp(log_joint - log_density[:, None]) * weights[:, None]
+    assert_moments(
+        moments, Moments(weights.sum(), weights @ log_density, responsibilities.T @ features(z).T), 1e-10
+    )
+
+
+def test_no_rows_give_the_zero_of_the_statistics() -> None:
+    """No blocks, and blocks without rows, add exactly nothing."""
+    mixture = random_mixture(np.random.default_rng(0), 3, 4, "full")
+    for blocks in ([], [kernel.Block(np.empty((4, 0)))], [kernel.Block(np.empty((4, 0)), np.empty(0))]):
+        (moments,) = starts.in_memory(blocks)([mixture])
+        assert moments.to_bytes() == Moments.zero(3, 4).to_bytes()
+
+
+def test_what_is_passed_in_stays_as_it_was() -> None:
+    """accumulate and posteriors change neither rows nor weights nor parameters."""
+    problem = random_problem(3, "full", 3, 3)
+    x, w, theta = problem.x.copy(), problem.weights.copy(), problem.start.covariances.copy()
+    kernel.accumulate([kernel.Block(x.T, w)], [problem.start])
+    kernel.posteriors(x, problem.start)
+    np.testing.assert_array_equal(x, problem.x)
+    np.testing.assert_array_equal(w, problem.weights)
+    np.testing.assert_array_equal(theta, problem.start.covariances)
+
+
+@given(problems())
+def test_the_entropy_needs_no_second_pass(problem: Problem) -> None:
+    """The entropy from the statistics is that of the posteriors, summed directly."""
+    frame = problem.frame
+    mixture = frame.inward(problem.start)
+    (moments,) = engine(problem, frame)([mixture])
+    posterior, _ = kernel.posteriors(problem.x, problem.start)
+    direct = float(problem.weights @ entr(posterior).sum(axis=1))
+    assert_close(kernel.entropy(mixture, moments), direct, 1e-10 * len(problem.x))
+
+
+@given(problems())
+def test_condition_is_the_noncentral_mass(problem: Problem) -> None:
+    """kappa_k = d + mu' S^-1 mu, by a linear solve."""
+    mixture = problem.frame.inward(problem.start)
+    solved = [m @ np.linalg.solve(c, m) for m, c in zip(mixture.means, mixture.covariances, strict=True)]
+    np.testing.assert_allclose(kernel.condition(mixture), mixture.d + np.array(solved), rtol=1e-9)
+
+
+@pytest.mark.parametrize(("d", "k"), [(1, 1), (2, 700), (60, 2), (33, 40)])
+def test_tiles_of_every_width_cover_all_rows(d: int, k: int) -> None:
+    """Wide features and many components shrink the tile of rows, and no row is lost or counted twice."""
+    generator = np.random.default_rng(d)
+    mixture = random_mixture(generator, k, d, "full")
+    x, _ = sample(generator, mixture, 9001)
+    (moments,) = kernel.accumulate([kernel.Block(x.T)], [mixture])
+    posterior, log_density = kernel.posteriors(x, mixture)
+    assert moments.weight == 9001
+    assert moments.sums.shape == (k, feature_count(d))
+    assert_close(moments.log_likelihood, log_density.sum(), 1e-10)
+    np.testing.assert_allclose(moments.mass, posterior.sum(axis=0), rtol=1e-8, atol=1e-8)

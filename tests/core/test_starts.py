@@ -1,0 +1,189 @@
+"""Where EM starts: clusters are found in many features, one bad start stops nothing, the seed decides."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.metrics import adjusted_rand_score
+from sklearn.mixture import GaussianMixture
+
+from gmm_spark import kernel, starts
+from gmm_spark.coordinates import Coordinates
+from gmm_spark.errors import DataError
+from gmm_spark.parameters import FAMILIES, Family, FloatArray, Parameters
+from tests.core.conftest import RealData
+from tests.strategies import (
+    Problem,
+    families,
+    frame_of,
+    outward,
+    random_mixture,
+    run,
+    sample,
+    seeds,
+    survey,
+)
+
+
+def plan(k: int, family: Family = "full", **changed: object) -> starts.Plan:
+    """Return the default plan with some fields changed."""
+    fields = {"starts": 20, "seed": 0, "floor": 1e-6, "tol": 1e-4, **changed}
+    return starts.Plan(k, family, **fields)  # type: ignore[arg-type]
+
+
+def sampled(x: FloatArray, family: Family, weights: FloatArray | None = None) -> tuple[starts.Sample, Coordinates]:
+    """Return rows as a sample in the coordinates of a fit, and the coordinates."""
+    weights = np.ones(len(x)) if weights is None else weights
+    frame = frame_of(x, weights, family)
+    return starts.Sample(frame.rows(x), weights, survey(x, weights)[1]), frame
+
+
+def found(x: FloatArray, how: starts.Plan) -> Parameters:
+    """Return what the search finds, in the user's units."""
+    rows, frame = sampled(x, how.family)
+    return frame.outward(starts.search(rows, frame, how))
+
+
+def two_clusters(d: int, *, along: str, correlated: bool, n: int = 2500) -> tuple[FloatArray, np.ndarray]:
+    """Return rows of two clusters, six of their standard deviations apart along the given direction."""
+    generator = np.random.default_rng(d)
+    direction = np.eye(d)[0] if along == "axis" else np.full(d, d**-0.5)
+    labels = generator.choice(2, size=n)
+    x = generator.standard_normal((n, d)) + 6 * labels[:, None] * direction
+    if correlated:
+        mixing = np.linalg.qr(generator.standard_normal((d, d)))[0] * np.geomspace(1, 30, d)
+        x = x @ mixing.T
+    return x, labels
+
+
+@pytest.mark.parametrize("scale", [0.1, 1000.0])
+@pytest.mark.parametrize(("d", "along"), [(5, "axis"), (20, "axis"), (5, "diagonal"), (20, "diagonal"), (50, "diagonal")])
+def test_two_clusters_six_deviations_apart_are_found(d: int, along: str, scale: float) -> None:
+    """Round clusters are told apart in 5, 20 and 50 features and any unit: adjusted Rand index above 0.95."""
+    x, labels = two_clusters(d, along=along, correlated=False)
+    posterior, _ = kernel.posteriors(scale * x, found(scale * x, plan(2)))
+    assert adjusted_rand_score(labels, posterior.argmax(axis=1)) > 0.95
+
+
+@pytest.mark.parametrize("d", [5, 20])
+def test_elongated_clusters_under_correlated_features_are_found(d: int) -> None:
+    """Clusters thirty times as long as wide, oblique to every feature, are told apart too."""
+    x, labels = two_clusters(d, along="axis", correlated=True)
+    posterior, _ = kernel.posteriors(x, found(x, plan(2)))
+    assert adjusted_rand_score(labels, posterior.argmax(axis=1)) > 0.95
+
+
+@pytest.mark.xfail(reason="k-means in 50 directions misses the one that separates; the truth is 0.25 nats a row higher", strict=True)
+@pytest.mark.parametrize("correlated", [False, True])
+def test_one_separating_direction_among_fifty_is_found(correlated: bool) -> None:  # noqa: FBT001
+    """The search ends no lower than EM from the true clusters, where only one direction of 50 tells them apart."""
+    x, labels = two_clusters(50, along="axis", correlated=correlated)
+    parts = [survey(x[labels == label], np.ones(np.count_nonzero(labels == label))) for label in (0, 1)]
+    truth = Parameters(np.bincount(labels) / len(x), np.stack([m for m, _ in parts]), np.stack([c for _, c in parts]))
+    ours, theirs = (kernel.posteriors(x, mixture)[1].mean() for mixture in (found(x, plan(2)), truth))
+    assert ours >= theirs
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_five_clusters_are_found_in_every_family(family: Family) -> None:
+    """Five well separated round clusters of unequal size are found whatever the family."""
+    generator = np.random.default_rng(9)
+    means = 12 * np.linalg.qr(generator.standard_normal((6, 6)))[0][:5]
+    truth = Parameters(np.array([0.4, 0.3, 0.15, 0.1, 0.05]), means, np.stack([np.eye(6)] * 5))
+    x, labels = sample(generator, truth, 2000)
+    posterior, _ = kernel.posteriors(x, found(x, plan(5, family)))
+    assert adjusted_rand_score(labels, posterior.argmax(axis=1)) > 0.95
+
+
+def test_two_clusters_of_timestamps_ten_seconds_apart() -> None:
+    """Unix times 1.7e9 +- 1 and ten seconds later: both variances within 5 % of 1."""
+    generator = np.random.default_rng(1)
+    x = 1.7e9 + np.concatenate([generator.standard_normal(5000), 10 + generator.standard_normal(5000)])[:, None]
+    mixture = found(generator.permutation(x), plan(2))
+    np.testing.assert_allclose(mixture.covariances[:, 0, 0], 1, rtol=0.05)
+    np.testing.assert_allclose(np.sort(mixture.means[:, 0]) - 1.7e9, [0, 10], atol=0.1)
+
+
+@given(seeds, families, st.integers(1, 4), st.booleans())
+def test_the_seed_decides(seed: int, family: Family, k: int, uniform: bool) -> None:
+    """The same sample and seed give the same bits, whatever was searched before."""
+    generator = np.random.default_rng(seed)
+    x, _ = sample(generator, random_mixture(generator, k, 2, family), 60 * k)
+    how = plan(k, family, seed=seed, starts=4, uniform=uniform)
+    one, other = found(x, how), found(x, how)
+    assert one.means.tobytes() == other.means.tobytes()
+    assert one.covariances.tobytes() == other.covariances.tobytes()
+
+
+def test_another_seed_draws_other_starts() -> None:
+    """Seeds differ in the partitions that they draw, and so do the starts of one seed."""
+    x, _ = two_clusters(3, along="axis", correlated=False)
+    rows, frame = sampled(x, "full")
+    drawn = [start.means.tobytes() for seed in (0, 1) for start in starts.draw(rows, frame, plan(4, seed=seed))]
+    assert len(set(drawn)) == len(drawn) == 40
+
+
+@given(seeds, families, st.integers(1, 5), st.booleans())
+def test_every_start_is_a_mixture_of_the_family(seed: int, family: Family, k: int, uniform: bool) -> None:
+    """Drawn starts have the k, d and family asked for, on weighted rows with many repeats as well."""
+    generator = np.random.default_rng(seed)
+    x = generator.integers(0, 4, (80, 2)) + 0.0
+    rows, frame = sampled(x, family, generator.choice([0.5, 1.0, 7.0], 80))
+    for start in starts.draw(rows, frame, plan(k, family, starts=4, seed=seed, uniform=uniform)):
+        assert (start.k, start.d, start.family) == (k, 2, family)
+
+
+def collapsing() -> tuple[starts.Sample, Coordinates, Parameters]:
+    """Return a ring of rows around one at the origin, and a start of which a component gets that row alone."""
+    generator = np.random.default_rng(0)
+    angle, radius = generator.uniform(0, 2 * np.pi, 400), generator.uniform(1, 2, 400)
+    z = np.concatenate([np.zeros((2, 1)), radius * np.stack([np.cos(angle), np.sin(angle)])], axis=1)
+    frame = Coordinates(np.zeros(2), np.eye(2), np.eye(2))
+    covariances = np.stack([np.eye(2), 1e-3 * np.eye(2)])
+    bad = Parameters(np.array([0.9, 0.1]), np.array([[0.5, 0.5], [0.0, 0.0]]), covariances)
+    return starts.Sample(z, np.ones(401), np.eye(2)), frame, bad
+
+
+def test_one_bad_start_stops_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Starts that collapse at their first step are dropped, and the others end where they end without them."""
+    rows, frame, bad = collapsing()
+    how = plan(2, starts=4, floor=0.0)
+    good, wanted = starts.draw(rows, frame, how), starts.search(rows, frame, how)
+    monkeypatch.setattr(starts, "draw", lambda *_: [bad, *good, bad])
+    np.testing.assert_allclose(starts.search(rows, frame, how).means, wanted.means, atol=1e-9)
+
+
+def test_point_masses_without_a_floor_leave_a_model_or_an_error_that_says_so() -> None:
+    """On rows of which most repeat one value and no floor, the search ends with a valid mixture or a DataError."""
+    generator = np.random.default_rng(3)
+    x = np.concatenate([np.zeros((300, 2)), generator.standard_normal((100, 2))])
+    for seed in range(5):
+        try:
+            mixture = found(x, plan(3, floor=0.0, starts=6, seed=seed))
+        except DataError as error:
+            assert "covarianceFloor" in str(error)
+        else:
+            assert np.isfinite(mixture.covariances).all()
+
+
+def test_where_every_start_dies_the_error_names_the_remedies(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All starts singular is a DataError with their number, and what to try."""
+    rows, frame, bad = collapsing()
+    monkeypatch.setattr(starts, "draw", lambda *_: [bad] * 20)
+    with pytest.raises(DataError, match="20 starts that all became singular.*larger covarianceFloor"):
+        starts.search(rows, frame, plan(2, floor=0.0))
+
+
+@pytest.mark.parametrize("k", [2, 3])
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("name", ["faithful", "iris"])
+def test_no_worse_than_scikit_learn_with_five_starts(data: RealData, name: str, family: Family, k: int) -> None:
+    """On Old Faithful and iris the likelihood is at least scikit-learn's best of five, less 1e-4 a row."""
+    x = data.rows(name)
+    theirs = GaussianMixture(k, covariance_type=family, reg_covar=1e-12, n_init=5, tol=1e-7, max_iter=2000, random_state=0)
+    frame = frame_of(x, np.ones(len(x)), family)
+    problem = Problem(x, np.ones(len(x)), found(x, plan(k, family, floor=0.0)))
+    ours = outward(run(problem, tol=1e-6, max_iter=500, acceleration="squarem", frame=frame), frame)
+    assert ours.log_likelihood / len(x) >= theirs.fit(x).score(x) - 1e-4

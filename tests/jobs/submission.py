@@ -1,0 +1,67 @@
+"""spark-submit, as the tests use it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+ROOT = Path(__file__).parents[2]
+JOBS = ROOT / "jobs"
+DEFAULTS = ROOT / "conf" / "spark-defaults.conf"
+_QUICK = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"  # a test is over before the second compiler pays
+_CONF = (
+    "spark.ui.enabled=false",
+    "spark.driver.memory=1g",
+    "spark.sql.shuffle.partitions=2",
+    f"spark.driver.extraJavaOptions={_QUICK}",
+    f"spark.executor.extraJavaOptions={_QUICK}",
+)
+
+
+def submit(
+    words: Sequence[str | Path], *, master: str, cwd: Path, python: str | Path = sys.executable, library: str = ""
+) -> subprocess.CompletedProcess[str]:
+    """Submit a job through the spark-submit of the installed pyspark.
+
+    Args:
+        words: spark-submit's own options, the job's file and its command line.
+        master: local[2], local-cluster[2,1,1024] ...
+        cwd: where to run.
+        python: the interpreter of the driver and of the workers.
+        library: PYTHONPATH for the driver.
+    """
+    spec = find_spec("pyspark")
+    assert spec is not None
+    assert spec.origin is not None
+    home = Path(spec.origin).parent
+    conf = [
+        word for setting in (*_CONF, f"spark.sql.warehouse.dir={cwd / 'warehouse'}") for word in ("--conf", setting)
+    ]
+    kept = {
+        name: value for name, value in os.environ.items() if not name.startswith(("GMM_SPARK_", "PYTHON", "SPARK_"))
+    }
+    own = {"SPARK_HOME": str(home), "PYSPARK_PYTHON": str(python), "SPARK_LOCAL_IP": "127.0.0.1", "PYTHONPATH": library}
+    return subprocess.run(
+        [
+            str(home / "bin" / "spark-submit"),
+            "--master",
+            master,
+            "--properties-file",
+            str(DEFAULTS),
+            *conf,
+            *map(str, words),
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=cwd,
+        env={**kept, **own},
+        timeout=150,
+    )

@@ -1,0 +1,242 @@
+"""The options of the jobs: layers, checks, and errors that name the option and the remedy. No Spark."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+
+from gmm_spark.batch.config import FitConfig, JobConfig, ScoreConfig, SimulateConfig
+from gmm_spark.batch.layers import load, read_yaml
+from gmm_spark.batch.mistakes import ConfigurationMistakesError, options
+from gmm_spark.batch.status import STATUSES, run, status_of
+from gmm_spark.errors import ConfigurationError, GmmSparkError
+
+ROOT = Path(__file__).parents[2]
+FIT = ["--input.path=in", "--features.columns=a,b", "--output.path=out"]
+
+
+@pytest.fixture(autouse=True)
+def _no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in os.environ if name.startswith("GMM_SPARK_")]:
+        monkeypatch.delenv(name)
+
+
+def fit(*words: str) -> FitConfig:
+    """Return the options of a fit."""
+    return load(FitConfig, [*FIT, *words], prog="fit.py")
+
+
+def mistake(*words: str, job: type[JobConfig] = FitConfig) -> str:
+    """Return what is told about a configuration that is wrong."""
+    with pytest.raises(ConfigurationError) as caught:
+        load(job, words, prog="job")
+    return str(caught.value)
+
+
+def test_command_line_wins_over_environment_over_file_over_defaults(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each layer replaces only the options that it names."""
+    file = tmp_path / "fit.yaml"
+    file.write_text("mixture: {k: 3, family: diag}\nfit: {seed: 1, starts: 5, max_iter: 7}\n")
+    monkeypatch.setenv("GMM_SPARK_FIT__SEED", "2")
+    monkeypatch.setenv("GMM_SPARK_FIT__STARTS", "6")
+    config = fit("--config", str(file), "--fit.seed=9")
+    assert (config.fit.seed, config.fit.starts, config.fit.max_iter, config.fit.tol) == (9, 6, 7, 1e-4)
+    assert (config.mixture.k, config.mixture.family) == (3, "diag")
+
+
+@pytest.mark.parametrize("text", ["a,b", "a, b", '["a", "b"]', '["a","b"]'])
+def test_lists_are_written_with_commas_or_as_json(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A list means the same in both notations, on the command line and in the environment."""
+    rest = ["--input.path=in", "--output.path=out"]
+    assert load(FitConfig, [*rest, f"--features.columns={text}"], prog="fit.py").features.columns == ("a", "b")
+    monkeypatch.setenv("GMM_SPARK_FEATURES__COLUMNS", text)
+    assert load(FitConfig, rest, prog="fit.py").features.columns == ("a", "b")
+
+
+def test_maps_null_and_the_word_all_are_understood() -> None:
+    """Reader options come as name=value or JSON, null unsets an option, and keep takes the word all."""
+    assert fit("--input.options", "header=true", "--input.options", "sep=;").input.options == {
+        "header": "true",
+        "sep": ";",
+    }
+    assert fit('--input.options={"header": true}').input.options == {"header": True}
+    assert fit("--input.path=null", "--input.table=lake.t").input.path is None
+    score = ["--input.path=i", "--model.path=m", "--output.path=o"]
+    assert load(ScoreConfig, [*score, "--output.keep=all"], prog="s").output.keep == "all"
+    assert load(ScoreConfig, [*score, "--output.keep=id"], prog="s").output.keep == ("id",)
+    assert load(ScoreConfig, [*score, "--output.partition_by=[]"], prog="s").output.partition_by == ()
+
+
+@pytest.mark.parametrize(
+    ("word", "key", "expected"),
+    [
+        ("--mixture.k=0", "mixture.k", "greater than or equal to 1"),
+        ("--mixture.k=two", "mixture.k", "a valid integer"),
+        ("--mixture.family=round", "mixture.family", "'full', 'tied', 'diag' or 'spherical'"),
+        ("--fit.tol=-1", "fit.tol", "greater than or equal to 0"),
+        ("--fit.tol=nan", "fit.tol", ""),
+        ("--fit.invalid=skip", "fit.invalid", "'fail' or 'drop'"),
+        ("--features.columns=a,a", "features.columns", "each column once"),
+        ("--features.column=c", "features", "exactly one of features.columns and features.column"),
+        ("--input.table=t", "input", "exactly one of input.path and input.table"),
+        ("--output.path=", "output.path", "at least 1 character"),
+        ("--output.overwrite=perhaps", "output.overwrite", "a valid boolean"),
+    ],
+)
+def test_wrong_values_are_told_by_option_value_and_expectation(word: str, key: str, expected: str) -> None:
+    """A wrong value is answered with the option, what it got and what it takes."""
+    message = mistake(*FIT, word)
+    assert key in message
+    assert "(command line)" in message
+    assert expected in message
+
+
+@pytest.mark.parametrize(
+    ("word", "closest"),
+    [
+        ("--input.pth=x", "input.path"),
+        ("--k=3", "mixture.k"),
+        ("--mixtur.k=3", "mixture.k"),
+        ("--fit.maxIter=3", "fit.max_iter"),
+        ("--fit.covariance-floor=0", "fit.covariance_floor"),
+        ("--output.overwrit=true", "output.overwrite"),
+    ],
+)
+def test_unknown_options_name_the_closest(word: str, closest: str) -> None:
+    """An option that does not exist is answered with the one that was probably meant."""
+    message = mistake(*FIT, word)
+    assert f"perhaps {closest}." in message
+    assert word[2:].partition("=")[0] in message
+
+
+def test_unknown_options_are_found_in_every_layer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A misspelt option in the file or the environment is told with the layer that holds it."""
+    file = tmp_path / "fit.yaml"
+    file.write_text("mixture: {famly: diag}\n")
+    monkeypatch.setenv("GMM_SPARK_FIT__SED", "2")
+    message = mistake(*FIT, "--config", str(file))
+    assert f"mixture.famly ({file})" in message
+    assert "perhaps mixture.family" in message
+    assert "fit.sed (environment)" in message
+    assert "perhaps fit.seed" in message
+
+
+def test_all_mistakes_are_told_at_once() -> None:
+    """Missing, unknown and wrong options come in one error, each with its remedy."""
+    with pytest.raises(ConfigurationMistakesError) as caught:
+        load(FitConfig, ["--mixture.k=0", "--fit.sed=1", "--input.path=x"], prog="fit.py")
+    told = [error.what.split()[0] for error in caught.value.mistakes]
+    assert sorted(told) == ["features", "fit.sed", "mixture.k", "output.path"]
+    assert "4 mistakes" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["word"], ["--output.overwrite"], ["--fit.seed=1", "word"], ["--input.options={a"], ["--features.columns=[a"]],
+)
+def test_command_lines_that_cannot_be_parsed_are_refused(words: list[str]) -> None:
+    """A stray word, an option without its value and broken JSON are configuration errors, not tracebacks."""
+    assert "expected" in mistake(*FIT, *words)
+
+
+def test_values_of_reader_options_are_not_repeated_in_errors() -> None:
+    """A password among the reader's options does not reach the log."""
+    assert "s3cret" not in mistake('--input.options={"password": "s3cret"}', "--output.path=o")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [(None, "No such file"), ("a: b: c", "mapping values"), ("[1]", "a list"), ("fit: 5", "a section with options")],
+)
+def test_unusable_files_are_refused(tmp_path: Path, text: str | None, expected: str) -> None:
+    """A file that is missing, is no YAML or has no sections is named with its fault."""
+    file = tmp_path / "fit.yaml"
+    if text is not None:
+        file.write_text(text)
+    message = mistake(*FIT, "--config", str(file))
+    assert str(file) in message
+    assert expected in message
+
+
+def test_references_are_replaced_from_the_environment(tmp_path: Path) -> None:
+    """A reference is replaced as text within any string, and an unset one is named."""
+    file = tmp_path / "fit.yaml"
+    file.write_text('input: {path: "${env:LAKE}/t", options: {key: "${env:KEY}"}}\nmixture: {k: "${env:K}"}\n')
+    tree = read_yaml(str(file), {"LAKE": "s3a://lake", "KEY": "a: b", "K": "3"})
+    assert tree == {"input": {"path": "s3a://lake/t", "options": {"key": "a: b"}}, "mixture": {"k": "3"}}
+    with pytest.raises(ConfigurationError, match=r"LAKE to be set"):
+        read_yaml(str(file), {})
+
+
+@pytest.mark.parametrize("job", [FitConfig, ScoreConfig, SimulateConfig])
+def test_every_option_has_a_help(job: type[JobConfig]) -> None:
+    """--help can explain every option."""
+    assert all(field.description for field in options(job).values())
+
+
+@pytest.mark.parametrize(("job", "name"), [(FitConfig, "fit"), (ScoreConfig, "score"), (SimulateConfig, "simulate")])
+def test_example_files_hold_every_option_with_its_default(job: type[JobConfig], name: str) -> None:
+    """conf/fit.yaml and its like are complete, and say what happens when an option is left out."""
+    file = ROOT / "conf" / f"{name}.yaml"
+    load(job, ["--config", str(file)], prog=name)
+    text, tree = file.read_text(), yaml.safe_load(file.read_text())
+    for key, field in options(job).items():
+        section, _, option = key.partition(".")
+        assert f"{option}:" in text, key
+        if option in tree[section] and not field.is_required() and option not in ("path", "columns"):
+            assert tree[section][option] == field.get_default(call_default_factory=True), key
+
+
+@pytest.mark.parametrize("name", ["demo-fit", "demo-score"])
+def test_demo_files_are_valid(name: str) -> None:
+    """The demo's files fit the options of their jobs."""
+    job = FitConfig if name.endswith("fit") else ScoreConfig
+    config = load(job, ["--config", str(ROOT / "conf" / f"{name}.yaml")], prog=name)
+    assert config.model_dump()["output"]["path"].startswith("demo-output/")
+
+
+def test_a_mistake_ends_the_job_within_two_seconds_without_spark() -> None:
+    """The answer to a wrong option comes on stderr, with status 2, before Spark is imported."""
+    began = time.monotonic()
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", str(ROOT / "jobs" / "fit.py"), *FIT, "--mixture.k=0"],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={"PYTHONPATH": str(ROOT)},
+    )
+    assert done.returncode == STATUSES[ConfigurationError] == 2
+    assert "mixture.k (command line): got '0'" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "pyspark" not in done.stderr
+    assert done.stdout == ""
+    assert time.monotonic() - began < 2
+
+
+def test_help_prints_every_option_and_ends_well(capsys: pytest.CaptureFixture[str]) -> None:
+    """--help lists each option with its default, and the job returns normally."""
+    run("fit", lambda argv: str(load(FitConfig, argv, prog="fit.py")), ["--help"])
+    text = " ".join(capsys.readouterr().out.split())
+    assert all(f"--{key}" in text for key in options(FitConfig))
+    assert "Number of components. (default: 2)" in text
+
+
+def test_every_kind_of_error_has_a_status_of_its_own(capsys: pytest.CaptureFixture[str]) -> None:
+    """The kinds end with different statuses, a surprise with 1, and success with none."""
+    assert len(set(STATUSES.values())) == 6
+    for kind, status in STATUSES.items():
+        assert status_of(kind("it", got="a", expected="b", do="Do c.")) == status
+    assert status_of(GmmSparkError("it", got="a", expected="b", do="Do c.")) == 1
+    with pytest.raises(SystemExit) as caught:
+        run("fit", lambda _: str(1 // 0), [])
+    assert caught.value.code == 1
+    run("fit", lambda _: "done", [])
+    assert capsys.readouterr().out == "done\n"

@@ -1,0 +1,1 @@
+"""Tests of gmm_spark on Spark."""

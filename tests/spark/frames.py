@@ -1,0 +1,89 @@
+"""Tables of known rows for the tests of gmm_spark on Spark."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+
+from gmm_spark import GaussianMixture, GaussianMixtureModel
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
+    from pyspark.sql import DataFrame, SparkSession
+
+    FloatArray = NDArray[np.float64]
+
+PLAIN: dict[str, Any] = {"tol": 0, "acceleration": "none", "covarianceFloor": 0}
+
+
+def table(spark: SparkSession, partitions: int = 2, **columns: ArrayLike) -> DataFrame:
+    """Return a table of these columns; an (n, d) array is a column of arrays."""
+    return spark.createDataFrame(pa.table({name: _arrow(values) for name, values in columns.items()})).repartition(
+        partitions
+    )
+
+
+def numbered(x: FloatArray) -> dict[str, FloatArray]:
+    """Return the columns x0, x1 ... of an (n, d) array."""
+    return {f"x{i}": column for i, column in enumerate(x.T)}
+
+
+def names(d: int) -> list[str]:
+    """Return x0, x1 ... x(d - 1)."""
+    return [f"x{i}" for i in range(d)]
+
+
+def _arrow(values: ArrayLike) -> pa.Array:
+    array = np.asarray(values)
+    return pa.array(list(array)) if array.ndim == 2 else pa.array(array)
+
+
+def clusters(rows: int = 600, seed: int = 0) -> FloatArray:
+    """Return (rows, 3): three overlapping correlated clusters, away from the origin and of unlike scales."""
+    rng = np.random.default_rng(seed)
+    turn = np.array([[1.0, 0.6, 0.0], [0.0, 1.0, -0.4], [0.0, 0.0, 1.0]])
+    centres = np.array([[0.0, 0.0, 0.0], [2.5, -2.0, 1.0], [-1.0, 3.0, 2.0]])
+    z = centres[rng.integers(3, size=rows)] + rng.standard_normal((rows, 3)) @ turn
+    return np.asarray(z * [1.0, 20.0, 0.1] + [5.0, -300.0, 2.0])
+
+
+def start(family: str = "full") -> GaussianMixtureModel:
+    """Return a starting mixture for `clusters`, of unequal weights."""
+    scale = np.array([1.0, 20.0, 0.1])
+    means = np.array([[0.5, 0.0, 0.0], [2.0, -1.0, 0.5], [-1.0, 2.0, 1.0]]) * scale + [5.0, -300.0, 2.0]
+    tilt = np.array([[2.0, 0.3, 0.0], [0.3, 1.5, -0.2], [0.0, -0.2, 1.0]]) * np.outer(scale, scale)
+    covariances = {
+        "full": np.stack([tilt, 1.3 * tilt, 0.8 * tilt]),
+        "tied": np.stack([tilt] * 3),
+        "diag": np.stack([np.diag(np.diagonal(tilt)) * c for c in (1.0, 1.3, 0.8)]),
+        "spherical": np.stack([np.eye(3) * c for c in (100.0, 130.0, 80.0)]),
+    }[family]
+    return GaussianMixtureModel.fromArrays([0.5, 0.2, 0.3], means, covariances, family)
+
+
+def plain_steps(df: DataFrame, initial: GaussianMixtureModel, steps: int, **params: Any) -> GaussianMixtureModel:
+    """Run exactly so many plain EM steps from a start, on the columns x0, x1 ... unless told otherwise."""
+    k, d = initial.means.shape
+    family = initial.parameters.family
+    columns = {} if "featuresCol" in params else {"inputCols": names(d)}
+    estimator = GaussianMixture(k=k, covarianceType=family, maxIter=steps, **PLAIN, **columns, **params)
+    return estimator.setInitialModel(initial).fit(df)
+
+
+def assert_same_mixture(found: GaussianMixtureModel, expected: GaussianMixtureModel, rtol: float) -> None:
+    """Compare weights, means and covariances, each relative to its own scale."""
+    sd = np.sqrt(np.einsum("kii->ki", expected.covariances))
+    np.testing.assert_allclose(found.weights, expected.weights, rtol=rtol, atol=0)
+    np.testing.assert_allclose((found.means - expected.means) / (np.abs(expected.means) + sd), 0, atol=rtol)
+    error = (found.covariances - expected.covariances) / (sd[:, :, None] * sd[:, None, :])
+    np.testing.assert_allclose(error, 0, atol=rtol)
+
+
+def assert_same_bits(found: GaussianMixtureModel, expected: GaussianMixtureModel) -> None:
+    """Compare everything a fit returns but the seconds it took, bit by bit."""
+    for name in ("weights", "means", "covariances"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))
+    ours, theirs = ({**model.summary.to_dict(), "seconds": None} for model in (found, expected))
+    assert ours == theirs

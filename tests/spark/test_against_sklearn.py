@@ -1,0 +1,80 @@
+"""EM on Spark against scikit-learn's EM from the same start, step by step."""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from sklearn.mixture import GaussianMixture as Peer
+
+from gmm_spark import GaussianMixtureModel
+from tests.spark.frames import assert_same_mixture, clusters, numbered, plain_steps, start, table
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+    from tests.spark.frames import FloatArray
+
+FAMILIES = ("full", "tied", "diag", "spherical")
+X = clusters()
+
+
+def precisions(covariances: FloatArray, family: str) -> FloatArray:
+    """Return the inverse covariances in scikit-learn's shape for the family."""
+    inverses = np.linalg.inv(covariances)
+    variances = np.einsum("kii->ki", covariances)
+    return {"full": inverses, "tied": inverses[0], "diag": 1 / variances, "spherical": 1 / variances[:, 0]}[family]
+
+
+def peer_steps(x: FloatArray, initial: GaussianMixtureModel, steps: int) -> tuple[GaussianMixtureModel, float]:
+    """Return scikit-learn's mixture after so many EM steps, by falling weight, and its log-likelihood."""
+    family, (k, d) = initial.parameters.family, initial.means.shape
+    peer = Peer(
+        k,
+        covariance_type=family,
+        tol=0,
+        reg_covar=0,
+        max_iter=steps,
+        weights_init=initial.weights,
+        means_init=initial.means,
+        precisions_init=precisions(initial.covariances, family),
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it did not converge: it was not to
+        peer.fit(x)
+    c = peer.covariances_
+    covariances = {
+        "full": lambda: c,
+        "tied": lambda: np.stack([c] * k),
+        "diag": lambda: np.stack([np.diag(v) for v in c]),
+        "spherical": lambda: np.stack([np.eye(d) * v for v in c]),
+    }[family]()
+    order = np.argsort(-peer.weights_)
+    model = GaussianMixtureModel.fromArrays(peer.weights_[order], peer.means_[order], covariances[order], family)
+    return model, float(peer.score_samples(x).sum())
+
+
+@pytest.mark.classic_only
+@pytest.mark.parametrize("partitions", [1, 3, 7])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_steps_equal_those_of_scikit_learn(spark: SparkSession, family: str, partitions: int) -> None:
+    """After 1, 2 and 10 steps parameters and log-likelihood agree to 1e-9, however the rows are partitioned."""
+    df = table(spark, partitions, **numbered(X)).cache()
+    for steps in (2,) if partitions == 7 and family != "full" else (1, 2, 10):  # a task costs more than its rows here
+        model = plain_steps(df, start(family), steps)
+        expected, log_likelihood = peer_steps(X, start(family), steps)
+        assert_same_mixture(model, expected, 1e-9)
+        assert model.summary.logLikelihood == pytest.approx(log_likelihood, rel=1e-9)
+        assert model.summary.numIter == steps
+    df.unpersist()
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_both_engines_take_scikit_learns_steps(spark: SparkSession, family: str) -> None:
+    """The same holds on Spark Connect, with the features in one array column."""
+    model = plain_steps(table(spark, features=X), start(family), 2, featuresCol="features")
+    expected, log_likelihood = peer_steps(X, start(family), 2)
+    assert_same_mixture(model, expected, 1e-9)
+    assert model.summary.logLikelihood == pytest.approx(log_likelihood, rel=1e-9)

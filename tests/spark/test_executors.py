@@ -1,0 +1,55 @@
+"""What runs on executors, and what a fit leaves behind."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from gmm_spark import GaussianMixture
+from tests.conftest import ABSENT
+from tests.spark import upstream
+from tests.spark.frames import clusters, names, numbered, table
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+
+def test_executors_need_numpy_and_pyarrow_only(spark: SparkSession) -> None:
+    """Fits, scores and samples run where pandas, pydantic, yaml, SciPy and scikit-learn can't be imported.
+
+    pyspark's own worker may try to import pandas; here that fails, as on an executor without it, so that
+    no test of this folder can pass with the help of these packages.
+    """
+    df = table(spark, **numbered(clusters(100)))
+    model = GaussianMixture(k=2, inputCols=names(3), maxIter=1).fit(df)
+    assert model.transform(df).where("prediction is not null").count() == 100
+    assert model.sample(10).count() == 10
+    loaded = {row["package"] for row in df.mapInArrow(upstream.modules, "package string").collect()}
+    assert {"numpy", "pyarrow", "gmm_spark", "pyspark"} <= loaded
+    assert not loaded & set(ABSENT)
+
+
+def test_the_executors_of_the_tests_have_no_pandas(spark: SparkSession) -> None:
+    """The test above would notice an import of pandas."""
+    with pytest.raises(Exception, match="pandas is not on the executors"):
+        spark.range(1).mapInArrow(upstream.import_pandas, "id bigint").collect()
+
+
+@pytest.mark.classic_only
+def test_a_fit_gives_back_what_it_kept(spark: SparkSession) -> None:
+    """After a fit nothing of it stays in memory or on disk, a failed fit included."""
+    context = spark.sparkContext._jsc
+    before = context.getPersistentRDDs().size()
+    GaussianMixture(k=2, inputCols=names(3), maxIter=1).fit(table(spark, **numbered(clusters(100))))
+    assert context.getPersistentRDDs().size() == before
+
+
+@pytest.mark.classic_only
+def test_a_fit_does_not_name_the_jobs_that_follow(spark: SparkSession) -> None:
+    """The description that a fit gives its jobs ends with it; the caller's is back."""
+    context = spark.sparkContext
+    context.setJobDescription("mine")
+    GaussianMixture(k=1, inputCols=names(3), maxIter=1).fit(table(spark, **numbered(clusters(100))))
+    assert context.getLocalProperty("spark.job.description") == "mine"
+    context.setLocalProperty("spark.job.description", None)

@@ -1,0 +1,351 @@
+"""The pyspark.ml face: params, pipelines, cross-validation; every knob turned."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from pyspark.ml import Pipeline, PipelineModel
+from pyspark.ml.feature import VectorAssembler
+from pyspark.ml.tuning import CrossValidator, ParamGridBuilder
+from pyspark.sql import functions as f
+
+from gmm_spark import GaussianMixture, GaussianMixtureModel, MeanLogLikelihoodEvaluator
+from gmm_spark.errors import ConfigurationError
+from tests.spark.frames import PLAIN, assert_same_bits, clusters, names, start, table
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from pyspark.sql import DataFrame, SparkSession
+
+X = clusters(400)
+OTHERS: dict[str, Any] = {  # a value of every param that is not its default
+    "k": 3,
+    "covarianceType": "diag",
+    "featuresCol": "other",
+    "inputCols": ["x0", "x2"],
+    "weightCol": "w",
+    "maxIter": 1,
+    "tol": 0.5,
+    "seed": 7,
+    "initMode": "random",
+    "starts": 1,
+    "acceleration": "none",
+    "covarianceFloor": 0.5,
+    "predictionCol": "p",
+    "probabilityCol": "q",
+    "logDensityCol": "r",
+    "handleInvalid": "skip",
+}
+
+
+def test_all_params_are_known_here() -> None:
+    """The tests below speak of every param that there is."""
+    assert {param.name for param in GaussianMixture().params} == set(OTHERS) == set(EFFECTS)
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_a_param_is_set_by_constructor_setter_and_map(name: str) -> None:
+    """Constructor, setParams, setX and copy(extra) set the same value, and getX returns it."""
+    value, suffix = OTHERS[name], name[0].upper() + name[1:]
+    by_setter = getattr(GaussianMixture(), f"set{suffix}")(value)
+    estimator = GaussianMixture()
+    copied = estimator.copy({estimator.getParam(name): value})
+    for each in (GaussianMixture(**{name: value}), GaussianMixture().setParams(**{name: value}), by_setter, copied):
+        assert getattr(each, f"get{suffix}")() == value
+        assert each.isSet(name)
+    assert not estimator.isSet(name)
+
+
+def test_params_explain_themselves() -> None:
+    """explainParams tells every param, its meaning and its default."""
+    text = GaussianMixture(k=5).explainParams()
+    assert all(f"{name}: " in text for name in OTHERS)
+    assert "(default: 2, current: 5)" in text
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("k", 0),
+        ("k", 2.5),
+        ("k", "two"),
+        ("covarianceType", "round"),
+        ("maxIter", -1),
+        ("tol", -1e-3),
+        ("tol", float("nan")),
+        ("starts", 0),
+        ("initMode", "guess"),
+        ("acceleration", "fast"),
+        ("covarianceFloor", float("inf")),
+        ("handleInvalid", "keep"),
+        ("seed", "x"),
+    ],
+)
+def test_a_value_out_of_range_is_refused_when_it_is_set(name: str, value: object) -> None:
+    """A wrong value is refused before there is a table, with the param's name and the value."""
+    with pytest.raises(ConfigurationError) as caught:
+        GaussianMixture(**{name: value})
+    assert name in str(caught.value)
+    assert repr(value) in str(caught.value)
+
+
+def rows(spark: SparkSession) -> DataFrame:
+    """Return X as columns, as arrays, shifted, and with weights."""
+    df = table(spark, features=X, other=X + [100.0, 0.0, 0.0], w=np.where(X[:, 0] > 5, 3.0, 1.0))
+    return df.select("*", *(f.col("features")[i].alias(f"x{i}") for i in range(3))).cache()
+
+
+class Fits:
+    """Fits of one table by their params, each made once."""
+
+    def __init__(self, df: DataFrame) -> None:
+        self.df = df
+        self._fit = cache(lambda params: GaussianMixture(**dict(params)).fit(df))
+
+    def __call__(self, **params: Any) -> GaussianMixtureModel:
+        """Fit with these params."""
+        model = self._fit(tuple(sorted(params.items())))
+        assert isinstance(model, GaussianMixtureModel)
+        return model
+
+
+@pytest.fixture(scope="module")
+def fits(spark: SparkSession) -> Fits:
+    """Give the fits of this module's table."""
+    return Fits(rows(spark))
+
+
+def _k(fits: Fits) -> None:
+    assert fits(k=3, maxIter=1).weights.shape == (3,)
+
+
+def _covariance_type(fits: Fits) -> None:
+    covariance = fits(k=1, covarianceType="diag").covariances[0]
+    np.testing.assert_allclose(covariance, np.diag(X.var(axis=0)), rtol=1e-9, atol=1e-9)
+
+
+def _features_col(fits: Fits) -> None:
+    np.testing.assert_allclose(fits(k=1, featuresCol="other").means[0] - X.mean(axis=0), [100, 0, 0], atol=1e-9)
+
+
+def _input_cols(fits: Fits) -> None:
+    model = GaussianMixture(k=1, inputCols=["x0", "x2"]).fit(fits.df)
+    np.testing.assert_allclose(model.means[0], X[:, [0, 2]].mean(axis=0), rtol=1e-12)
+    assert model.features == ("x0", "x2")
+
+
+def _weight_col(fits: Fits) -> None:
+    expected = np.average(X, axis=0, weights=np.where(X[:, 0] > 5, 3.0, 1.0))
+    np.testing.assert_allclose(fits(k=1, weightCol="w").means[0], expected, rtol=1e-12)
+
+
+def _max_iter(fits: Fits) -> None:
+    model = fits(k=3, maxIter=1, tol=0.0)
+    assert (model.summary.numIter, model.summary.outcome) == (1, "iteration_limit")
+
+
+def _tol(fits: Fits) -> None:
+    coarse, fine = (GaussianMixture(k=3, tol=tol).setInitialModel(start()).fit(fits.df) for tol in (0.5, 1e-3))
+    assert coarse.summary.outcome == fine.summary.outcome == "converged"
+    assert coarse.summary.numIter < fine.summary.numIter
+
+
+def _seed(fits: Fits) -> None:
+    first, again, other = (fits(k=3, starts=1, maxIter=1, seed=seed) for seed in (0, 0, 7))
+    assert first.summary.history == again.summary.history != other.summary.history
+
+
+def _init_mode(fits: Fits) -> None:
+    assert (
+        fits(k=3, starts=1, maxIter=1, initMode="random").summary.history
+        != fits(k=3, starts=1, maxIter=1).summary.history
+    )
+
+
+def _starts(fits: Fits) -> None:
+    one, twenty = (fits(k=6, starts=starts, maxIter=1).summary.history for starts in (1, 20))
+    assert twenty[0] > one[0]
+
+
+def _acceleration(fits: Fits) -> None:
+    plain, squarem = (
+        GaussianMixture(k=3, maxIter=12, tol=0, acceleration=how).setInitialModel(start()).fit(fits.df).summary.history
+        for how in ("none", "squarem")
+    )
+    assert plain[:2] == squarem[:2]
+    assert max(plain) < max(squarem)
+
+
+def _covariance_floor(fits: Fits) -> None:
+    model = fits(k=3, covarianceFloor=0.5, maxIter=1)
+    whitener = np.linalg.inv(np.linalg.cholesky(np.cov(X.T, bias=True)))
+    assert np.linalg.eigvalsh(whitener @ model.covariances @ whitener.T).min() >= 0.5 - 1e-9
+    assert model.summary.floorHits > 0
+
+
+def _output_cols(fits: Fits) -> None:
+    model = fits(k=1, predictionCol="p", probabilityCol="q", logDensityCol="r")
+    assert model.transform(fits.df).columns == [*fits.df.columns, "p", "q", "r"]
+
+
+def _handle_invalid(fits: Fits) -> None:
+    holes = fits.df.withColumn("x1", f.when(f.col("w") < 2, f.col("x1")))
+    model = GaussianMixture(k=1, inputCols=names(3), handleInvalid="skip").fit(holes)
+    np.testing.assert_allclose(model.means[0], X[X[:, 0] <= 5].mean(axis=0), rtol=1e-12)
+
+
+EFFECTS: dict[str, Callable[[Fits], None]] = {
+    "k": _k,
+    "covarianceType": _covariance_type,
+    "featuresCol": _features_col,
+    "inputCols": _input_cols,
+    "weightCol": _weight_col,
+    "maxIter": _max_iter,
+    "tol": _tol,
+    "seed": _seed,
+    "initMode": _init_mode,
+    "starts": _starts,
+    "acceleration": _acceleration,
+    "covarianceFloor": _covariance_floor,
+    "predictionCol": _output_cols,
+    "probabilityCol": _output_cols,
+    "logDensityCol": _output_cols,
+    "handleInvalid": _handle_invalid,
+}
+
+
+@pytest.mark.classic_only
+@pytest.mark.parametrize("name", EFFECTS)
+def test_every_knob_has_its_effect(fits: Fits, name: str) -> None:
+    """A param that is set changes what it says; none is accepted and never read."""
+    EFFECTS[name](fits)
+
+
+def test_fit_takes_a_param_map_or_several(spark: SparkSession) -> None:
+    """fit(df, params) fits a copy; a list of maps gives a model for each; the estimator stays as it was."""
+    df = table(spark, features=X)
+    estimator = GaussianMixture(k=1, tol=0, maxIter=0)
+    one, two = estimator.fit(df, [{estimator.k: 1}, {estimator.k: 2, estimator.predictionCol: "p"}])
+    assert (len(one.weights), len(two.weights)) == (1, 2)
+    assert (one.getPredictionCol(), two.getPredictionCol()) == ("prediction", "p")
+    assert len(estimator.fit(df, {estimator.k: 2}).weights) == 2
+    assert estimator.getK() == 1
+
+
+def test_a_summary_tells_how_the_fit_went(spark: SparkSession) -> None:
+    """Its numbers agree with one another, and its history rises to the log-likelihood of the model returned."""
+    df = table(spark, features=X)
+    model = GaussianMixture(k=3, tol=1e-5, acceleration="none").setInitialModel(start()).fit(df)
+    summary, free = model.summary, 3 * (1 + 3 + 6) - 1
+    assert summary.outcome == "converged"
+    assert np.all(np.diff(summary.history) > 0)
+    assert summary.meanLogLikelihood == summary.logLikelihood / len(X) == pytest.approx(summary.history[-1], rel=1e-14)
+    assert (summary.numRows, summary.weight, summary.numIter) == (len(X), len(X), len(summary.history) - 1)
+    assert summary.aic == pytest.approx(2 * free - 2 * summary.logLikelihood, rel=1e-12)
+    assert summary.bic == pytest.approx(free * np.log(len(X)) - 2 * summary.logLikelihood, rel=1e-12)
+    scored = model.transform(df).toArrow()
+    p = np.array(scored["probability"].to_pylist())
+    entropy = -np.sum(p * np.log(np.maximum(p, 1e-300)))
+    assert summary.icl == pytest.approx(summary.bic + 2 * entropy, rel=1e-9)
+    assert summary.logLikelihood == pytest.approx(scored["log_density"].to_numpy().sum(), rel=1e-12)
+    assert list(model.weights) == sorted(model.weights, reverse=True)
+
+
+def test_a_model_from_arrays_has_no_summary() -> None:
+    """It says so instead of giving an empty one."""
+    assert not start().hasSummary
+    with pytest.raises(ValueError, match="made from arrays"):
+        _ = start().summary
+
+
+def test_a_pipeline_fits_saves_loads_and_transforms(spark: SparkSession, tmp_path: Path) -> None:
+    """In a pyspark.ml Pipeline, estimator and model survive saving and loading with the same bits."""
+    df = rows(spark)
+    stages = [
+        VectorAssembler(inputCols=names(3), outputCol="assembled"),
+        GaussianMixture(k=2, featuresCol="assembled", maxIter=2),
+    ]
+    Pipeline(stages=stages).write().save(f"{tmp_path}/pipeline")
+    fitted = Pipeline.load(f"{tmp_path}/pipeline").fit(df)
+    fitted.write().save(f"{tmp_path}/model")
+    loaded = PipelineModel.load(f"{tmp_path}/model")
+    assert_same_bits(loaded.stages[-1], fitted.stages[-1])
+    assert loaded.transform(df).where("log_density is not null").count() == len(X)
+
+
+def test_cross_validation_finds_the_number_of_components(spark: SparkSession) -> None:
+    """CrossValidator prefers by held-out log-likelihood the three components that there are over one."""
+    df = table(spark, features=clusters(900))
+    estimator = GaussianMixture(starts=4, tol=1e-3)
+    grid = ParamGridBuilder().addGrid(estimator.k, [1, 3]).build()
+    found = CrossValidator(
+        estimator=estimator, estimatorParamMaps=grid, evaluator=MeanLogLikelihoodEvaluator(), numFolds=2, seed=1
+    ).fit(df)
+    assert len(found.bestModel.weights) == 3
+    assert found.avgMetrics[1] > found.avgMetrics[0]
+
+
+def test_the_evaluator_takes_the_weighted_mean(spark: SparkSession) -> None:
+    """Of the column it is told, by the weights it is told, of the rows that have a log-density."""
+    df = spark.createDataFrame([(1.0, 1.0), (4.0, 2.0), (None, 5.0)], "`a.b` double, w double")
+    assert MeanLogLikelihoodEvaluator(logDensityCol="a.b").evaluate(df) == 2.5
+    assert MeanLogLikelihoodEvaluator(logDensityCol="a.b", weightCol="w").evaluate(df) == 3.0
+    assert MeanLogLikelihoodEvaluator().isLargerBetter()
+
+
+def test_an_initial_model_of_another_shape_is_refused(spark: SparkSession) -> None:
+    """k, the number of features and the family of the initial model must be those of the fit."""
+    df = table(spark, features=X)
+    for params, told in (
+        ({"k": 2}, "3 components.*expected 2 components"),
+        ({"k": 3, "inputCols": ["x0"]}, "3 features.*of 1 features"),
+        ({"k": 3, "covarianceType": "diag"}, "full.*diag"),
+    ):
+        source = df.withColumn("x0", f.lit(1.0)) if "inputCols" in params else df
+        with pytest.raises(ConfigurationError, match=told):
+            GaussianMixture(**params).setInitialModel(start()).fit(source)
+
+
+def test_no_step_returns_the_start(spark: SparkSession) -> None:
+    """maxIter=0 measures the initial model and returns it, by falling weight."""
+    model = GaussianMixture(k=3, maxIter=0, **PLAIN).setInitialModel(start()).fit(table(spark, features=X))
+    order = [0, 2, 1]
+    np.testing.assert_allclose(model.means, start().means[order], rtol=1e-12)
+    np.testing.assert_allclose(model.covariances, start().covariances[order], rtol=1e-10, atol=1e-12)
+    assert model.summary.numIter == 0
+
+
+@pytest.mark.classic_only
+def test_rows_drawn_from_a_model_have_its_moments(spark: SparkSession) -> None:
+    """Means, covariances and shares of a large sample are the model's, within five standard errors."""
+    model, n = start(), 40_000
+    drawn = model.sample(n, seed=3).toArrow()
+    x, component = np.array(drawn["features"].to_pylist()), drawn["component"].to_numpy()
+    assert len(x) == n
+    for k, weight in enumerate(model.weights):
+        own = x[component == k]
+        assert abs(len(own) - n * weight) < 5 * np.sqrt(n * weight * (1 - weight))
+        sd = np.sqrt(np.diagonal(model.covariances[k]))
+        np.testing.assert_array_less(np.abs(own.mean(axis=0) - model.means[k]), 5 * sd / np.sqrt(len(own)))
+        bound = 5 * np.sqrt(2 / len(own)) * np.outer(sd, sd)
+        np.testing.assert_array_less(np.abs(np.cov(own.T) - model.covariances[k]), bound)
+
+
+def test_a_sample_does_not_depend_on_its_partitions(spark: SparkSession) -> None:
+    """A row depends on the seed and its number only: longer samples begin with the shorter ones."""
+    short, long, other = (start().sample(n, seed=s).toArrow() for n, s in ((500, 1), (9000, 1), (500, 2)))
+    assert long.slice(0, 500).to_pylist() == short.to_pylist() != other.to_pylist()
+
+
+def test_a_sample_has_the_columns_of_the_model(spark: SparkSession) -> None:
+    """Where the model reads numeric columns the sample has them, and can be scored."""
+    model = start()
+    model.set(model.inputCols, ["a.b", "c d", "e"])
+    drawn = model.sample(10)
+    assert drawn.columns == ["a.b", "c d", "e", "component"]
+    assert model.transform(drawn).where("prediction is not null").count() == 10

@@ -1,0 +1,153 @@
+"""Saving and loading: exact, careful with what is there, and untrusting."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from gmm_spark import GaussianMixture, GaussianMixtureModel
+from gmm_spark.errors import ModelError, OutputError, ParametersError
+from gmm_spark.model import read_model
+from tests.spark.frames import assert_same_bits, clusters, plain_steps, start, table
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from pyspark.sql import SparkSession
+
+
+def test_a_model_comes_back_bit_by_bit(spark: SparkSession, tmp_path: Path) -> None:
+    """Parameters, summary, params and uid are the same after save and load, and the loaded model scores the same."""
+    df = table(spark, features=clusters(100))
+    model = plain_steps(df, start("tied"), 2, featuresCol="features", predictionCol="p")
+    model.save(f"{tmp_path}/model")
+    loaded = GaussianMixtureModel.load(f"{tmp_path}/model")
+    assert_same_bits(loaded, model)
+    assert loaded.summary == model.summary
+    assert (loaded.uid, loaded.features, loaded.parameters.family) == (model.uid, model.features, "tied")
+    assert loaded.getPredictionCol() == "p"
+    assert (
+        loaded.transform(df)
+        .toArrow()
+        .sort_by("log_density")
+        .equals(model.transform(df).toArrow().sort_by("log_density"))
+    )
+
+
+def test_a_model_is_read_without_spark(spark: SparkSession, tmp_path: Path) -> None:
+    """The directory that Spark wrote is what `read_model` reads."""
+    start().save(f"{tmp_path}/model")
+    np.testing.assert_array_equal(read_model(tmp_path / "model").parameters.covariances, start().covariances)
+
+
+def test_an_estimator_comes_back(spark: SparkSession, tmp_path: Path) -> None:
+    """Params that were set and those that were not are the same after save and load."""
+    estimator = GaussianMixture(k=4, covarianceType="diag", inputCols=["a", "b"], covarianceFloor=0.0)
+    estimator.save(f"{tmp_path}/estimator")
+    loaded = GaussianMixture.load(f"{tmp_path}/estimator")
+    assert loaded.uid == estimator.uid
+    assert {p.name: v for p, v in loaded.extractParamMap().items()} == {
+        p.name: v for p, v in estimator.extractParamMap().items()
+    }
+    assert not loaded.isSet("tol")
+
+
+def test_an_existing_path_is_not_touched(spark: SparkSession, tmp_path: Path) -> None:
+    """Saving onto a model, or onto a folder with anything in it, is refused and changes nothing."""
+    start().save(f"{tmp_path}/model")
+    foreign = tmp_path / "table"
+    foreign.mkdir()
+    (foreign / "part-0.csv").write_text("1,2\n")
+    for path in (tmp_path / "model", foreign):
+        before = sorted(path.rglob("*"))
+        with pytest.raises(OutputError, match=path.name):
+            start("diag").save(str(path))
+        assert sorted(path.rglob("*")) == before
+
+
+def test_overwrite_replaces_a_model(spark: SparkSession, tmp_path: Path) -> None:
+    """write().overwrite() puts the new model in the place of the old one."""
+    start().save(f"{tmp_path}/model")
+    start("diag").write().overwrite().save(f"{tmp_path}/model")
+    assert GaussianMixtureModel.load(f"{tmp_path}/model").parameters.family == "diag"
+
+
+def part(folder: Path) -> Path:
+    """Return the one data file that Spark wrote into a folder."""
+    (file,) = folder.glob("part-*")
+    return file
+
+
+def rewrite(file: Path, change: Callable[[str], str]) -> None:
+    """Change a file, and forget Hadoop's checksum of it."""
+    file.with_name(f".{file.name}.crc").unlink(missing_ok=True)
+    file.write_text(change(file.read_text()))
+
+
+def changed_weight(line: str) -> str:
+    """Return a component's line with another weight."""
+    return json.dumps({**json.loads(line), "weight": 0.25}) + "\n"
+
+
+def no_header(line: str) -> str:
+    """Return metadata as pyspark.ml writes them for its own models."""
+    return json.dumps({k: v for k, v in json.loads(line).items() if k != "gmm_spark"})
+
+
+DAMAGES: dict[str, Callable[[Path], Any]] = {
+    "nothing there": shutil.rmtree,
+    "no metadata": lambda model: shutil.rmtree(model / "metadata"),
+    "no components": lambda model: shutil.rmtree(model / "components"),
+    "empty metadata": lambda model: rewrite(part(model / "metadata"), lambda _: ""),
+    "metadata of another program": lambda model: rewrite(part(model / "metadata"), no_header),
+    "metadata that are no JSON": lambda model: rewrite(part(model / "metadata"), lambda text: text[: len(text) // 2]),
+    "a component missing": lambda model: rewrite(part(model / "components"), lambda text: text.split("\n", 1)[1]),
+    "another weight": lambda model: rewrite(
+        part(model / "components"), lambda text: changed_weight(text.split("\n", 1)[0]) + text.split("\n", 1)[1]
+    ),
+    "a flipped byte": lambda model: part(model / "components").write_text(
+        part(model / "components").read_text().replace("1", "2", 1)
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def saved(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give a sound model directory; tests damage copies of it."""
+    path = tmp_path_factory.mktemp("saved") / "model"
+    start().save(str(path))
+    return path
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_or_foreign_directory_is_refused(
+    spark: SparkSession, saved: Path, tmp_path: Path, damage: str
+) -> None:
+    """Whatever happened to the directory, loading it is a ModelError that names it."""
+    copy = tmp_path / "copy"
+    shutil.copytree(saved, copy)
+    DAMAGES[damage](copy)
+    with pytest.raises(ModelError, match=str(copy)):
+        GaussianMixtureModel.load(str(copy))
+
+
+@pytest.mark.parametrize(
+    ("weights", "means", "covariances"),
+    [
+        ([0.5, 0.6], [[0.0], [1.0]], [[[1.0]], [[1.0]]]),
+        ([0.5, 0.5], [[0.0], [1.0]], [[[1.0]], [[-1.0]]]),
+        ([0.5, 0.5], [[0.0], [float("nan")]], [[[1.0]], [[1.0]]]),
+        ([0.5, 0.5], [[0.0], [1.0, 2.0]], [[[1.0]], [[1.0]]]),
+        ([1.0], [[0.0], [1.0]], [[[1.0]], [[1.0]]]),
+    ],
+    ids=["sum", "negative", "nan", "ragged", "shapes"],
+)
+def test_arrays_that_are_no_mixture_are_refused(weights: Any, means: Any, covariances: Any) -> None:
+    """fromArrays checks what it is given."""
+    with pytest.raises(ParametersError):
+        GaussianMixtureModel.fromArrays(weights, means, covariances)

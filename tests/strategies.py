@@ -1,0 +1,220 @@
+"""Random fitting problems, and the few lines that carry one through the core in the user's units."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+from hypothesis import settings
+from hypothesis import strategies as st
+
+from gmm_spark import coordinates, em, kernel, starts
+from gmm_spark.parameters import FAMILIES, Family, FloatArray, Parameters
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from gmm_spark.coordinates import Coordinates
+    from gmm_spark.moments import Moments
+
+settings.register_profile("repeatable", deadline=None, max_examples=25, derandomize=True, database=None)
+settings.register_profile("explore", deadline=None, max_examples=500)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
+
+UNIT_ROUNDOFF = np.finfo(np.float64).eps / 2
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Problem:
+    """Rows, their weights and a starting mixture, all in the user's units.
+
+    Args:
+        x: (n, d) rows.
+        weights: (n,) row weights.
+        start: where EM starts.
+    """
+
+    x: FloatArray
+    weights: FloatArray
+    start: Parameters
+
+    def __repr__(self) -> str:
+        n, d = self.x.shape
+        return f"Problem(n={n}, d={d}, k={self.start.k}, family={self.family!r})"
+
+    @property
+    def family(self) -> Family:
+        """The family of the start."""
+        return self.start.family
+
+    @property
+    def frame(self) -> Coordinates:
+        """The coordinates EM runs in."""
+        return frame_of(self.x, self.weights, self.family)
+
+    def keep(self, rows: FloatArray | Sequence[int] | slice) -> Problem:
+        """Return the problem of some of the rows, with the same start."""
+        return replace(self, x=self.x[rows], weights=self.weights[rows])
+
+
+@dataclass(frozen=True, eq=False)
+class Fitted:
+    """What a number of EM steps led to, in the user's units.
+
+    Args:
+        parameters: the mixture.
+        log_likelihood: its weighted log-likelihood.
+        history: the log-likelihood of every pass, the start's first.
+        moments: its statistics in coordinates z.
+    """
+
+    parameters: Parameters
+    log_likelihood: float
+    history: FloatArray
+    moments: Moments
+
+
+def survey(x: FloatArray, weights: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return the weighted mean and maximum-likelihood covariance, in two passes."""
+    mean = weights @ x / weights.sum()
+    centred = x - mean
+    mean = mean + weights @ centred / weights.sum()
+    centred = x - mean
+    return mean, (centred.T * weights) @ centred / weights.sum()
+
+
+def frame_of(x: FloatArray, weights: FloatArray, family: Family) -> Coordinates:
+    """Return the coordinates that a fit of these rows runs in."""
+    mean, covariance = survey(x, weights)
+    return coordinates.suited(family, mean, covariance, tuple(f"x{i}" for i in range(x.shape[1])))
+
+
+def engine(problem: Problem, frame: Coordinates, block_rows: int | None = None) -> em.Expectation:
+    """Return the in-memory Expectation over the rows, cut into blocks of at most block_rows."""
+    z = frame.rows(problem.x)
+    size = block_rows or max(1, z.shape[1])
+    return starts.in_memory(
+        [kernel.Block(z[:, at : at + size], problem.weights[at : at + size]) for at in range(0, z.shape[1], size)]
+    )
+
+
+def run(
+    problem: Problem,
+    *,
+    tol: float,
+    max_iter: int,
+    acceleration: em.Acceleration = "none",
+    floor: float = 0.0,
+    frame: Coordinates | None = None,
+    block_rows: int | None = None,
+) -> em.Fit:
+    """Fit the problem from its start; the result is in coordinates z."""
+    frame = frame or problem.frame
+    passes = em.iterate(
+        engine(problem, frame, block_rows), frame.inward(problem.start), em.Maximiser(frame, floor), acceleration
+    )
+    return em.fit(passes, tol=tol, max_iter=max_iter)
+
+
+def steps(
+    problem: Problem, count: int, *, floor: float = 0.0, frame: Coordinates | None = None, block_rows: int | None = None
+) -> Fitted:
+    """Take exactly this many plain EM steps."""
+    frame = frame or problem.frame
+    return outward(run(problem, tol=0, max_iter=count, floor=floor, frame=frame, block_rows=block_rows), frame)
+
+
+def outward(fit: em.Fit, frame: Coordinates) -> Fitted:
+    """Return a fit in the user's units."""
+    moments = fit.best.moments
+    constant = moments.weight * frame.log_determinant
+    history = np.array(fit.history) * moments.weight - constant
+    return Fitted(frame.outward(fit.best.parameters), moments.log_likelihood - constant, history, moments)
+
+
+def assert_same(actual: Parameters, expected: Parameters, frame: Coordinates, tolerance: float) -> None:
+    """Two mixtures are equal, measured in units of the data's own spread."""
+    a, b = frame.inward(actual), frame.inward(expected)
+    np.testing.assert_allclose(a.weights, b.weights, rtol=0, atol=tolerance)
+    np.testing.assert_allclose(a.means, b.means, rtol=tolerance, atol=tolerance)
+    np.testing.assert_allclose(a.covariances, b.covariances, rtol=tolerance, atol=tolerance)
+
+
+def assert_moments(actual: Moments, expected: Moments, tolerance: float) -> None:
+    """Two sets of statistics are equal, relative to the total weight and the log-likelihood's size."""
+    assert abs(actual.weight - expected.weight) <= tolerance * expected.weight
+    scale = max(abs(expected.log_likelihood), expected.weight)
+    assert abs(actual.log_likelihood - expected.log_likelihood) <= tolerance * scale
+    np.testing.assert_allclose(actual.sums, expected.sums, rtol=tolerance, atol=tolerance * expected.weight)
+
+
+def assert_close(actual: object, expected: object, tolerance: float) -> None:
+    """Two numbers or arrays agree relative to the larger of the expected one and 1."""
+    wanted = np.asarray(expected, dtype=np.float64)
+    np.testing.assert_array_less(np.abs(np.asarray(actual) - wanted), tolerance * np.maximum(1, np.abs(wanted)) + 1e-300)
+
+
+def shaped(family: Family, covariances: FloatArray) -> FloatArray:
+    """Return (k, d, d) covariances that obey the family, near the given ones."""
+    d = covariances.shape[1]
+    if family == "tied":
+        return np.repeat(covariances.mean(axis=0)[None], len(covariances), axis=0)
+    if family == "diag":
+        return np.asarray(covariances * np.eye(d))
+    if family == "spherical":
+        return np.asarray(np.einsum("kii->k", covariances)[:, None, None] / d * np.eye(d))
+    return covariances
+
+
+def random_covariance(generator: np.random.Generator, d: int, condition: float) -> FloatArray:
+    """Return a random covariance whose standard deviations span the given ratio."""
+    axes, _ = np.linalg.qr(generator.standard_normal((d, d)))
+    deviations = np.geomspace(1, condition, d) if d > 1 else np.ones(1)
+    return np.asarray((axes * generator.permutation(deviations) ** 2) @ axes.T)
+
+
+def random_mixture(generator: np.random.Generator, k: int, d: int, family: Family, spread: float = 2.0) -> Parameters:
+    """Return a mixture whose components overlap."""
+    covariances = np.stack([random_covariance(generator, d, 3.0) * generator.uniform(0.5, 2) for _ in range(k)])
+    return Parameters(
+        generator.dirichlet(np.full(k, 5.0)), spread * generator.standard_normal((k, d)), shaped(family, covariances), family
+    )
+
+
+def sample(generator: np.random.Generator, mixture: Parameters, n: int) -> tuple[FloatArray, np.ndarray]:
+    """Return (n, d) rows drawn from the mixture and the (n,) components they come from."""
+    labels = generator.choice(mixture.k, size=n, p=mixture.weights)
+    factors = np.linalg.cholesky(mixture.covariances)
+    noise = generator.standard_normal((n, mixture.d))
+    return mixture.means[labels] + np.einsum("nij,nj->ni", factors[labels], noise), labels
+
+
+def start_near(generator: np.random.Generator, x: FloatArray, k: int, family: Family) -> Parameters:
+    """Return a start with rows as means and the data's own covariance, slightly different for each component."""
+    _, covariance = survey(x, np.ones(len(x)))
+    covariances = covariance * generator.uniform(0.3, 1.0, size=(k, 1, 1))
+    means = x[generator.choice(len(x), size=k, replace=False)]
+    return Parameters(generator.dirichlet(np.full(k, 10.0)), means, shaped(family, covariances), family)
+
+
+def random_problem(seed: int, family: Family, k: int, d: int, *, weighted: bool = True) -> Problem:
+    """Return a problem in which no component starves within a few steps."""
+    generator = np.random.default_rng(seed)
+    n = int(generator.integers(15, 40)) * k * (d + 1)
+    x, _ = sample(generator, random_mixture(generator, k, d, family), n)
+    x = generator.normal(0, 3, d) + x * generator.uniform(0.1, 10, d)
+    weights = generator.uniform(0.2, 3, n) if weighted else np.ones(n)
+    return Problem(x, weights, start_near(generator, x, k, family))
+
+
+seeds = st.integers(0, 2**32 - 1)
+families = st.sampled_from(FAMILIES)
+
+
+@st.composite
+def problems(draw: st.DrawFn, *, weighted: bool = True, most: int = 4) -> Problem:
+    """Draw problems of all families, up to `most` components and 5 features."""
+    k, d = draw(st.integers(1, most)), draw(st.integers(1, 5))
+    return random_problem(draw(seeds), draw(families), k, d, weighted=weighted)
