@@ -75,7 +75,6 @@ def test_elongated_clusters_under_correlated_features_are_found(d: int) -> None:
     assert adjusted_rand_score(labels, posterior.argmax(axis=1)) > 0.95
 
 
-@pytest.mark.xfail(reason="k-means in 50 directions misses the one that separates; the truth is 0.25 nats a row higher", strict=True)
 @pytest.mark.parametrize("correlated", [False, True])
 def test_one_separating_direction_among_fifty_is_found(correlated: bool) -> None:  # noqa: FBT001
     """The search ends no lower than EM from the true clusters, where only one direction of 50 tells them apart."""
