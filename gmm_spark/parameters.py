@@ -12,7 +12,7 @@ from gmm_spark.errors import ParametersError
 
 FloatArray: TypeAlias = NDArray[np.float64]
 Family = Literal["full", "tied", "diag", "spherical"]
-FAMILIES: tuple[str, ...] = get_args(Family)
+FAMILIES: tuple[Family, ...] = get_args(Family)
 
 _WEIGHT_SUM_TOLERANCE = 1e-6
 _SYMMETRY_TOLERANCE = 1e-8

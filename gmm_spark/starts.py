@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
@@ -23,10 +23,15 @@ from gmm_spark.parameters import Family, FloatArray, Parameters
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from numpy.typing import NDArray
+
     from gmm_spark.coordinates import Coordinates
     from gmm_spark.moments import Moments
 
-_LLOYD_STEPS = 8
+    Labels: TypeAlias = NDArray[np.intp]
+
+# Lloyd's steps bring far clusters together and make all starts alike: some starts take none, some a few.
+_LLOYD_STEPS = (0, 2, 8)
 _SHORT_STEPS = 10
 # How many of the short runs go on: three, or as many as cost next to nothing on a small sample, for the best after
 # ten steps need not be the best at the end.
@@ -110,7 +115,13 @@ def draw(sample: Sample, frame: Coordinates, plan: Plan) -> list[Parameters]:
     """Return plan.starts starting mixtures, in the coordinates of the frame."""
     spaces = _spaces(sample, frame)
     generators = np.random.default_rng(plan.seed).spawn(plan.starts)
-    return [_one(sample.z, spaces[i % len(spaces)], sample.weights, generator, plan, frame) for i, generator in enumerate(generators)]
+    starts = []
+    for i, generator in enumerate(generators):
+        space = spaces[i % len(spaces)]
+        steps = _LLOYD_STEPS[i // len(spaces) % len(_LLOYD_STEPS)]
+        labels = _lloyd(space, sample.weights, _centres(space, sample.weights, generator, plan), steps)
+        starts.append(_from_labels(sample.z, sample.weights, labels, plan, frame))
+    return starts
 
 
 def _spaces(sample: Sample, frame: Coordinates) -> tuple[FloatArray, ...]:
@@ -138,13 +149,6 @@ def _telling(coordinates: FloatArray, weights: FloatArray) -> FloatArray:
     return coordinates * scale[:, None] if scale.any() else coordinates
 
 
-def _one(
-    z: FloatArray, space: FloatArray, weights: FloatArray, generator: np.random.Generator, plan: Plan, frame: Coordinates
-) -> Parameters:
-    labels = _lloyd(space, weights, _centres(space, weights, generator, plan))
-    return _from_labels(z, weights, labels, plan, frame)
-
-
 def _centres(space: FloatArray, weights: FloatArray, generator: np.random.Generator, plan: Plan) -> FloatArray:
     chosen = [int(generator.choice(len(space), p=weights / weights.sum()))]
     nearest = np.full(len(space), np.inf)
@@ -157,8 +161,8 @@ def _centres(space: FloatArray, weights: FloatArray, generator: np.random.Genera
     return space[chosen]
 
 
-def _lloyd(space: FloatArray, weights: FloatArray, centres: FloatArray) -> np.ndarray[tuple[int], np.dtype[np.intp]]:
-    for _ in range(_LLOYD_STEPS):
+def _lloyd(space: FloatArray, weights: FloatArray, centres: FloatArray, steps: int) -> Labels:
+    for _ in range(steps):
         labels = _nearest(space, centres)
         mass = np.bincount(labels, weights, minlength=len(centres))
         sums = np.stack([np.bincount(labels, weights * column, minlength=len(centres)) for column in space.T], axis=1)
@@ -166,12 +170,12 @@ def _lloyd(space: FloatArray, weights: FloatArray, centres: FloatArray) -> np.nd
     return _nearest(space, centres)
 
 
-def _nearest(space: FloatArray, centres: FloatArray) -> np.ndarray[tuple[int], np.dtype[np.intp]]:
+def _nearest(space: FloatArray, centres: FloatArray) -> Labels:
     return np.argmax(space @ centres.T - 0.5 * (centres**2).sum(axis=1), axis=1)
 
 
 def _from_labels(
-    z: FloatArray, weights: FloatArray, labels: np.ndarray[tuple[int], np.dtype[np.intp]], plan: Plan, frame: Coordinates
+    z: FloatArray, weights: FloatArray, labels: Labels, plan: Plan, frame: Coordinates
 ) -> Parameters:
     """Return the M-step of a hard assignment, each covariance shrunk towards the pooled one by d + 1 rows."""
     k, d = plan.k, len(z)

@@ -28,7 +28,9 @@ class RealData:
     @cache  # noqa: B019 - lives as long as the session
     def rows(self, name: str) -> FloatArray:
         """Return the numeric columns of a set as (n, d), without its labels."""
-        table = self._table(name).drop_columns([*{LABELS.get(name), "rownames"}.intersection(self._table(name).column_names)])
+        table = self._table(name).drop_columns(
+            [*{LABELS.get(name), "rownames"}.intersection(self._table(name).column_names)]
+        )
         return np.column_stack([column.to_numpy() for column in table.columns]).astype(np.float64)
 
     def labels(self, name: str) -> np.ndarray:
@@ -44,7 +46,9 @@ class RealData:
     @cache  # noqa: B019
     def _table(self, name: str) -> pyarrow.Table:
         csv = self.folder / f"{name}.csv"
-        return pyarrow.csv.read_csv(csv) if csv.exists() else pyarrow.parquet.read_table(self.folder / f"{name}.parquet")
+        return (
+            pyarrow.csv.read_csv(csv) if csv.exists() else pyarrow.parquet.read_table(self.folder / f"{name}.parquet")
+        )
 
 
 @pytest.fixture(scope="session")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -15,7 +15,6 @@ from gmm_spark.coordinates import Coordinates
 from gmm_spark.moments import Moments
 from gmm_spark.parameters import FAMILIES, Family, Parameters
 from gmm_spark.stopping import Outcome
-from tests.core.conftest import RealData
 from tests.strategies import (
     Problem,
     assert_close,
@@ -31,8 +30,13 @@ from tests.strategies import (
     start_near,
 )
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
 
-def overlapping(family: Family, seed: int = 4, n: int = 2000) -> Problem:
+    from tests.core.conftest import RealData
+
+
+def overlapping(family: Family, seed: int = 4, n: int = 1000) -> Problem:
     """Return two components one and a half standard deviations apart: EM crawls."""
     generator = np.random.default_rng(seed)
     covariances = shaped(family, np.array([[[1.0, 0.3], [0.3, 1.0]], [[1.5, -0.2], [-0.2, 0.8]]]))

@@ -69,7 +69,7 @@ def test_duplicate_columns_are_fine_without_covariances(family: Family) -> None:
 @pytest.mark.parametrize("family", ["full", "tied"])
 def test_fewer_rows_than_features_are_refused(family: Family) -> None:
     """d above n leaves the columns dependent: an error with the remedy, not a singular matrix."""
-    with pytest.raises(DataError, match="fewer distinct rows than features.*give more rows, or use the diag family"):
+    with pytest.raises(DataError, match=r"fewer distinct rows than features.*give more rows, or use the diag family"):
         frame_of(np.random.default_rng(0).standard_normal((4, 6)), np.ones(4), family)
 
 
@@ -99,3 +99,12 @@ def test_badly_scaled_columns_are_no_reason_to_refuse() -> None:
     x = np.column_stack([1e-9 * shared, 1e9 * (shared + 1e-3 * generator.standard_normal(1000))])
     z = frame_of(x, np.ones(1000), "full").rows(x)
     np.testing.assert_allclose(np.cov(z, bias=True), np.eye(2), atol=1e-8)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_rounding_of_a_large_constant_is_not_a_spread(family: Family) -> None:
+    """At 1.7e9 a deviation of one rounding unit is still a constant column, and ten microseconds are not."""
+    mean = np.array([0.0, 1.7e9])
+    with pytest.raises(DataError, match=r"columns \['b'\]"):
+        coordinates.suited(family, mean, np.diag([1.0, np.spacing(1.7e9) ** 2]), ("a", "b"))
+    coordinates.suited(family, mean, np.diag([1.0, 1e-5**2]), ("a", "b"))

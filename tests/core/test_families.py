@@ -36,7 +36,9 @@ def test_without_a_floor_the_constraint_is_the_mean_over_what_it_equates(
     pooled = np.repeat(np.average(x, axis=0, weights=mass)[None], k, axis=0)
     wanted = pooled if family == "tied" else shaped(family, x)
     scale = np.sqrt((frame.factor**2).sum(axis=1))
-    np.testing.assert_allclose(user_units(result, frame) / np.outer(scale, scale), wanted / np.outer(scale, scale), atol=1e-10)
+    np.testing.assert_allclose(
+        user_units(result, frame) / np.outer(scale, scale), wanted / np.outer(scale, scale), atol=1e-10
+    )
     assert hits == 0
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -10,7 +11,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gmm_spark import em, kernel
-from gmm_spark.coordinates import Coordinates
 from gmm_spark.parameters import FAMILIES, Family, FloatArray, Parameters
 from tests.strategies import (
     UNIT_ROUNDOFF,
@@ -31,6 +31,9 @@ from tests.strategies import (
     survey,
 )
 
+if TYPE_CHECKING:
+    from gmm_spark.coordinates import Coordinates
+
 
 @given(problems(most=1))
 def test_one_component_is_the_sample_mean_and_covariance(problem: Problem) -> None:
@@ -41,8 +44,10 @@ def test_one_component_is_the_sample_mean_and_covariance(problem: Problem) -> No
     assert_same(fitted.parameters, expected, problem.frame, 1e-12)
     d = problem.x.shape[1]
     quadratic = np.trace(np.linalg.solve(expected.covariances[0], covariance))
-    closed = -0.5 * problem.weights.sum() * (
-        d * np.log(2 * np.pi) + np.linalg.slogdet(expected.covariances[0])[1] + quadratic
+    closed = (
+        -0.5
+        * problem.weights.sum()
+        * (d * np.log(2 * np.pi) + np.linalg.slogdet(expected.covariances[0])[1] + quadratic)
     )
     assert_close(fitted.log_likelihood / closed, 1.0, 1e-12)
     assert problem.family not in ("full", "tied") or abs(quadratic - d) < 1e-10
@@ -76,9 +81,7 @@ def test_the_number_of_partitions_does_not_matter(family: Family, parts: int) ->
     """Statistics of 1, 2, 7 and 64 parts, added up, lead to the same model."""
     problem = random_problem(5, family, 3, 4)
     size = -(-len(problem.x) // parts)
-    assert_same(
-        steps(problem, 5, block_rows=size).parameters, steps(problem, 5).parameters, problem.frame, 1e-10
-    )
+    assert_same(steps(problem, 5, block_rows=size).parameters, steps(problem, 5).parameters, problem.frame, 1e-10)
 
 
 @given(problems(), st.integers(20, 100))
@@ -200,9 +203,7 @@ def test_statistics_of_two_sets_of_rows_add_up(problem: Problem, share: float) -
 
 
 @given(problems(), st.lists(st.tuples(st.integers(1, 6), st.sampled_from(FAMILIES)), min_size=1, max_size=6), seeds)
-def test_stacked_candidates_are_each_alone(
-    problem: Problem, others: list[tuple[int, Family]], seed: int
-) -> None:
+def test_stacked_candidates_are_each_alone(problem: Problem, others: list[tuple[int, Family]], seed: int) -> None:
     """One pass for candidates of mixed sizes and families measures each as if it were alone."""
     frame = frame_of_all(problem)
     expectation = engine(problem, frame)

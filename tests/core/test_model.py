@@ -5,8 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -17,6 +16,11 @@ from gmm_spark.errors import ModelError
 from gmm_spark.model import StoredModel, decode, encode, header_of, read_model
 from tests.strategies import families, random_mixture, seeds
 
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from gmm_spark.parameters import Family
+
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
@@ -26,7 +30,7 @@ HEADER_KEYS = ("format", "family", "k", "features", "summary", "sha256")
 COMPONENT_KEYS = ("component", "weight", "mean", "covariance")
 
 
-def example(seed: int = 0, k: int = 3, d: int = 2, family: Any = "full") -> StoredModel:
+def example(seed: int = 0, k: int = 3, d: int = 2, family: Family = "full") -> StoredModel:
     """Return a model with a summary of every JSON type and names that need escapes."""
     mixture = random_mixture(np.random.default_rng(seed), k, d, family)
     names = tuple(f'x {i} "\u00e9\u2028' for i in range(d))
@@ -42,6 +46,7 @@ class Text:
 
     @staticmethod
     def of(model: StoredModel) -> Text:
+        """Return the text of a model."""
         header, lines = encode(model)
         return Text(json.loads(json.dumps(header)), [json.loads(line) for line in lines])
 
@@ -54,11 +59,12 @@ class Text:
         return self
 
     def decoded(self) -> StoredModel:
+        """Return the model that the text is read as."""
         return decode(self.header, [json.dumps(component) for component in self.components], "here")
 
 
 @given(seeds, families, st.integers(1, 6), st.integers(1, 5))
-def test_a_model_comes_back_to_the_bit(seed: int, family: Any, k: int, d: int) -> None:
+def test_a_model_comes_back_to_the_bit(seed: int, family: Family, k: int, d: int) -> None:
     """encode, JSON, decode: the same bits of every parameter, the same names and summary."""
     model = example(seed, k, d, family)
     back = Text.of(model).decoded()
@@ -118,7 +124,7 @@ def test_forged_models_are_mixtures_or_refused(data: st.DataObject) -> None:
     try:
         model = text.sealed().decoded()
     except ModelError as error:
-        assert "here" in str(error)
+        assert "here" in str(error)  # noqa: PT017 - either end is right
     else:
         assert np.isfinite(model.parameters.covariances).all()
         assert len(model.features) == model.parameters.d
@@ -150,7 +156,7 @@ def test_what_is_no_mixture_is_refused_under_any_checksum(key: str, value: objec
     """NaN, weights that are no distribution, wrong shapes and types, covariances that are not positive definite."""
     text = Text.of(example())
     text.components[0][key] = value
-    with pytest.raises(ModelError, match="model directory here: got .*fit it again"):
+    with pytest.raises(ModelError, match=r"model directory here: got .*fit it again"):
         text.sealed().decoded()
 
 
@@ -182,7 +188,10 @@ def test_absurd_nesting_is_refused(deep: str) -> None:
 def written(folder: Path, model: StoredModel) -> Path:
     """Write the model as Spark does: a line of metadata, component lines in two part files."""
     header, lines = encode(model)
-    for name, parts in (("metadata", [[json.dumps({"class": "x", "gmm_spark": header})]]), ("components", [lines[:1], lines[1:]])):
+    for name, parts in (
+        ("metadata", [[json.dumps({"class": "x", "gmm_spark": header})]]),
+        ("components", [lines[:1], lines[1:]]),
+    ):
         (folder / name).mkdir(parents=True)
         (folder / name / "_SUCCESS").write_bytes(b"")
         for i, part in enumerate(parts):

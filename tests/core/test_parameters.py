@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import FrozenInstanceError
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -13,15 +13,18 @@ from hypothesis.extra import numpy as hnp
 
 from gmm_spark import kernel
 from gmm_spark.errors import ParametersError
-from gmm_spark.parameters import Parameters, positive_definite
+from gmm_spark.parameters import Family, FloatArray, Parameters, positive_definite
 from tests.strategies import families, random_mixture, seeds
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
 
 UNIT = np.stack([np.eye(2)] * 2)
 HALVES, MEANS = [0.5, 0.5], [[0.0, 0.0], [1.0, 1.0]]
 
 
 @given(seeds, families, st.integers(1, 5), st.integers(1, 4))
-def test_a_valid_mixture_is_taken_as_it_is(seed: int, family: Any, k: int, d: int) -> None:
+def test_a_valid_mixture_is_taken_as_it_is(seed: int, family: Family, k: int, d: int) -> None:
     """k, d and family are told; making it again from its own arrays changes no bit."""
     mixture = random_mixture(np.random.default_rng(seed), k, d, family)
     again = Parameters(mixture.weights, mixture.means, mixture.covariances, family)
@@ -51,14 +54,18 @@ def test_a_valid_mixture_is_taken_as_it_is(seed: int, family: Any, k: int, d: in
         (HALVES, MEANS, UNIT, "round", "one of full, tied, diag, spherical"),
     ],
 )
-def test_what_is_no_mixture_is_refused(weights: Any, means: Any, covariances: Any, family: Any, what: str) -> None:
+def test_what_is_no_mixture_is_refused(
+    weights: ArrayLike, means: ArrayLike, covariances: ArrayLike, family: str, what: str
+) -> None:
     """Weights, shapes, numbers, definiteness and family are checked, and the error says which failed."""
     with pytest.raises(ParametersError, match=what):
-        Parameters(weights, means, covariances, family)
+        Parameters(weights, means, covariances, family)  # type: ignore[arg-type]
 
 
 @given(hnp.arrays(np.float64, (2,)), hnp.arrays(np.float64, (2, 1)), hnp.arrays(np.float64, (2, 1, 1)))
-def test_any_numbers_are_a_mixture_or_a_parameters_error(weights: Any, means: Any, covariances: Any) -> None:
+def test_any_numbers_are_a_mixture_or_a_parameters_error(
+    weights: FloatArray, means: FloatArray, covariances: FloatArray
+) -> None:
     """No array of floats raises anything but ParametersError, and what passes has finite densities."""
     try:
         with np.errstate(over="ignore", invalid="ignore"):
@@ -86,7 +93,9 @@ def test_components_come_by_falling_weight_then_by_mean(seed: int) -> None:
     """ordered() sorts by weight, ties by the means' features in turn, and describes the same density."""
     generator = np.random.default_rng(seed)
     weights = generator.choice([1.0, 2.0], 6)
-    mixture = Parameters(weights / weights.sum(), generator.integers(0, 2, (6, 2)) + 0.0, np.stack([np.eye(2)] * 6))
+    mixture = Parameters(
+        weights / weights.sum(), generator.integers(0, 2, (6, 2)).astype(np.float64), np.stack([np.eye(2)] * 6)
+    )
     ordered = mixture.ordered()
     keys = [(-w, *m) for w, m in zip(ordered.weights, ordered.means.tolist(), strict=True)]
     assert keys == sorted(keys)

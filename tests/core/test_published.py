@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pytest
 
 from gmm_spark import families, kernel, selection, starts
 from gmm_spark.parameters import Family, FloatArray, Parameters
-from tests.core.conftest import RealData
 from tests.strategies import Fitted, Problem, frame_of, outward, run, steps, survey
+
+if TYPE_CHECKING:
+    from tests.core.conftest import RealData
 
 # -BIC by mclust (Scrucca et al. 2023), then what EM converges to where mclust stops early.
 FAITHFUL: dict[Family, tuple[float, float, float]] = {
@@ -42,7 +46,7 @@ def best_fit(x: FloatArray, family: Family, k: int) -> Fitted:
     return outward(fit, frame)
 
 
-@pytest.mark.parametrize(("name", "family", "k", "published"), TABLES, ids=lambda value: str(value))
+@pytest.mark.parametrize(("name", "family", "k", "published"), TABLES, ids=str)
 def test_bic_is_that_of_mclust(data: RealData, name: str, family: Family, k: int, published: float) -> None:
     """BIC of Old Faithful and iris: equal at K = 1 and 2, at K = 3 no worse than mclust, which stops early."""
     x = data.rows(name)
@@ -63,7 +67,7 @@ def test_three_components_on_old_faithful_run_to_the_end(data: RealData, family:
 
 
 def test_the_best_model_of_old_faithful_is_the_published_one(data: RealData) -> None:
-    """EEE with three components: ll -1126.326 at the published digits, 0.01 below the maximum that EM reaches nearby."""
+    """EEE with three components: ll -1126.326 at the published digits, 0.01 below the maximum nearby."""
     x = data.rows("faithful")
     means = np.array([[3.7931, 77.5211], [2.0376, 54.4912], [4.4632, 80.8334]])
     covariances = np.array([[[0.078254, 0.4802], [0.4802, 33.7671]]] * 3)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -13,7 +15,6 @@ from gmm_spark import kernel, starts
 from gmm_spark.coordinates import Coordinates
 from gmm_spark.errors import DataError
 from gmm_spark.parameters import FAMILIES, Family, FloatArray, Parameters
-from tests.core.conftest import RealData
 from tests.strategies import (
     Problem,
     families,
@@ -25,6 +26,9 @@ from tests.strategies import (
     seeds,
     survey,
 )
+
+if TYPE_CHECKING:
+    from tests.core.conftest import RealData
 
 
 def plan(k: int, family: Family = "full", **changed: object) -> starts.Plan:
@@ -59,7 +63,9 @@ def two_clusters(d: int, *, along: str, correlated: bool, n: int = 2500) -> tupl
 
 
 @pytest.mark.parametrize("scale", [0.1, 1000.0])
-@pytest.mark.parametrize(("d", "along"), [(5, "axis"), (20, "axis"), (5, "diagonal"), (20, "diagonal"), (50, "diagonal")])
+@pytest.mark.parametrize(
+    ("d", "along"), [(5, "axis"), (20, "axis"), (5, "diagonal"), (20, "diagonal"), (50, "diagonal")]
+)
 def test_two_clusters_six_deviations_apart_are_found(d: int, along: str, scale: float) -> None:
     """Round clusters are told apart in 5, 20 and 50 features and any unit: adjusted Rand index above 0.95."""
     x, labels = two_clusters(d, along=along, correlated=False)
@@ -106,7 +112,7 @@ def test_two_clusters_of_timestamps_ten_seconds_apart() -> None:
 
 
 @given(seeds, families, st.integers(1, 4), st.booleans())
-def test_the_seed_decides(seed: int, family: Family, k: int, uniform: bool) -> None:
+def test_the_seed_decides(seed: int, family: Family, k: int, uniform: bool) -> None:  # noqa: FBT001
     """The same sample and seed give the same bits, whatever was searched before."""
     generator = np.random.default_rng(seed)
     x, _ = sample(generator, random_mixture(generator, k, 2, family), 60 * k)
@@ -125,10 +131,10 @@ def test_another_seed_draws_other_starts() -> None:
 
 
 @given(seeds, families, st.integers(1, 5), st.booleans())
-def test_every_start_is_a_mixture_of_the_family(seed: int, family: Family, k: int, uniform: bool) -> None:
+def test_every_start_is_a_mixture_of_the_family(seed: int, family: Family, k: int, uniform: bool) -> None:  # noqa: FBT001
     """Drawn starts have the k, d and family asked for, on weighted rows with many repeats as well."""
     generator = np.random.default_rng(seed)
-    x = generator.integers(0, 4, (80, 2)) + 0.0
+    x = generator.integers(0, 4, (80, 2)).astype(np.float64)
     rows, frame = sampled(x, family, generator.choice([0.5, 1.0, 7.0], 80))
     for start in starts.draw(rows, frame, plan(k, family, starts=4, seed=seed, uniform=uniform)):
         assert (start.k, start.d, start.family) == (k, 2, family)
@@ -161,8 +167,8 @@ def test_point_masses_without_a_floor_leave_a_model_or_an_error_that_says_so() -
     for seed in range(5):
         try:
             mixture = found(x, plan(3, floor=0.0, starts=6, seed=seed))
-        except DataError as error:
-            assert "covarianceFloor" in str(error)
+        except DataError as error:  # noqa: PERF203
+            assert "covarianceFloor" in str(error)  # noqa: PT017 - either end is right
         else:
             assert np.isfinite(mixture.covariances).all()
 
@@ -171,7 +177,7 @@ def test_where_every_start_dies_the_error_names_the_remedies(monkeypatch: pytest
     """All starts singular is a DataError with their number, and what to try."""
     rows, frame, bad = collapsing()
     monkeypatch.setattr(starts, "draw", lambda *_: [bad] * 20)
-    with pytest.raises(DataError, match="20 starts that all became singular.*larger covarianceFloor"):
+    with pytest.raises(DataError, match=r"20 starts that all became singular.*larger covarianceFloor"):
         starts.search(rows, frame, plan(2, floor=0.0))
 
 
@@ -181,7 +187,9 @@ def test_where_every_start_dies_the_error_names_the_remedies(monkeypatch: pytest
 def test_no_worse_than_scikit_learn_with_five_starts(data: RealData, name: str, family: Family, k: int) -> None:
     """On Old Faithful and iris the likelihood is at least scikit-learn's best of five, less 1e-4 a row."""
     x = data.rows(name)
-    theirs = GaussianMixture(k, covariance_type=family, reg_covar=1e-12, n_init=5, tol=1e-7, max_iter=2000, random_state=0)
+    theirs = GaussianMixture(
+        k, covariance_type=family, reg_covar=1e-12, n_init=5, tol=1e-7, max_iter=2000, random_state=0
+    )
     frame = frame_of(x, np.ones(len(x)), family)
     problem = Problem(x, np.ones(len(x)), found(x, plan(k, family, floor=0.0)))
     ours = outward(run(problem, tol=1e-6, max_iter=500, acceleration="squarem", frame=frame), frame)

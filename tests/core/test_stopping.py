@@ -49,7 +49,9 @@ def gained_by_going_on(problem: Problem, fit: em.Fit) -> float:
 @pytest.mark.parametrize("tol", [1e-4, 1e-6])
 @pytest.mark.parametrize("acceleration", ACCELERATIONS)
 @pytest.mark.parametrize("family", FAMILIES)
-def test_converged_means_that_no_more_than_tol_is_left(family: Family, acceleration: em.Acceleration, tol: float) -> None:
+def test_converged_means_that_no_more_than_tol_is_left(
+    family: Family, acceleration: em.Acceleration, tol: float
+) -> None:
     """After "converged" running on gains under 3 tol a row for plain EM, under 10 tol for SQUAREM's rougher rate."""
     problem = crawling(family)
     fit = run(problem, tol=tol, max_iter=5000, acceleration=acceleration)
@@ -115,7 +117,9 @@ def test_a_collapse_is_told_as_degenerate(acceleration: em.Acceleration) -> None
     generator = np.random.default_rng(0)
     x = np.concatenate([generator.standard_normal((200, 2)), [[40.0, 0.0], [40.0, 1.0]]])
     covariances = np.stack([np.eye(2)] * 2)
-    problem = Problem(x, np.ones(len(x)), Parameters(np.array([0.99, 0.01]), np.array([[0.0, 0.0], [40.0, 0.5]]), covariances))
+    problem = Problem(
+        x, np.ones(len(x)), Parameters(np.array([0.99, 0.01]), np.array([[0.0, 0.0], [40.0, 0.5]]), covariances)
+    )
     fit = run(problem, tol=1e-8, max_iter=100, acceleration=acceleration)
     assert fit.outcome is Outcome.DEGENERATE
     assert "covariances of components [1]" in fit.detail
@@ -154,7 +158,10 @@ def test_passes_are_reported_as_they_come() -> None:
     frame, seen = problem.frame, []
     passes = em.iterate(engine(problem, frame), frame.inward(problem.start), em.Maximiser(frame, 0.0), "squarem")
     fit = em.fit(
-        passes, tol=1e-5, max_iter=50, on_pass=lambda number, one: seen.append((number, one.moments.mean_log_likelihood))
+        passes,
+        tol=1e-5,
+        max_iter=50,
+        on_pass=lambda number, one: seen.append((number, one.moments.mean_log_likelihood)),
     )
     assert seen == list(enumerate(fit.history, start=1))
 

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
     from pyspark.sql import DataFrame, SparkSession
 
+    from gmm_spark.parameters import Family
+
     FloatArray = NDArray[np.float64]
 
 PLAIN: dict[str, Any] = {"tol": 0, "acceleration": "none", "covarianceFloor": 0}
@@ -25,7 +27,7 @@ def table(spark: SparkSession, partitions: int = 2, **columns: ArrayLike) -> Dat
     )
 
 
-def numbered(x: FloatArray) -> dict[str, FloatArray]:
+def numbered(x: FloatArray) -> dict[str, Any]:
     """Return the columns x0, x1 ... of an (n, d) array."""
     return {f"x{i}": column for i, column in enumerate(x.T)}
 
@@ -49,7 +51,7 @@ def clusters(rows: int = 600, seed: int = 0) -> FloatArray:
     return np.asarray(z * [1.0, 20.0, 0.1] + [5.0, -300.0, 2.0])
 
 
-def start(family: str = "full") -> GaussianMixtureModel:
+def start(family: Family = "full") -> GaussianMixtureModel:
     """Return a starting mixture for `clusters`, of unequal weights."""
     scale = np.array([1.0, 20.0, 0.1])
     means = np.array([[0.5, 0.0, 0.0], [2.0, -1.0, 0.5], [-1.0, 2.0, 1.0]]) * scale + [5.0, -300.0, 2.0]
@@ -63,11 +65,16 @@ def start(family: str = "full") -> GaussianMixtureModel:
     return GaussianMixtureModel.fromArrays([0.5, 0.2, 0.3], means, covariances, family)
 
 
-def plain_steps(df: DataFrame, initial: GaussianMixtureModel, steps: int, **params: Any) -> GaussianMixtureModel:
+def plain_steps(
+    df: DataFrame,
+    initial: GaussianMixtureModel,
+    steps: int,
+    **params: Any,  # noqa: ANN401 - whatever the estimator takes
+) -> GaussianMixtureModel:
     """Run exactly so many plain EM steps from a start, on the columns x0, x1 ... unless told otherwise."""
     k, d = initial.means.shape
     family = initial.parameters.family
-    columns = {} if "featuresCol" in params else {"inputCols": names(d)}
+    columns: dict[str, Any] = {} if "featuresCol" in params else {"inputCols": names(d)}
     estimator = GaussianMixture(k=k, covarianceType=family, maxIter=steps, **PLAIN, **columns, **params)
     return estimator.setInitialModel(initial).fit(df)
 

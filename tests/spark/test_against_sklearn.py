@@ -15,6 +15,7 @@ from tests.spark.frames import assert_same_mixture, clusters, numbered, plain_st
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
+    from gmm_spark.parameters import Family
     from tests.spark.frames import FloatArray
 
 FAMILIES = ("full", "tied", "diag", "spherical")
@@ -25,7 +26,15 @@ def precisions(covariances: FloatArray, family: str) -> FloatArray:
     """Return the inverse covariances in scikit-learn's shape for the family."""
     inverses = np.linalg.inv(covariances)
     variances = np.einsum("kii->ki", covariances)
-    return {"full": inverses, "tied": inverses[0], "diag": 1 / variances, "spherical": 1 / variances[:, 0]}[family]
+    shaped = {"full": inverses, "tied": inverses[0], "diag": 1 / variances, "spherical": 1 / variances[:, 0]}
+    return np.asarray(shaped[family])
+
+
+def matrices(covariances: FloatArray, family: str, k: int, d: int) -> FloatArray:
+    """Return covariances of scikit-learn's shape for the family as (k, d, d)."""
+    if family in ("full", "tied"):
+        return np.broadcast_to(covariances, (k, d, d))
+    return covariances.reshape(k, -1, 1) * np.eye(d)
 
 
 def peer_steps(x: FloatArray, initial: GaussianMixtureModel, steps: int) -> tuple[GaussianMixtureModel, float]:
@@ -44,13 +53,7 @@ def peer_steps(x: FloatArray, initial: GaussianMixtureModel, steps: int) -> tupl
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it did not converge: it was not to
         peer.fit(x)
-    c = peer.covariances_
-    covariances = {
-        "full": lambda: c,
-        "tied": lambda: np.stack([c] * k),
-        "diag": lambda: np.stack([np.diag(v) for v in c]),
-        "spherical": lambda: np.stack([np.eye(d) * v for v in c]),
-    }[family]()
+    covariances = matrices(peer.covariances_, family, k, d)
     order = np.argsort(-peer.weights_)
     model = GaussianMixtureModel.fromArrays(peer.weights_[order], peer.means_[order], covariances[order], family)
     return model, float(peer.score_samples(x).sum())
@@ -59,7 +62,7 @@ def peer_steps(x: FloatArray, initial: GaussianMixtureModel, steps: int) -> tupl
 @pytest.mark.classic_only
 @pytest.mark.parametrize("partitions", [1, 3, 7])
 @pytest.mark.parametrize("family", FAMILIES)
-def test_steps_equal_those_of_scikit_learn(spark: SparkSession, family: str, partitions: int) -> None:
+def test_steps_equal_those_of_scikit_learn(spark: SparkSession, family: Family, partitions: int) -> None:
     """After 1, 2 and 10 steps parameters and log-likelihood agree to 1e-9, however the rows are partitioned."""
     df = table(spark, partitions, **numbered(X)).cache()
     for steps in (2,) if partitions == 7 and family != "full" else (1, 2, 10):  # a task costs more than its rows here
@@ -72,7 +75,7 @@ def test_steps_equal_those_of_scikit_learn(spark: SparkSession, family: str, par
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_both_engines_take_scikit_learns_steps(spark: SparkSession, family: str) -> None:
+def test_both_engines_take_scikit_learns_steps(spark: SparkSession, family: Family) -> None:
     """The same holds on Spark Connect, with the features in one array column."""
     model = plain_steps(table(spark, features=X), start(family), 2, featuresCol="features")
     expected, log_likelihood = peer_steps(X, start(family), 2)

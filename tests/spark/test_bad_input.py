@@ -40,7 +40,11 @@ def unreadable(spark: SparkSession) -> DataFrame:
         ({"weightCol": "w"}, "'w'.*string"),
     ],
 )
-def test_a_schema_that_does_not_fit_is_refused_before_any_job(spark: SparkSession, params: Any, told: str) -> None:
+def test_a_schema_that_does_not_fit_is_refused_before_any_job(
+    spark: SparkSession,
+    params: dict[str, Any],
+    told: str,
+) -> None:
     """A missing, repeated or unreadable column is named, with the closest name, and no row is read."""
     with pytest.raises(SchemaError, match=told):
         GaussianMixture(**params).fit(unreadable(spark))
@@ -60,13 +64,13 @@ def test_a_schema_error_starts_no_job(spark: SparkSession) -> None:
     with pytest.raises(SchemaError):
         GaussianMixture(inputCols=["none"]).fit(table(spark, **numbered(X)))
     assert list(context.statusTracker().getJobIdsForGroup("refused")) == []
-    context.setLocalProperty("spark.jobGroup.id", None)
+    context.setLocalProperty("spark.jobGroup.id", None)  # type: ignore[arg-type] # None clears it
 
 
 def test_two_columns_of_one_name_are_refused(spark: SparkSession) -> None:
     """Which of them is meant can't be known."""
     df = table(spark, **numbered(X)).select("x0", f.col("x1").alias("x0"))
-    with pytest.raises(SchemaError, match="'x0'.*two columns of this name"):
+    with pytest.raises(SchemaError, match=r"'x0'.*two columns of this name"):
         GaussianMixture(inputCols=["x0"]).fit(df)
 
 
@@ -77,7 +81,7 @@ def arrays(spark: SparkSession, values: list[Any]) -> DataFrame:
 
 def test_arrays_of_several_lengths_are_refused(spark: SparkSession) -> None:
     """The column is named, and how many rows are of another length."""
-    with pytest.raises(DataError, match="'features'.*2 wrong_length"):
+    with pytest.raises(DataError, match=r"'features'.*2 wrong_length"):
         GaussianMixture().fit(arrays(spark, [*X.tolist(), [1.0, 2.0], []]))
 
 
@@ -97,8 +101,9 @@ def test_weights_that_are_no_weights_are_refused(spark: SparkSession, values: li
 def test_an_empty_table_is_refused(spark: SparkSession, kind: str) -> None:
     """No rows, no model."""
     df = table(spark, features=X, **numbered(X)).where("x0 is null")
+    params: dict[str, Any] = {"inputCols": names(3)} if kind == "columns" else {}
     with pytest.raises(DataError, match="no row"):
-        GaussianMixture(**({"inputCols": names(3)} if kind == "columns" else {})).fit(df)
+        GaussianMixture(**params).fit(df)
 
 
 def test_weights_of_zero_only_are_refused(spark: SparkSession) -> None:
@@ -132,7 +137,7 @@ def test_more_components_than_distinct_rows_are_refused(spark: SparkSession, fam
     w = np.where(x < 5, np.linspace(1, 2, 60), 0 if weighted else 1)
     df = table(spark, x0=x if weighted else np.minimum(x, 2.0), w=w)
     params: dict[str, Any] = {"weightCol": "w"} if weighted else {}
-    with pytest.raises(DataError, match="k = 3.*2 distinct rows"):
+    with pytest.raises(DataError, match=r"k = 3.*2 distinct rows"):
         GaussianMixture(k=3, inputCols=["x0"], covarianceType=family, **params).fit(df)
 
 

@@ -137,7 +137,7 @@ def test_every_row_is_scored_once_though_tasks_fail(
 @pytest.mark.classic_only
 def test_the_number_of_executors_does_not_matter(spark: SparkSession, expected: GaussianMixtureModel) -> None:
     """One executor gives the bits that two gave."""
-    cluster = spark.sparkContext._jsc.sc()
+    cluster = spark.sparkContext._jsc.sc()  # noqa: SLF001 - only the JVM gives executors back
     cluster.killExecutor(cluster.getExecutorIds().apply(0))
     try:
         alone = rows(spark).mapInArrow(upstream.executor_processes, "executor bigint").distinct().count()

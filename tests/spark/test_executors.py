@@ -39,7 +39,7 @@ def test_the_executors_of_the_tests_have_no_pandas(spark: SparkSession) -> None:
 @pytest.mark.classic_only
 def test_a_fit_gives_back_what_it_kept(spark: SparkSession) -> None:
     """After a fit nothing of it stays in memory or on disk, a failed fit included."""
-    context = spark.sparkContext._jsc
+    context = spark.sparkContext._jsc  # noqa: SLF001 - only the JVM counts them
     before = context.getPersistentRDDs().size()
     GaussianMixture(k=2, inputCols=names(3), maxIter=1).fit(table(spark, **numbered(clusters(100))))
     assert context.getPersistentRDDs().size() == before
@@ -52,4 +52,4 @@ def test_a_fit_does_not_name_the_jobs_that_follow(spark: SparkSession) -> None:
     context.setJobDescription("mine")
     GaussianMixture(k=1, inputCols=names(3), maxIter=1).fit(table(spark, **numbered(clusters(100))))
     assert context.getLocalProperty("spark.job.description") == "mine"
-    context.setLocalProperty("spark.job.description", None)
+    context.setLocalProperty("spark.job.description", None)  # type: ignore[arg-type] # None clears it

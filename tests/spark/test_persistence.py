@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from numpy.typing import ArrayLike
     from pyspark.sql import SparkSession
 
 
@@ -30,7 +31,7 @@ def test_a_model_comes_back_bit_by_bit(spark: SparkSession, tmp_path: Path) -> N
     assert_same_bits(loaded, model)
     assert loaded.summary == model.summary
     assert (loaded.uid, loaded.features, loaded.parameters.family) == (model.uid, model.features, "tied")
-    assert loaded.getPredictionCol() == "p"
+    assert loaded.getOrDefault("predictionCol") == "p"
     assert (
         loaded.transform(df)
         .toArrow()
@@ -39,13 +40,15 @@ def test_a_model_comes_back_bit_by_bit(spark: SparkSession, tmp_path: Path) -> N
     )
 
 
-def test_a_model_is_read_without_spark(spark: SparkSession, tmp_path: Path) -> None:
+@pytest.mark.usefixtures("spark")
+def test_a_model_is_read_without_spark(tmp_path: Path) -> None:
     """The directory that Spark wrote is what `read_model` reads."""
     start().save(f"{tmp_path}/model")
     np.testing.assert_array_equal(read_model(tmp_path / "model").parameters.covariances, start().covariances)
 
 
-def test_an_estimator_comes_back(spark: SparkSession, tmp_path: Path) -> None:
+@pytest.mark.usefixtures("spark")
+def test_an_estimator_comes_back(tmp_path: Path) -> None:
     """Params that were set and those that were not are the same after save and load."""
     estimator = GaussianMixture(k=4, covarianceType="diag", inputCols=["a", "b"], covarianceFloor=0.0)
     estimator.save(f"{tmp_path}/estimator")
@@ -57,7 +60,8 @@ def test_an_estimator_comes_back(spark: SparkSession, tmp_path: Path) -> None:
     assert not loaded.isSet("tol")
 
 
-def test_an_existing_path_is_not_touched(spark: SparkSession, tmp_path: Path) -> None:
+@pytest.mark.usefixtures("spark")
+def test_an_existing_path_is_not_touched(tmp_path: Path) -> None:
     """Saving onto a model, or onto a folder with anything in it, is refused and changes nothing."""
     start().save(f"{tmp_path}/model")
     foreign = tmp_path / "table"
@@ -70,7 +74,8 @@ def test_an_existing_path_is_not_touched(spark: SparkSession, tmp_path: Path) ->
         assert sorted(path.rglob("*")) == before
 
 
-def test_overwrite_replaces_a_model(spark: SparkSession, tmp_path: Path) -> None:
+@pytest.mark.usefixtures("spark")
+def test_overwrite_replaces_a_model(tmp_path: Path) -> None:
     """write().overwrite() puts the new model in the place of the old one."""
     start().save(f"{tmp_path}/model")
     start("diag").write().overwrite().save(f"{tmp_path}/model")
@@ -117,17 +122,16 @@ DAMAGES: dict[str, Callable[[Path], Any]] = {
 
 
 @pytest.fixture(scope="module")
-def saved(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def saved(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Path:  # noqa: ARG001 - saving needs it
     """Give a sound model directory; tests damage copies of it."""
     path = tmp_path_factory.mktemp("saved") / "model"
     start().save(str(path))
     return path
 
 
+@pytest.mark.usefixtures("spark")
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_a_damaged_or_foreign_directory_is_refused(
-    spark: SparkSession, saved: Path, tmp_path: Path, damage: str
-) -> None:
+def test_a_damaged_or_foreign_directory_is_refused(saved: Path, tmp_path: Path, damage: str) -> None:
     """Whatever happened to the directory, loading it is a ModelError that names it."""
     copy = tmp_path / "copy"
     shutil.copytree(saved, copy)
@@ -147,7 +151,7 @@ def test_a_damaged_or_foreign_directory_is_refused(
     ],
     ids=["sum", "negative", "nan", "ragged", "shapes"],
 )
-def test_arrays_that_are_no_mixture_are_refused(weights: Any, means: Any, covariances: Any) -> None:
+def test_arrays_that_are_no_mixture_are_refused(weights: ArrayLike, means: ArrayLike, covariances: ArrayLike) -> None:
     """fromArrays checks what it is given."""
     with pytest.raises(ParametersError):
         GaussianMixtureModel.fromArrays(weights, means, covariances)

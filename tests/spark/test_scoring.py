@@ -186,14 +186,14 @@ def test_a_taken_output_name_is_refused(spark: SparkSession, name: str) -> None:
 
 def test_two_outputs_of_one_name_are_refused(spark: SparkSession) -> None:
     """Two of the scoring columns with one name are an error, not one column less."""
-    model = MODEL.copy().setPredictionCol("same").setProbabilityCol("same")
+    model = MODEL.copy({MODEL.predictionCol: "same", MODEL.probabilityCol: "same"})
     with pytest.raises(SchemaError, match="same"):
         model.transform(table(spark, features=X))
 
 
 def test_an_empty_output_name_leaves_the_column_out(spark: SparkSession) -> None:
     """As in pyspark.ml, an empty name switches an output column off."""
-    model = MODEL.copy().setProbabilityCol("")
+    model = MODEL.copy({MODEL.probabilityCol: ""})
     assert model.transform(table(spark, features=X)).columns == ["features", "prediction", "log_density"]
 
 
@@ -201,9 +201,9 @@ def test_a_model_of_other_features_is_refused(spark: SparkSession) -> None:
     """Columns that are missing are named, with the closest; a wrong number of them is told."""
     df = table(spark, **numbered(X))
     model = MODEL.copy()
-    with pytest.raises(SchemaError, match="'X0'.*'x0'"):
+    with pytest.raises(SchemaError, match=r"'X0'.*'x0'"):
         model.copy({model.inputCols: ["X0", "x1", "x2"]}).transform(df)
-    with pytest.raises(ModelError, match="2 columns.*3 features"):
+    with pytest.raises(ModelError, match=r"2 columns.*3 features"):
         model.copy({model.inputCols: ["x0", "x1"]}).transform(df)
 
 
