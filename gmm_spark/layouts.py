@@ -35,7 +35,11 @@ def feature_count(d: int, layout: Layout = "quadratic") -> int:
 
 
 def layout_for(candidates: Sequence[Parameters]) -> Layout:
-    """Return the smallest layout that serves all the candidates in one pass."""
+    """Return the smallest layout that serves all the candidates in one pass.
+
+    A diag or spherical mixture has covariances that are diagonal to the bit only where the coordinates
+    are axis-aligned: only there the diagonal sums are enough for its M-step.
+    """
     if all(each.family == "tied" and (each.covariances == each.covariances[0]).all() for each in candidates):
         return "linear"
     if all(each.family in ("diag", "spherical") and _is_diagonal(each.covariances) for each in candidates):

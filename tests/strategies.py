@@ -147,7 +147,9 @@ def assert_moments(actual: Moments, expected: Moments, tolerance: float) -> None
     assert abs(actual.weight - expected.weight) <= tolerance * expected.weight
     scale = max(abs(expected.log_likelihood), expected.weight)
     assert abs(actual.log_likelihood - expected.log_likelihood) <= tolerance * scale
-    np.testing.assert_allclose(actual.sums, expected.sums, rtol=tolerance, atol=tolerance * expected.weight)
+    shared = None if actual.layout == expected.layout else 1 + actual.centers.shape[1]
+    one, other = actual.sums[:, :shared], expected.sums[:, :shared]
+    np.testing.assert_allclose(one, other, rtol=tolerance, atol=tolerance * expected.weight)
 
 
 def assert_close(actual: object, expected: object, tolerance: float) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -137,7 +138,7 @@ def test_the_guard_refuses_a_fall_that_an_engine_reports() -> None:
         (moments,) = honest(candidates)
         calls += 1
         worse = moments.log_likelihood - 1e6 if calls % 3 == 0 else moments.log_likelihood
-        return [Moments(moments.weight, worse, moments.sums)]
+        return [replace(moments, log_likelihood=worse)]
 
     passes = em.iterate(spoilt, frame.inward(problem.start), em.Maximiser(frame, 0.0), "squarem")
     walked = [one.parameters for i, (_, one) in enumerate(zip(range(10), passes, strict=False)) if i % 3 != 2]

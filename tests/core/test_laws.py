@@ -207,12 +207,16 @@ def test_stacked_candidates_are_each_alone(problem: Problem, others: list[tuple[
     """One pass for candidates of mixed sizes and families measures each as if it were alone."""
     frame = frame_of_all(problem)
     expectation = engine(problem, frame)
-    more = [random_problem(seed + i, family, k, problem.x.shape[1]).start for i, (k, family) in enumerate(others)]
+    d = problem.x.shape[1]
+    more = [frame.inward(random_problem(seed + i, family, k, d).start) for i, (k, family) in enumerate(others)]
     candidates = [frame.inward(problem.start), *more]
     for candidate, together in zip(candidates, expectation(candidates), strict=True):
         (alone,) = expectation([candidate])
-        assert together.sums.shape == (candidate.k, alone.sums.shape[1])
         assert_moments(together, alone, 1e-12)
+        maximise = em.Maximiser(frame, 0.0)
+        if (alone.mass > candidate.d + 1).all():
+            one, other = (frame.outward(maximise(candidate, each)[0]) for each in (together, alone))
+            assert_same(one, other, frame, 1e-9)
 
 
 def frame_of_all(problem: Problem) -> Coordinates:
