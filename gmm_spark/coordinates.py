@@ -16,6 +16,8 @@ from gmm_spark.parameters import Family, FloatArray, Parameters
 # A correlation matrix whose smallest eigenvalue is below this has linearly dependent columns: the
 # survey's own rounding error is of this size.
 DEPENDENT = 1e-13
+# A column takes part in a dependence if its coefficient, of a vector of length 1, is above this.
+_INVOLVED = 1e-3
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,14 +100,14 @@ def _correlation_factor(covariance: FloatArray, scale: FloatArray, names: tuple[
     correlation = covariance / scale[:, None] / scale
     values, vectors = np.linalg.eigh(_symmetric(correlation))
     if values[0] < DEPENDENT * len(scale):
-        involved = np.abs(vectors[:, 0]) > 1e-3
+        involved = np.abs(vectors[:, 0]) > _INVOLVED
         raise DataError(
             f"columns {[n for n, c in zip(names, involved, strict=True) if c]}",
             got="linearly dependent values (duplicate columns, or fewer distinct rows than features)",
             expected="columns none of which follows from the others",
             do="Leave one of them out, give more rows, or use the diag family.",
         )
-    return np.linalg.cholesky(_symmetric(correlation))
+    return np.asarray(np.linalg.cholesky(_symmetric(correlation)), dtype=np.float64)
 
 
 def _symmetric(matrices: FloatArray) -> FloatArray:

@@ -8,17 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
 
 from gmm_spark import families
 from gmm_spark.acceleration import extrapolate
-from gmm_spark.coordinates import Coordinates
 from gmm_spark.errors import DataError, ParametersError
 from gmm_spark.moments import Moments
 from gmm_spark.parameters import Parameters
 from gmm_spark.stopping import Outcome, remaining_gain
+
+if TYPE_CHECKING:
+    from gmm_spark.coordinates import Coordinates
 
 Expectation: TypeAlias = Callable[[Sequence[Parameters]], Sequence[Moments]]
 Acceleration = Literal["squarem", "none"]

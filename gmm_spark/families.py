@@ -88,6 +88,6 @@ def _clip_eigenvalues(covariances: FloatArray, floor: float) -> tuple[FloatArray
     if floor <= 0:
         return covariances, 0
     values, vectors = np.linalg.eigh(covariances)
-    low = (values < floor).any(axis=1)
+    low = np.asarray((values < floor).any(axis=1))
     clipped = np.einsum("kie,ke,kfe->kif", vectors, np.maximum(values, floor), vectors, optimize=True)
     return np.where(low[:, None, None], clipped, covariances), int(low.sum())

@@ -125,7 +125,9 @@ def entropy(parameters: Parameters, moments: Moments) -> float:
     sum_n w H_n = sum_n w log p(z_n) - sum_nk w r_nk L_nk, and L is linear in the features.
     """
     means = parameters.means - moments.centers
-    theta = layouts.natural_parameters(type(parameters)(parameters.weights, means, parameters.covariances, parameters.family), moments.layout)
+    theta = layouts.natural_parameters(
+        type(parameters)(parameters.weights, means, parameters.covariances, parameters.family), moments.layout
+    )
     common = layouts.common_term(parameters, moments.total, moments.layout)
     return max(0.0, moments.log_likelihood - common - float((theta * moments.sums).sum()))
 

@@ -87,7 +87,9 @@ def decode(header: object, lines: Iterable[str], where: str) -> StoredModel:
     except (KeyError, TypeError, ValueError, AttributeError, RecursionError, OverflowError) as error:
         if isinstance(error, ModelError):
             raise
-        detail = f"{error.what}: {error.got}" if isinstance(error, ParametersError) else f"{type(error).__name__}: {error}"
+        detail = (
+            f"{error.what}: {error.got}" if isinstance(error, ParametersError) else f"{type(error).__name__}: {error}"
+        )
         raise _damaged(where, detail) from error
 
 
@@ -126,7 +128,9 @@ def _assembled(header: Mapping[str, Any], components: list[dict[str, Any]]) -> S
     )
     features = tuple(str(name) for name in header["features"])
     if header["k"] != parameters.k or len(features) != parameters.d:
-        raise ValueError(f"{header['k']} components of {len(features)} features announced, {parameters.means.shape} found")
+        raise ValueError(
+            f"{header['k']} components of {len(features)} features announced, {parameters.means.shape} found"
+        )
     return StoredModel(parameters, features, dict(header["summary"]))
 
 

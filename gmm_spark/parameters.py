@@ -66,7 +66,7 @@ class Parameters:
 def _shaped(weights: ArrayLike, means: ArrayLike, covariances: ArrayLike) -> tuple[FloatArray, FloatArray, FloatArray]:
     w, m, c = (_numbers(name, a) for name, a in zip(_NAMES, (weights, means, covariances), strict=True))
     shapes = f"{w.shape}, {m.shape}, {c.shape}"
-    k, d = m.shape if m.ndim == 2 else (0, 0)
+    k, d = m.shape if m.ndim == 2 else (0, 0)  # noqa: PLR2004 - a matrix
     if not (k and d and w.shape == (k,) and c.shape == (k, d, d)):
         raise ParametersError(
             "shapes of weights, means, covariances",
@@ -99,7 +99,9 @@ def _numbers(name: str, values: ArrayLike) -> FloatArray:
 
 def _check_family(family: str) -> None:
     if family not in FAMILIES:
-        raise ParametersError("covariance family", got=repr(family), expected=f"one of {', '.join(FAMILIES)}", do="Name one.")
+        raise ParametersError(
+            "covariance family", got=repr(family), expected=f"one of {', '.join(FAMILIES)}", do="Name one."
+        )
 
 
 def _check_weights(weights: FloatArray) -> None:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
-from gmm_spark import em, kernel
+from gmm_spark import em, families, kernel
 from gmm_spark.errors import DataError, ParametersError
 from gmm_spark.parameters import Family, FloatArray, Parameters
 
@@ -171,22 +171,22 @@ def _lloyd(space: FloatArray, weights: FloatArray, centres: FloatArray, steps: i
 
 
 def _nearest(space: FloatArray, centres: FloatArray) -> Labels:
-    return np.argmax(space @ centres.T - 0.5 * (centres**2).sum(axis=1), axis=1)
+    return np.asarray(np.argmax(space @ centres.T - 0.5 * (centres**2).sum(axis=1), axis=1))
 
 
-def _from_labels(
-    z: FloatArray, weights: FloatArray, labels: Labels, plan: Plan, frame: Coordinates
-) -> Parameters:
+def _from_labels(z: FloatArray, weights: FloatArray, labels: Labels, plan: Plan, frame: Coordinates) -> Parameters:
     """Return the M-step of a hard assignment, each covariance shrunk towards the pooled one by d + 1 rows."""
     k, d = plan.k, len(z)
     responsibilities = (labels == np.arange(k)[:, None]) * weights
     mass = np.maximum(responsibilities.sum(axis=1), np.finfo(np.float64).tiny)
     means = responsibilities @ z.T / mass[:, None]
-    scatter = np.stack([(z * r) @ z.T for r in responsibilities]) - mass[:, None, None] * means[:, :, None] * means[:, None]
+    scatter = (
+        np.stack([(z * r) @ z.T for r in responsibilities]) - mass[:, None, None] * means[:, :, None] * means[:, None]
+    )
     pooled = scatter.sum(axis=0) / mass.sum()
     prior = (d + 1) * weights.mean()
     covariances = (scatter + prior * (pooled + 1e-6 * np.eye(d))) / (mass + prior)[:, None, None]
-    covariances, _ = em.families.constrain(plan.family, covariances, mass, frame, plan.floor)
+    covariances, _ = families.constrain(plan.family, covariances, mass, frame, plan.floor)
     return Parameters(mass / mass.sum(), means, covariances, plan.family)
 
 

@@ -15,6 +15,7 @@ import json
 import os
 import statistics
 import sys
+import tempfile
 import threading
 import time
 import warnings
@@ -39,6 +40,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pyspark.sql import DataFrame
+    from typing_extensions import Self
+
+    from gmm_spark.parameters import Family
 
 SHORT, LONG = 1, 6
 
@@ -65,7 +69,7 @@ def truth(d: int, k: int, family: str, seed: int) -> Parameters:
     return Parameters(rng.dirichlet(np.full(k, 20.0)), 0.1 * means, 0.01 * covariances, "full")
 
 
-def started(mixture: Parameters, family: Any, seed: int) -> GaussianMixtureModel:
+def started(mixture: Parameters, family: Family, seed: int) -> GaussianMixtureModel:
     """Return a start near the truth."""
     shift = 0.03 * np.random.default_rng(seed).standard_normal(mixture.means.shape)
     pooled = np.broadcast_to(0.02 * np.eye(mixture.d), mixture.covariances.shape)
@@ -111,7 +115,7 @@ def spark_ml(df: DataFrame, k: int) -> Callable[[int], tuple[float, int]]:
     return run
 
 
-def sklearn(x: np.ndarray[Any, Any], start: GaussianMixtureModel, family: Any) -> Callable[[int], tuple[float, int]]:
+def sklearn(x: np.ndarray[Any, Any], start: GaussianMixtureModel, family: Family) -> Callable[[int], tuple[float, int]]:
     """Return a fit of scikit-learn that starts where ours does."""
     precisions = np.linalg.inv(start.covariances)
     initial = {
@@ -134,6 +138,14 @@ def sklearn(x: np.ndarray[Any, Any], start: GaussianMixtureModel, family: Any) -
     return run
 
 
+def resident(process: psutil.Process) -> int:
+    """Return the resident bytes of a Python process; 0 for another, or one that has ended."""
+    try:
+        return process.memory_info().rss if "python" in process.name() else 0
+    except psutil.Error:
+        return 0
+
+
 class WorkerMemory:
     """Watches the peak resident memory of the Python workers below this process."""
 
@@ -142,7 +154,7 @@ class WorkerMemory:
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
 
-    def __enter__(self) -> WorkerMemory:
+    def __enter__(self) -> Self:
         self._thread.start()
         return self
 
@@ -152,12 +164,7 @@ class WorkerMemory:
 
     def _watch(self) -> None:
         while not self._stop.wait(0.05):
-            for child in psutil.Process().children(recursive=True):
-                try:
-                    if "python" in child.name():
-                        self.peak = max(self.peak, child.memory_info().rss)
-                except psutil.Error:
-                    continue
+            self.peak = max(self.peak, 0, *map(resident, psutil.Process().children(recursive=True)))
 
 
 def session(cores: int) -> SparkSession:
@@ -189,22 +196,21 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def measure(options: argparse.Namespace) -> tuple[list[Timing], int]:
+def measure(options: argparse.Namespace, folder: str) -> tuple[list[Timing], int]:
     """Run each system in turn on the same rows; return their timings and the peak memory of a worker of ours."""
     spark = session(options.cores)
     mixture = truth(options.features, options.components, options.family, seed=1)
     start = started(mixture, options.family, seed=2)
     rows = GaussianMixtureModel(mixture).sample(options.rows, seed=3, spark=spark).select(f.col("features").alias("x"))
-    folder = Path("/tmp") / f"gmm_spark-benchmark-{os.getpid()}"
-    rows.repartition(options.cores * 2).write.mode("overwrite").parquet(str(folder))
-    df = spark.read.parquet(str(folder))
+    rows.repartition(options.cores * 2).write.mode("overwrite").parquet(folder)
+    df = spark.read.parquet(folder)
     timings, memory = [], WorkerMemory()
     for system in options.systems.split(","):
         if system == "gmm_spark":
             with memory:
                 figures = per_iteration(ours(df, start, options.family), options.repeats)
         elif system == "spark_ml":
-            vectors = df.select(array_to_vector("x").alias("vector"))
+            vectors = df.select(array_to_vector(f.col("x")).alias("vector"))
             figures = per_iteration(spark_ml(vectors, options.components), options.repeats)
         else:
             x = np.concatenate(df.toArrow().column("x").combine_chunks().flatten().to_numpy(zero_copy_only=False)[None])
@@ -229,7 +235,8 @@ def print_row(timings: list[Timing]) -> None:
 def main() -> None:
     """Measure, print, and write JSON where asked to."""
     options = arguments()
-    timings, peak = measure(options)
+    with tempfile.TemporaryDirectory(prefix="gmm_spark-benchmark-") as folder:
+        timings, peak = measure(options, folder)
     sys.stdout.write(f"peak resident memory of a Python worker of gmm_spark: {peak / 2**20:.0f} MiB\n")
     if options.json:
         report = {

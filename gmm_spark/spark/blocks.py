@@ -126,7 +126,7 @@ class _OpenBlock:
 
     @property
     def capacity(self) -> int:
-        return self.z.shape[1]
+        return int(self.z.shape[1])
 
     def add(self, z: FloatArray, weights: FloatArray | None, keys: NDArray[np.uint64], sampled: float) -> None:
         low, self.rows = self.rows, self.rows + z.shape[1]

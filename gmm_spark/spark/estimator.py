@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from pyspark import keyword_only
 from pyspark.ml import Estimator, Model
 from pyspark.ml.evaluation import Evaluator
+from pyspark.ml.param import TypeConverters
 from pyspark.ml.param.shared import HasWeightCol
 from pyspark.ml.util import (
     DefaultParamsReadable,
@@ -27,7 +29,7 @@ from gmm_spark.model import StoredModel
 from gmm_spark.parameters import Parameters
 from gmm_spark.spark import storage
 from gmm_spark.spark.columns import column, weight_column
-from gmm_spark.spark.params import ColumnParams, FitParams, TypeConverters, accessors, param
+from gmm_spark.spark.params import ColumnParams, FitParams, accessors, param
 from gmm_spark.spark.posterior import ScoreColumns, with_posterior
 from gmm_spark.spark.sampling import sample
 from gmm_spark.spark.training import Options, Summary, train
@@ -38,6 +40,15 @@ if TYPE_CHECKING:
 
     from gmm_spark.parameters import Family, FloatArray
     from gmm_spark.spark.columns import Features
+
+
+def _defaults(cls: type) -> dict[str, Any]:
+    """Return the defaults of a class's params: those of its constructor, where they are defined."""
+    signature = inspect.signature(cls.__init__)  # type: ignore[misc]
+    return {
+        name: each.default for name, each in signature.parameters.items() if name != "self" and each.default is not None
+    }
+
 
 _COLUMN_DEFAULTS = {
     "featuresCol": "features",
@@ -57,6 +68,8 @@ class GaussianMixture(
         SchemaError: a missing column or one without numbers; before any Spark job.
         DataError: rows that can't be used, no rows, constant or dependent columns, too few distinct rows.
     """
+
+    _input_kwargs: dict[str, Any]  # set by keyword_only
 
     @keyword_only
     def __init__(
@@ -80,19 +93,7 @@ class GaussianMixture(
         handleInvalid: str = "error",
     ) -> None:
         super().__init__()
-        self._setDefault(
-            **_COLUMN_DEFAULTS,
-            k=2,
-            covarianceType="full",
-            maxIter=100,
-            tol=1e-4,
-            seed=0,
-            initMode="k-means++",
-            starts=20,
-            acceleration="squarem",
-            covarianceFloor=1e-6,
-            handleInvalid="error",
-        )
+        self._setDefault(**_defaults(GaussianMixture))
         self._initial: Parameters | None = None
         self.setParams(**self._input_kwargs)
 
@@ -203,7 +204,8 @@ class GaussianMixtureModel(Model, ColumnParams, MLReadable["GaussianMixtureModel
 
     def predictProbability(self, value: ArrayLike) -> FloatArray:
         """Return the posterior (k,) of one row (d,)."""
-        return kernel.posteriors(np.asarray(value, dtype=np.float64).reshape(1, -1), self.parameters)[0][0]
+        posterior, _ = kernel.posteriors(np.asarray(value, dtype=np.float64).reshape(1, -1), self.parameters)
+        return np.asarray(posterior[0])
 
     def sample(self, n: int, seed: int = 0, spark: SparkSession | None = None) -> DataFrame:
         """Return n rows drawn from the mixture: the feature columns, and `component`.
@@ -281,10 +283,12 @@ class MeanLogLikelihoodEvaluator(
 
     logDensityCol = param("logDensityCol", "the column of log-densities", TypeConverters.toString)
 
+    _input_kwargs: dict[str, Any]  # set by keyword_only
+
     @keyword_only
     def __init__(self, *, logDensityCol: str = "log_density", weightCol: str | None = None) -> None:
         super().__init__()
-        self._setDefault(logDensityCol="log_density")
+        self._setDefault(**_defaults(MeanLogLikelihoodEvaluator))
         self._set(**self._input_kwargs)
 
     def _evaluate(self, dataset: DataFrame) -> float:

@@ -55,7 +55,7 @@ class DistributedExpectation:
         zeros = zero_moments(candidates)
         with shipped(self.blocks.sparkSession, tuple(candidates)) as parcel:
             partials = columns.mapInArrow(partial(_sum_partition, parcel), _DDL)
-            if self.partitions * sum(len(zero.to_bytes()) for zero in zeros) > _DRIVER_BYTES:
+            if self.partitions * sum(zero.sums.nbytes + zero.total.nbytes for zero in zeros) > _DRIVER_BYTES:
                 partials = _grouped(partials, zeros, self.partitions)
             table = partials.toArrow()
         return _added(table, zeros)
@@ -73,7 +73,7 @@ def _add_group(zeros: tuple[Moments, ...], table: pa.Table) -> pa.Table:
 
 
 def _added(table: pa.Table, zeros: tuple[Moments, ...]) -> tuple[Moments, ...]:
-    rows = sorted(zip(*(column.to_pylist() for column in table.columns[:2]), strict=True), key=itemgetter(0))
+    rows = sorted(zip(*(column.to_pylist() for column in table.columns), strict=True), key=itemgetter(0))
     return tuple(added((Moments.from_bytes(own[c], zero) for _, own in rows), zero) for c, zero in enumerate(zeros))
 
 

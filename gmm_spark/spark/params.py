@@ -49,7 +49,8 @@ def _one_of(name: str, values: Iterable[str]) -> Callable[[Any], Any]:
 
 
 def param(name: str, doc: str, converter: Callable[[Any], Any]) -> Param[Any]:
-    return Param(Params._dummy(), name, doc, converter)  # type: ignore[attr-defined] # noqa: SLF001 - pyspark.ml's own idiom
+    """Return a param of a class that is being defined."""
+    return Param(Params._dummy(), name, doc, converter)  # noqa: SLF001 - pyspark.ml's own idiom
 
 
 def accessors(cls: P) -> P:

@@ -64,7 +64,7 @@ def with_posterior(df: DataFrame, parameters: Parameters, features: Features, co
     element = "float" if columns.single else "double"
     ddl = f"prediction int, probability array<{element}>, log_density double, status string"
     function = partial(_score, parameters, layout, columns.single)
-    score = f.arrow_udf(_variadic(function), ddl)
+    score = f.arrow_udf(_variadic(function), ddl)  # type: ignore[attr-defined] # PySpark 4.1's stubs lack it
     scored = df.withColumn(_SCORE, score(*features.select()))
     appended = [f.col(_SCORE)[source].alias(name) for name, source in columns.named()]
     return scored.select("*", *appended).drop(_SCORE)

@@ -60,8 +60,8 @@ def decode(columns: list[pa.Array], layout: Layout) -> Rows:
     """Return the rows of Arrow columns: features first, then the weight if there is one."""
     read = _from_list if layout.array else _from_columns
     x, reasons = read(columns, layout.d)
-    _mark(reasons, np.isnan(x).any(axis=0), _NAN)
-    _mark(reasons, (np.abs(x) > _LARGEST).any(axis=0), _INFINITE)
+    _mark(reasons, np.asarray(np.isnan(x).any(axis=0)), _NAN)
+    _mark(reasons, np.asarray((np.abs(x) > _LARGEST).any(axis=0)), _INFINITE)
     if not layout.weighted:
         return Rows(x, None, reasons)
     weights = columns[-1].to_numpy(zero_copy_only=False).astype(np.float64, copy=False)

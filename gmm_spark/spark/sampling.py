@@ -27,16 +27,13 @@ def sample(spark: SparkSession, parameters: Parameters, n: int, seed: int, featu
     quoted = ["`" + name.replace("`", "``") + "`" for name in ([features] if isinstance(features, str) else features)]
     kind = "array<double>" if isinstance(features, str) else "double"
     ddl = ", ".join([*(f"{name} {kind}" for name in quoted), "component int"])
-    return spark.range(n).mapInArrow(partial(_rows, parameters, seed, isinstance(features, str)), ddl)
+    return spark.range(n).mapInArrow(partial(_rows, parameters, seed, as_array=isinstance(features, str)), ddl)
 
 
 def _rows(
-    parameters: Parameters,
-    seed: int,
-    as_array: bool,
-    batches: Iterable[pa.RecordBatch],
+    parameters: Parameters, seed: int, batches: Iterable[pa.RecordBatch], *, as_array: bool
 ) -> Iterator[pa.RecordBatch]:
-    factors = np.linalg.cholesky(parameters.covariances)
+    factors: FloatArray = np.linalg.cholesky(parameters.covariances).astype(np.float64, copy=False)
     for batch in batches:
         ids = batch.column(0).to_numpy()
         for chunk in np.unique(ids // _CHUNK):

@@ -140,13 +140,9 @@ def train(
         _check_rows(surveyed, options, (*features.columns, *([weight_col] if weight_col else ())))
     names = features.names(d)
     frame = coordinates.suited(options.family, surveyed.mean, surveyed.covariance, names)
-    with _packed(rows, layout, frame, options, surveyed) as kept:
-        if initial is None:
-            start = _search(kept, rows, frame, surveyed, options, clock)
-        else:
-            start = frame.inward(initial)
+    with _packed(rows, layout, frame, options, surveyed) as expectation:
+        start = frame.inward(initial) if initial else _search(expectation, rows, frame, surveyed, options, clock)
         with clock("em", rows):
-            expectation = DistributedExpectation(kept, surveyed.partitions)
             fit = _polish(expectation, start, em.Maximiser(frame, options.floor), options)
     passes = 1 + len(fit.history) + (initial is None)
     return Trained(frame.outward(fit.best.parameters).ordered(), names, _summary(fit, frame, surveyed, clock, passes))
@@ -214,14 +210,14 @@ def _check_rows(surveyed: Survey, options: Options, names: Sequence[str]) -> Non
 @contextmanager
 def _packed(
     rows: DataFrame, layout: Layout, frame: Coordinates, options: Options, surveyed: Survey
-) -> Iterator[DataFrame]:
+) -> Iterator[DistributedExpectation]:
     packing = blocks.Packing(layout, frame, options.seed, _sample_rows(options, layout.d) / surveyed.rows)
     with shipped(rows.sparkSession, packing) as parcel:
-        tasks = max(_LEAST_TASKS, surveyed.rows * layout.d * 8 // _TASK_BYTES)
+        tasks = min(surveyed.partitions, max(_LEAST_TASKS, surveyed.rows * layout.d * 8 // _TASK_BYTES))
         packed = blocks.pack(rows, parcel)
-        kept = (packed.coalesce(tasks) if surveyed.partitions > tasks else packed).persist(StorageLevel.MEMORY_AND_DISK)
+        kept = (packed.coalesce(tasks) if tasks < surveyed.partitions else packed).persist(StorageLevel.MEMORY_AND_DISK)
         try:
-            yield kept
+            yield DistributedExpectation(kept, tasks)
         finally:
             kept.unpersist()
 
@@ -232,22 +228,20 @@ def _sample_rows(options: Options, d: int) -> int:
 
 
 def _search(
-    kept: DataFrame, rows: DataFrame, frame: Coordinates, surveyed: Survey, options: Options, clock: _Clock
+    expectation: DistributedExpectation,
+    rows: DataFrame,
+    frame: Coordinates,
+    surveyed: Survey,
+    options: Options,
+    clock: _Clock,
 ) -> Parameters:
     with clock("pack", rows):
-        z, weights = blocks.collect_sample(kept, len(frame.center))
+        z, weights = blocks.collect_sample(expectation.blocks, len(frame.center))
     with clock("starts", rows):
         _check_distinct(z[:, weights > 0], rows, options.k)
         sample = starts.Sample(z, weights, surveyed.covariance)
-        plan = starts.Plan(
-            options.k,
-            options.family,
-            options.starts,
-            options.seed,
-            options.floor,
-            options.tol,
-            options.init_mode == "random",
-        )
+        uniform = options.init_mode == "random"
+        plan = starts.Plan(options.k, options.family, options.starts, options.seed, options.floor, options.tol, uniform)
         return starts.search(sample, frame, plan)
 
 
@@ -262,6 +256,13 @@ def _check_distinct(z: FloatArray, rows: DataFrame, k: int) -> None:
             expected="at least as many distinct rows as components",
             do=f"Set k to at most {distinct}.",
         )
+
+
+def _usable(rows: DataFrame, d: int) -> DataFrame:
+    counted = rows.where("weight > 0 and weight < double('inf')") if "weight" in rows.columns else rows
+    if "x" in rows.columns:
+        return counted.where(f.size("x") == d).select(*(f.col("x")[i].alias(f"x{i}") for i in range(d))).dropna()
+    return counted.drop("weight").dropna()
 
 
 def _polish(expectation: DistributedExpectation, start: Parameters, maximise: em.Maximiser, options: Options) -> em.Fit:

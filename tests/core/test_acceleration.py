@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from gmm_spark import em
 from gmm_spark.acceleration import extrapolate
 from gmm_spark.coordinates import Coordinates
-from gmm_spark.moments import Moments
 from gmm_spark.parameters import FAMILIES, Family, Parameters
 from gmm_spark.stopping import Outcome
 from tests.strategies import (
@@ -34,6 +33,7 @@ from tests.strategies import (
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from gmm_spark.moments import Moments
     from tests.core.conftest import RealData
 
 
