@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 FAMILIES = ("full", "tied", "diag", "spherical")
 X = clusters()
+STEPS = (1, 2, 10)
+STEPS_OF_OTHERS = {1: 1, 3: 10, 7: 2}  # every number of steps and of partitions once for each family
 
 
 def precisions(covariances: FloatArray, family: str) -> FloatArray:
@@ -65,7 +67,7 @@ def peer_steps(x: FloatArray, initial: GaussianMixtureModel, steps: int) -> tupl
 def test_steps_equal_those_of_scikit_learn(spark: SparkSession, family: Family, partitions: int) -> None:
     """After 1, 2 and 10 steps parameters and log-likelihood agree to 1e-9, however the rows are partitioned."""
     df = table(spark, partitions, **numbered(X)).cache()
-    for steps in (2,) if partitions == 7 and family != "full" else (1, 2, 10):  # a task costs more than its rows here
+    for steps in STEPS if family == "full" else (STEPS_OF_OTHERS[partitions],):
         model = plain_steps(df, start(family), steps)
         expected, log_likelihood = peer_steps(X, start(family), steps)
         assert_same_mixture(model, expected, 1e-9)

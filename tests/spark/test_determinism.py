@@ -42,7 +42,7 @@ def rows(spark: SparkSession, then: MapBatches | None = None) -> DataFrame:
 
 def fit(df: DataFrame) -> GaussianMixtureModel:
     """Fit from starts of its own."""
-    return GaussianMixture(k=3, inputCols=names(3), tol=1e-6, starts=4).fit(df)
+    return GaussianMixture(k=3, inputCols=names(3), tol=1e-5, starts=4).fit(df)
 
 
 @pytest.fixture(scope="module")
@@ -51,12 +51,14 @@ def expected(spark: SparkSession) -> GaussianMixtureModel:
     return fit(rows(spark))
 
 
+@pytest.mark.classic_only
 def test_the_same_layout_gives_the_same_bits(spark: SparkSession, expected: GaussianMixtureModel) -> None:
     """Two fits of one table agree in every bit, survey, sample, starts and passes."""
     assert_same_bits(fit(rows(spark)), expected)
     assert expected.summary.outcome == "converged"
 
 
+@pytest.mark.classic_only
 def test_the_layout_does_not_matter(spark: SparkSession) -> None:
     """On 1, 2 and 7 partitions the same start leads to the same model to 1e-10."""
     x = clusters()
@@ -73,14 +75,13 @@ def test_a_task_that_fails_once_changes_nothing(spark: SparkSession, expected: G
 
 
 @pytest.mark.classic_only
-@pytest.mark.parametrize("reads", [1, 2], ids=["survey", "packing"])
-def test_an_executor_killed_while_reading_changes_nothing(
-    spark: SparkSession, expected: GaussianMixtureModel, tmp_path: Path, reads: int
+def test_an_executor_killed_while_packing_changes_nothing(
+    spark: SparkSession, expected: GaussianMixtureModel, tmp_path: Path
 ) -> None:
-    """The executor that dies at the second partition, in the first or second read of the rows, is made up for."""
+    """The executor that dies in the second read of the rows, while blocks are made, is made up for: the same bits."""
     marker = tmp_path / "read"
-    assert_same_bits(fit(rows(spark, upstream.kill_executor_once(marker, reads))), expected)
-    assert len(list(tmp_path.glob("read*"))) > reads  # it was killed, and the partition read again
+    assert_same_bits(fit(rows(spark, upstream.kill_executor_once(marker, reads=2))), expected)
+    assert len(list(tmp_path.glob("read*"))) > 2  # it was killed, and the partition read again
 
 
 class Killer(logging.Handler):
@@ -147,6 +148,7 @@ def test_the_number_of_executors_does_not_matter(spark: SparkSession, expected: 
         cluster.requestExecutors(1)
 
 
+@pytest.mark.classic_only
 def test_integer_weights_are_repeated_rows(spark: SparkSession) -> None:
     """A row of weight 3 counts as three rows, one of weight 0 as none, to 1e-11."""
     x = clusters(400)

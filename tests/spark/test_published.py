@@ -45,6 +45,7 @@ def test_old_faithful(spark: SparkSession, data: Path, k: int, bic: float) -> No
     assert model.summary.outcome == "converged"
 
 
+@pytest.mark.classic_only
 @pytest.mark.parametrize(("k", "bic"), [(1, -829.9782), (2, -574.0178)])
 def test_iris(spark: SparkSession, data: Path, k: int, bic: float) -> None:
     """Iris has mclust's BIC; its column names have dots in them."""
@@ -83,6 +84,7 @@ def test_the_best_mixture_of_old_faithful(spark: SparkSession, data: Path) -> No
     np.testing.assert_allclose(model.covariances[0], [[0.078254, 0.4802], [0.4802, 33.7671]], rtol=0.03)
 
 
+@pytest.mark.classic_only
 def test_waiting_times_from_a_published_start(spark: SparkSession, data: Path) -> None:
     """From ½ ½, 55 80, sd 5 the first log-likelihood and the fixed point are those of Benaglia et al. 2009."""
     initial = GaussianMixtureModel.fromArrays([0.5, 0.5], [[55.0], [80.0]], [[[25.0]], [[25.0]]], "tied")
