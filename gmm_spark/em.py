@@ -16,7 +16,7 @@ from gmm_spark import families
 from gmm_spark.acceleration import extrapolate
 from gmm_spark.errors import DataError, ParametersError
 from gmm_spark.moments import Moments
-from gmm_spark.parameters import Parameters
+from gmm_spark.parameters import FloatArray, Parameters
 from gmm_spark.stopping import Outcome, remaining_gain
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ _FIRST_LIMIT, _LIMIT_FACTOR = 4.0, 4.0
 _FORGET = 0.9
 _UNBALANCED = 1e-8  # a relative difference between the components' sums and all rows' above this is a fault
 _SAME_WEIGHT = 1e-9  # a relative change of the total weight above this is no rounding
+_NOISE = 16 * float(np.finfo(np.float64).eps)
 _FALL = 1e-9  # a relative fall of the log-likelihood below this is rounding
 _STILL = 1e-12  # and a relative gain below this is nothing that could be told from rounding
 
@@ -82,6 +83,8 @@ class Maximiser:
         mass = moments.mass
         means, central = moments.means(at.means), moments.covariances(at.covariances)
         covariances, floored = families.constrain(at.family, central, mass, self.frame, self.floor)
+        if self.floor == 0:
+            _refuse_noise(covariances, means - moments.centers)
         return Parameters(mass / mass.sum(), means, covariances, at.family), floored
 
     def floored(self, parameters: Parameters) -> Parameters:
@@ -90,6 +93,19 @@ class Maximiser:
             parameters.family, parameters.covariances, parameters.weights, self.frame, self.floor
         )
         return Parameters(parameters.weights, parameters.means, covariances, parameters.family)
+
+
+def _refuse_noise(covariances: FloatArray, offsets: FloatArray) -> None:
+    """Refuse covariances with a variance that is only what rounding left of a difference of sums."""
+    least = np.linalg.eigvalsh(covariances)[:, 0]
+    noise = _NOISE * (np.einsum("kii->k", covariances) + (offsets**2).sum(axis=1))
+    if (least <= noise).any():
+        raise ParametersError(
+            f"covariances of components {np.flatnonzero(least <= noise).tolist()}",
+            got="a variance of 0, up to rounding",
+            expected="rows that spread in every direction",
+            do="Use fewer components, or a covarianceFloor above 0.",
+        )
 
 
 def iterate(

@@ -19,6 +19,7 @@ import numpy as np
 from gmm_spark import em, families, kernel
 from gmm_spark.errors import DataError, ParametersError
 from gmm_spark.parameters import Family, FloatArray, Parameters
+from gmm_spark.stopping import Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -103,7 +104,8 @@ def search(sample: Sample, frame: Coordinates, plan: Plan) -> Parameters:
             expected="at least one valid mixture",
             do="Use fewer components, more starts, or a larger covarianceFloor.",
         )
-    return max(finished, key=lambda fit: fit.best.moments.log_likelihood).best.parameters
+    valid = [fit for fit in finished if fit.outcome is not Outcome.DEGENERATE]
+    return max(valid or finished, key=lambda fit: fit.best.moments.log_likelihood).best.parameters
 
 
 def in_memory(blocks: Sequence[kernel.Block]) -> em.Expectation:
@@ -184,7 +186,7 @@ def _from_labels(z: FloatArray, weights: FloatArray, labels: Labels, plan: Plan,
         np.stack([(z * r) @ z.T for r in responsibilities]) - mass[:, None, None] * means[:, :, None] * means[:, None]
     )
     pooled = scatter.sum(axis=0) / mass.sum()
-    prior = (d + 1) * weights.mean()
+    prior = (d + 1) * weights.sum() / np.count_nonzero(weights)
     covariances = (scatter + prior * (pooled + 1e-6 * np.eye(d))) / (mass + prior)[:, None, None]
     covariances, _ = families.constrain(plan.family, covariances, mass, frame, plan.floor)
     return Parameters(mass / mass.sum(), means, covariances, plan.family)
@@ -197,15 +199,23 @@ def _expectation(sample: Sample) -> em.Expectation:
 def _short_runs(
     expectation: em.Expectation, candidates: Sequence[Parameters], maximise: em.Maximiser
 ) -> list[Parameters]:
-    """Run all candidates side by side for a few steps; return those still alive, the best first."""
-    scored = [(0.0, candidate) for candidate in candidates]
+    """Run all candidates side by side for a few steps; return them, the best first.
+
+    One that becomes singular is dropped; if all do, they are returned where they last were valid.
+    """
+    alive = [(0.0, candidate) for candidate in candidates]
+    ended: list[tuple[float, Parameters]] = []
     for _ in range(_SHORT_STEPS):
-        alive = [candidate for _, candidate in scored]
-        measured = zip(alive, expectation(alive), strict=True)
-        scored = [(m.log_likelihood, new) for at, m in measured if (new := _maximised(maximise, at, m)) is not None]
-        if not scored:
-            return []
-    return [candidate for _, candidate in sorted(scored, key=lambda pair: -pair[0])]
+        if not alive:
+            break
+        before = [candidate for _, candidate in alive]
+        alive = []
+        for at, moments in zip(before, expectation(before), strict=True):
+            new = _maximised(maximise, at, moments)
+            (alive if new else ended).append((moments.log_likelihood, new or at))
+    # The likelihood of a mixture that collapses has no bound: one is returned only where none did better.
+    ranked = sorted(alive or ended, key=lambda pair: -pair[0])
+    return [candidate for value, candidate in ranked if np.isfinite(value)]
 
 
 def _maximised(maximise: em.Maximiser, at: Parameters, moments: Moments) -> Parameters | None:

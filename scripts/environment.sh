@@ -190,4 +190,6 @@ ensure_venv
 ensure_java
 use_the_wheels_spark
 export PATH="$VENV/bin:$PATH"
+# One BLAS thread in each Python: in the driver of a local master, too, cores x cores threads fight.
+export OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}" OPENBLAS_NUM_THREADS="${OPENBLAS_NUM_THREADS:-1}"
 export PYSPARK_PYTHON="$VENV/bin/python" PYSPARK_DRIVER_PYTHON="$VENV/bin/python" # workers and driver alike

@@ -6,7 +6,7 @@ usage() {
   cat <<'END'
 Usage: scripts/submit.sh [spark-submit options] JOB.py [job options]
 
-    scripts/submit.sh jobs/fit.py --config conf/fit.yaml --model.k=8
+    scripts/submit.sh jobs/fit.py --config conf/fit.yaml --mixture.k=8
     scripts/submit.sh --master yarn --executor-memory 8g jobs/score.py --config conf/score.yaml
 
 Adds to spark-submit, unless the command line says otherwise:

@@ -15,6 +15,7 @@ from pyspark.ml.util import (
     DefaultParamsReadable,
     DefaultParamsReader,
     DefaultParamsWritable,
+    DefaultParamsWriter,
     MLReadable,
     MLReader,
     MLWritable,
@@ -25,7 +26,7 @@ from pyspark.sql import functions as f
 
 from gmm_spark import kernel
 from gmm_spark.errors import DataError, ModelError
-from gmm_spark.model import StoredModel
+from gmm_spark.model import StoredModel, decode, encode
 from gmm_spark.parameters import Parameters
 from gmm_spark.spark import storage
 from gmm_spark.spark.columns import column, weight_column
@@ -58,9 +59,7 @@ _COLUMN_DEFAULTS = {
 }
 
 
-class GaussianMixture(
-    Estimator["GaussianMixtureModel"], FitParams, DefaultParamsReadable["GaussianMixture"], DefaultParamsWritable
-):
+class GaussianMixture(Estimator["GaussianMixtureModel"], FitParams, MLReadable["GaussianMixture"], MLWritable):
     """Fits a Gaussian mixture by EM; see `FitParams` for what each param means.
 
     Raises, on fit:
@@ -112,6 +111,15 @@ class GaussianMixture(
         copied = super().copy(extra)
         copied._initial = self._initial  # noqa: SLF001
         return copied
+
+    def write(self) -> MLWriter:
+        """Return the writer of the params and the initial model."""
+        return _EstimatorWriter(self)
+
+    @classmethod
+    def read(cls) -> MLReader[GaussianMixture]:
+        """Return the reader of what `write` wrote."""
+        return _EstimatorReader()
 
     def _fit(self, dataset: DataFrame) -> GaussianMixtureModel:
         features = self._features(dataset.schema)
@@ -251,6 +259,28 @@ class GaussianMixtureModel(Model, ColumnParams, MLReadable["GaussianMixtureModel
     def stored(self) -> StoredModel:
         """Return what a model directory holds."""
         return StoredModel(self.parameters, self.features, self._summary.to_dict() if self._summary else {})
+
+
+class _EstimatorWriter(MLWriter):
+    def __init__(self, mixture: GaussianMixture) -> None:
+        super().__init__()
+        self._mixture = mixture
+
+    def saveImpl(self, path: str) -> None:
+        initial = self._mixture._initial  # noqa: SLF001
+        extra = {"initial_model": encode(GaussianMixtureModel(initial).stored())} if initial else None
+        DefaultParamsWriter.saveMetadata(self._mixture, path, self.sparkSession, extra)
+
+
+class _EstimatorReader(MLReader[GaussianMixture]):
+    def load(self, path: str) -> GaussianMixture:
+        metadata = DefaultParamsReader.loadMetadata(path, self.sparkSession)
+        mixture = GaussianMixture()
+        mixture._resetUid(metadata["uid"])  # noqa: SLF001 - pyspark.ml's own idiom
+        DefaultParamsReader.getAndSetParams(mixture, metadata)
+        if initial := metadata.get("initial_model"):
+            mixture._initial = decode(initial[0], initial[1], path).parameters  # noqa: SLF001
+        return mixture
 
 
 class _Writer(MLWriter):

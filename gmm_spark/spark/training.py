@@ -35,6 +35,7 @@ _SAMPLE_ROWS_PER_PARAMETER = 50
 # A Python task costs 30 to 60 ms: a pass over many small partitions reads several of them in one task. The number
 # does not depend on the cores, for the statistics are added in the order of the tasks.
 _LEAST_TASKS, _TASK_BYTES = 32, 32 << 20
+_SAMPLE_LEAST_TOL = 1e-9
 _SAMPLE_LEAST, _SAMPLE_BYTES = 20_000, 64 << 20
 
 
@@ -241,8 +242,16 @@ def _search(
         _check_distinct(z[:, weights > 0], rows, options.k)
         sample = starts.Sample(z, weights, surveyed.covariance)
         uniform = options.init_mode == "random"
-        plan = starts.Plan(options.k, options.family, options.starts, options.seed, options.floor, options.tol, uniform)
+        tol = _sample_tol(options, z, surveyed)
+        plan = starts.Plan(options.k, options.family, options.starts, options.seed, options.floor, tol, uniform)
         return starts.search(sample, frame, plan)
+
+
+def _sample_tol(options: Options, z: FloatArray, surveyed: Survey) -> float:
+    """Return how far to run on the sample: to a tenth of its own error p / (2m), or all the way if it is all rows."""
+    d, m = z.shape
+    error = families.free_parameters(options.family, options.k, d) / (2 * m) if m < surveyed.rows else 0.0
+    return max(options.tol, 0.1 * error, _SAMPLE_LEAST_TOL)
 
 
 def _check_distinct(z: FloatArray, rows: DataFrame, k: int) -> None:
