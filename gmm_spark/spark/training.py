@@ -17,7 +17,7 @@ from gmm_spark.errors import ConfigurationError, DataError
 from gmm_spark.spark import blocks, columns
 from gmm_spark.spark.expectation import DistributedExpectation
 from gmm_spark.spark.rows import Layout
-from gmm_spark.spark.session import describe, described, shipped
+from gmm_spark.spark.session import describe, described, shipped, small_batches
 from gmm_spark.spark.survey import Survey, survey
 
 if TYPE_CHECKING:
@@ -213,7 +213,7 @@ def _packed(
     rows: DataFrame, layout: Layout, frame: Coordinates, options: Options, surveyed: Survey
 ) -> Iterator[DistributedExpectation]:
     packing = blocks.Packing(layout, frame, options.seed, _sample_rows(options, layout.d) / surveyed.rows)
-    with shipped(rows.sparkSession, packing) as parcel:
+    with small_batches(rows.sparkSession), shipped(rows.sparkSession, packing) as parcel:
         tasks = min(surveyed.partitions, max(_LEAST_TASKS, surveyed.rows * layout.d * 8 // _TASK_BYTES))
         packed = blocks.pack(rows, parcel)
         kept = (packed.coalesce(tasks) if tasks < surveyed.partitions else packed).persist(StorageLevel.MEMORY_AND_DISK)
