@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from gmm_spark.spark.estimator import GaussianMixture, GaussianMixtureModel, MeanLogLikelihoodEvaluator
+    from gmm_spark.spark.estimator import GaussianMixture, GaussianMixtureModel
+    from gmm_spark.spark.evaluator import MeanLogLikelihoodEvaluator
 
 __version__ = "0.1.0"
 __all__ = ["GaussianMixture", "GaussianMixtureModel", "MeanLogLikelihoodEvaluator"]
@@ -13,7 +14,7 @@ __all__ = ["GaussianMixture", "GaussianMixtureModel", "MeanLogLikelihoodEvaluato
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401 - the core imports without pyspark, the estimator on demand
     if name in __all__:
-        from gmm_spark.spark import estimator  # noqa: PLC0415
+        from gmm_spark.spark import estimator, evaluator  # noqa: PLC0415
 
-        return getattr(estimator, name)
+        return getattr(evaluator if name.endswith("Evaluator") else estimator, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

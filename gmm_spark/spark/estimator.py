@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-import inspect
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from pyspark import keyword_only
 from pyspark.ml import Estimator, Model
-from pyspark.ml.evaluation import Evaluator
-from pyspark.ml.param import TypeConverters
-from pyspark.ml.param.shared import HasWeightCol
 from pyspark.ml.util import (
-    DefaultParamsReadable,
     DefaultParamsReader,
-    DefaultParamsWritable,
     DefaultParamsWriter,
     MLReadable,
     MLReader,
@@ -22,18 +16,17 @@ from pyspark.ml.util import (
     MLWriter,
 )
 from pyspark.sql import SparkSession
-from pyspark.sql import functions as f
 
 from gmm_spark import kernel
-from gmm_spark.errors import DataError, ModelError
+from gmm_spark.errors import ModelError
 from gmm_spark.model import StoredModel, decode, encode
 from gmm_spark.parameters import Parameters
 from gmm_spark.spark import storage
-from gmm_spark.spark.columns import column, weight_column
-from gmm_spark.spark.params import ColumnParams, FitParams, accessors, param
+from gmm_spark.spark.params import ColumnParams, FitParams, constructor_defaults
 from gmm_spark.spark.posterior import ScoreColumns, with_posterior
 from gmm_spark.spark.sampling import sample
-from gmm_spark.spark.training import Options, Summary, train
+from gmm_spark.spark.summary import Summary
+from gmm_spark.spark.training import Options, train
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -41,14 +34,6 @@ if TYPE_CHECKING:
 
     from gmm_spark.parameters import Family, FloatArray
     from gmm_spark.spark.columns import Features
-
-
-def _defaults(cls: type) -> dict[str, Any]:
-    """Return the defaults of a class's params: those of its constructor, where they are defined."""
-    signature = inspect.signature(cls.__init__)  # type: ignore[misc]
-    return {
-        name: each.default for name, each in signature.parameters.items() if name != "self" and each.default is not None
-    }
 
 
 _COLUMN_DEFAULTS = {
@@ -92,7 +77,7 @@ class GaussianMixture(Estimator["GaussianMixtureModel"], FitParams, MLReadable["
         handleInvalid: str = "error",
     ) -> None:
         super().__init__()
-        self._setDefault(**_defaults(GaussianMixture))
+        self._setDefault(**constructor_defaults(GaussianMixture))
         self._initial: Parameters | None = None
         self.setParams(**self._input_kwargs)
 
@@ -300,40 +285,3 @@ class _Reader(MLReader[GaussianMixtureModel]):
         model._resetUid(metadata["uid"])  # noqa: SLF001 - pyspark.ml's own idiom
         DefaultParamsReader.getAndSetParams(model, metadata)
         return model
-
-
-@accessors
-class MeanLogLikelihoodEvaluator(
-    Evaluator, HasWeightCol, DefaultParamsReadable["MeanLogLikelihoodEvaluator"], DefaultParamsWritable
-):
-    """The weighted mean of `logDensityCol`: held-out nats a row, larger is better; for CrossValidator.
-
-    Rows without a log-density (unusable features) do not count.
-    """
-
-    logDensityCol = param("logDensityCol", "the column of log-densities", TypeConverters.toString)
-
-    _input_kwargs: dict[str, Any]  # set by keyword_only
-
-    @keyword_only
-    def __init__(self, *, logDensityCol: str = "log_density", weightCol: str | None = None) -> None:
-        super().__init__()
-        self._setDefault(**_defaults(MeanLogLikelihoodEvaluator))
-        self._set(**self._input_kwargs)
-
-    def _evaluate(self, dataset: DataFrame) -> float:
-        density = column(self.getOrDefault("logDensityCol"))
-        weight = (
-            weight_column(dataset.schema, self.getOrDefault("weightCol")) if self.isDefined("weightCol") else f.lit(1.0)
-        )
-        known = dataset.select(density.alias("density"), weight.alias("weight")).where("density is not null")
-        total, mass = known.select(f.sum(f.col("density") * f.col("weight")), f.sum("weight")).first() or (None, None)
-        if not mass:
-            raise DataError(
-                "held-out rows", got="none with a log-density", expected="at least one", do="Use fewer folds."
-            )
-        return float(total / mass)
-
-    def isLargerBetter(self) -> bool:
-        """Return True: a higher likelihood is better."""
-        return True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -78,6 +79,14 @@ def _setter(name: str, method: str) -> Callable[[Any, Any], Any]:
 
     set_.__name__, set_.__doc__ = method, f"Set {name} and return self."
     return set_
+
+
+def constructor_defaults(cls: type) -> dict[str, Any]:
+    """Return the defaults of a class's params: those of its constructor, where they are defined."""
+    signature = inspect.signature(cls.__init__)  # type: ignore[misc]
+    return {
+        name: each.default for name, each in signature.parameters.items() if name != "self" and each.default is not None
+    }
 
 
 @accessors

@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 import time
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 from pyspark import StorageLevel
@@ -18,6 +18,7 @@ from gmm_spark.spark import blocks, columns
 from gmm_spark.spark.expectation import DistributedExpectation
 from gmm_spark.spark.rows import Layout
 from gmm_spark.spark.session import describe, described, shipped, small_batches
+from gmm_spark.spark.summary import Summary
 from gmm_spark.spark.survey import Survey, survey
 
 if TYPE_CHECKING:
@@ -53,54 +54,6 @@ class Options:
     acceleration: em.Acceleration = "squarem"
     floor: float = 1e-6
     skip_invalid: bool = False
-
-
-@dataclass(frozen=True)
-class Summary:
-    """How a fit went.
-
-    Args:
-        logLikelihood: weighted log-likelihood of the returned parameters, in nats.
-        meanLogLikelihood: the same per unit of weight.
-        numIter: EM steps on all rows.
-        numPasses: full reads of the data: survey, packing, and one for each parameters measured.
-        outcome: converged, iteration_limit, no_progress or degenerate.
-        message: what the outcome means, in a sentence.
-        history: meanLogLikelihood of each pass, the start's first.
-        aic: Akaike's criterion; smaller is better, as for the next two.
-        bic: Schwarz's criterion, with the total weight as the number of rows.
-        icl: bic plus twice the entropy of the posteriors.
-        weight: total weight of the rows used.
-        numRows: the rows used.
-        numInvalid: rows left out, by reason.
-        floorHits: covariances that had to be raised to the floor, over all steps.
-        seconds: wall-clock seconds by phase.
-    """
-
-    logLikelihood: float  # noqa: N815 - pyspark.ml's names
-    meanLogLikelihood: float  # noqa: N815
-    numIter: int  # noqa: N815
-    numPasses: int  # noqa: N815
-    outcome: str
-    message: str
-    history: tuple[float, ...]
-    aic: float
-    bic: float
-    icl: float
-    weight: float
-    numRows: int  # noqa: N815
-    numInvalid: dict[str, int]  # noqa: N815
-    floorHits: int  # noqa: N815
-    seconds: dict[str, float]
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the fields as JSON types."""
-        return {**asdict(self), "history": list(self.history)}
-
-    @staticmethod
-    def from_dict(fields: dict[str, Any]) -> Summary:
-        """Read what `to_dict` returned."""
-        return Summary(**{**fields, "history": tuple(fields["history"])})
 
 
 @dataclass(frozen=True, eq=False)
