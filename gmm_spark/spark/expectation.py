@@ -10,6 +10,7 @@ from operator import itemgetter
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from pyspark.sql import functions as f
 
 from gmm_spark.em import check_balance
@@ -56,24 +57,24 @@ class DistributedExpectation:
         with shipped(self.blocks.sparkSession, tuple(candidates)) as parcel:
             partials = columns.mapInArrow(partial(_sum_partition, parcel), _DDL)
             if self.partitions * sum(zero.sums.nbytes + zero.total.nbytes for zero in zeros) > _DRIVER_BYTES:
-                partials = _grouped(partials, zeros, self.partitions)
+                partials = _grouped(partials, parcel, self.partitions)
             table = partials.toArrow()
         return _added(table, zeros)
 
 
-def _grouped(partials: DataFrame, zeros: tuple[Moments, ...], partitions: int) -> DataFrame:
+def _grouped(partials: DataFrame, parcel: Shipped[tuple[Parameters, ...]], partitions: int) -> DataFrame:
     """Add runs of consecutive partitions on the executors, about as many as a run is long."""
     run = f.floor(f.col("partition") / math.isqrt(partitions)).alias("run")
-    return partials.groupBy(run).applyInArrow(partial(_add_group, zeros), _DDL)
 
+    def add_group(table: pa.Table) -> pa.Table:
+        return _table(pc.min(table.column("partition")).as_py(), _added(table, zero_moments(parcel.value)))
 
-def _add_group(zeros: tuple[Moments, ...], table: pa.Table) -> pa.Table:
-    first = min(table.column("partition").to_pylist())
-    return _table(first, _added(table, zeros))
+    return partials.groupBy(run).applyInArrow(add_group, _DDL)
 
 
 def _added(table: pa.Table, zeros: tuple[Moments, ...]) -> tuple[Moments, ...]:
-    rows = sorted(zip(*(column.to_pylist() for column in table.columns), strict=True), key=itemgetter(0))
+    columns = (table.column(name).to_pylist() for name in ("partition", "moments"))
+    rows = sorted(zip(*columns, strict=True), key=itemgetter(0))
     return tuple(added((Moments.from_bytes(own[c], zero) for _, own in rows), zero) for c, zero in enumerate(zeros))
 
 

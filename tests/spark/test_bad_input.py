@@ -85,6 +85,7 @@ def test_arrays_of_several_lengths_are_refused(spark: SparkSession) -> None:
         GaussianMixture().fit(arrays(spark, [*X.tolist(), [1.0, 2.0], []]))
 
 
+@pytest.mark.classic_only
 @pytest.mark.parametrize(
     ("values", "told"),
     [([-1.0], "1 bad_weight"), ([float("nan"), float("inf")], "2 bad_weight"), ([None], "1 bad_weight")],
@@ -112,6 +113,7 @@ def test_weights_of_zero_only_are_refused(spark: SparkSession) -> None:
         GaussianMixture(inputCols=names(3), weightCol="w").fit(table(spark, w=np.zeros(len(X)), **numbered(X)))
 
 
+@pytest.mark.classic_only
 @pytest.mark.parametrize("family", ["full", "diag"])
 @pytest.mark.parametrize("value", [0.0, 0.1, -1.7e9])
 def test_a_constant_column_is_named(spark: SparkSession, family: str, value: float) -> None:
@@ -121,6 +123,7 @@ def test_a_constant_column_is_named(spark: SparkSession, family: str, value: flo
         GaussianMixture(inputCols=[*names(3), "always"], covarianceType=family).fit(df)
 
 
+@pytest.mark.classic_only
 @pytest.mark.parametrize("copy", ["x0", "3 * x0 - 2"])
 def test_dependent_columns_are_named(spark: SparkSession, copy: str) -> None:
     """A column that follows from another is refused with both names."""
@@ -129,6 +132,7 @@ def test_dependent_columns_are_named(spark: SparkSession, copy: str) -> None:
         GaussianMixture(inputCols=[*names(3), "again"]).fit(df)
 
 
+@pytest.mark.classic_only
 @pytest.mark.parametrize("weighted", [False, True], ids=["plain", "weighted"])
 @pytest.mark.parametrize("family", ["full", "diag"])
 def test_more_components_than_distinct_rows_are_refused(spark: SparkSession, family: str, *, weighted: bool) -> None:
@@ -141,6 +145,7 @@ def test_more_components_than_distinct_rows_are_refused(spark: SparkSession, fam
         GaussianMixture(k=3, inputCols=["x0"], covarianceType=family, **params).fit(df)
 
 
+@pytest.mark.classic_only
 def test_as_many_components_as_distinct_rows_can_be_fitted(spark: SparkSession) -> None:
     """With the floor on, three values and three components make a model with their shares, never NaN."""
     model = GaussianMixture(k=3, inputCols=["x0"]).fit(table(spark, x0=np.repeat([1.0, 2.0, 5.0], [30, 20, 10])))
@@ -148,6 +153,7 @@ def test_as_many_components_as_distinct_rows_can_be_fitted(spark: SparkSession) 
     np.testing.assert_allclose(model.means.ravel(), [1.0, 2.0, 5.0], rtol=1e-6)
 
 
+@pytest.mark.classic_only
 def test_a_collapse_without_a_floor_ends_degenerate(spark: SparkSession) -> None:
     """A component on one repeated value ends the fit with a valid model and a true outcome, no exception."""
     initial = GaussianMixtureModel.fromArrays([0.8, 0.2], [[0.0], [30.0]], [[[1.0]], [[1.0]]])
