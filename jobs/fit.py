@@ -30,7 +30,7 @@ def fit(argv: Sequence[str]) -> str:
     model = estimator(config).fit(source.read(spark, config.input))
     check_convergence(config, model)
     with target.publication() as staging:
-        model.save(staging)
+        model.write().overwrite().save(staging)  # a folder of this run alone
     return summary(model, str(target.location))
 
 

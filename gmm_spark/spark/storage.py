@@ -47,9 +47,12 @@ def load(spark: SparkSession, path: str) -> tuple[dict[str, object], StoredModel
 
 
 def _refuse_existing(spark: SparkSession, path: str) -> None:
-    """Refuse a path with anything at it; to resolve it needs no job, and no Hadoop API, which Connect lacks."""
+    """Refuse a path with anything at it; to resolve it needs no job, and no Hadoop API, which Connect lacks.
+
+    Twice the same path, for Spark logs a long stack trace where a single one is not there.
+    """
     try:
-        spark.read.text(path).schema  # noqa: B018 - Connect resolves a table when it is asked for its schema
+        spark.read.text([path, path]).schema  # noqa: B018 - Connect resolves a table when it is asked for its schema
     except AnalysisException as error:
         if error.getCondition() != "PATH_NOT_FOUND":
             raise
