@@ -45,6 +45,7 @@ SETTINGS = {
 def pytest_configure(config: pytest.Config) -> None:
     """Declare the marker of the tests that need executors of their own or are too dear to run twice."""
     config.addinivalue_line("markers", "classic_only: runs on classic Spark, not on Spark Connect too")
+    config.addinivalue_line("markers", "slow: the rest of a matrix whose corners are always run; with -m ''")
     # pyspark's: CrossValidator leaves its threads to the garbage collector
     config.addinivalue_line("filterwarnings", "ignore:unclosed running multiprocessing pool:ResourceWarning")
 

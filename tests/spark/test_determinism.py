@@ -58,6 +58,7 @@ def test_the_same_layout_gives_the_same_bits(spark: SparkSession, expected: Gaus
     assert expected.summary.outcome == "converged"
 
 
+@pytest.mark.slow
 @pytest.mark.classic_only
 def test_the_layout_does_not_matter(spark: SparkSession) -> None:
     """On 1, 2 and 7 partitions the same start leads to the same model to 1e-10."""

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
 
 @pytest.mark.classic_only
-@pytest.mark.parametrize("sd", [0.1, 1.0, 10.0, 1000.0])
+@pytest.mark.parametrize(
+    "sd", [0.1, pytest.param(1.0, marks=pytest.mark.slow), pytest.param(10.0, marks=pytest.mark.slow), 1000.0]
+)
 @pytest.mark.parametrize("d", [5, 20, 25, 50, 100])
 def test_two_clusters_six_standard_deviations_apart(spark: SparkSession, d: int, sd: float) -> None:
     """They are found, whatever the number of features and their scale: adjusted Rand index above 0.95."""
