@@ -129,6 +129,7 @@ def saved(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Path
     return path
 
 
+@pytest.mark.classic_only
 @pytest.mark.usefixtures("spark")
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_a_damaged_or_foreign_directory_is_refused(saved: Path, tmp_path: Path, damage: str) -> None:

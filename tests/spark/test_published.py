@@ -37,6 +37,7 @@ def csv(spark: SparkSession, data: Path, name: str) -> DataFrame:
     return spark.createDataFrame(pa.csv.read_csv(data / f"{name}.csv")).repartition(2)
 
 
+@pytest.mark.classic_only
 @pytest.mark.parametrize(("k", "bic"), [(1, -2607.623), (2, -2322.192)])
 def test_old_faithful(spark: SparkSession, data: Path, k: int, bic: float) -> None:
     """Old Faithful has mclust's BIC (Scrucca et al. 2023, example 3.4); ours is smaller-is-better, its negative."""
