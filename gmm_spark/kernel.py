@@ -35,7 +35,8 @@ _SCRATCH_BYTES = 1536 << 10
 _LEAST_WIDTH, _MOST_WIDTH = 128, 8192
 # Above this kappa the quadratic form cancels to fewer than seven digits: differences to the mean instead.
 _CAREFUL = 1e9
-# From this d on, and up to this many components, building the features costs more than it saves.
+# From this d on, and up to this many components, building the features costs more than it saves: by component was
+# 1.3 times as fast at d = 32, k = 4, 1.8 at d = 64, 2.1 at d = 128, but 0.7 at d = 16 (one core, one BLAS thread).
 _WIDE, _FEW = 32, 4
 # No log-density is less: a row whose squared distances overflow is equally far from all components.
 _LOG_LEAST = -1e290

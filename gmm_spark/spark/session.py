@@ -63,7 +63,7 @@ def small_batches(spark: SparkSession) -> Iterator[None]:
     """Send blocks to Python a few at a time in the jobs run inside, unless the user has said how many.
 
     Spark's 64 MB an Arrow batch are fresh pages in both processes: a pass over 256 MB of blocks took
-    1.3 s with them and 1.05 s with 4 MB, which stay in the cache.
+    1.3 s with them and 1.0 s with 4 MB, which stay in the cache.
     """
     if spark.conf.get(_BATCH_BYTES, None) is not None:
         yield
