@@ -1,0 +1,83 @@
+"""Components keep their numbers from one fit to the next."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.integrate import quad
+from scipy.optimize import linear_sum_assignment
+from scipy.stats import norm
+
+from gmm_spark.alignment import aligned, assignment, distances
+from gmm_spark.errors import ModelError
+from gmm_spark.parameters import Parameters
+from tests.strategies import random_mixture, seeds
+
+
+def reordered(mixture: Parameters, order: np.ndarray) -> Parameters:
+    """Return the same mixture with its components in another order."""
+    return Parameters(mixture.weights[order], mixture.means[order], mixture.covariances[order], mixture.family)
+
+
+@given(seed=seeds, n=st.integers(1, 12), more=st.integers(0, 5), ties=st.booleans())
+def test_the_assignment_is_as_cheap_as_scipys(seed: int, n: int, more: int, *, ties: bool) -> None:
+    """Each row gets a column of its own, and their costs add up to the least that SciPy finds, with ties too."""
+    random = np.random.default_rng(seed)
+    costs = random.integers(0, 4, (n, n + more)).astype(float) if ties else random.standard_normal((n, n + more))
+    columns = assignment(costs)
+    assert len(set(columns.tolist())) == n
+    assert costs[range(n), columns].sum() == pytest.approx(costs[linear_sum_assignment(costs)].sum(), abs=1e-12)
+
+
+@given(seed=seeds, k=st.integers(1, 6), d=st.integers(1, 4))
+def test_a_shuffled_mixture_gets_its_order_back(seed: int, k: int, d: int) -> None:
+    """Whatever the order that a fit returns, and though all has moved a little, each component has its old number."""
+    random = np.random.default_rng(seed)
+    yesterday = random_mixture(random, k, d, "full", spread=50.0)
+    moved = Parameters(random.dirichlet(np.full(k, 2.0)), yesterday.means + 0.1, 1.1 * yesterday.covariances)
+    shuffled = reordered(moved, random.permutation(k))
+    np.testing.assert_array_equal(aligned(shuffled, yesterday).means, moved.means)
+    np.testing.assert_array_equal(aligned(shuffled, yesterday).weights, moved.weights)
+
+
+def test_the_distance_is_bhattacharyyas() -> None:
+    """-log of the integral of the square root of the product of two densities, by quadrature; 0 of one from itself."""
+    one = Parameters(np.array([0.5, 0.5]), np.array([[0.0], [2.0]]), np.array([[[1.0]], [[0.3]]]))
+    found = distances(one, one)
+    assert found[0, 0] == pytest.approx(0, abs=1e-15)
+    integral = quad(lambda x: np.sqrt(norm.pdf(x) * norm.pdf(x, 2, np.sqrt(0.3))), -20, 20)[0]
+    assert found[0, 1] == pytest.approx(-np.log(integral), rel=1e-9)
+    assert found[1, 0] == found[0, 1]
+
+
+@given(seed=seeds)
+def test_units_do_not_matter(seed: int) -> None:
+    """An affine change of the features changes no distance."""
+    random = np.random.default_rng(seed)
+    one, other = (random_mixture(random, 3, 3, "full") for _ in range(2))
+    turn, shift = random.standard_normal((3, 3)) + 3 * np.eye(3), random.standard_normal(3)
+
+    def mapped(mixture: Parameters) -> Parameters:
+        return Parameters(
+            mixture.weights, mixture.means @ turn.T + shift, turn @ mixture.covariances @ turn.T, mixture.family
+        )
+
+    np.testing.assert_allclose(distances(mapped(one), mapped(other)), distances(one, other), rtol=1e-6, atol=1e-9)
+
+
+def test_new_components_follow_the_old_ones() -> None:
+    """With more components than yesterday the matched ones come first, then the new ones by falling weight."""
+    yesterday = Parameters(np.array([0.5, 0.5]), np.array([[10.0], [0.0]]), np.ones((2, 1, 1)))
+    today = Parameters(np.array([0.4, 0.3, 0.2, 0.1]), np.array([[0.1], [-30.0], [10.1], [60.0]]), np.ones((4, 1, 1)))
+    assert aligned(today, yesterday).means.ravel().tolist() == [10.1, 0.1, -30.0, 60.0]
+
+
+def test_fewer_components_than_yesterday_are_refused() -> None:
+    """A number would be left over: an error that tells both counts; and so for other features."""
+    random = np.random.default_rng(0)
+    with pytest.raises(ModelError, match=r"3 components of 2 features.*at most 2 components of 2 features"):
+        aligned(random_mixture(random, 2, 2, "full"), random_mixture(random, 3, 2, "full"))
+    with pytest.raises(ModelError, match="of 3 features"):
+        aligned(random_mixture(random, 2, 2, "full"), random_mixture(random, 2, 3, "full"))
