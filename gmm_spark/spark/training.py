@@ -83,33 +83,65 @@ def train(
         DataError: unusable rows that may not be skipped, no rows, constant or dependent columns, or
             fewer distinct rows than components.
     """
-    weights = [columns.weight_column(df.schema, weight_col)] if weight_col else []
-    rows = df.select(*features.select(), *weights)
-    clock = _Clock()
-    with clock("survey", rows):
-        d = len(features.columns) if features.kind == "columns" else _dimension(rows, features, options)
-        _check_initial(initial, d, options)
-        layout = Layout(d, array=features.kind != "columns", weighted=bool(weights))
-        surveyed = survey(rows, layout)
-        _check_rows(surveyed, options, (*features.columns, *([weight_col] if weight_col else ())))
-    names = features.names(d)
-    frame = coordinates.suited(options.family, surveyed.mean, surveyed.covariance, names)
-    with _packed(rows, layout, frame, options, surveyed) as expectation:
+    clock = Clock()
+    with clock("survey", df):
+        table = prepare(df, features, weight_col, options, initial)
+    rows, surveyed = table.rows, table.surveyed
+    frame = coordinates.suited(options.family, surveyed.mean, surveyed.covariance, table.names)
+    share = sample_rows(options, table.layout.d) / surveyed.rows
+    with packed(table, blocks.Packing(table.layout, frame, options.seed, share)) as expectation:
         start = frame.inward(initial) if initial else _search(expectation, rows, frame, surveyed, options, clock)
         with clock("em", rows):
             fit = _polish(expectation, start, em.Maximiser(frame, options.floor), options)
     passes = 1 + len(fit.history) + (initial is None)
-    return Trained(frame.outward(fit.best.parameters).ordered(), names, _summary(fit, frame, surveyed, clock, passes))
+    parameters = frame.outward(fit.best.parameters).ordered()
+    return Trained(parameters, table.names, summary_of(fit, frame, surveyed, clock, passes))
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """A table that has been surveyed.
+
+    Args:
+        rows: its features and weights, as `rows.decode` reads them.
+        layout: what its columns mean.
+        surveyed: what its rows are.
+        names: d feature names.
+    """
+
+    rows: DataFrame
+    layout: Layout
+    surveyed: Survey
+    names: tuple[str, ...]
+
+
+def prepare(
+    df: DataFrame,
+    features: columns.Features,
+    weight_col: str | None,
+    options: Options,
+    initial: Parameters | None = None,
+) -> Table:
+    """Survey a table and refuse one that can't be fitted; the arguments and errors are those of `train`."""
+    weights = [columns.weight_column(df.schema, weight_col)] if weight_col else []
+    rows = df.select(*features.select(), *weights)
+    d = len(features.columns) if features.kind == "columns" else _dimension(rows, features, options)
+    _check_initial(initial, d, options)
+    layout = Layout(d, array=features.kind != "columns", weighted=bool(weights))
+    surveyed = survey(rows, layout)
+    _check_rows(surveyed, options, (*features.columns, *([weight_col] if weight_col else ())))
+    return Table(rows, layout, surveyed, features.names(d))
 
 
 @dataclass
-class _Clock:
+class Clock:
     """Seconds by phase; also names the phase in the log and the Spark UI."""
 
     seconds: dict[str, float] = field(default_factory=dict)
 
     @contextmanager
     def __call__(self, phase: str, df: DataFrame) -> Iterator[None]:
+        """Time what is done inside."""
         began = time.perf_counter()
         try:
             with described(df.sparkSession, f"gmm fit, {phase}"):
@@ -162,21 +194,21 @@ def _check_rows(surveyed: Survey, options: Options, names: Sequence[str]) -> Non
 
 
 @contextmanager
-def _packed(
-    rows: DataFrame, layout: Layout, frame: Coordinates, options: Options, surveyed: Survey
-) -> Iterator[DistributedExpectation]:
-    packing = blocks.Packing(layout, frame, options.seed, _sample_rows(options, layout.d) / surveyed.rows)
+def packed(table: Table, packing: blocks.Packing) -> Iterator[DistributedExpectation]:
+    """Give the engine over the table's blocks, which Spark keeps until the end."""
+    rows, surveyed = table.rows, table.surveyed
     with small_batches(rows.sparkSession), shipped(rows.sparkSession, packing) as parcel:
-        tasks = min(surveyed.partitions, max(_LEAST_TASKS, surveyed.rows * layout.d * 8 // _TASK_BYTES))
-        packed = blocks.pack(rows, parcel)
-        kept = (packed.coalesce(tasks) if tasks < surveyed.partitions else packed).persist(StorageLevel.MEMORY_AND_DISK)
+        tasks = min(surveyed.partitions, max(_LEAST_TASKS, surveyed.rows * table.layout.d * 8 // _TASK_BYTES))
+        made = blocks.pack(rows, parcel)
+        kept = (made.coalesce(tasks) if tasks < surveyed.partitions else made).persist(StorageLevel.MEMORY_AND_DISK)
         try:
             yield DistributedExpectation(kept, tasks)
         finally:
             kept.unpersist()
 
 
-def _sample_rows(options: Options, d: int) -> int:
+def sample_rows(options: Options, d: int) -> int:
+    """Return how many rows to look for starts on."""
     wanted = _SAMPLE_ROWS_PER_PARAMETER * families.free_parameters(options.family, options.k, d)
     return min(max(_SAMPLE_LEAST, wanted), max(_SAMPLE_LEAST, _SAMPLE_BYTES // (8 * d)))
 
@@ -187,27 +219,28 @@ def _search(
     frame: Coordinates,
     surveyed: Survey,
     options: Options,
-    clock: _Clock,
+    clock: Clock,
 ) -> Parameters:
     with clock("pack", rows):
         z, weights = blocks.collect_sample(expectation.blocks, len(frame.center))
     with clock("starts", rows):
-        _check_distinct(z[:, weights > 0], rows, options.k)
+        check_distinct(z[:, weights > 0], rows, options.k)
         sample = starts.Sample(z, weights, surveyed.covariance)
         uniform = options.init_mode == "random"
-        tol = _sample_tol(options, z, surveyed)
+        tol = sample_tol(options, z, surveyed)
         plan = starts.Plan(options.k, options.family, options.starts, options.seed, options.floor, tol, uniform)
         return starts.search(sample, frame, plan)
 
 
-def _sample_tol(options: Options, z: FloatArray, surveyed: Survey) -> float:
+def sample_tol(options: Options, z: FloatArray, surveyed: Survey) -> float:
     """Return how far to run on the sample: to a tenth of its own error p / (2m), or all the way if it is all rows."""
     d, m = z.shape
     error = families.free_parameters(options.family, options.k, d) / (2 * m) if m < surveyed.rows else 0.0
     return max(options.tol, 0.1 * error, _SAMPLE_LEAST_TOL)
 
 
-def _check_distinct(z: FloatArray, rows: DataFrame, k: int) -> None:
+def check_distinct(z: FloatArray, rows: DataFrame, k: int) -> None:
+    """Refuse a table with fewer distinct rows than components; z is a sample of it, (d, m)."""
     if len(np.unique(z.T[: 1000 * k], axis=0)) >= k or len(np.unique(z.T, axis=0)) >= k:
         return
     distinct = _usable(rows, len(z)).distinct().limit(k).count()
@@ -239,7 +272,8 @@ def _polish(expectation: DistributedExpectation, start: Parameters, maximise: em
     return em.fit(passes, tol=options.tol, max_iter=options.max_iter, on_pass=on_pass)
 
 
-def _summary(fit: em.Fit, frame: Coordinates, surveyed: Survey, clock: _Clock, passes: int) -> Summary:
+def summary_of(fit: em.Fit, frame: Coordinates, surveyed: Survey, clock: Clock, passes: int) -> Summary:
+    """Return how a fit in the coordinates of the frame went."""
     best, weight = fit.best, fit.best.moments.weight
     log_likelihood = best.moments.log_likelihood - weight * frame.log_determinant
     free = families.free_parameters(best.parameters.family, best.parameters.k, best.parameters.d)
