@@ -23,6 +23,7 @@ import numpy as np
 from gmm_spark import layouts
 from gmm_spark.layouts import feature_count, log_weights, precisions_of
 from gmm_spark.moments import Moments
+from gmm_spark.reservoir import Reservoir
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -56,6 +57,11 @@ class Block:
     weights: FloatArray | None = None
     known_total: FloatArray | None = None
 
+    @property
+    def rows(self) -> int:
+        """The number of rows of weight above 0."""
+        return int(self.z.shape[1] if self.weights is None else np.count_nonzero(self.weights))
+
     @cached_property
     def total(self) -> FloatArray:
         """(F,) sums of w times the quadratic features of all the rows."""
@@ -77,14 +83,18 @@ def accumulate(blocks: Iterable[Block], candidates: Sequence[Parameters]) -> tup
     zeros = zero_moments(candidates)
     engine = _ByComponent(candidates) if is_careful(candidates) else _ByProduct(candidates, zeros[0].layout)
     bounds = np.cumsum([0, *(candidate.k for candidate in candidates)]).tolist()
-    log_likelihoods, total = np.zeros(len(candidates)), np.zeros_like(zeros[0].total)
+    log_likelihoods, total, rows = np.zeros(len(candidates)), np.zeros_like(zeros[0].total), 0
+    lowest = [None if zero.lowest is None else Reservoir(candidates[0].d) for zero in zeros]
     row, other_row = np.empty(engine.width), np.empty(engine.width)
     for block in blocks:
         total += block.total
+        rows += block.rows
         for tile in _tiles(block, engine.width):
             joint = engine.joint(tile.z)
             for c, (low, high) in enumerate(pairwise(bounds)):
                 log_likelihoods[c] += _normalise(joint[low:high], tile.weights, row, other_row)
+                if (kept := lowest[c]) is not None:
+                    kept.offer(other_row[: tile.z.shape[1]], tile.z, tile.weights)
             engine.add(joint, tile.z)
     return tuple(
         Moments(
@@ -93,6 +103,8 @@ def accumulate(blocks: Iterable[Block], candidates: Sequence[Parameters]) -> tup
             total,
             zeros[c].centers,
             zeros[c].layout,
+            rows,
+            kept.rows if (kept := lowest[c]) is not None else None,
         )
         for c, candidate in enumerate(candidates)
     )
@@ -243,7 +255,10 @@ def _width(count: int) -> int:
 
 
 def _normalise(joint: FloatArray, weights: FloatArray | None, row: FloatArray, other_row: FloatArray) -> float:
-    """Turn log-densities (k, n) into weighted responsibilities in place; return the log-likelihood."""
+    """Turn log-densities (k, n) into weighted responsibilities in place; return the log-likelihood.
+
+    Leaves log p of the rows in other_row.
+    """
     n = joint.shape[1]
     peak, total = row[:n], other_row[:n]
     np.max(joint, axis=0, out=peak)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from gmm_spark import reservoir
 from gmm_spark.layouts import Layout, feature_count, symmetric
 
 if TYPE_CHECKING:
@@ -26,6 +27,9 @@ class Moments:
         total: (F',) sums of w_n times the quadratic features, over all rows: the same in every pass.
         centers: (k, d) points that the features of each component are taken about; usually 0.
         layout: which features.
+        rows: the number of rows of weight above 0.
+        lowest: the rows of least log-density, as `reservoir` keeps them; None where they are not gathered: in the
+            linear layout, in which a row's density would cost as much as all else.
     """
 
     log_likelihood: float
@@ -33,12 +37,16 @@ class Moments:
     total: FloatArray
     centers: FloatArray
     layout: Layout = "quadratic"
+    rows: int = 0
+    lowest: FloatArray | None = None
 
     @staticmethod
     def zero(centers: FloatArray, layout: Layout = "quadratic") -> Moments:
         """Return the statistics of no rows at all, about these centers (k, d)."""
         k, d = centers.shape
-        return Moments(0.0, np.zeros((k, feature_count(d, layout))), np.zeros(feature_count(d)), centers, layout)
+        lowest = None if layout == "linear" else reservoir.nothing(d)
+        sums, total = np.zeros((k, feature_count(d, layout))), np.zeros(feature_count(d))
+        return Moments(0.0, sums, total, centers, layout, 0, lowest)
 
     def __add__(self, other: Moments) -> Moments:
         return Moments(
@@ -47,12 +55,19 @@ class Moments:
             self.total + other.total,
             self.centers,
             self.layout,
+            self.rows + other.rows,
+            None if self.lowest is None or other.lowest is None else reservoir.merged(self.lowest, other.lowest),
         )
 
     @property
     def weight(self) -> float:
         """The sum of the row weights."""
         return float(self.total[0])
+
+    @property
+    def row_weight(self) -> float:
+        """The mean weight of a row."""
+        return self.weight / max(self.rows, 1)
 
     @property
     def mean_log_likelihood(self) -> float:
@@ -101,14 +116,20 @@ class Moments:
         return float(np.abs(parts - whole).max() / max(self.weight, np.abs(whole).max(), np.finfo(np.float64).tiny))
 
     def to_bytes(self) -> bytes:
-        """Return the sums as little-endian float64, for the wire."""
-        return np.concatenate([[self.log_likelihood], self.total, self.sums.ravel()]).astype("<f8").tobytes()
+        """Return the numbers as little-endian float64, for the wire."""
+        lowest = np.empty(0) if self.lowest is None else self.lowest.ravel()
+        head = np.array([self.log_likelihood, self.rows])
+        return np.concatenate([head, self.total, self.sums.ravel(), lowest]).astype("<f8").tobytes()
 
     @staticmethod
     def from_bytes(data: bytes | memoryview, zero: Moments) -> Moments:
         """Read what `to_bytes` wrote of statistics like `zero`."""
-        log_likelihood, total, sums = np.split(np.frombuffer(data, dtype="<f8"), [1, 1 + len(zero.total)])
-        return Moments(float(log_likelihood[0]), sums.reshape(zero.sums.shape), total, zero.centers, zero.layout)
+        ends = np.cumsum([2, zero.total.size, zero.sums.size])
+        head, total, sums, lowest = np.split(np.frombuffer(data, dtype="<f8"), ends)
+        kept = None if zero.lowest is None else lowest.reshape(zero.lowest.shape)
+        return Moments(
+            float(head[0]), sums.reshape(zero.sums.shape), total, zero.centers, zero.layout, int(head[1]), kept
+        )
 
 
 def added(partials: Iterable[Moments], zero: Moments) -> Moments:

@@ -56,7 +56,7 @@ class DistributedExpectation:
         zeros = zero_moments(candidates)
         with shipped(self.blocks.sparkSession, tuple(candidates)) as parcel:
             partials = columns.mapInArrow(partial(_sum_partition, parcel), _DDL)
-            if self.partitions * sum(zero.sums.nbytes + zero.total.nbytes for zero in zeros) > _DRIVER_BYTES:
+            if self.partitions * sum(len(zero.to_bytes()) for zero in zeros) > _DRIVER_BYTES:
                 partials = _grouped(partials, parcel, self.partitions)
             table = partials.toArrow()
         return _added(table, zeros)

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from gmm_spark.layouts import feature_count
 from gmm_spark.moments import Moments, added
+from gmm_spark.reservoir import SIZE, merged, nothing
 from tests.strategies import assert_moments, seeds
 
 
@@ -16,7 +17,9 @@ def example(seed: int, k: int, d: int) -> Moments:
     """Return random statistics."""
     generator = np.random.default_rng(seed)
     sums, total = generator.uniform(1, 9, (k, feature_count(d))), generator.uniform(1, 9, feature_count(d))
-    return Moments(generator.normal(-5), sums, total, np.zeros((k, d)))
+    lowest = merged(nothing(d), generator.normal(-9, 1, (int(generator.integers(0, 12)), 1 + d)))
+    rows = int(generator.integers(1, 99))
+    return Moments(generator.normal(-5), sums, total, np.zeros((k, d)), rows=rows, lowest=lowest)
 
 
 shapes = st.tuples(st.integers(1, 5), st.integers(1, 6))
@@ -39,8 +42,10 @@ def test_bytes_come_back_to_the_bit(shape: tuple[int, int], seed: int) -> None:
     """from_bytes reads what to_bytes wrote, 8 bytes a number."""
     moments = example(seed, *shape)
     data = moments.to_bytes()
-    assert len(data) == 8 * (1 + moments.total.size + moments.sums.size)
-    assert Moments.from_bytes(memoryview(data), Moments.zero(np.zeros(shape))).to_bytes() == data
+    assert len(data) == 8 * (2 + moments.total.size + moments.sums.size + SIZE * (1 + shape[1]))
+    back = Moments.from_bytes(memoryview(data), Moments.zero(np.zeros(shape)))
+    assert back.to_bytes() == data
+    assert back.rows == moments.rows
 
 
 @pytest.mark.parametrize("d", [1, 2, 3, 17, 256])

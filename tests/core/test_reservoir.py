@@ -1,0 +1,113 @@
+"""The reservoir holds the rows of least density, whatever the blocks, and travels with the statistics."""
+
+from __future__ import annotations
+
+from functools import reduce
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gmm_spark import kernel, reservoir
+from gmm_spark.moments import Moments
+from gmm_spark.parameters import FAMILIES, Family, FloatArray
+from gmm_spark.reservoir import SIZE, Reservoir
+from tests.strategies import Problem, problems, random_mixture, sample, seeds
+
+
+def filled(log_density: FloatArray, z: FloatArray, weights: FloatArray | None, tile: int) -> FloatArray:
+    """Return the reservoir of rows offered in tiles."""
+    own = Reservoir(len(z))
+    for at in range(0, z.shape[1], tile):
+        part = slice(at, at + tile)
+        own.offer(log_density[part], z[:, part], None if weights is None else weights[part])
+    return own.rows
+
+
+def sorted_rows(log_density: FloatArray, z: FloatArray) -> FloatArray:
+    """Return the SIZE least rows by a full sort of tuples."""
+    rows = sorted(tuple(row) for row in np.concatenate([log_density[None], z]).T.tolist())[:SIZE]
+    return np.array(rows + [(np.inf,) * (1 + len(z))] * (SIZE - len(rows)))
+
+
+@given(seeds, st.integers(1, 4), st.integers(1, 200), st.integers(1, 60), st.sampled_from([2, 5, 10**6]), st.booleans())
+def test_it_holds_the_least_rows_of_all(seed: int, d: int, n: int, tile: int, levels: int, weighted: bool) -> None:  # noqa: FBT001
+    """With and without ties and weights of 0, it equals the head of a full sort; so it does not depend on the tiles."""
+    generator = np.random.default_rng(seed)
+    z = generator.integers(0, levels, (d, n)).astype(np.float64)
+    log_density = generator.integers(0, levels, n).astype(np.float64)
+    weights = generator.integers(0, 2, n).astype(np.float64) if weighted else None
+    counted = slice(None) if weights is None else weights > 0
+    np.testing.assert_array_equal(
+        filled(log_density, z, weights, tile), sorted_rows(log_density[counted], z[:, counted])
+    )
+
+
+@given(st.lists(st.integers(0, 40), min_size=3, max_size=3), seeds)
+def test_merging_is_a_commutative_monoid(sizes: list[int], seed: int) -> None:
+    """Any grouping and order of parts gives the same bits, and nothing added changes nothing."""
+    generator = np.random.default_rng(seed)
+    draws = (generator.integers(0, 3, (3, n)).astype(np.float64) for n in sizes)
+    a, b, c = (filled(rows[0], rows[1:], None, 7) for rows in draws)
+    merged = reservoir.merged
+    assert merged(a, b).tobytes() == merged(b, a).tobytes()
+    assert merged(merged(a, b), c).tobytes() == merged(a, merged(b, c)).tobytes()
+    assert merged(a, reservoir.nothing(2)).tobytes() == a.tobytes()
+
+
+@given(problems(), st.integers(1, 300))
+def test_the_kernel_keeps_its_least_likely_rows(problem: Problem, size: int) -> None:
+    """The densities in the reservoir are those of the least likely rows, and its rows are rows of the data."""
+    mixture, z = problem.frame.inward(problem.start), problem.frame.rows(problem.x)
+    twin = type(mixture)(mixture.weights, mixture.means, mixture.covariances, "full")  # tied alone gathers none
+    blocks = [kernel.Block(z[:, at : at + size], problem.weights[at : at + size]) for at in range(0, z.shape[1], size)]
+    (moments,) = kernel.accumulate(blocks, [twin])
+    assert moments.lowest is not None
+    _, log_density = kernel.posteriors(z.T, mixture)
+    np.testing.assert_allclose(moments.lowest[:, 0], np.sort(log_density)[:SIZE], rtol=1e-9, atol=1e-9)
+    assert all((row == z.T).all(axis=1).any() for row in moments.lowest[:, 1:])
+    assert moments.rows == np.count_nonzero(problem.weights)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_statistics_of_parts_hold_the_reservoir_of_the_whole(family: Family) -> None:
+    """Partition by partition, over the wire and back, the rows kept are those of one pass over all rows."""
+    generator = np.random.default_rng(4)
+    mixture = random_mixture(generator, 3, 2, family)
+    x, _ = sample(generator, mixture, 500)
+    (whole,) = kernel.accumulate([kernel.Block(x.T)], [mixture])
+    (zero,) = kernel.zero_moments([mixture])
+    parts = [kernel.accumulate([kernel.Block(x.T[:, at::7])], [mixture])[0] for at in range(7)]
+    received = [Moments.from_bytes(part.to_bytes(), zero) for part in parts]
+    total = reduce(Moments.__add__, received, zero)
+    assert total.rows == whole.rows == 500
+    if family == "tied":
+        assert total.lowest is whole.lowest is None
+    else:
+        assert total.lowest is not None
+        assert whole.lowest is not None
+        np.testing.assert_allclose(total.lowest, whole.lowest, rtol=1e-12)
+
+
+def test_candidates_keep_rows_of_their_own() -> None:
+    """In one pass over weighted rows each candidate keeps what it explains worst; a row of weight 0 is nowhere."""
+    generator = np.random.default_rng(5)
+    x = np.concatenate([generator.standard_normal((300, 2)), [[50.0, 0], [0, 70.0], [90.0, 90.0]]])
+    weights = np.ones(303)
+    weights[-1] = 0
+    near, far = random_mixture(generator, 2, 2, "full", 0.1), random_mixture(generator, 3, 2, "diag", 0.1)
+    stacked = kernel.accumulate([kernel.Block(x.T, weights)], [near, far])
+    for candidate, moments in zip((near, far), stacked, strict=True):
+        (alone,) = kernel.accumulate([kernel.Block(x.T, weights)], [candidate])
+        assert moments.lowest is not None
+        assert alone.lowest is not None
+        np.testing.assert_allclose(moments.lowest, alone.lowest, rtol=1e-12)
+        assert sorted(moments.lowest[:2, 1:].tolist()) == [[0, 70], [50, 0]]
+
+
+def test_distinct_points_come_the_least_likely_first() -> None:
+    """Copies of a row are one point, and places not taken are none."""
+    rows = np.array([[-9.0, 5, 5], [-9.0, 5, 5], [-3.0, 1, 1], [-2.0, 5, 5]])
+    assert reservoir.points(reservoir.merged(reservoir.nothing(2), rows)).tolist() == [[5, 5], [1, 1]]
+    assert reservoir.points(reservoir.nothing(2)).shape == (0, 2)
