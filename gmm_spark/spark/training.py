@@ -263,13 +263,13 @@ def _usable(rows: DataFrame, d: int) -> DataFrame:
 def _polish(expectation: DistributedExpectation, start: Parameters, maximise: em.Maximiser, options: Options) -> em.Fit:
     constant = maximise.frame.log_determinant
 
-    def on_pass(number: int, measured: em.Pass) -> None:
-        value = measured.moments.mean_log_likelihood - constant
+    def on_pass(state: em.State, measured: em.Pass) -> None:
+        number, value = len(state.trace.history), measured.moments.mean_log_likelihood - constant
         _log.info("pass %d: log-likelihood %.9g nats a row, about %.3g to gain", number, value, measured.remaining)
         describe(expectation.blocks.sparkSession, f"gmm fit, pass {number + 1}")
 
-    passes = em.iterate(expectation, start, maximise, options.acceleration)
-    return em.fit(passes, tol=options.tol, max_iter=options.max_iter, on_pass=on_pass)
+    goal = em.Goal(options.tol, options.max_iter)
+    return em.run(expectation, em.begin(start, options.acceleration), maximise, goal, on_pass)
 
 
 def summary_of(fit: em.Fit, frame: Coordinates, surveyed: Survey, clock: Clock, passes: int) -> Summary:

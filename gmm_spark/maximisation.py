@@ -1,0 +1,67 @@
+"""The M-step: sufficient statistics to the parameters that maximise the expected log-likelihood."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from gmm_spark import families
+from gmm_spark.errors import ParametersError
+from gmm_spark.parameters import Parameters
+
+if TYPE_CHECKING:
+    from gmm_spark.coordinates import Coordinates
+    from gmm_spark.moments import Moments
+    from gmm_spark.parameters import FloatArray
+
+_NOISE = 16 * float(np.finfo(np.float64).eps)
+
+
+@dataclass(frozen=True, eq=False)
+class Maximiser:
+    """The M-step of one family in coordinates z.
+
+    Args:
+        frame: the coordinates z.
+        floor: the least variance in units of the data's variance; 0 switches it off.
+    """
+
+    frame: Coordinates
+    floor: float
+
+    def __call__(self, at: Parameters, moments: Moments) -> tuple[Parameters, int]:
+        """Return the maximiser of the expected log-likelihood, and how many covariances were floored.
+
+        A component without rows keeps its mean and covariance at weight 0.
+
+        Raises:
+            ParametersError: a covariance is singular; the floor, if any, did not prevent it.
+        """
+        mass = moments.mass
+        means, central = moments.means(at.means), moments.covariances(at.covariances)
+        covariances, floored = families.constrain(at.family, central, mass, self.frame, self.floor)
+        if self.floor == 0:
+            _refuse_noise(covariances, means - moments.centers)
+        return Parameters(mass / mass.sum(), means, covariances, at.family), floored
+
+    def floored(self, parameters: Parameters) -> Parameters:
+        """Return the parameters with their covariances raised to the floor."""
+        covariances, _ = families.constrain(
+            parameters.family, parameters.covariances, parameters.weights, self.frame, self.floor
+        )
+        return Parameters(parameters.weights, parameters.means, covariances, parameters.family)
+
+
+def _refuse_noise(covariances: FloatArray, offsets: FloatArray) -> None:
+    """Refuse covariances with a variance that is only what rounding left of a difference of sums."""
+    least = np.linalg.eigvalsh(covariances)[:, 0]
+    noise = _NOISE * (np.einsum("kii->k", covariances) + (offsets**2).sum(axis=1))
+    if (least <= noise).any():
+        raise ParametersError(
+            f"covariances of components {np.flatnonzero(least <= noise).tolist()}",
+            got="a variance of 0, up to rounding",
+            expected="rows that spread in every direction",
+            do="Use fewer components, or a covarianceFloor above 0.",
+        )

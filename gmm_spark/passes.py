@@ -1,0 +1,131 @@
+"""From one full read of the data to the parameters of the next: plain EM and SQUAREM, step by step.
+
+A `Position` is all that EM knows between two reads. It is a value: it can be held beside many others and
+measured together with them, or written down and read back.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal
+
+from gmm_spark.acceleration import extrapolate
+from gmm_spark.stopping import remaining_gain
+
+if TYPE_CHECKING:
+    from gmm_spark.maximisation import Maximiser
+    from gmm_spark.moments import Moments
+    from gmm_spark.parameters import Parameters
+
+Acceleration = Literal["squarem", "none"]
+Phase = Literal["start", "step", "leap", "retreat"]
+
+_FIRST_LIMIT, _LIMIT_FACTOR = 4.0, 4.0
+# Every stretch is at most that of the slowest direction, and small ones alternate with large ones: the
+# largest counts, and fades in case it was that of a plateau on the way.
+_FORGET = 0.9
+
+
+@dataclass(frozen=True, eq=False)
+class Pass:
+    """One full read of the data: parameters and the statistics measured at them.
+
+    Args:
+        parameters: the parameters that were measured, in coordinates z.
+        moments: their statistics.
+        gain: mean log-likelihood gained by the plain EM step that led here; None after another step.
+        rate: EM's linear rate of convergence of the log-likelihood, where it is known.
+        floored: components whose covariance was raised to the floor on the way here.
+    """
+
+    parameters: Parameters
+    moments: Moments
+    gain: float | None = None
+    rate: float | None = None
+    floored: int = 0
+
+    @property
+    def remaining(self) -> float:
+        """What EM has still to gain per unit of weight, in nats; infinite where it can't be told."""
+        return float("inf") if self.gain is None else remaining_gain(self.gain, self.rate)
+
+
+@dataclass(frozen=True, eq=False)
+class Position:
+    """Where EM stands between two reads of the data.
+
+    Args:
+        candidate: the parameters to measure next, in coordinates z.
+        acceleration: none steps for ever; squarem takes a step, a leap, and a retreat where the leap fell.
+        phase: what the candidate is: the start, an EM step from the accepted point, the leap, or the
+            second EM step that stands in for a refused leap.
+        floored: components whose covariance was raised to the floor on the way to the candidate.
+        before: the pass that a step starts from, and that a leap must not fall below.
+        fallback: where a refused leap goes on from.
+        limit: the largest step length of a leap.
+        limited: whether the leap was cut to it.
+        slowest: SQUAREM's estimate of the slowest direction's stretch; None before the first leap.
+    """
+
+    candidate: Parameters
+    acceleration: Acceleration = "squarem"
+    phase: Phase = "start"
+    floored: int = 0
+    before: Pass | None = None
+    fallback: Parameters | None = None
+    limit: float = _FIRST_LIMIT
+    limited: bool = False
+    slowest: float | None = None
+
+    def measured(self, moments: Moments) -> Pass:
+        """Return the pass that measured the candidate."""
+        if self.phase != "step" or self.before is None:
+            return Pass(self.candidate, moments, floored=self.floored)
+        gain = moments.mean_log_likelihood - self.before.moments.mean_log_likelihood
+        return Pass(self.candidate, moments, gain, self._rate(gain), self.floored)
+
+    def onward(self, new: Pass, maximise: Maximiser) -> Position:
+        """Return where EM stands after this pass at the candidate.
+
+        Raises:
+            ParametersError: a component's covariance became singular.
+        """
+        if self.acceleration == "squarem":
+            if self.phase == "step":
+                return self._leap(new, maximise)
+            if self.phase == "leap":
+                return self._judged(new, maximise)
+        return self._step(new, maximise, self.limit)
+
+    def _rate(self, gain: float) -> float | None:
+        if self.acceleration == "squarem":
+            return None if self.slowest is None else (1 - 1 / self.slowest) ** 2
+        previous = self.before.gain if self.before else None
+        return gain / previous if previous is not None and previous > 0 else None
+
+    def _step(self, new: Pass, maximise: Maximiser, limit: float) -> Position:
+        candidate, floored = maximise(new.parameters, new.moments)
+        return replace(self, candidate=candidate, phase="step", floored=floored, before=new, fallback=None, limit=limit)
+
+    def _leap(self, one: Pass, maximise: Maximiser) -> Position:
+        assert self.before is not None  # noqa: S101 - a step starts somewhere
+        two, floored = maximise(one.parameters, one.moments)
+        leap = extrapolate((self.before.parameters, one.parameters, two), maximise.frame, self.limit)
+        return replace(
+            self,
+            candidate=maximise.floored(leap.parameters),
+            phase="leap",
+            floored=floored,
+            before=one,
+            fallback=two,
+            limited=leap.limited,
+            slowest=max(leap.stretch, (self.slowest or 1.0) * _FORGET),
+        )
+
+    def _judged(self, new: Pass, maximise: Maximiser) -> Position:
+        assert self.before is not None  # noqa: S101 - a leap starts somewhere
+        assert self.fallback is not None  # noqa: S101 - and can be taken back
+        if new.moments.log_likelihood >= self.before.moments.log_likelihood:
+            return self._step(new, maximise, self.limit * (_LIMIT_FACTOR if self.limited else 1))
+        limit = max(1.0, self.limit / _LIMIT_FACTOR)
+        return replace(self, candidate=self.fallback, phase="retreat", before=None, fallback=None, limit=limit)
