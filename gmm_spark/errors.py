@@ -2,6 +2,17 @@
 
 from __future__ import annotations
 
+import re
+
+# Control characters, line and paragraph separators, marks that turn the direction of text, lone surrogates: in a name
+# from a stranger's table they would forge lines of a log, or move a terminal's cursor.
+_CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def one_line(text: str) -> str:
+    """Return the text in one line: its control characters as Python would escape them."""
+    return _CONTROLS.sub(lambda match: match.group().encode("unicode_escape", "surrogatepass").decode("ascii"), text)
+
 
 class GmmSparkError(ValueError):
     """The parent of every error that gmm_spark raises on purpose.
@@ -21,7 +32,7 @@ class GmmSparkError(ValueError):
         self.do = do
 
     def __str__(self) -> str:
-        return f"{self.what}: got {self.got}; expected {self.expected}. {self.do}"
+        return one_line(f"{self.what}: got {self.got}; expected {self.expected}. {self.do}")
 
     def __reduce__(self) -> tuple[object, ...]:
         return _rebuild, (type(self), self.what, self.got, self.expected, self.do)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from enum import Enum
 
 
@@ -50,3 +51,12 @@ def remaining_gain(gain: float, rate: float | None) -> float:
         return float("inf")
     believed = max(rate, _FASTEST)
     return gain * believed / (1 - believed)
+
+
+def passes_to(tol: float, remaining: float, rate: float) -> int | None:
+    """Return after how many steps `remaining` is below tol, if each leaves the share `rate` of it; None if never."""
+    if remaining <= tol:
+        return 0
+    if tol <= 0 or not math.isfinite(remaining) or not 0 < rate < 1:
+        return None
+    return math.ceil(math.log(tol / remaining) / math.log(rate))

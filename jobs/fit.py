@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
+from gmm_spark.batch import logs
 from gmm_spark.batch.config import FitConfig
 from gmm_spark.batch.layers import load
 from gmm_spark.batch.status import NotConvergedError, run
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 def fit(argv: Sequence[str]) -> str:
     """Fit as the command line says; return the summary."""
     config = load(FitConfig, argv, prog="fit.py")
+    logs.adopt(config)
     # Spark is imported only now, so that a mistake in the options is told within a second.
     from gmm_spark.batch import publish, source  # noqa: PLC0415
     from gmm_spark.spark.session import job_session  # noqa: PLC0415

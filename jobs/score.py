@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
+from gmm_spark.batch import logs
 from gmm_spark.batch.config import ScoreConfig
 from gmm_spark.batch.layers import load
 from gmm_spark.batch.status import run
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 def score(argv: Sequence[str]) -> str:
     """Score as the command line says; return the summary."""
     config = load(ScoreConfig, argv, prog="score.py")
+    logs.adopt(config)
     # Spark is imported only now, so that a mistake in the options is told within a second.
     from gmm_spark import GaussianMixtureModel  # noqa: PLC0415
     from gmm_spark.batch import publish, scoring, source  # noqa: PLC0415

@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
+from gmm_spark.batch import logs
 from gmm_spark.batch.config import SimulateConfig
 from gmm_spark.batch.layers import load
 from gmm_spark.batch.status import run
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 def simulate(argv: Sequence[str]) -> str:
     """Draw as the command line says; return the summary."""
     config = load(SimulateConfig, argv, prog="simulate.py")
+    logs.adopt(config)
     # Spark is imported only now, so that a mistake in the options is told within a second.
     from gmm_spark import GaussianMixtureModel  # noqa: PLC0415
     from gmm_spark.batch import publish  # noqa: PLC0415

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping  # noqa: TC003 - pydantic reads the annotations when it runs
+
+from pydantic import PrivateAttr
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from gmm_spark.batch.sections import (
     FeaturesConfig,
     FittingConfig,
     InputConfig,
+    LogsConfig,
     MixtureConfig,
     ModelConfig,
     OutputConfig,
@@ -18,6 +22,11 @@ from gmm_spark.batch.sections import (
 
 class JobConfig(BaseSettings):
     """The options of one job. Made by `layers.load`; equal layers give an equal configuration."""
+
+    logs: LogsConfig = LogsConfig()
+
+    _references: Mapping[tuple[str, ...], str] = PrivateAttr(default={})
+    _environment: Mapping[str, str] = PrivateAttr(default={})
 
     model_config = SettingsConfigDict(
         frozen=True, extra="forbid", env_prefix="GMM_SPARK_", env_nested_delimiter="__", env_parse_none_str="null"
@@ -34,6 +43,20 @@ class JobConfig(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Let the environment win over the file, which arrives as keyword arguments."""
         return env_settings, init_settings
+
+    @property
+    def references(self) -> Mapping[tuple[str, ...], str]:
+        """The text of each option that was given with `${env:NAME}` in it, by the option's path."""
+        return self._references
+
+    @property
+    def environment(self) -> Mapping[str, str]:
+        """The environment variables that the file refers to."""
+        return self._environment
+
+    def note_references(self, references: Mapping[tuple[str, ...], str], environment: Mapping[str, str]) -> None:
+        """Keep where the values came from, so that they can be told without their secrets."""
+        self._references, self._environment = dict(references), dict(environment)
 
 
 class FitConfig(JobConfig):

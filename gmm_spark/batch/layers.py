@@ -1,31 +1,27 @@
 """Configuration in layers: defaults < file < environment < command line.
 
-pydantic-settings reads and merges the layers; this module adds the YAML file with its `${env:NAME}`
-references, and options that no one knows, so that they are reported with all other mistakes.
+pydantic-settings reads and merges the layers; this module adds the YAML file (`files.py`), and options that no
+one knows, so that they are reported with all other mistakes.
 """
 
 from __future__ import annotations
 
-import os
-import re
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
-import yaml
 from pydantic import ValidationError
 from pydantic_settings import CliSettingsSource, EnvSettingsSource, SettingsError
 
 from gmm_spark.batch.config import JobConfig
+from gmm_spark.batch.files import File, read_file
 from gmm_spark.batch.mistakes import Tree, explained
 from gmm_spark.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Sequence
 
 Config = TypeVar("Config", bound=JobConfig)
 
-_REFERENCE = re.compile(r"\$\{env:([^}]*)\}")
 _LAYERS = """layers, the later wins:
   defaults < --config FILE < environment (GMM_SPARK_SECTION__KEY=value) < command line (--section.key=value)
   lists are written a,b or as JSON; maps name=value or as JSON; null unsets an option
@@ -55,37 +51,27 @@ def load(config: type[Config], argv: Sequence[str], *, prog: str) -> Config:
     source = CliSettingsSource[Any](config, root_parser=parser, cli_avoid_json=True, cli_parse_none_str="null")
     arguments, unknown = parser.parse_known_args(argv)
     _refuse_stray_words(parser, unknown)
-    file = read_yaml(arguments.config) if arguments.config else {}
+    file = read_file(arguments.config) if arguments.config else File({})
+    layers: dict[str, Tree] = {}
     try:
         source = source(parsed_args=arguments)
         layers = {
             "command line": merged(_as_layer(unknown), source()),
             "environment": EnvSettingsSource(config)(),
-            str(arguments.config): file,
+            str(arguments.config): file.tree,
         }
         # Sections that nobody names are laid down empty: pydantic then tells which options they lack.
-        below = merged({name: {} for name in config.model_fields}, file, _as_layer(unknown))
+        below = merged({name: {} for name in config.model_fields}, file.tree, _as_layer(unknown))
         given = {**below, "_cli_settings_source": source}
-        return config(**given)
+        made = config(**given)
     except SettingsError as error:
         raise _unreadable(error) from error
     except ValidationError as error:
-        raise explained(error, config, layers) from None
-
-
-def read_yaml(path: str, environment: Mapping[str, str] = os.environ) -> Tree:
-    """Return the mapping in a YAML file, its `${env:NAME}` references replaced.
-
-    Raises:
-        ConfigurationError: no such file, no YAML, no mapping, or a reference to an unset variable.
-    """
-    try:
-        tree = yaml.safe_load(Path(path).read_text(encoding="utf-8")) or {}
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise _bad_file(path, " ".join(str(error).split())) from error
-    if not isinstance(tree, dict):
-        raise _bad_file(path, f"a {type(tree).__name__}")
-    return {str(name): _filled(value, environment) for name, value in tree.items()}
+        raise explained(error, config, layers, file.references) from None
+    above = layers["environment"], layers["command line"]
+    own = {place: text for place, text in file.references.items() if not any(_overrides(tree, place) for tree in above)}
+    made.note_references(own, file.environment)
+    return made
 
 
 def merged(*trees: Tree) -> Tree:
@@ -128,36 +114,11 @@ def _as_layer(words: Sequence[str]) -> Tree:
     return tree
 
 
-def _filled(node: object, environment: Mapping[str, str]) -> object:
-    if isinstance(node, dict):
-        return {name: _filled(value, environment) for name, value in node.items()}
-    if isinstance(node, list):
-        return [_filled(value, environment) for value in node]
-    return _REFERENCE.sub(_lookup(environment), node) if isinstance(node, str) else node
-
-
-def _lookup(environment: Mapping[str, str]) -> Callable[[re.Match[str]], str]:
-    def value(reference: re.Match[str]) -> str:
-        name = reference.group(1)
-        if name not in environment:
-            raise ConfigurationError(
-                f"the reference {reference.group()}",
-                got="no such environment variable",
-                expected=f"{name} to be set",
-                do=f"export {name}=... or write the value into the file.",
-            )
-        return environment[name]
-
-    return value
-
-
-def _bad_file(path: str, got: str) -> ConfigurationError:
-    return ConfigurationError(
-        f"the configuration file {path}",
-        got=got,
-        expected="a YAML file with sections of options",
-        do="Correct the path or the file; conf/ holds a commented example for each job.",
-    )
+def _overrides(layer: object, place: Sequence[str]) -> bool:
+    """Tell whether a layer gives the option at this place, or something in place of a section around it."""
+    if not place or not isinstance(layer, dict):
+        return True
+    return place[0] in layer and _overrides(layer[place[0]], place[1:])
 
 
 def _unreadable(error: SettingsError) -> ConfigurationError:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
 
+from gmm_spark.batch.redaction import HIDDEN, is_secret, scrubbed
 from gmm_spark.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
 Tree = dict[str, Any]
+_MOST_SHOWN = 200
 
 
 class ConfigurationMistakesError(ConfigurationError):
@@ -44,25 +46,34 @@ def options(config: type[BaseModel], section: str = "") -> dict[str, FieldInfo]:
     return found
 
 
-def explained(error: ValidationError, config: type[BaseModel], layers: Mapping[str, Tree]) -> ConfigurationError:
-    """Return one error that tells every mistake.
+def explained(
+    error: ValidationError,
+    config: type[BaseModel],
+    layers: Mapping[str, Tree],
+    references: Mapping[tuple[str, ...], str],
+) -> ConfigurationError:
+    """Return one error that tells every mistake, and no secret.
 
     Args:
         error: what pydantic found.
         config: the configuration that was asked for.
         layers: what each layer said, the winning layer first.
+        references: the texts in the file that refer to the environment, by their place.
     """
     known = options(config)
     # A list with two bad items, or a union tried in two ways, is one mistake to the user: the first told.
     told: dict[str, ConfigurationError] = {}
     for detail in error.errors():
-        for mistake in _mistakes(detail, known, layers):
+        for mistake in _mistakes(detail, known, layers, references):
             told.setdefault(mistake.what, mistake)
     return next(iter(told.values())) if len(told) == 1 else ConfigurationMistakesError(tuple(told.values()))
 
 
 def _mistakes(
-    detail: ErrorDetails, known: Mapping[str, FieldInfo], layers: Mapping[str, Tree]
+    detail: ErrorDetails,
+    known: Mapping[str, FieldInfo],
+    layers: Mapping[str, Tree],
+    references: Mapping[tuple[str, ...], str],
 ) -> Iterator[ConfigurationError]:
     place = [str(part) for part in detail["loc"][:2]]
     key, value = ".".join(place), detail["input"]
@@ -75,7 +86,10 @@ def _mistakes(
         )
     else:
         yield ConfigurationError(
-            f"{key}{_origin(place, layers)}", got=_shown(value), expected=_expected(detail), do=_help(known, key)
+            f"{key}{_origin(place, layers)}",
+            got=_shown(value, [str(part) for part in detail["loc"]], references),
+            expected=_expected(detail),
+            do=_help(known, key),
         )
 
 
@@ -109,9 +123,14 @@ def _help(known: Mapping[str, FieldInfo], key: str) -> str:
     return (known[key].description or "") if key in known else "--help lists every option."
 
 
-def _shown(value: object) -> str:
+def _shown(value: object, place: Sequence[str], references: Mapping[tuple[str, ...], str]) -> str:
     # The values of a whole section stay out of the message: a reader's options may hold a password.
-    return (", ".join(value) or "nothing") if isinstance(value, dict) else repr(value)
+    if isinstance(value, dict):
+        return ", ".join(map(str, value)) or "nothing"
+    if texts := [text for other, text in references.items() if all(a == b for a, b in zip(other, place, strict=False))]:
+        return ", ".join(texts)
+    shown = HIDDEN if any(map(is_secret, place)) else scrubbed(repr(value))
+    return shown if len(shown) <= _MOST_SHOWN else f"{shown[:_MOST_SHOWN]} ..."
 
 
 def _expected(detail: ErrorDetails) -> str:

@@ -62,6 +62,21 @@ class Location:
         for found in self._filesystem().globStatus(self.path) or []:
             yield Location(self.spark, found.getPath())
 
+    def head(self, most: int) -> bytes:
+        """Return the first bytes of this file, at most so many.
+
+        Raises:
+            OSError: it cannot be read.
+        """
+        try:
+            stream = self._filesystem().open(self.path)
+            try:
+                return bytes(stream.readNBytes(most))
+            finally:
+                stream.close()
+        except Py4JJavaError as error:
+            raise OSError(str(error.java_exception.toString())) from error
+
     def rename(self, to: Location) -> None:
         """Move this folder.
 

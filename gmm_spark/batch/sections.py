@@ -50,6 +50,14 @@ class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+class LogsConfig(Section):
+    """What the job tells while it runs, on stderr."""
+
+    format: Literal["text", "json", "auto"] = Field(
+        default="text", description="One line an event as text, as JSON, or auto: JSON unless stderr is a terminal."
+    )
+
+
 class InputConfig(Section):
     """The rows that the job reads."""
 

@@ -6,6 +6,7 @@ import logging
 import sys
 from typing import TYPE_CHECKING
 
+from gmm_spark.batch import logs
 from gmm_spark.errors import (
     ConfigurationError,
     DataError,
@@ -56,11 +57,11 @@ def run(name: str, job: Callable[[Sequence[str]], str], argv: Sequence[str]) -> 
     Raises:
         SystemExit: the job failed; the code is that of `STATUSES`, or 1.
     """
-    _log_to_stderr()
+    logs.start()
     try:
-        sys.stdout.write(job(argv) + "\n")
+        sys.stdout.write("".join(f"{logs.told(line)}\n" for line in job(argv).split("\n")))
     except GmmSparkError as error:
-        sys.stderr.write(f"{name}: {error}\n")
+        logs.failed(name, error, status_of(error))
         raise SystemExit(status_of(error)) from None
     except SystemExit as end:  # argparse ends --help by an exit with 0
         if end.code:
@@ -68,8 +69,3 @@ def run(name: str, job: Callable[[Sequence[str]], str], argv: Sequence[str]) -> 
     except Exception:  # noqa: BLE001 - whatever it is, the scheduler gets a status and the log a traceback
         _LOG.exception("%s: an unexpected error", name)
         raise SystemExit(OTHER) from None
-
-
-def _log_to_stderr() -> None:
-    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    logging.getLogger("py4j").setLevel(logging.WARNING)  # it reports every connection it closes

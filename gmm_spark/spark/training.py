@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -14,7 +13,7 @@ from pyspark.sql import functions as f
 
 from gmm_spark import coordinates, em, families, kernel, selection, starts
 from gmm_spark.errors import ConfigurationError, DataError
-from gmm_spark.spark import blocks, columns
+from gmm_spark.spark import blocks, columns, events
 from gmm_spark.spark.expectation import DistributedExpectation
 from gmm_spark.spark.rows import Layout
 from gmm_spark.spark.session import describe, described, shipped, small_batches
@@ -28,8 +27,6 @@ if TYPE_CHECKING:
 
     from gmm_spark.coordinates import Coordinates
     from gmm_spark.parameters import Family, FloatArray, Parameters
-
-_log = logging.getLogger("gmm_spark")
 
 # The optimum of a sample of n rows lies about p / (2n) nats a row below that of all rows.
 _SAMPLE_ROWS_PER_PARAMETER = 50
@@ -148,7 +145,7 @@ class Clock:
                 yield
         finally:
             self.seconds[phase] = round(time.perf_counter() - began, 3)
-            _log.info("%s: %.2f s", phase, self.seconds[phase])
+            events.told_phase(phase, self.seconds[phase])
 
 
 def _dimension(rows: DataFrame, features: columns.Features, options: Options) -> int:
@@ -263,9 +260,13 @@ def _usable(rows: DataFrame, d: int) -> DataFrame:
 def _polish(expectation: DistributedExpectation, start: Parameters, maximise: em.Maximiser, options: Options) -> em.Fit:
     constant = maximise.frame.log_determinant
 
+    began = time.perf_counter()
+
     def on_pass(state: em.State, measured: em.Pass) -> None:
+        nonlocal began
+        seconds, began = time.perf_counter() - began, time.perf_counter()
         number, value = len(state.trace.history), measured.moments.mean_log_likelihood - constant
-        _log.info("pass %d: log-likelihood %.9g nats a row, about %.3g to gain", number, value, measured.remaining)
+        events.told_pass(number, measured, value, seconds, options.tol)
         describe(expectation.blocks.sparkSession, f"gmm fit, pass {number + 1}")
 
     goal = em.Goal(options.tol, options.max_iter)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from gmm_spark import em
 from gmm_spark.errors import ParametersError
 from gmm_spark.parameters import FAMILIES, Family, Parameters
-from gmm_spark.stopping import Outcome, remaining_gain
+from gmm_spark.stopping import Outcome, remaining_gain, passes_to
 from tests.strategies import (
     Problem,
     assert_same,
@@ -173,3 +173,18 @@ def test_one_component_converges_at_once(problem: Problem) -> None:
     fit = run(replace(problem, start=start), tol=1e-9, max_iter=100)
     assert fit.outcome is Outcome.CONVERGED
     assert len(fit.history) <= 3
+
+
+@pytest.mark.parametrize(("remaining", "rate"), [(1.0, 0.5), (0.3, 0.9), (5e-3, 0.999), (1e-4, 0.01)])
+def test_the_passes_left_are_those_that_a_geometric_series_needs(remaining: float, rate: float) -> None:
+    """After so many steps, and not one earlier, what is left of a geometric series is at most tol."""
+    steps = passes_to(1e-6, remaining, rate)
+    assert steps is not None
+    assert remaining * rate**steps <= 1e-6 * (1 + 1e-9)
+    assert remaining * rate ** (steps - 1) > 1e-6
+
+
+def test_passes_left_are_not_told_where_nobody_can_know() -> None:
+    """Nothing left needs no pass; without a rate below 1, a finite rest and a tol above 0 there is no number."""
+    assert passes_to(1e-4, 1e-5, 0.5) == 0
+    assert [passes_to(*case) for case in ((0.0, 1.0, 0.5), (1e-4, float("inf"), 0.5), (1e-4, 1.0, 1.0))] == [None] * 3

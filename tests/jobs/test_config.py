@@ -12,7 +12,8 @@ import pytest
 import yaml
 
 from gmm_spark.batch.config import FitConfig, JobConfig, ScoreConfig, SimulateConfig
-from gmm_spark.batch.layers import load, read_yaml
+from gmm_spark.batch.files import read_file
+from gmm_spark.batch.layers import load
 from gmm_spark.batch.mistakes import ConfigurationMistakesError, options
 from gmm_spark.batch.status import STATUSES, run, status_of
 from gmm_spark.errors import ConfigurationError, GmmSparkError
@@ -170,10 +171,10 @@ def test_references_are_replaced_from_the_environment(tmp_path: Path) -> None:
     """A reference is replaced as text within any string, and an unset one is named."""
     file = tmp_path / "fit.yaml"
     file.write_text('input: {path: "${env:LAKE}/t", options: {key: "${env:KEY}"}}\nmixture: {k: "${env:K}"}\n')
-    tree = read_yaml(str(file), {"LAKE": "s3a://lake", "KEY": "a: b", "K": "3"})
-    assert tree == {"input": {"path": "s3a://lake/t", "options": {"key": "a: b"}}, "mixture": {"k": "3"}}
+    read = read_file(str(file), {"LAKE": "s3a://lake", "KEY": "a: b", "K": "3"})
+    assert read.tree == {"input": {"path": "s3a://lake/t", "options": {"key": "a: b"}}, "mixture": {"k": "3"}}
     with pytest.raises(ConfigurationError, match=r"LAKE to be set"):
-        read_yaml(str(file), {})
+        read_file(str(file), {})
 
 
 @pytest.mark.parametrize("job", [FitConfig, ScoreConfig, SimulateConfig])

@@ -1,0 +1,183 @@
+"""The configuration file: YAML from any filesystem, its `${env:NAME}` references replaced.
+
+A file is checked before it is used: PyYAML takes the last of two equal keys, and an alias of an alias of
+an alias unfolds a kilobyte into gigabytes.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
+
+import yaml
+
+from gmm_spark.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+Tree = dict[str, Any]
+Place = tuple[str, ...]
+
+# An hour's typing is a few kilobytes; whatever is larger was named by mistake.
+MOST_BYTES = 1 << 20
+_MOST_NODES, _MOST_DEPTH = 100_000, 16
+_REFERENCE = re.compile(r"\$\{env:([^}]*)\}")
+
+
+@dataclass(frozen=True)
+class File:
+    """A configuration file.
+
+    Args:
+        tree: its options, the references replaced.
+        references: the text of each option that holds references, by its path in the tree.
+        environment: the variables referred to.
+    """
+
+    tree: Tree
+    references: Mapping[Place, str] = field(default_factory=dict)
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+def read_file(path: str, environment: Mapping[str, str] = os.environ) -> File:
+    """Read a configuration file: a local path, or a URI of a filesystem that Spark reaches.
+
+    Raises:
+        ConfigurationError: no such file, too large, no YAML, no mapping, the same key twice, or a reference
+            to an unset variable.
+    """
+    text = _remote(path) if _is_remote(path) else _local(path)
+    tree = _parsed(path, text)
+    references = {place: leaf for place, leaf in _leaves(tree) if _REFERENCE.search(leaf)}
+    names = {name for leaf in references.values() for name in _REFERENCE.findall(leaf)}
+    filled = {str(name): _filled(value, environment) for name, value in tree.items()}
+    return File(filled, references, {name: environment[name] for name in sorted(names)})
+
+
+class _Strict(yaml.SafeLoader):
+    """YAML's plain types only, each key once."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:  # noqa: FBT001, FBT002
+        """Return the mapping of a node, unless a key stands twice in it."""
+        keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+        for key in keys:
+            if keys.count(key) > 1 and key != "<<":
+                raise yaml.constructor.ConstructorError(None, None, f"the key {key!r} twice", node.start_mark)
+        return super().construct_mapping(node, deep=deep)
+
+
+def _parsed(path: str, text: str) -> Tree:
+    try:
+        tree = yaml.load(text, _Strict) or {}  # noqa: S506 - a SafeLoader
+        if not isinstance(tree, dict):
+            raise _bad_file(path, f"a {type(tree).__name__}")
+        _check_size(tree)
+    except yaml.MarkedYAMLError as error:  # its own text repeats the line, with whatever secret is in it
+        mark = error.problem_mark
+        where = f" in line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        raise _bad_file(path, f"{error.problem}{where}") from None
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
+        if isinstance(error, ConfigurationError):
+            raise
+        raise _bad_file(path, " ".join(str(error).split())) from None
+    return tree
+
+
+def _check_size(tree: object) -> None:
+    level, nodes = [tree], 0
+    for _ in range(_MOST_DEPTH):
+        level = [child for node in level for child in _children(node)]
+        nodes += len(level)
+        if not level:
+            return
+        if nodes > _MOST_NODES:
+            break
+    raise ValueError(f"more than {_MOST_NODES} values, or more than {_MOST_DEPTH} levels of them")
+
+
+def _children(node: object) -> list[Any]:
+    return list(node.values()) if isinstance(node, dict) else node if isinstance(node, list) else []
+
+
+def _leaves(node: object, place: Place = ()) -> Iterator[tuple[Place, str]]:
+    if isinstance(node, dict):
+        for name, value in node.items():
+            yield from _leaves(value, (*place, str(name)))
+    elif isinstance(node, list):
+        for i, value in enumerate(node):
+            yield from _leaves(value, (*place, str(i)))
+    elif isinstance(node, str):
+        yield place, node
+
+
+def _is_remote(path: str) -> bool:
+    scheme = urlsplit(path).scheme
+    return len(scheme) > 1 and scheme != "file"  # a single letter is a drive
+
+
+def _local(path: str) -> str:
+    own = unquote(urlsplit(path).path) if path.startswith("file:") else path
+    try:
+        with Path(own).open("rb") as file:
+            data = file.read(MOST_BYTES + 1)
+        return checked(path, data).decode("utf-8")
+    except (OSError, UnicodeDecodeError, ValueError) as error:
+        if isinstance(error, ConfigurationError):
+            raise
+        raise _bad_file(path, " ".join(str(error).split())) from error
+
+
+def _remote(path: str) -> str:
+    # Only this needs Spark: a mistake in a local file is told before Spark starts.
+    from gmm_spark.batch.paths import locate  # noqa: PLC0415
+    from gmm_spark.spark.session import job_session  # noqa: PLC0415
+
+    try:
+        data = locate(job_session("gmm_spark"), path).head(MOST_BYTES + 1)
+        return checked(path, data).decode("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise _bad_file(path, " ".join(str(error).split())) from error
+
+
+def checked(path: str, data: bytes) -> bytes:
+    """Return the bytes of a file, or refuse what cannot be a configuration."""
+    if len(data) > MOST_BYTES:
+        raise _bad_file(path, f"more than {MOST_BYTES} bytes")
+    return data
+
+
+def _filled(node: object, environment: Mapping[str, str]) -> object:
+    if isinstance(node, dict):
+        return {str(name): _filled(value, environment) for name, value in node.items()}
+    if isinstance(node, list):
+        return [_filled(value, environment) for value in node]
+    return _REFERENCE.sub(_lookup(environment), node) if isinstance(node, str) else node
+
+
+def _lookup(environment: Mapping[str, str]) -> Callable[[re.Match[str]], str]:
+    def value(reference: re.Match[str]) -> str:
+        name = reference.group(1)
+        if name not in environment:
+            raise ConfigurationError(
+                f"the reference {reference.group()}",
+                got="no such environment variable",
+                expected=f"{name} to be set",
+                do=f"export {name}=... or write the value into the file.",
+            )
+        return environment[name]
+
+    return value
+
+
+def _bad_file(path: str, got: str) -> ConfigurationError:
+    return ConfigurationError(
+        f"the configuration file {path}",
+        got=got,
+        expected="a YAML file with sections of options",
+        do="Correct the path or the file; conf/ holds a commented example for each job.",
+    )

@@ -1,0 +1,83 @@
+"""What may be told of a configuration: secrets are hidden in the log, the manifest and the dry run.
+
+Secret are the values that the file takes from the environment by `${env:NAME}`, those of options whose
+names look like it (password, token, ...), and passwords within a text, such as a URL's.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from gmm_spark.batch.config import JobConfig
+
+HIDDEN = "***"
+# A shorter value is no secret, and to replace it in every line of a log would leave none of them readable.
+_LEAST_SECRET = 4
+_WORDS = "password|passwd|pwd|passphrase|secret|token|credential|signature|(?:access|account|api|private)[._-]?key"
+_NAME = re.compile(f"{_WORDS}|key", re.IGNORECASE)
+# user:password@ in a URL; password=... in a connection string or a query.
+_USER = re.compile(r"(?<=://)[^/\s@]+(?=@)")
+_ASSIGNED = re.compile(rf"([\w.\-]*(?:{_WORDS})[\w.\-]*\s*=\s*)([^\s;&,\"']+)", re.IGNORECASE)
+
+Path = tuple[str, ...]
+
+
+def redacted(config: JobConfig) -> dict[str, Any]:
+    """Return the resolved options as JSON types, by section, without their secrets.
+
+    A value that came from `${env:NAME}` is shown as that reference, any other secret as ***.
+    """
+    shown: dict[str, Any] = _redacted(config.model_dump(mode="json"), (), config.references)
+    return shown
+
+
+def secrets(config: JobConfig) -> dict[str, str]:
+    """Return each secret value of a configuration, with what stands for it, the longest first."""
+    found = {value: HIDDEN for name, value in _leaves(config.model_dump(mode="json")) if _NAME.search(name)}
+    found |= {value: f"${{env:{name}}}" for name, value in config.environment.items()}
+    long = {value: shown for value, shown in found.items() if len(value) >= _LEAST_SECRET}
+    return dict(sorted(long.items(), key=lambda pair: -len(pair[0])))
+
+
+def scrubbed(text: str, hidden: Mapping[str, str] | None = None) -> str:
+    """Return a text without secrets.
+
+    Args:
+        text: any text.
+        hidden: what `secrets` returned.
+    """
+    for value, shown in (hidden or {}).items():
+        text = text.replace(value, shown)
+    return _ASSIGNED.sub(rf"\g<1>{HIDDEN}", _USER.sub(HIDDEN, text))
+
+
+def is_secret(name: str) -> bool:
+    """Tell whether an option of this name holds a secret."""
+    return _NAME.search(name) is not None
+
+
+def _redacted(node: object, path: Path, references: Mapping[Path, str]) -> Any:  # noqa: ANN401 - a JSON value
+    if path in references:
+        return references[path]
+    if isinstance(node, dict):
+        return {name: _redacted(value, (*path, name), references) for name, value in node.items()}
+    if path and node not in (None, "") and is_secret(path[-1]):
+        return HIDDEN
+    if isinstance(node, list):
+        return [_redacted(value, (*path, str(i)), references) for i, value in enumerate(node)]
+    return scrubbed(node) if isinstance(node, str) else node
+
+
+def _leaves(node: object, name: str = "") -> Iterator[tuple[str, str]]:
+    if isinstance(node, dict):
+        for key, value in node.items():
+            yield from _leaves(value, key)
+    elif isinstance(node, list):
+        for value in node:
+            yield from _leaves(value, name)
+    elif isinstance(node, str):
+        yield name, node

@@ -1,0 +1,45 @@
+"""What a fit tells while it runs: each event a sentence, with its numbers by name beside it for a log of JSON."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from gmm_spark.stopping import passes_to
+
+if TYPE_CHECKING:
+    from gmm_spark import em
+
+_log = logging.getLogger("gmm_spark")
+
+
+def told_phase(phase: str, seconds: float) -> None:
+    """Tell that a phase of the fit is over."""
+    fields = {"event": "phase", "phase": phase, "seconds": seconds}
+    _log.info("%s: %.2f s", phase, seconds, extra={"fields": fields})
+
+
+def told_pass(number: int, measured: em.Pass, value: float, seconds: float, tol: float) -> None:
+    """Tell of one full read of the data: `value` is its log-likelihood, in nats a row of the user's units."""
+    left = None if measured.rate is None else passes_to(tol, measured.remaining, measured.rate)
+    fields = {
+        "event": "pass",
+        "phase": "em",
+        "pass": number,
+        "log_likelihood": value,
+        "gain": measured.gain,
+        "to_gain": measured.remaining,
+        "passes_left": left,
+        "seconds": round(seconds, 3),
+        "floor_hits": measured.floored,
+    }
+    _log.info(
+        "pass %d: log-likelihood %.9g nats a row, about %.3g to gain%s, %d raised to the floor, %.2f s",
+        number,
+        value,
+        measured.remaining,
+        "" if left is None else f" in about {left} passes",
+        measured.floored,
+        seconds,
+        extra={"fields": fields},
+    )
