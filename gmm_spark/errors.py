@@ -50,6 +50,10 @@ class SchemaError(GmmSparkError):
     """The input's columns are not what the job needs; known before any row is read."""
 
 
+class InputError(GmmSparkError):
+    """The input cannot be read: missing, damaged, forbidden, or gone while it was read."""
+
+
 class DataError(GmmSparkError):
     """The rows themselves make a fit impossible."""
 
@@ -63,4 +67,8 @@ class ModelError(GmmSparkError):
 
 
 class OutputError(GmmSparkError):
-    """The output would destroy or mix with something that is already there."""
+    """The output would destroy or mix with something that is already there, or cannot be written."""
+
+
+class StorageError(GmmSparkError):
+    """A disk is full, or a quota is used up."""

@@ -24,16 +24,27 @@ def fit(argv: Sequence[str]) -> str:
     config = load(FitConfig, argv, prog="fit.py")
     logs.adopt(config)
     # Spark is imported only now, so that a mistake in the options is told within a second.
-    from gmm_spark.batch import publish, source  # noqa: PLC0415
+    from gmm_spark.batch import facts, publish, source  # noqa: PLC0415
+    from gmm_spark.batch.run import job_run  # noqa: PLC0415
     from gmm_spark.spark.session import job_session  # noqa: PLC0415
 
     spark = job_session("gmm_spark fit")
-    target = publish.target(spark, config.output, source.locations(spark, config.input))
-    model = estimator(config).fit(source.read(spark, config.input))
-    check_convergence(config, model)
-    with target.publication() as staging:
-        model.write().overwrite().save(staging)  # a folder of this run alone
-    return summary(model, str(target.location))
+    with (
+        job_run("fit", config, spark) as run,
+        publish.claimed(run, spark, config.output, source.locations(spark, config.input)) as target,
+    ):
+        if target.done:
+            return target.done
+        rows = source.read(spark, config.input)
+        run.note(inputs=[facts.of_input(rows, config.input)])
+        with run.phase("fit"):
+            model = estimator(config).fit(rows)
+            run.took({f"fit, {phase}": seconds for phase, seconds in model.summary.seconds.items()})
+        run.note(**facts.of_fit(model))
+        check_convergence(config, model)
+        with target.publication() as staging:
+            model.write().overwrite().save(staging)  # a folder of this run alone
+        return summary(model, str(target.location))
 
 
 def estimator(config: FitConfig) -> GaussianMixture:

@@ -24,20 +24,32 @@ def score(argv: Sequence[str]) -> str:
     logs.adopt(config)
     # Spark is imported only now, so that a mistake in the options is told within a second.
     from gmm_spark import GaussianMixtureModel  # noqa: PLC0415
-    from gmm_spark.batch import publish, scoring, source  # noqa: PLC0415
+    from gmm_spark.batch import facts, publish, scoring, source  # noqa: PLC0415
     from gmm_spark.batch.paths import locate  # noqa: PLC0415
+    from gmm_spark.batch.run import job_run  # noqa: PLC0415
     from gmm_spark.spark.session import job_session  # noqa: PLC0415
 
     spark = job_session("gmm_spark score")
-    inputs = [*source.locations(spark, config.input), locate(spark, config.model.path)]
-    target = publish.target(spark, config.output, inputs)
-    rows = source.read(spark, config.input)
-    passing = scoring.columns(rows.schema, config.output, source.partition_columns(rows, config.input))
-    scored = scoring.scored(rows, GaussianMixtureModel.load(config.model.path), passing, config.output)
-    with target.publication() as staging:
-        scoring.write(scored, staging, passing, config.output)
-        counts = scoring.verified(scored, staging, rows.count())
-    return summary(counts, str(target.location))
+    with (
+        job_run("score", config, spark) as run,
+        publish.claimed(
+            run, spark, config.output, [*source.locations(spark, config.input), locate(spark, config.model.path)]
+        ) as target,
+    ):
+        if target.done:
+            return target.done
+        rows = source.read(spark, config.input)
+        passing = scoring.columns(rows.schema, config.output, source.partition_columns(rows, config.input))
+        model = GaussianMixtureModel.load(config.model.path)
+        run.note(inputs=[facts.of_input(rows, config.input), facts.of_model(model, config.model.path)])
+        scored = scoring.scored(rows, model, passing, config.output)
+        with target.publication() as staging:
+            with run.phase("write"):
+                scoring.write(scored, staging, passing, config.output)
+            with run.phase("verify"):
+                counts = scoring.verified(scored, staging, rows.count())
+            run.note(rows=facts.of_scored(counts))
+        return summary(counts, str(target.location))
 
 
 def summary(counts: dict[str, int], path: str) -> str:

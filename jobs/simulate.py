@@ -23,16 +23,23 @@ def simulate(argv: Sequence[str]) -> str:
     logs.adopt(config)
     # Spark is imported only now, so that a mistake in the options is told within a second.
     from gmm_spark import GaussianMixtureModel  # noqa: PLC0415
-    from gmm_spark.batch import publish  # noqa: PLC0415
+    from gmm_spark.batch import facts, publish  # noqa: PLC0415
     from gmm_spark.batch.paths import locate  # noqa: PLC0415
+    from gmm_spark.batch.run import job_run  # noqa: PLC0415
     from gmm_spark.spark.session import job_session  # noqa: PLC0415
 
     spark = job_session("gmm_spark simulate")
-    target = publish.target(spark, config.output, [locate(spark, config.model.path)])
-    model = GaussianMixtureModel.load(config.model.path)
-    with target.publication() as staging:
-        model.sample(config.sample.rows, config.sample.seed).write.parquet(staging)
-    return f"simulate: {config.sample.rows} rows; written to {target.location}"
+    with (
+        job_run("simulate", config, spark) as run,
+        publish.claimed(run, spark, config.output, [locate(spark, config.model.path)]) as target,
+    ):
+        if target.done:
+            return target.done
+        model = GaussianMixtureModel.load(config.model.path)
+        run.note(inputs=[facts.of_model(model, config.model.path)], rows={"written": config.sample.rows})
+        with target.publication() as staging, run.phase("write"):
+            model.sample(config.sample.rows, config.sample.seed).write.parquet(staging)
+        return f"simulate: {config.sample.rows} rows; written to {target.location}"
 
 
 if __name__ == "__main__":

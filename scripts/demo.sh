@@ -20,9 +20,9 @@ phase() { # name, command...
 
 phase "flights to Parquet" python scripts/flights.py prepare "$output/flights"
 phase "fit" scripts/submit.sh jobs/fit.py --config conf/demo-fit.yaml \
-  --input.path="$output/flights" --output.path="$output/model" --output.overwrite=true
+  --input.path="$output/flights" --output.path="$output/model" --output.mode=overwrite
 phase "score" scripts/submit.sh jobs/score.py --config conf/demo-score.yaml \
-  --input.path="$output/flights" --model.path="$output/model" --output.path="$output/scored" --output.overwrite=true
+  --input.path="$output/flights" --model.path="$output/model" --output.path="$output/scored" --output.mode=overwrite
 echo
 python scripts/flights.py report "$output/flights" "$output/scored" "$output/model"
 printf '\nTime\n%s\n' "$phases"

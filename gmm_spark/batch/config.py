@@ -15,6 +15,7 @@ from gmm_spark.batch.sections import (
     MixtureConfig,
     ModelConfig,
     OutputConfig,
+    RunConfig,
     SampleConfig,
     ScoredConfig,
 )
@@ -31,6 +32,8 @@ class JobConfig(BaseSettings):
     model_config = SettingsConfigDict(
         frozen=True, extra="forbid", env_prefix="GMM_SPARK_", env_nested_delimiter="__", env_parse_none_str="null"
     )
+
+    run: RunConfig = RunConfig()
 
     @classmethod
     def settings_customise_sources(

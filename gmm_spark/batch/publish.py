@@ -1,105 +1,233 @@
-"""Outputs that appear whole or not at all: written beside their target, checked, then renamed into place."""
+"""Outputs that appear whole or not at all: written to a folder of their own, checked, then published.
+
+Beside the output `out` lies the hidden folder `.out.gmm_spark`:
+
+    lock                    one writer at a time
+    <run>.staging/new/      the output of a run in work
+    <run>.staging/old/      what it is replacing
+    manifests/<run>.json    how each run ended, the failed ones too
+
+How the last step is done is told in `modes`.
+"""
 
 from __future__ import annotations
 
 import logging
-import uuid
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from gmm_spark.batch import modes
+from gmm_spark.batch.lock import locked
+from gmm_spark.batch.manifest import File, Manifest, Output, read_manifest
 from gmm_spark.batch.paths import Location, locate
 from gmm_spark.errors import OutputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from contextlib import AbstractContextManager
 
     from pyspark.sql import SparkSession
 
+    from gmm_spark.batch.lock import Lock
+    from gmm_spark.batch.run import Run
     from gmm_spark.batch.sections import OutputConfig
 
 _LOG = logging.getLogger(__name__)
+STAGING = ".staging"
+
+
+@dataclass(frozen=True)
+class Office:
+    """The hidden folder beside an output.
+
+    Args:
+        folder: where it is.
+    """
+
+    folder: Location
+
+    @property
+    def lock(self) -> Location:
+        """The lock file."""
+        return self.folder.child("lock")
+
+    def workshop(self, key: str) -> Location:
+        """Return the folder of a run in work."""
+        return self.folder.child(f"{key}{STAGING}")
+
+    def manifest(self, key: str) -> Location:
+        """Return where it is kept how a run ended."""
+        return self.folder.child(f"manifests/{key}.json")
+
+    def record(self, manifest: Manifest, key: str) -> None:
+        """Keep how a run ended; a failure does not replace the success of a run of the same name."""
+        file = self.manifest(key)
+        if manifest.status and (before := read_if_there(file)) is not None and not before.status:
+            return
+        file.parent().make_folder()
+        file.replace(manifest.to_json())
+
+    def clean(self, target: Location) -> None:
+        """Undo what dead runs have begun: give back what they had moved away, and remove their staging folders.
+
+        Only for the holder of the lock: then every run in work but its own is dead.
+        """
+        for workshop in self.folder.children():
+            if workshop.name.endswith(STAGING):
+                modes.give_back(workshop.child(modes.OLD), target)
+                _LOG.warning("removing %s of a run that is dead", workshop)
+                workshop.discard()
 
 
 @dataclass(frozen=True)
 class Target:
-    """A folder that a job may write.
+    """An output that this run may write, and holds the lock of.
 
     Args:
         location: where it is, or will be.
-        overwrite: whether a folder that is there may be replaced.
+        run: the run.
+        mode: how it is published.
+        office: its hidden folder.
+        lock: held as long as the run goes on; None where the run has nothing left to do.
     """
 
     location: Location
-    overwrite: bool
+    run: Run
+    mode: modes.Mode
+    office: Office
+    lock: Lock | None
+
+    @property
+    def done(self) -> str | None:
+        """What to say where a run of this id has been published before; None where there is something to do."""
+        if self.lock is not None:
+            return None
+        return f"{self.run.job}: run {self.run.id} is published in {self.location} already; nothing to do"
 
     @contextmanager
     def publication(self) -> Iterator[str]:
-        """Give the path of a folder to write, and put it in the target's place when the block ends well.
+        """Give the path of a folder to write, and publish it with the manifest when the block ends well.
 
-        The folder is inside a hidden sibling of the target, so that the last step is a rename within
-        one filesystem. If the block raises, it is removed and the target stays as it was.
+        If the block raises, the folder is removed and the target stays as it was.
+
+        Raises:
+            OutputError: another writer has taken the lock meanwhile, or the filesystem refuses a step.
         """
-        run = uuid.uuid4().hex[:12]
-        workshop = self.location.sibling(f".{self.location.name}-{run}.staging")
-        # One level down, for Spark warns of every table whose own name is hidden.
-        staging = workshop.child(self.location.name)
+        workshop = self.office.workshop(self.run.key)
         try:
+            staging = self.mode.staging(self.location, workshop, self.run.key)
+            staging.parent().make_folder()
             yield str(staging)
-            self._replace_by(staging, self.location.sibling(f".{self.location.name}-{run}.replaced"))
+            with self.run.phase("publish"):
+                self._publish(staging, workshop)
         finally:
             workshop.discard()
 
-    def check_absent(self) -> None:
-        """Refuse a target that exists, unless it may be replaced.
-
-        Raises:
-            OutputError: it exists.
-        """
-        if self.location.exists() and not self.overwrite:
-            raise OutputError(
-                f"the output {self.location}",
-                got="a folder that exists",
-                expected="a path that does not exist yet",
-                do="Choose another output.path, or allow its replacement by output.overwrite=true.",
-            )
-
-    def _replace_by(self, staging: Location, aside: Location) -> None:
-        # Looked at again: another job may have made the target since, and a rename would move into it.
-        self.check_absent()
-        replaces = self.location.exists()
-        if replaces:
-            self.location.rename(aside)
-        try:
-            staging.rename(self.location)
-        except BaseException:
-            if replaces:
-                aside.rename(self.location)
-            raise
+    def _publish(self, staging: Location, workshop: Location) -> None:
+        files = tuple(File(path=path, bytes=file.size()) for path, file in staging.files())
+        folder = self.mode.folder(self.run.key)
+        written = Output(
+            path=str(self.location),
+            mode=self.mode.name,
+            folder=folder,
+            files=files,
+            bytes=sum(file.bytes for file in files),
+        )
+        self.run.note(output=written)
+        staging.child(modes.MANIFEST).replace(self.run.manifest().to_json())
+        if self.lock is not None:
+            self.lock.check()
+        self.mode.publish(self.location, staging, workshop, self.run.key)
+        self.office.record(self.run.manifest(), self.run.key)
         _LOG.info("published %s", self.location)
-        if replaces:
-            aside.discard()
 
 
-def target(spark: SparkSession, output: OutputConfig, inputs: Iterable[Location]) -> Target:
-    """Return the target of a job, or refuse it before anything is read.
+def claimed(
+    run: Run, spark: SparkSession, output: OutputConfig, inputs: Iterable[Location]
+) -> AbstractContextManager[Target]:
+    """Give the target of a job to one writer, or refuse it before anything is read.
 
     Args:
-        spark: the session.
+        run: the run that wants to write.
+        spark: the session that knows the filesystems.
         output: what the options say.
         inputs: all that the job reads.
 
     Raises:
-        OutputError: the target is an input, lies inside one or holds one; or it exists and may not be replaced.
+        OutputError: the target is an input, lies inside one or holds one; it exists and may not be replaced;
+            another run is writing it; or a run of this id wrote it with other options.
     """
-    wanted = Target(locate(spark, output.path), output.overwrite)
+    location = locate(spark, output.path)
+    check_apart(location, inputs)
+    return claim(run, location, modes.MODES[output.mode])
+
+
+@contextmanager
+def claim(run: Run, location: Location, mode: modes.Mode) -> Iterator[Target]:
+    """Give the target of a job to one writer.
+
+    Raises:
+        OutputError: as `claimed`.
+    """
+    office = Office(location.sibling(f".{location.name}.gmm_spark"))
+    run.on_failure = lambda manifest: office.record(manifest, run.key)
+    if _is_published(office, mode, location, run):
+        yield Target(location, run, mode, office, None)
+        return
+    mode.check(location)
+    office.folder.make_folder()
+    with locked(office.lock, run.id) as lock:
+        office.clean(location)
+        mode.check(location)
+        yield Target(location, run, mode, office, lock)
+
+
+def check_apart(location: Location, inputs: Iterable[Location]) -> None:
+    """Refuse an output that would destroy an input.
+
+    Raises:
+        OutputError: it is an input, lies inside one or holds one.
+    """
     for source in inputs:
-        if wanted.location.overlaps(source):
+        if location.overlaps(source):
             raise OutputError(
-                f"the output {wanted.location}",
+                f"the output {location}",
                 got=f"the input {source}",
                 expected="an output that is neither the input, nor inside it, nor around it",
                 do="Choose another output.path.",
             )
-    wanted.check_absent()
-    return wanted
+
+
+def read_if_there(file: Location) -> Manifest | None:
+    """Return the manifest in a file; None where there is no file.
+
+    Raises:
+        OutputError: there is something else in it.
+    """
+    text = file.read()
+    return None if text is None else read_manifest(text, str(file))
+
+
+def _is_published(office: Office, mode: modes.Mode, location: Location, run: Run) -> bool:
+    """Say whether a run of this id was published in this target, with these options."""
+    if not location.exists():
+        return False
+    candidates = (mode.manifest(location, run.key), office.manifest(run.key))
+    for found in filter(None, map(read_if_there, candidates)):
+        if found.run_id == run.id and not found.status:
+            _check_same(found, run, location)
+            return True
+    return False
+
+
+def _check_same(found: Manifest, run: Run, location: Location) -> None:
+    if found.configuration_sha256 != run.configuration_hash():
+        now = run.configuration()
+        differing = [name for name in now if name != "run" and now[name] != found.configuration.get(name)]
+        raise OutputError(
+            f"the run {run.id} in {location}",
+            got=f"other options than it was published with, in {', '.join(differing) or 'a secret'}",
+            expected="the same options for the same run",
+            do="Give this run another run.id.",
+        )

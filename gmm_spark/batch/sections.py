@@ -151,7 +151,10 @@ class OutputConfig(Section):
     """Where the result goes."""
 
     path: Text = Field(description="Folder to write, on any filesystem that Spark reaches.")
-    overwrite: bool = Field(default=False, description="Replace an existing folder, once the new one is complete.")
+    mode: Literal["create", "overwrite"] = Field(
+        default="create",
+        description="An existing folder is refused (create) or replaced once the new one is complete (overwrite).",
+    )
 
 
 class ScoredConfig(OutputConfig):
@@ -166,6 +169,14 @@ class ScoredConfig(OutputConfig):
     )
     compression: Literal["snappy", "zstd", "gzip", "lz4", "none"] = Field(
         default="zstd", description="Codec of the Parquet files."
+    )
+
+
+class RunConfig(Section):
+    """Which run this is."""
+
+    id: Annotated[str, Field(min_length=1, max_length=250, pattern=r"^[!-~]+$")] | None = Field(
+        default=None, description="Name of this run; null takes the scheduler's, or makes one."
     )
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from py4j.protocol import Py4JError, Py4JJavaError  # type: ignore[import-untyped]
 from pyspark.errors import PySparkException
 
-from gmm_spark.batch.paths import Location, locate
+from gmm_spark.batch.paths import Location, locate, matches
 from gmm_spark.errors import SchemaError
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def locations(spark: SparkSession, config: InputConfig) -> tuple[Location, ...]:
         files = read(spark, config).inputFiles()
         folders = {folder for folder, _, _ in (file.rpartition("/") for file in files)}
         return tuple(_table(locate(spark, folder)) for folder in sorted(folders))
-    found = tuple(locate(spark, config.path).matches())
+    found = matches(spark, config.path)
     if not found:
         raise _unreadable(config, "nothing there")
     return tuple(map(_table, found))

@@ -7,14 +7,17 @@ import sys
 from typing import TYPE_CHECKING
 
 from gmm_spark.batch import logs
+from gmm_spark.batch.faults import explained
 from gmm_spark.errors import (
     ConfigurationError,
     DataError,
     GmmSparkError,
+    InputError,
     ModelError,
     OutputError,
     ParametersError,
     SchemaError,
+    StorageError,
 )
 
 if TYPE_CHECKING:
@@ -29,17 +32,19 @@ OTHER = 1
 STATUSES: dict[type[GmmSparkError], int] = {
     ConfigurationError: 2,
     SchemaError: 3,
+    InputError: 3,
     DataError: 4,
     NotConvergedError: 5,
     OutputError: 6,
     ModelError: 7,
     ParametersError: 7,
+    StorageError: 8,
 }
 
 _LOG = logging.getLogger(__name__)
 
 
-def status_of(error: GmmSparkError) -> int:
+def status_of(error: BaseException) -> int:
     """Return the status that a process ends with after this error."""
     return next((status for kind, status in STATUSES.items() if isinstance(error, kind)), OTHER)
 
@@ -60,12 +65,13 @@ def run(name: str, job: Callable[[Sequence[str]], str], argv: Sequence[str]) -> 
     logs.start()
     try:
         sys.stdout.write("".join(f"{logs.told(line)}\n" for line in job(argv).split("\n")))
-    except GmmSparkError as error:
-        logs.failed(name, error, status_of(error))
-        raise SystemExit(status_of(error)) from None
     except SystemExit as end:  # argparse ends --help by an exit with 0
         if end.code:
             raise
-    except Exception:  # noqa: BLE001 - whatever it is, the scheduler gets a status and the log a traceback
-        _LOG.exception("%s: an unexpected error", name)
-        raise SystemExit(OTHER) from None
+    except Exception as error:  # noqa: BLE001 - whatever it is, the scheduler gets a status and the log a message
+        known = explained(error)
+        if isinstance(known, GmmSparkError):
+            logs.failed(name, known, status_of(known))
+        else:
+            _LOG.exception("%s: an unexpected error", name)
+        raise SystemExit(status_of(known)) from None

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from gmm_spark import em
 from gmm_spark.errors import ParametersError
 from gmm_spark.parameters import FAMILIES, Family, Parameters
-from gmm_spark.stopping import Outcome, remaining_gain, passes_to
+from gmm_spark.stopping import Outcome, passes_to, remaining_gain
 from tests.strategies import (
     Problem,
     assert_same,

@@ -89,7 +89,8 @@ def test_maps_null_and_the_word_all_are_understood() -> None:
         ("--features.column=c", "features", "exactly one of features.columns and features.column"),
         ("--input.table=t", "input", "exactly one of input.path and input.table"),
         ("--output.path=", "output.path", "at least 1 character"),
-        ("--output.overwrite=perhaps", "output.overwrite", "a valid boolean"),
+        ("--output.mode=perhaps", "output.mode", "'create' or 'overwrite'"),
+        ("--fit.require_convergence=perhaps", "fit.require_convergence", "a valid boolean"),
     ],
 )
 def test_wrong_values_are_told_by_option_value_and_expectation(word: str, key: str, expected: str) -> None:
@@ -108,7 +109,7 @@ def test_wrong_values_are_told_by_option_value_and_expectation(word: str, key: s
         ("--mixtur.k=3", "mixture.k"),
         ("--fit.maxIter=3", "fit.max_iter"),
         ("--fit.covariance-floor=0", "fit.covariance_floor"),
-        ("--output.overwrit=true", "output.overwrite"),
+        ("--output.mod=create", "output.mode"),
     ],
 )
 def test_unknown_options_name_the_closest(word: str, closest: str) -> None:
@@ -141,7 +142,7 @@ def test_all_mistakes_are_told_at_once() -> None:
 
 @pytest.mark.parametrize(
     "words",
-    [["word"], ["--output.overwrite"], ["--fit.seed=1", "word"], ["--input.options={a"], ["--features.columns=[a"]],
+    [["word"], ["--output.mode"], ["--fit.seed=1", "word"], ["--input.options={a"], ["--features.columns=[a"]],
 )
 def test_command_lines_that_cannot_be_parsed_are_refused(words: list[str]) -> None:
     """A stray word, an option without its value and broken JSON are configuration errors, not tracebacks."""
@@ -232,7 +233,7 @@ def test_help_prints_every_option_and_ends_well(capsys: pytest.CaptureFixture[st
 
 def test_every_kind_of_error_has_a_status_of_its_own(capsys: pytest.CaptureFixture[str]) -> None:
     """The kinds end with different statuses, a surprise with 1, and success with none."""
-    assert len(set(STATUSES.values())) == 6
+    assert len(set(STATUSES.values())) == 7
     for kind, status in STATUSES.items():
         assert status_of(kind("it", got="a", expected="b", do="Do c.")) == status
     assert status_of(GmmSparkError("it", got="a", expected="b", do="Do c.")) == 1

@@ -1,91 +1,117 @@
-"""Outputs appear whole or not at all, on a filesystem of folders in memory. No Spark."""
+"""Outputs appear whole or not at all: what publishing does to folders of the local filesystem. No Spark."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, cast
+import json
+from pathlib import Path
 
 import pytest
 
-from gmm_spark.batch.publish import Target
+from gmm_spark.batch import modes
+from gmm_spark.batch.local import LocalLocation
+from gmm_spark.batch.publish import check_apart, claim
 from gmm_spark.errors import OutputError
+from tests.jobs.runs import run
 
 
-@dataclass(frozen=True)
-class Memory:
-    """A Location among folders in a dictionary, which refuses to make the names in `refused`."""
-
-    folders: dict[str, str]
-    path: str
-    refused: frozenset[str] = frozenset()
-
-    @property
-    def name(self) -> str:
-        """The last part of the path."""
-        return self.path.rpartition("/")[2]
-
-    def __str__(self) -> str:
-        return self.path
-
-    def sibling(self, name: str) -> Memory:
-        """Return another name in the same folder."""
-        return Memory(self.folders, f"{self.path.rpartition('/')[0]}/{name}", self.refused)
-
-    def child(self, name: str) -> Memory:
-        """Return a name in this folder."""
-        return Memory(self.folders, f"{self.path}/{name}", self.refused)
-
-    def exists(self) -> bool:
-        """Say whether it is there."""
-        return self.path in self.folders
-
-    def rename(self, to: Memory) -> None:
-        """Move it, or refuse."""
-        if to.path in self.refused and ".staging/" in self.path:
-            raise OutputError(to.path, got="a refusal", expected="a name", do="Try again.")
-        self.folders[to.path] = self.folders.pop(self.path)
-
-    def discard(self) -> None:
-        """Remove it and what it holds."""
-        for path in [path for path in self.folders if f"{path}/".startswith(f"{self.path}/")]:
-            del self.folders[path]
+def published(target: Path, name: str, content: str, mode: str = "overwrite", *words: str) -> str | None:
+    """Publish one file as a run of this name; return what is said where there is nothing to do."""
+    with claim(run(name, *words), LocalLocation(target), modes.MODES[mode]) as claimed:
+        if claimed.done is None:
+            with claimed.publication() as staging:
+                folder = Path(staging.removeprefix("file:"))
+                folder.mkdir(parents=True)
+                (folder / "part-0").write_text(content)
+        return claimed.done
 
 
-def publish(folders: dict[str, str], *, overwrite: bool, refused: frozenset[str] = frozenset()) -> None:
-    """Write an output and publish it."""
-    target = Target(cast("Any", Memory(folders, "/lake/out", refused)), overwrite)
-    with target.publication() as staging:
-        assert staging.startswith("/lake/.out-")
-        folders[staging] = "new"
+def contents(target: Path) -> dict[str, str]:
+    """Return what readers of tables see, by relative path."""
+    files = [path for path in target.rglob("*") if path.is_file() and path.name[0] not in "._"]
+    return {str(path.relative_to(target)): path.read_text() for path in files}
 
 
-@pytest.mark.parametrize("before", [{}, {"/lake/out": "old"}])
-def test_a_complete_output_takes_the_place_of_the_old_one(before: dict[str, str]) -> None:
-    """Afterwards there is the new output and nothing else."""
-    publish(before, overwrite=True)
-    assert before == {"/lake/out": "new"}
+def test_a_complete_output_takes_the_place_of_the_old_one(tmp_path: Path) -> None:
+    """Afterwards there is the new output, and beside it neither lock nor staging folder."""
+    for content in ("old", "new"):
+        published(tmp_path / "out", content, content)
+    assert contents(tmp_path / "out") == {"part-0": "new"}
+    assert [path.name for path in (tmp_path / ".out.gmm_spark").iterdir()] == ["manifests"]
 
 
-def test_an_output_that_appeared_meanwhile_is_not_replaced() -> None:
-    """Without permission to replace, the target is looked at again before the last step."""
-    folders: dict[str, str] = {"/lake/out": "another job's"}
+def test_creating_refuses_what_exists(tmp_path: Path) -> None:
+    """Without the word overwrite nothing is replaced, whoever made it."""
+    (tmp_path / "out").mkdir()
+    with pytest.raises(OutputError, match=r"output\.mode=overwrite"):
+        published(tmp_path / "out", "a", "new", "create")
+    assert contents(tmp_path / "out") == {}
+
+
+def test_an_output_that_appeared_meanwhile_is_not_replaced(tmp_path: Path) -> None:
+    """The target is looked at again before the last step."""
+    out = tmp_path / "out"
+
+    def late() -> None:
+        with claim(run("a"), LocalLocation(out), modes.MODES["create"]) as claimed, claimed.publication() as staging:
+            Path(staging.removeprefix("file:")).mkdir(parents=True)
+            out.mkdir()
+            (out / "theirs").write_text("theirs")
+
     with pytest.raises(OutputError, match="overwrite"):
-        publish(folders, overwrite=False)
-    assert folders == {"/lake/out": "another job's"}
+        late()
+    assert contents(out) == {"theirs": "theirs"}
 
 
-def test_the_old_output_comes_back_if_the_new_one_cannot_take_its_place() -> None:
-    """A filesystem that refuses the last rename leaves the old output where it was."""
-    folders = {"/lake/out": "old"}
-    with pytest.raises(OutputError, match="a refusal"):
-        publish(folders, overwrite=True, refused=frozenset({"/lake/out"}))
-    assert folders == {"/lake/out": "old"}
-
-
-def test_a_failed_job_leaves_the_old_output() -> None:
+def test_a_failed_job_leaves_the_old_output(tmp_path: Path) -> None:
     """An error while writing removes the staging folder and touches nothing else."""
-    folders = {"/lake/out": "old"}
-    target = Target(cast("Any", Memory(folders, "/lake/out")), overwrite=True)
-    with pytest.raises(ZeroDivisionError), target.publication() as staging:
-        folders[staging] = str(1 // 0)
-    assert folders == {"/lake/out": "old"}
+    out = tmp_path / "out"
+    published(out, "a", "old")
+    with (
+        pytest.raises(ZeroDivisionError),
+        claim(run("b"), LocalLocation(out), modes.MODES["overwrite"]) as claimed,
+        claimed.publication(),
+    ):
+        raise ZeroDivisionError
+    assert contents(out) == {"part-0": "old"}
+    assert [path.name for path in (tmp_path / ".out.gmm_spark").iterdir()] == ["manifests"]
+
+
+def test_the_same_run_twice_is_published_once(tmp_path: Path) -> None:
+    """The second of two runs of one name does nothing and says so, also after another run came between."""
+    out = tmp_path / "out"
+    assert published(out, "a", "first") is None
+    assert "run a is published" in str(published(out, "a", "second"))
+    assert contents(out) == {"part-0": "first"}
+    published(out, "b", "third")
+    assert "nothing to do" in str(published(out, "a", "fourth"))
+    assert contents(out) == {"part-0": "third"}
+
+
+def test_a_run_whose_output_was_removed_runs_again(tmp_path: Path) -> None:
+    """A run counts as published only while there is something at its target."""
+    published(tmp_path / "out", "a", "first")
+    (tmp_path / "out").rename(tmp_path / "elsewhere")
+    assert published(tmp_path / "out", "a", "second") is None
+    assert contents(tmp_path / "out") == {"part-0": "second"}
+
+
+def test_a_run_may_not_change_its_options(tmp_path: Path) -> None:
+    """A run id that was used with other options is refused, and the section that differs is named."""
+    published(tmp_path / "out", "a", "first")
+    with pytest.raises(OutputError, match=r"other options .* in sample"):
+        published(tmp_path / "out", "a", "second", "overwrite", "--sample.rows=2")
+
+
+def test_the_manifest_tells_what_was_published(tmp_path: Path) -> None:
+    """Beside the output's files lies their list with their bytes, hidden from readers of tables."""
+    published(tmp_path / "out", "a", "four")
+    told = json.loads((tmp_path / "out" / modes.MANIFEST).read_text())
+    assert told["output"]["files"] == [{"path": "part-0", "bytes": 4}]
+    assert (told["run_id"], told["status"], told["parents"]) == ("a", 0, {"scheduler": "s-1"})
+
+
+@pytest.mark.parametrize("source", ["out", "out/day=0", "."])
+def test_an_output_may_not_touch_an_input(tmp_path: Path, source: str) -> None:
+    """The output is refused where it is an input, holds one, or lies in one."""
+    with pytest.raises(OutputError, match="neither the input"):
+        check_apart(LocalLocation(tmp_path / "out"), [LocalLocation(tmp_path / source)])

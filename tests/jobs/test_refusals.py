@@ -22,7 +22,7 @@ pytestmark = pytest.mark.timeout(300)
 
 XY = "--features.columns=x,y"
 IN, OUT, MODEL = "--input.path=in", "--output.path=out", "--model.path=model"
-REPLACE, DROP = "--output.overwrite=true", "--fit.invalid=drop"
+REPLACE, DROP = "--output.mode=overwrite", "--fit.invalid=drop"
 CSV = ["--input.format=csv", "--input.schema_ddl=y DOUBLE, x DOUBLE", "--input.options", "header=true"]
 RAISES_LATE = "--input.where=if(id = 2999, raise_error('too late'), true)"
 
@@ -78,7 +78,7 @@ REFUSED: Mapping[str, tuple[str, list[str], int, list[str]]] = {
     "output around the input": ("fit", [IN, XY, "--output.path=.", REPLACE], 6, ["/in"]),
     "output beside a partition": ("fit", ["--input.path=in/day=*", XY, "--output.path=in/model"], 6, ["/in;"]),
     "output linked to the input": ("fit", [IN, XY, "--output.path=link", REPLACE], 6, ["/in"]),
-    "output exists": ("fit", [IN, XY, "--output.path=model"], 6, ["output.overwrite=true"]),
+    "output exists": ("fit", [IN, XY, "--output.path=model"], 6, ["output.mode=overwrite"]),
     "output in a table": (
         "score",
         ["--input.table=flights", MODEL, "--output.path=warehouse/flights/x"],
@@ -196,7 +196,7 @@ def test_a_failure_while_writing_leaves_the_old_output(runs: Runs) -> None:
 
 
 def test_an_output_is_replaced_where_that_is_allowed(runs: Runs) -> None:
-    """With output.overwrite the new output stands alone at its path, in the layout asked for."""
+    """With output.mode=overwrite the new output stands alone at its path, in the layout asked for."""
     new = tables.read(runs.folder / "odd")
     assert new.column_names == ["name", "prediction", "probability", "log_density", "status"]
     assert new.num_rows == tables.ROWS

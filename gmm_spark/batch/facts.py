@@ -1,0 +1,91 @@
+"""What a manifest tells about inputs, fits and scored rows."""
+
+from __future__ import annotations
+
+import logging
+import re
+from typing import TYPE_CHECKING, Any
+
+from py4j.protocol import Py4JError  # type: ignore[import-untyped]
+
+from gmm_spark.batch.manifest import Fit, Input
+from gmm_spark.batch.provenance import digest
+from gmm_spark.batch.redaction import scrubbed
+from gmm_spark.model import encode
+from gmm_spark.spark.rows import REASONS
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
+    from gmm_spark import GaussianMixtureModel
+    from gmm_spark.batch.sections import InputConfig
+
+_LOG = logging.getLogger(__name__)
+_FILE = re.compile(r"FileStatus\{path=(.*?); isDirectory=false; length=(\d+);.*?modification_time=(\d+)")
+
+
+def of_input(rows: DataFrame, config: InputConfig) -> Input:
+    """Return what a table is: its schema, its version, and what its files are."""
+    files = _files(rows)
+    return Input(
+        name=scrubbed(str(config.path or config.table)),
+        kind="table" if config.path is None else "path",
+        format=config.format if config.path else None,
+        schema=rows.schema.simpleString(),
+        files=None if files is None else len(files),
+        bytes=None if files is None else sum(int(size) for _, size, _ in files),
+        files_sha256=None if files is None else digest([" ".join(file) for file in files]),
+    )
+
+
+def of_model(model: GaussianMixtureModel, path: str) -> Input:
+    """Return what a model is."""
+    return Input(name=scrubbed(path), kind="model", sha256=_checksum(model))
+
+
+def of_fit(model: GaussianMixtureModel) -> dict[str, Any]:
+    """Return the manifest's `rows` and `fit` of a fitted model."""
+    told = model.summary
+    refused = dict(told.numInvalid)
+    rows = {
+        "read": told.numRows + sum(refused.values()),
+        "used": told.numRows,
+        "refused": refused,
+        "weight": told.weight,
+    }
+    fit = Fit(
+        model_sha256=_checksum(model),
+        outcome=told.outcome,
+        message=told.message,
+        passes=told.numPasses,
+        iterations=told.numIter,
+        mean_log_likelihood=told.meanLogLikelihood,
+        history=told.history,
+        floor_hits=told.floorHits,
+    )
+    return {"rows": rows, "fit": fit}
+
+
+def of_scored(counts: dict[str, int]) -> dict[str, Any]:
+    """Return the manifest's `rows` of a scored table, whose unusable rows are written too.
+
+    Args:
+        counts: rows by status.
+    """
+    total = sum(counts.values())
+    refused = {reason: counts.get(reason, 0) for reason in REASONS[1:]}
+    return {"read": total, "used": counts.get(REASONS[0], 0), "refused": refused, "written": total}
+
+
+def _checksum(model: GaussianMixtureModel) -> str:
+    return str(encode(model.stored())[0]["sha256"])
+
+
+def _files(rows: DataFrame) -> list[tuple[str, str, str]] | None:
+    """Return path, bytes and modification time of every file of a table; None where it is not made of files."""
+    plan: Any = rows._jdf.queryExecution().analyzed()  # noqa: SLF001 - no public way knows them
+    try:
+        return _FILE.findall(plan.collectLeaves().head().relation().location().allFiles().mkString("\n"))
+    except Py4JError as error:
+        _LOG.debug("no list of files: %s", error)
+        return None

@@ -1,0 +1,96 @@
+"""What Spark, Hadoop and the operating system complain of, as errors of ours: what, got, expected, do."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from gmm_spark.errors import GmmSparkError, InputError, OutputError, StorageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_DEEPEST = 20  # causes of causes; some Java exceptions name themselves
+_LONGEST = 400
+
+
+@dataclass(frozen=True)
+class _Fault:
+    """A kind of complaint, known by its words."""
+
+    words: re.Pattern[str]
+    kind: type[GmmSparkError]
+    what: str
+    expected: str
+    do: str
+
+
+# The first that fits counts. A full disk is told by whatever wrote to it. A task that cannot read its input while it
+# writes its output complains of both, so reading comes before writing.
+_FAULTS = (
+    _Fault(
+        re.compile(r"No space left on device|Disk quota exceeded|QuotaExceeded|not enough space|\[Errno (28|122)\]"),
+        StorageError,
+        "a disk",
+        "room for the output and for Spark's scratch files (spark.local.dir)",
+        "Free some, or point spark.local.dir or output.path elsewhere; the old output is as it was.",
+    ),
+    _Fault(
+        re.compile(
+            r"FAILED_READ_FILE|CANNOT_READ_FILE_FOOTER|is not a Parquet file|BlockMissingException|PATH_NOT_FOUND"
+            r"|FAILED_TO_READ|CANNOT_MERGE_SCHEMA|FileReadException|Could not read footer|MALFORMED_RECORD"
+        ),
+        InputError,
+        "the input",
+        "files that can be read and stay as they are while the job runs",
+        "Restore or remove the file named, or run again once it is complete; nothing was published.",
+    ),
+    _Fault(
+        re.compile(
+            r"Mkdirs failed|mkdir of .* failed|AccessControlException|AccessDenied|Permission denied"
+            r"|Read-only file system|\(Not a directory\)|ParentNotDirectory|NotADirectory|Operation not permitted"
+            r"|\[Errno (1|2|13|20|30)\]"
+        ),
+        OutputError,
+        "the output",
+        "a folder that this user may write",
+        "Check output.path, its owner and its permissions; nothing was published.",
+    ),
+)
+
+
+def explained(error: BaseException) -> BaseException:
+    """Return the error of ours that tells what is wrong; the error itself where it is one, or is not understood."""
+    if isinstance(error, GmmSparkError):
+        return error
+    told = list(_complaints(error))
+    for fault in _FAULTS:
+        for complaint in told:
+            if match := fault.words.search(complaint):
+                return fault.kind(fault.what, got=_sentence(complaint, match), expected=fault.expected, do=fault.do)
+    return error
+
+
+def _complaints(error: BaseException) -> Iterator[str]:
+    """Yield what an exception and its causes say, Java's too, outermost first."""
+    if isinstance(error, OSError):
+        yield str(error)
+        return
+    java: Any = getattr(error, "java_exception", None) or getattr(error, "_origin", None)
+    if java is None:
+        if type(error).__module__.startswith(("pyspark", "py4j")):
+            yield str(error)
+        return
+    for _ in range(_DEEPEST):
+        yield str(java.toString())
+        java = java.getCause()
+        if java is None:
+            return
+
+
+def _sentence(complaint: str, match: re.Match[str]) -> str:
+    """Return the line of a complaint that holds the words found."""
+    start = complaint.rfind("\n", 0, match.start()) + 1
+    line = complaint[start:].partition("\n")[0].strip()
+    return line if len(line) <= _LONGEST else f"{line[:_LONGEST]} ..."

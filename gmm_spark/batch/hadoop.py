@@ -1,0 +1,178 @@
+"""Any other filesystem that Spark reaches, through Hadoop's own classes in the driver's JVM."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
+
+from py4j.protocol import Py4JError, Py4JJavaError  # type: ignore[import-untyped]
+
+from gmm_spark.batch.location import Location, parts_of
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+# There a file appears when it is closed, whole, and takes the place of an old one; a rename would copy it.
+_OBJECT_STORES = frozenset({"s3", "s3a", "s3n", "gs", "abfs", "abfss", "wasb", "wasbs", "oss", "cosn", "obs", "oci"})
+
+
+@dataclass(frozen=True)
+class HadoopLocation(Location):
+    """A file or folder behind a Hadoop FileSystem.
+
+    Args:
+        spark: the session that knows the filesystems.
+        path: its fully qualified Hadoop Path.
+    """
+
+    spark: SparkSession
+    path: Any
+
+    def __str__(self) -> str:
+        return str(self.path.toString())
+
+    @property
+    def name(self) -> str:
+        """The last part of the path."""
+        return str(self.path.getName())
+
+    def child(self, name: str) -> HadoopLocation:
+        """Return the location of a name in this folder."""
+        return HadoopLocation(self.spark, hadoop(self.spark).Path(self.path, name))
+
+    def parent(self) -> HadoopLocation:
+        """Return the folder that holds this one."""
+        return HadoopLocation(self.spark, self.path.getParent() or self.path)
+
+    def exists(self) -> bool:
+        """Say whether there is a file or folder."""
+        return bool(self._filesystem().exists(self.path))
+
+    def is_folder(self) -> bool:
+        """Say whether there is a folder."""
+        return self.exists() and bool(self._status().isDirectory())
+
+    def children(self) -> list[Location]:
+        """Return what is in this folder, by name."""
+        if not self.is_folder():
+            return []
+        found = [HadoopLocation(self.spark, each.getPath()) for each in self._filesystem().listStatus(self.path)]
+        return sorted(found, key=str)
+
+    def size(self) -> int:
+        """Return the bytes of this file."""
+        return int(self._status().getLen())
+
+    def age(self) -> float:
+        """Return the seconds since this file was written last, by the filesystem's clock and ours."""
+        return time.time() - int(self._status().getModificationTime()) / 1000
+
+    def make_folder(self) -> None:
+        """Make this folder and those around it."""
+        self._filesystem().mkdirs(self.path)
+
+    def read(self) -> str | None:
+        """Return the text of this file."""
+        if not self.exists():
+            return None
+        stream = self._filesystem().open(self.path)
+        try:
+            return bytes(stream.readAllBytes()).decode("utf-8", errors="replace")
+        finally:
+            stream.close()
+
+    def head(self, most: int) -> bytes:
+        """Return the first bytes of this file."""
+        try:
+            stream = self._filesystem().open(self.path)
+            try:
+                return bytes(stream.readNBytes(most))
+            finally:
+                stream.close()
+        except Py4JJavaError as error:
+            raise OSError(str(error.java_exception.toString())) from error
+
+    def create(self, text: str) -> bool:
+        """Write this file if there is none; on HDFS the name is taken in one step."""
+        try:
+            self._write(text, overwrite=False)
+        except Py4JJavaError:
+            if self.exists():
+                return False
+            raise
+        return True
+
+    def replace(self, text: str) -> None:
+        """Write this file by a rename over the old one; by a plain write on object stores."""
+        if str(self.path.toUri().getScheme()) in _OBJECT_STORES:
+            self._write(text, overwrite=True)
+            return
+        draft = self.parent().child(f".{self.name}-{uuid.uuid4().hex[:8]}.draft")
+        draft._write(text, overwrite=True)  # noqa: SLF001 - one of our own
+        jvm, gateway = hadoop(self.spark), cast("Any", self.spark.sparkContext)._gateway  # noqa: SLF001 - Java's arrays
+        option = jvm.Options.Rename
+        over = gateway.new_array(option, 1)
+        over[0] = option.OVERWRITE
+        context = jvm.FileContext.getFileContext(self.path.toUri(), _configuration(self.spark))
+        context.rename(draft.path, self.path, over)
+
+    def exchange(self, other: Location) -> bool:  # noqa: ARG002 - Hadoop has no such step
+        """Return False: Hadoop has no such step."""
+        return False
+
+    def discard(self) -> None:
+        """Remove the file or the folder with all that it holds."""
+        try:
+            self._filesystem().delete(self.path, True)  # noqa: FBT003 - Java has no keywords
+        except (Py4JError, OSError) as error:
+            self._left_behind(self, error)
+
+    def address(self) -> tuple[str, ...]:
+        """Return scheme, host and the parts of the path."""
+        uri = self.path.toUri()
+        return (str(uri.getScheme()), str(uri.getAuthority()), *parts_of(str(uri.getPath())))
+
+    def _move(self, to: Location) -> bool:
+        # Hadoop would move a folder into one that is there.
+        return not to.exists() and bool(self._filesystem().rename(self.path, hadoop(self.spark).Path(str(to))))
+
+    def _write(self, text: str, *, overwrite: bool) -> None:
+        stream = self._filesystem().create(self.path, overwrite)
+        try:
+            stream.write(bytearray(text.encode()))
+        finally:
+            stream.close()
+
+    def _status(self) -> Any:  # noqa: ANN401 - a Java object
+        return self._filesystem().getFileStatus(self.path)
+
+    def _filesystem(self) -> Any:  # noqa: ANN401 - a Java object
+        return self.path.getFileSystem(_configuration(self.spark))
+
+
+def qualified(spark: SparkSession, path: str) -> Any:  # noqa: ANN401 - a Java object
+    """Return the Hadoop Path of a text, with its filesystem and from its root.
+
+    Raises:
+        Py4JJavaError: Spark knows no filesystem for it.
+    """
+    raw = hadoop(spark).Path(path)
+    return raw.getFileSystem(_configuration(spark)).makeQualified(raw)
+
+
+def matching(spark: SparkSession, path: str) -> list[Any]:
+    """Return the Hadoop Paths that exist under a name, which may hold * patterns."""
+    pattern = qualified(spark, path)
+    return [found.getPath() for found in pattern.getFileSystem(_configuration(spark)).globStatus(pattern) or []]
+
+
+def hadoop(spark: SparkSession) -> Any:  # noqa: ANN401 - a Java package
+    """Return Hadoop's package of filesystems."""
+    jvm: Any = spark._jvm  # noqa: SLF001 - the only door to it
+    return jvm.org.apache.hadoop.fs
+
+
+def _configuration(spark: SparkSession) -> Any:  # noqa: ANN401 - a Java object
+    return spark._jsc.hadoopConfiguration()  # noqa: SLF001 - as above

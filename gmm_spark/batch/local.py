@@ -1,0 +1,137 @@
+"""The local filesystem, through the operating system: it has the atomic steps that Hadoop's classes do not offer."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import shutil
+import sys
+import time
+import uuid
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from gmm_spark.batch.location import Location, parts_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_AT_FDCWD = -100
+_RENAME_EXCHANGE = 2  # Linux, linux/fs.h; RENAME_SWAP of macOS, sys/stdio.h, has the same value
+
+
+@dataclass(frozen=True)
+class LocalLocation(Location):
+    """A file or folder of the driver's machine, or mounted there.
+
+    Args:
+        path: its absolute path.
+    """
+
+    path: Path
+
+    def __str__(self) -> str:
+        return f"file:{self.path}"
+
+    @property
+    def name(self) -> str:
+        """The last part of the path."""
+        return self.path.name
+
+    def child(self, name: str) -> LocalLocation:
+        """Return the location of a name in this folder."""
+        return LocalLocation(self.path / name)
+
+    def parent(self) -> LocalLocation:
+        """Return the folder that holds this one."""
+        return LocalLocation(self.path.parent)
+
+    def exists(self) -> bool:
+        """Say whether there is a file or folder, or a link to one."""
+        return self.path.exists()
+
+    def is_folder(self) -> bool:
+        """Say whether there is a folder."""
+        return self.path.is_dir()
+
+    def children(self) -> list[Location]:
+        """Return what is in this folder, by name."""
+        return [LocalLocation(path) for path in sorted(self.path.iterdir())] if self.path.is_dir() else []
+
+    def size(self) -> int:
+        """Return the bytes of this file."""
+        return self.path.stat().st_size
+
+    def age(self) -> float:
+        """Return the seconds since this file was written last."""
+        return time.time() - self.path.stat().st_mtime
+
+    def make_folder(self) -> None:
+        """Make this folder and those around it."""
+        self.path.mkdir(parents=True, exist_ok=True)
+
+    def read(self) -> str | None:
+        """Return the text of this file."""
+        try:
+            return self.path.read_text(encoding="utf-8", errors="replace")
+        except FileNotFoundError:
+            return None
+
+    def head(self, most: int) -> bytes:
+        """Return the first bytes of this file."""
+        with self.path.open("rb") as file:
+            return file.read(most)
+
+    def create(self, text: str) -> bool:
+        """Write this file if there is none: a link to a finished file, so that nobody reads half of it."""
+        draft = self._draft(text)
+        try:
+            os.link(draft, self.path)
+        except FileExistsError:
+            return False
+        finally:
+            draft.unlink()
+        return True
+
+    def replace(self, text: str) -> None:
+        """Write this file by a rename over the old one."""
+        self._draft(text).replace(self.path)
+
+    def exchange(self, other: Location) -> bool:
+        """Exchange two folders by renameat2 (Linux) or renamex_np (macOS), where the filesystem has it."""
+        here, there = os.fsencode(self.path), os.fsencode(str(other).removeprefix("file:"))
+        try:
+            library = ctypes.CDLL(None, use_errno=True)
+            if sys.platform == "darwin":
+                return bool(library.renamex_np(here, there, _RENAME_EXCHANGE) == 0)
+            return bool(library.renameat2(_AT_FDCWD, here, _AT_FDCWD, there, _RENAME_EXCHANGE) == 0)
+        except (AttributeError, OSError):  # another system, or an old C library
+            return False
+
+    def discard(self) -> None:
+        """Remove the file or the folder with all that it holds."""
+        try:
+            if self.path.is_dir() and not self.path.is_symlink():
+                shutil.rmtree(self.path)
+            else:
+                self.path.unlink(missing_ok=True)
+        except OSError as error:
+            self._left_behind(self, error)
+
+    def address(self) -> tuple[str, ...]:
+        """Return the parts of the path; a link to the input is the input."""
+        return ("file", "", *parts_of(os.path.realpath(self.path)))
+
+    def _move(self, to: Location) -> bool:
+        if to.exists():  # an empty folder would be replaced
+            return False
+        self.path.rename(str(to).removeprefix("file:"))
+        return True
+
+    def _draft(self, text: str) -> Path:
+        draft = self.path.with_name(f".{self.path.name}-{uuid.uuid4().hex[:8]}.draft")
+        with draft.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())  # else a power cut may leave the name without the text
+        return draft

@@ -1,0 +1,144 @@
+"""The manifest: what a run was, what it read, what it wrote and how it ended, as one JSON document.
+
+The model here is the definition; `manifest.schema.json` beside it is made from it, for programs of other languages.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from gmm_spark.errors import OutputError
+
+SCHEMA_FILE = Path(__file__).with_name("manifest.schema.json")
+_LARGEST = 64 << 20  # a manifest is untrusted input: longer ones are not even parsed
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Versions(_Part):
+    """What the run ran on, as the driver sees it."""
+
+    gmm_spark: str
+    spark: str
+    python: str
+    numpy: str
+    pyarrow: str
+    java: str
+    blas: str = Field(description="Name and version of numpy's BLAS.")
+    blas_threads: dict[str, str | None] = Field(description="The variables that limit its threads: driver, executors.")
+
+
+class Input(_Part):
+    """Something that was read."""
+
+    name: str = Field(description="Path or table, as the options name it.")
+    kind: Literal["path", "table", "model"]
+    format: str | None = None
+    version: str | None = Field(default=None, description="Snapshot or version, where the format has one.")
+    schema_: str | None = Field(default=None, alias="schema", description="Columns and types, as Spark's DDL.")
+    files: int | None = Field(default=None, ge=0)
+    bytes: int | None = Field(default=None, ge=0)
+    files_sha256: str | None = Field(default=None, description="Of path, bytes and modification time of every file.")
+    sha256: str | None = Field(default=None, description="A model's checksum.")
+
+
+class Rows(_Part):
+    """Rows and weight; null where the run did not come so far."""
+
+    read: int | None = Field(default=None, ge=0)
+    used: int | None = Field(default=None, ge=0)
+    refused: dict[str, int] = Field(default={}, description="By reason, those that did not occur with 0.")
+    written: int | None = Field(default=None, ge=0)
+    weight: float | None = None
+
+
+class Fit(_Part):
+    """How a fit ended."""
+
+    model_sha256: str
+    outcome: str
+    message: str
+    passes: int
+    iterations: int
+    mean_log_likelihood: float
+    history: tuple[float, ...] = Field(description="Mean log-likelihood of each pass, in nats per unit of weight.")
+    floor_hits: int
+
+
+class File(_Part):
+    """A file of the output."""
+
+    path: str = Field(description="Relative to the output.")
+    bytes: int = Field(ge=0)
+
+
+class Output(_Part):
+    """What was published."""
+
+    path: str
+    mode: str
+    folder: str = Field(description="Where in the path this run's files are; empty where they are the path itself.")
+    files: tuple[File, ...]
+    bytes: int = Field(ge=0)
+
+
+class Manifest(_Part):
+    """One run of a job."""
+
+    format: Literal[1] = 1
+    job: str
+    run_id: str
+    status: int = Field(ge=0, le=255, description="The exit status: 0 is success, and then the output is published.")
+    error: str | None = Field(default=None, description="What went wrong.")
+    started: datetime
+    finished: datetime
+    versions: Versions
+    configuration: dict[str, Any] = Field(description="All options, resolved; secrets are replaced.")
+    configuration_sha256: str = Field(description="Of the options that decide what is written.")
+    parents: dict[str, str] = Field(description="Ids of scheduler and lineage around this run.")
+    inputs: tuple[Input, ...] = ()
+    rows: Rows = Rows()
+    fit: Fit | None = None
+    output: Output | None = None
+    seconds: dict[str, float] = Field(description="By phase.")
+    notes: dict[str, Any] = Field(default={}, description="Whatever else the job found out.")
+
+    def to_json(self) -> str:
+        """Return the document, a line per field."""
+        return self.model_dump_json(indent=1, by_alias=True) + "\n"
+
+
+def read_manifest(text: str, where: str) -> Manifest:
+    """Return the manifest of a document, or refuse it.
+
+    Raises:
+        OutputError: it is no manifest.
+    """
+    if len(text) > _LARGEST:
+        raise _damaged(where, f"{len(text)} characters")
+    try:
+        return Manifest.model_validate_json(text)
+    except (ValidationError, ValueError, RecursionError) as error:
+        raise _damaged(where, str(error).partition("\n")[0]) from error
+
+
+def _damaged(where: str, got: str) -> OutputError:
+    return OutputError(
+        f"the manifest {where}",
+        got=got,
+        expected="a manifest as gmm_spark wrote it",
+        do="Move it away if it is damaged; without it a run cannot know what was published there.",
+    )
+
+
+def schema() -> str:
+    """Return the JSON Schema of a manifest, as `manifest.schema.json` holds it."""
+    tree = {"$schema": "https://json-schema.org/draft/2020-12/schema", **Manifest.model_json_schema(by_alias=True)}
+    return json.dumps(tree, indent=1) + "\n"

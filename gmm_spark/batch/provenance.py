@@ -1,0 +1,74 @@
+"""Where a run comes from: versions of all that it runs on, and the ids that scheduler and lineage gave it."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import uuid
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+
+import gmm_spark
+from gmm_spark.batch.manifest import Versions
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pyspark.sql import SparkSession
+
+# Airflow exports these to the tasks that it runs (airflow.utils.operator_helpers.context_to_airflow_vars).
+_AIRFLOW = ("AIRFLOW_CTX_DAG_ID", "AIRFLOW_CTX_TASK_ID", "AIRFLOW_CTX_DAG_RUN_ID", "AIRFLOW_CTX_TRY_NUMBER")
+# OpenLineage's: the client's variables, and the settings that Airflow's provider adds to a Spark application.
+_LINEAGE = ("OPENLINEAGE_PARENT_ID", "OPENLINEAGE_ROOT_PARENT_ID")
+_LINEAGE_CONF = ("parentJobNamespace", "parentJobName", "parentRunId", "rootParentRunId")
+_BLAS_THREADS = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS")
+
+
+def versions(spark: SparkSession) -> Versions:
+    """Return the versions of all that takes part."""
+    jvm: Any = spark._jvm  # noqa: SLF001 - the only door to it
+    blas: Mapping[str, Any] = np.show_config(mode="dicts")["Build Dependencies"]["blas"]
+    return Versions(
+        gmm_spark=gmm_spark.__version__,
+        spark=spark.version,
+        python=platform.python_version(),
+        numpy=np.__version__,
+        pyarrow=pa.__version__,
+        java=str(jvm.System.getProperty("java.version")),
+        blas=f"{blas.get('name')} {blas.get('version')}",
+        blas_threads={
+            "driver": _first(os.environ),
+            "executors": _first({name: spark.conf.get(f"spark.executorEnv.{name}", None) for name in _BLAS_THREADS}),
+        },
+    )
+
+
+def parents(spark: SparkSession, environment: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """Return the ids of scheduler and lineage, under the names by which they came; and Spark's own."""
+    found = {name: environment.get(name) for name in (*_AIRFLOW, *_LINEAGE)}
+    found |= {name: spark.conf.get(f"spark.openlineage.{name}", None) for name in _LINEAGE_CONF}
+    found["spark_application"] = spark.sparkContext.applicationId
+    return {name: value for name, value in found.items() if value}
+
+
+def run_id(spark: SparkSession, environment: Mapping[str, str] = os.environ) -> str:
+    """Return the id that the scheduler has for this run, the same for each try of it; or a new one."""
+    dag, task, run, _ = (environment.get(name) for name in _AIRFLOW)
+    if dag and task and run:
+        # A mapped task runs many times in one DAG run, and Airflow exports no variable that tells them apart.
+        return f"{dag}.{task}.{run}"
+    lineage = environment.get("OPENLINEAGE_PARENT_ID") or spark.conf.get("spark.openlineage.parentRunId", None)
+    return lineage or f"{datetime.now(timezone.utc):%Y%m%dT%H%M%SZ}-{uuid.uuid4().hex[:8]}"
+
+
+def digest(parts: list[str]) -> str:
+    """Return the SHA-256 of texts, in any order."""
+    return hashlib.sha256("\n".join(sorted(parts)).encode()).hexdigest()
+
+
+def _first(values: Mapping[str, str | None]) -> str | None:
+    return next((value for name in _BLAS_THREADS if (value := values.get(name))), None)

@@ -1,0 +1,166 @@
+"""One run of a job: who it is, what it found out and how long each phase took; all of it ends in the manifest.
+
+with job_run("fit", config, spark) as run, publish.claimed(run, spark, config.output, inputs) as target:
+    with run.phase("fit"):
+        ...
+    run.note(rows={"read": 10, "used": 9}, warnings=["..."])
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import re
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any
+
+from gmm_spark.batch import faults, logs, provenance
+from gmm_spark.batch.manifest import Manifest, Rows
+from gmm_spark.batch.redaction import redacted
+from gmm_spark.batch.status import status_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from pyspark.sql import SparkSession
+
+    from gmm_spark.batch.config import JobConfig
+    from gmm_spark.batch.manifest import Versions
+    from gmm_spark.batch.mistakes import Tree
+
+_LOG = logging.getLogger(__name__)
+# Which run wrote something, and where it stands among others, does not change what is written.
+_NOT_OF_THE_RESULT = ("run", "logs")
+
+
+@dataclass
+class Run:
+    """One run of a job.
+
+    Args:
+        job: the job's name.
+        config: its options.
+        id: what the scheduler or the user calls this run; a name of our own otherwise.
+        versions: what it runs on.
+        parents: the ids of scheduler and lineage around it.
+        started: when it began, in UTC.
+        seconds: wall-clock seconds by phase, so far.
+        facts: what the manifest will tell, so far.
+        on_failure: where the manifest of a failed run goes; set once the output is known to be ours.
+    """
+
+    job: str
+    config: JobConfig
+    id: str
+    versions: Versions
+    parents: Mapping[str, str]
+    started: datetime = field(default_factory=lambda: datetime.now(timezone.utc))
+    seconds: dict[str, float] = field(default_factory=dict)
+    facts: dict[str, Any] = field(default_factory=dict)
+    on_failure: Callable[[Manifest], None] | None = None
+
+    @property
+    def key(self) -> str:
+        """The id as the name of a file or folder, on any filesystem."""
+        return file_name(self.id)
+
+    def note(self, **facts: object) -> None:
+        """Add facts to the manifest; maps are merged, anything else replaces what was noted before.
+
+        A name that is a field of `Manifest` goes there, any other under its `notes`.
+        """
+        self.facts = merged(self.facts, facts)
+
+    @contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        """Count the seconds of the block under a name, and log them."""
+        began = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[name] = round(self.seconds.get(name, 0.0) + time.perf_counter() - began, 3)
+            _LOG.info("%s: %.2f s", name, self.seconds[name])
+
+    def took(self, seconds: Mapping[str, float]) -> None:
+        """Add the seconds of phases that somebody else has counted."""
+        self.seconds.update(seconds)
+
+    def configuration(self) -> Tree:
+        """Return the resolved options without their secrets."""
+        return redacted(self.config)
+
+    def configuration_hash(self) -> str:
+        """Return the SHA-256 of the options that decide what is written."""
+        return configuration_hash(self.config)
+
+    def manifest(self, status: int = 0, error: str | None = None) -> Manifest:
+        """Return what is known by now."""
+        own = {name: value for name, value in self.facts.items() if name in Manifest.model_fields}
+        return Manifest(
+            **{
+                "job": self.job,
+                "run_id": self.id,
+                "status": status,
+                "error": error,
+                "started": self.started,
+                "finished": datetime.now(timezone.utc),
+                "versions": self.versions,
+                "configuration": self.configuration(),
+                "configuration_sha256": self.configuration_hash(),
+                "parents": dict(self.parents),
+                "rows": Rows(),
+                "seconds": self.seconds,
+                "notes": {name: value for name, value in self.facts.items() if name not in own},
+                **own,
+            }
+        )
+
+
+@contextmanager
+def job_run(job: str, config: JobConfig, spark: SparkSession) -> Iterator[Run]:
+    """Give the run of a job; what goes wrong inside becomes an error of ours and a manifest with its status.
+
+    Raises:
+        GmmSparkError: what Spark, Hadoop or the operating system told, as far as it is understood.
+    """
+    run = Run(
+        job, config, config.run.id or provenance.run_id(spark), provenance.versions(spark), provenance.parents(spark)
+    )
+    logs.bind(job=job, run_id=run.id)
+    _LOG.info("%s: run %s", job, run.id)
+    try:
+        yield run
+    except Exception as error:
+        known = faults.explained(error)
+        if run.on_failure is not None:
+            run.on_failure(run.manifest(status_of(known), logs.told(str(known))))
+        if known is error:
+            raise
+        raise known from error
+
+
+def configuration_hash(config: JobConfig) -> str:
+    """Return the SHA-256 of the options that decide what is written, whoever asks for it."""
+    told = config.model_copy(update={name: None for name in _NOT_OF_THE_RESULT if name in type(config).model_fields})
+    return hashlib.sha256(told.model_dump_json(warnings=False).encode()).hexdigest()
+
+
+def file_name(run_id: str) -> str:
+    """Return a run's id as a name without separators; ids that differ keep different names."""
+    plain = re.sub(r"[^A-Za-z0-9._=-]", "-", run_id)
+    if plain == run_id and plain[0].isalnum():
+        return plain
+    return f"r{plain[:80]}-{hashlib.sha256(run_id.encode()).hexdigest()[:10]}"
+
+
+def merged(before: Tree, after: Tree) -> Tree:
+    """Return both maps as one, the inner maps too; the second wins."""
+    both = {
+        name: merged(before[name], value)
+        for name, value in after.items()
+        if isinstance(value, dict) and isinstance(before.get(name), dict)
+    }
+    return {**before, **after, **both}

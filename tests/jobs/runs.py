@@ -1,0 +1,25 @@
+"""Runs without Spark, for the tests of what publishing does to folders."""
+
+from __future__ import annotations
+
+from gmm_spark.batch.config import SimulateConfig
+from gmm_spark.batch.layers import load
+from gmm_spark.batch.manifest import Versions
+from gmm_spark.batch.run import Run
+
+VERSIONS = Versions(
+    gmm_spark="0.1.0",
+    spark="4.1.4",
+    python="3.11.7",
+    numpy="2.4.6",
+    pyarrow="26.0.1",
+    java="17.0.15",
+    blas="openblas 0.3",
+    blas_threads={"driver": "1", "executors": None},
+)
+
+
+def run(name: str, *words: str) -> Run:
+    """Return a run of this id, with these options beside those that must be given."""
+    given = ["--model.path=m", "--sample.rows=1", "--output.path=out", *words]
+    return Run("simulate", load(SimulateConfig, given, prog="simulate.py"), name, VERSIONS, {"scheduler": "s-1"})
