@@ -1,12 +1,32 @@
-"""Criteria that compare fitted mixtures. Smaller is better for all of them.
+"""Which of several fitted mixtures: criteria, candidates, retirement of those that can't win, the winner.
 
 AIC: Akaike 1974. BIC: Schwarz 1978; mclust's is the negative of it. ICL: Biernacki, Celeux and
-Govaert, IEEE PAMI 22(7), 2000: BIC plus twice the entropy of the posteriors.
+Govaert, IEEE PAMI 22(7), 2000: BIC plus twice the entropy of the posteriors. Smaller is better for
+these three. Held-out: mean log-likelihood of rows that the fit has not seen (Smyth, Model selection for
+probabilistic clustering using cross-validated likelihood, Statist. Comput. 10, 2000); larger is better.
 """
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
+from itertools import groupby, pairwise
+from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
+
+from gmm_spark.errors import DataError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from gmm_spark.parameters import Family
+
+Criterion: TypeAlias = Literal["bic", "aic", "icl", "heldout", "gain"]
+CRITERIA: tuple[Criterion, ...] = get_args(Criterion)
+
+RETIRED, FAILED = "retired", "failed"
+# Aitken's estimate of what is left can be several times low in early steps: it must be wrong by this much before a
+# candidate is retired that would have won.
+_CAUTION = 10.0
 
 
 def aic(log_likelihood: float, parameters: int) -> float:
@@ -22,3 +42,204 @@ def bic(log_likelihood: float, parameters: int, weight: float) -> float:
 def icl(log_likelihood: float, parameters: int, weight: float, entropy: float) -> float:
     """Return BIC + 2 times the sum of the posteriors' entropies in nats."""
     return bic(log_likelihood, parameters, weight) + 2 * entropy
+
+
+@dataclass(frozen=True, order=True)
+class Candidate:
+    """A mixture to be fitted.
+
+    Args:
+        family: its covariance family.
+        k: its number of components.
+        start: the rank, on the sample, of the start that it goes on from; 0 is the best.
+    """
+
+    family: Family
+    k: int
+    start: int = 0
+
+    @property
+    def name(self) -> str:
+        """A short name, fit for a folder."""
+        return f"{self.family}-{self.k}" + (f"-start{self.start}" if self.start else "")
+
+
+def grid(ks: Iterable[int], families: Iterable[Family], starts: int = 1) -> tuple[Candidate, ...]:
+    """Return the candidates of a grid, `starts` of each family and number of components."""
+    return tuple(Candidate(family, k, start) for family in families for k in sorted(set(ks)) for start in range(starts))
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How far a candidate has come while it is being fitted.
+
+    Args:
+        candidate: which.
+        log_likelihood: the best it has measured, in nats.
+        remaining: what EM has still to gain, by Aitken's estimate; infinite where that is not known.
+        parameters: p, its free parameters.
+        weight: the total weight of its rows.
+    """
+
+    candidate: Candidate
+    log_likelihood: float
+    remaining: float
+    parameters: int
+    weight: float
+
+
+def hopeless(standings: Sequence[Standing], criterion: Criterion) -> set[Candidate]:
+    """Return the candidates that can't win any more; those that have finished take part as rivals.
+
+    A candidate's log-likelihood will not pass the measured one plus ten times what is left to gain. It
+    is retired if that is less than what another start of the same family and number of components has
+    already measured; and, where the criterion is BIC or AIC, if even so its criterion would be worse
+    than one that has been measured. The other criteria are not monotone in the log-likelihood.
+    """
+    best_start: dict[tuple[Family, int], float] = {}
+    for each in standings:
+        cell = each.candidate.family, each.candidate.k
+        best_start[cell] = max(best_start.get(cell, -math.inf), each.log_likelihood)
+    penalised = {"bic": _bic, "aic": _aic}.get(criterion)
+    least = min((penalised(each, each.log_likelihood) for each in standings), default=0.0) if penalised else 0.0
+    lost = set()
+    for each in standings:
+        reach = each.log_likelihood + _CAUTION * each.remaining
+        if reach < best_start[each.candidate.family, each.candidate.k] or (
+            penalised and penalised(each, reach) > least
+        ):
+            lost.add(each.candidate)
+    return lost
+
+
+def _bic(each: Standing, log_likelihood: float) -> float:
+    return bic(log_likelihood, each.parameters, each.weight)
+
+
+def _aic(each: Standing, log_likelihood: float) -> float:
+    return aic(log_likelihood, each.parameters)
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """A row of the table: what a candidate came to.
+
+    Args:
+        candidate: which.
+        outcome: that of its fit; "retired" where it was ended because it could not win, "failed" where no
+            start of it was valid. Its other numbers are those of the best parameters it measured.
+        message: the outcome in a sentence.
+        log_likelihood: in nats, of the rows it was fitted to; NaN where it failed.
+        weight: the total weight of those rows.
+        parameters: p, its free parameters.
+        entropy: the sum of its posteriors' entropies, in nats.
+        passes: full reads of the data that it took part in, survey and packing included.
+        floor_hits: covariances that were raised to the floor, over all steps.
+        heldout: mean log-likelihood per unit of weight of rows it was not fitted to, where some were held out.
+    """
+
+    candidate: Candidate
+    outcome: str
+    message: str
+    log_likelihood: float
+    weight: float
+    parameters: int
+    entropy: float
+    passes: int
+    floor_hits: int
+    heldout: float | None = None
+
+    @property
+    def mean_log_likelihood(self) -> float:
+        """Log-likelihood per unit of weight, in nats."""
+        return self.log_likelihood / self.weight
+
+    @property
+    def aic(self) -> float:
+        """Akaike's criterion; smaller is better."""
+        return aic(self.log_likelihood, self.parameters)
+
+    @property
+    def bic(self) -> float:
+        """Schwarz's criterion; smaller is better."""
+        return bic(self.log_likelihood, self.parameters, self.weight)
+
+    @property
+    def icl(self) -> float:
+        """BIC plus twice the entropy; smaller is better."""
+        return icl(self.log_likelihood, self.parameters, self.weight, self.entropy)
+
+
+def gains(evaluations: Iterable[Evaluation]) -> dict[Candidate, float]:
+    """Return nats per unit of weight gained by each added component, over the next smaller k of the family.
+
+    Of several starts the best counts; the smallest k of a family has no gain. The held-out mean
+    log-likelihood is compared where there is one.
+    """
+    found = {}
+    for _, members in groupby(_best_of_each_cell(evaluations), key=lambda each: each.candidate.family):
+        for fewer, more in pairwise(members):
+            added = more.candidate.k - fewer.candidate.k
+            found[more.candidate] = (_mean(more) - _mean(fewer)) / added
+    return found
+
+
+def winner(evaluations: Sequence[Evaluation], criterion: Criterion, least_gain: float = 0.01) -> Evaluation:
+    """Return the best candidate.
+
+    Args:
+        evaluations: the table.
+        criterion: bic, aic, icl (the smallest wins), heldout (the largest wins), or gain: in each family
+            components are added as long as each gains `least_gain` or more; of the families BIC decides.
+        least_gain: nats per unit of weight.
+
+    Raises:
+        DataError: no candidate has a valid mixture.
+    """
+    valid = [each for each in evaluations if math.isfinite(each.log_likelihood)]
+    # A mixture that collapses has a likelihood without bound: it wins only against others that do.
+    sound = [each for each in valid if each.outcome not in {RETIRED, "degenerate"}] or valid
+    if not sound:
+        raise DataError(
+            "the candidates",
+            got=f"{len(evaluations)} that all failed",
+            expected="at least one valid mixture",
+            do=evaluations[0].message if evaluations else "Name at least one family and one number of components.",
+        )
+    if criterion == "gain":
+        return min(_last_worthwhile(sound, least_gain), key=lambda each: each.bic)
+    return min(sound, key=lambda each: (_loss(each, criterion), each.candidate))
+
+
+def _loss(each: Evaluation, criterion: Criterion) -> float:
+    if criterion == "heldout":
+        return math.inf if each.heldout is None else -each.heldout
+    return float(getattr(each, criterion))
+
+
+def _last_worthwhile(evaluations: Sequence[Evaluation], least_gain: float) -> list[Evaluation]:
+    gained, chosen = gains(evaluations), {}
+    ended = set()
+    for each in _best_of_each_cell(evaluations):
+        family = each.candidate.family
+        if gained.get(each.candidate, math.inf) < least_gain:
+            ended.add(family)
+        if family not in ended:
+            chosen[family] = each
+    return list(chosen.values())
+
+
+def _best_of_each_cell(evaluations: Iterable[Evaluation]) -> list[Evaluation]:
+    """Return the best start of each family and k, by family, then k."""
+    cells: dict[tuple[Family, int], Evaluation] = {}
+    for each in evaluations:
+        cell = each.candidate.family, each.candidate.k
+        if math.isfinite(each.log_likelihood) and (
+            cell not in cells or each.log_likelihood > cells[cell].log_likelihood
+        ):
+            cells[cell] = each
+    return [cells[cell] for cell in sorted(cells)]
+
+
+def _mean(each: Evaluation) -> float:
+    return each.mean_log_likelihood if each.heldout is None else each.heldout

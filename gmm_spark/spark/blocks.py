@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from gmm_spark.kernel import Block
+from gmm_spark.spark.hashing import NO_FOLD, Folds, mixed, row_hashes
 from gmm_spark.spark.rows import Layout, decode
 from gmm_spark.spark.survey import task_partition
 
@@ -32,13 +33,14 @@ _SCHEMA = pa.schema(
         ("z", pa.binary()),
         ("weights", pa.binary()),
         ("total", pa.binary()),
+        ("fold", pa.int32()),
         ("sample_key", pa.binary()),
         ("sample_z", pa.binary()),
         ("sample_weights", pa.binary()),
     ]
 )
 _DDL = (
-    "partition int, rows int, z binary, weights binary, total binary, "
+    "partition int, rows int, z binary, weights binary, total binary, fold int, "
     "sample_key binary, sample_z binary, sample_weights binary"
 )
 
@@ -52,12 +54,14 @@ class Packing:
         coordinates: from rows to z.
         seed: of the sample.
         sampled: the share of the rows to sample, by a hash of their values.
+        folds: rows that are held out of some fits are packed into blocks of their own.
     """
 
     layout: Layout
     coordinates: Coordinates
     seed: int
     sampled: float
+    folds: Folds | None = None
 
 
 def pack(rows: DataFrame, packing: Shipped[Packing]) -> DataFrame:
@@ -94,20 +98,47 @@ def read_blocks(batch: pa.RecordBatch) -> Iterator[tuple[int, Block]]:
 
 def _pack_partition(shipped: Shipped[Packing], batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     packing = shipped.value
-    open_block = _OpenBlock.empty(packing.layout)
+    open_blocks: dict[int, _OpenBlock] = {}
     for number, batch in enumerate(batches):
         rows = decode(batch.columns, packing.layout).valid()
         keys = row_keys(rows.x, packing.seed, number)
         z = packing.coordinates.rows(rows.x.T)
-        for low in range(0, z.shape[1], open_block.capacity):
-            part = slice(low, low + open_block.capacity)
-            if open_block.rows + z[:, part].shape[1] > open_block.capacity:
-                yield open_block.close()
-                open_block = _OpenBlock.empty(packing.layout)
-            weights = None if rows.weights is None else rows.weights[part]
-            open_block.add(z[:, part], weights, keys[part], packing.sampled)
-    if open_block.rows:
-        yield open_block.close()
+        for fold, own in _by_fold(rows.x, packing.folds):
+            weights = None if rows.weights is None else rows.weights[own]
+            yield from _filled(open_blocks, fold, packing, (z[:, own], weights, keys[own]))
+    for _, last in sorted(open_blocks.items()):
+        if last.rows:
+            yield last.close()
+
+
+def _by_fold(x: FloatArray, folds: Folds | None) -> Iterator[tuple[int, slice | NDArray[np.intp]]]:
+    """Yield each fold among the (d, n) rows, and where its rows are."""
+    if folds is None:
+        yield NO_FOLD, slice(None)
+        return
+    numbers = folds.of(x)
+    for fold in np.unique(numbers).tolist():
+        yield fold, np.flatnonzero(numbers == fold)
+
+
+def _filled(
+    open_blocks: dict[int, _OpenBlock],
+    fold: int,
+    packing: Packing,
+    rows: tuple[FloatArray, FloatArray | None, NDArray[np.uint64]],
+) -> Iterator[pa.RecordBatch]:
+    """Add rows to the open block of their fold; yield each block that is full."""
+    z, weights, keys = rows
+    block = open_blocks.get(fold) or _OpenBlock.empty(packing.layout, fold)
+    open_blocks[fold] = block
+    # Rows held out of every fit are no sample either: starts must not know them.
+    sampled = 0.0 if packing.folds and packing.folds.count == 1 and fold != NO_FOLD else packing.sampled
+    for low in range(0, z.shape[1], block.capacity):
+        part = slice(low, low + block.capacity)
+        if block.rows + z[:, part].shape[1] > block.capacity:
+            yield block.close()
+            block = open_blocks[fold] = _OpenBlock.empty(packing.layout, fold)
+        block.add(z[:, part], None if weights is None else weights[part], keys[part], sampled)
 
 
 @dataclass
@@ -116,13 +147,14 @@ class _OpenBlock:
 
     z: FloatArray
     weights: FloatArray | None
+    fold: int
     rows: int = 0
     sample: list[tuple[NDArray[np.uint64], FloatArray, FloatArray]] = field(default_factory=list)
 
     @staticmethod
-    def empty(layout: Layout) -> _OpenBlock:
+    def empty(layout: Layout, fold: int) -> _OpenBlock:
         capacity = max(64, BLOCK_BYTES // (8 * layout.d))
-        return _OpenBlock(np.empty((layout.d, capacity)), np.empty(capacity) if layout.weighted else None)
+        return _OpenBlock(np.empty((layout.d, capacity)), np.empty(capacity) if layout.weighted else None, fold)
 
     @property
     def capacity(self) -> int:
@@ -143,7 +175,8 @@ class _OpenBlock:
             np.ascontiguousarray(self.z[:, : self.rows]), None if self.weights is None else self.weights[: self.rows]
         )
         own = None if packed.weights is None else packed.weights.tobytes()
-        values = [task_partition(), self.rows, packed.z.tobytes(), own, packed.total.tobytes(), keys, z, weights]
+        head = [task_partition(), self.rows, packed.z.tobytes(), own, packed.total.tobytes(), self.fold]
+        values = [*head, keys, z, weights]
         arrays = [pa.array([value], each.type) for value, each in zip(values, _SCHEMA, strict=True)]
         return pa.RecordBatch.from_arrays(arrays, schema=_SCHEMA)
 
@@ -155,24 +188,12 @@ def row_keys(x: FloatArray, seed: int, batch: int) -> NDArray[np.uint64]:
     their own (from the batch's number and their rank), or a repeated row would be sampled with all its
     copies or with none.
     """
-    bits = np.ascontiguousarray(x + 0.0).view(np.uint64)
-    multipliers = np.random.default_rng([seed, len(bits)]).integers(0, 2**64, len(bits), dtype=np.uint64) | np.uint64(1)
-    keys = np.zeros(x.shape[1], dtype=np.uint64)
-    for values, multiplier in zip(bits, multipliers, strict=True):
-        keys += (values ^ (values >> np.uint64(32))) * multiplier
-    keys = _mixed(keys)
+    keys = row_hashes(x, seed)
     order = np.argsort(keys, kind="stable")
     new = np.concatenate([[True], keys[order][1:] != keys[order][:-1]]) if len(keys) else np.zeros(0, dtype=np.bool_)
     if not new.all():
         place = np.arange(len(keys))
         rank = (place - np.maximum.accumulate(np.where(new, place, 0))).astype(np.uint64)
-        salt = _mixed(rank + (np.uint64(batch) << np.uint64(20)) + (np.uint64(task_partition()) << np.uint64(40)))
-        keys[order] = np.where(new, keys[order], _mixed(keys[order] ^ salt))
+        salt = mixed(rank + (np.uint64(batch) << np.uint64(20)) + (np.uint64(task_partition()) << np.uint64(40)))
+        keys[order] = np.where(new, keys[order], mixed(keys[order] ^ salt))
     return keys
-
-
-def _mixed(keys: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """Return splitmix64's finaliser of the keys (Steele, Lea and Flood, OOPSLA 2014)."""
-    keys = (keys ^ (keys >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    keys = (keys ^ (keys >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return keys ^ (keys >> np.uint64(31))

@@ -1,0 +1,177 @@
+"""Many EM runs side by side: each read of the data serves all that are still running.
+
+Numbers of passes do not add up over the candidates: together they take as many as the longest run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, TypeAlias
+
+from gmm_spark import em, families
+from gmm_spark.errors import ParametersError
+from gmm_spark.moments import Moments
+from gmm_spark.selection import FAILED, RETIRED, Candidate, Standing, hopeless
+
+if TYPE_CHECKING:
+    from gmm_spark.coordinates import Coordinates
+    from gmm_spark.parameters import Parameters
+    from gmm_spark.selection import Criterion
+
+
+@dataclass(frozen=True, eq=False)
+class Request:
+    """One mixture to be measured by a read of the data.
+
+    Args:
+        parameters: the mixture, in the coordinates that suit its family.
+        held: rows of this fold are left out; None leaves out none.
+        only: rows of this fold alone are measured; None takes all.
+    """
+
+    parameters: Parameters
+    held: int | None = None
+    only: int | None = None
+
+    def takes(self, fold: int) -> bool:
+        """Tell whether rows of this fold count; -1 is that of rows in none."""
+        return fold != self.held if self.only is None else fold == self.only
+
+
+Engine: TypeAlias = Callable[[Sequence[Request]], Sequence[Moments]]
+
+
+@dataclass(frozen=True, eq=False)
+class Runner:
+    """A candidate on its way.
+
+    Args:
+        candidate: which.
+        state: how far its fit has come, in coordinates z.
+        maximise: its M-step.
+        held: the fold of rows that it is not fitted to.
+        shadow: whether it only serves to measure held-out rows, beside a runner that is fitted to all.
+        reach: the mean log-likelihood that it is expected to end with, in coordinates z; infinite until that is known.
+    """
+
+    candidate: Candidate
+    state: em.State
+    maximise: em.Maximiser
+    held: int | None = None
+    shadow: bool = False
+    reach: float = float("inf")
+
+    @property
+    def request(self) -> Request:
+        """What it needs of the next read."""
+        return Request(self.state.candidate, self.held)
+
+    def advanced(self, moments: Moments, goal: em.Goal) -> Runner:
+        """Return the runner after this read."""
+        new = self.state.position.measured(moments)
+        expected = new.moments.mean_log_likelihood + new.remaining
+        reach = self.reach if expected == float("inf") else expected
+        return replace(self, state=em.advance(self.state, moments, self.maximise, goal), reach=reach)
+
+    def standing(self) -> Standing | None:
+        """Return how far it has come, in the user's units; None before the first read."""
+        best = self.state.trace.best
+        if best is None:
+            return None
+        weight, frame = best.moments.weight, self.maximise.frame
+        log_likelihood = in_user_units(best.moments, frame)
+        left = 0.0 if self.state.outcome else max(0.0, self.reach - best.moments.mean_log_likelihood) * weight
+        parameters = best.parameters
+        free = families.free_parameters(parameters.family, parameters.k, parameters.d)
+        return Standing(self.candidate, log_likelihood, left, free, weight)
+
+
+@dataclass(frozen=True, eq=False)
+class Finish:
+    """A run that has ended.
+
+    Args:
+        runner: the run.
+        outcome: that of its fit, or "retired", or "failed" where it never had a valid mixture.
+        message: the outcome in a sentence.
+    """
+
+    runner: Runner
+    outcome: str
+    message: str
+
+    @property
+    def fit(self) -> em.Fit | None:
+        """The best parameters that were measured, and how they were reached; None where the run failed."""
+        state = self.runner.state
+        if state.trace.best is None:
+            return None
+        return state.trace.ended(state.outcome or em.Outcome.ITERATION_LIMIT, state.detail)
+
+
+def race(
+    engine: Engine,
+    runners: Iterable[Runner],
+    goal: em.Goal,
+    criterion: Criterion | None,
+    on_pass: Callable[[int, Sequence[Runner]], None] | None = None,
+) -> Iterator[Finish]:
+    """Yield each run as it ends.
+
+    Args:
+        engine: one read of the data for all requests.
+        runners: the runs, each at its start.
+        goal: when a run is done.
+        criterion: what will decide; runs that can't win by it are retired. None lets all run to their end.
+        on_pass: called with the number of each read and the runs that took part in it.
+    """
+    running, ended, number = list(runners), [], 0
+    while running:
+        measured = engine([runner.request for runner in running])
+        number += 1
+        advanced = [_advanced(runner, moments, goal) for runner, moments in zip(running, measured, strict=True)]
+        if on_pass:
+            on_pass(number, [each for each in advanced if isinstance(each, Runner)])
+        done = [each if isinstance(each, Finish) else _finish(each) for each in advanced if _is_over(each)]
+        running = [each for each in advanced if isinstance(each, Runner) and not _is_over(each)]
+        ended += [finish.runner for finish in done]
+        yield from done
+        if criterion is not None:
+            lost = _lost(running, ended, criterion)
+            yield from (Finish(each, RETIRED, _RETIREMENT) for each in running if each.candidate in lost)
+            running = [each for each in running if each.candidate not in lost]
+
+
+_RETIREMENT = (
+    "It was ended early, for it could not win any more: another candidate has measured better than it can reach."
+)
+
+
+def in_user_units(moments: Moments, frame: Coordinates) -> float:
+    """Return the log-likelihood of the user's rows, from that of their coordinates z."""
+    return moments.log_likelihood - moments.weight * frame.log_determinant
+
+
+def _advanced(runner: Runner, moments: Moments, goal: em.Goal) -> Runner | Finish:
+    try:
+        return runner.advanced(moments, goal)
+    except ParametersError as error:
+        return Finish(runner, FAILED, str(error))
+
+
+def _is_over(each: Runner | Finish) -> bool:
+    return isinstance(each, Finish) or each.state.outcome is not None
+
+
+def _finish(runner: Runner) -> Finish:
+    outcome = runner.state.outcome
+    assert outcome is not None  # noqa: S101 - asked of ended runs only
+    detail = runner.state.detail
+    return Finish(runner, outcome.value, outcome.message + (f" ({detail})" if detail else ""))
+
+
+def _lost(running: Sequence[Runner], ended: Sequence[Runner], criterion: Criterion) -> set[Candidate]:
+    mains = [each for each in (*running, *ended) if not each.shadow]
+    lost = hopeless([standing for each in mains if (standing := each.standing())], criterion)
+    return lost & {each.candidate for each in running if not each.shadow}
