@@ -13,6 +13,7 @@ from gmm_spark import em, families
 from gmm_spark.errors import ParametersError
 from gmm_spark.moments import Moments
 from gmm_spark.selection import FAILED, RETIRED, Candidate, Standing, hopeless
+from gmm_spark.stopping import Outcome
 
 if TYPE_CHECKING:
     from gmm_spark.coordinates import Coordinates
@@ -74,18 +75,6 @@ class Runner:
         reach = self.reach if expected == float("inf") else expected
         return replace(self, state=em.advance(self.state, moments, self.maximise, goal), reach=reach)
 
-    def standing(self) -> Standing | None:
-        """Return how far it has come, in the user's units; None before the first read."""
-        best = self.state.trace.best
-        if best is None:
-            return None
-        weight, frame = best.moments.weight, self.maximise.frame
-        log_likelihood = in_user_units(best.moments, frame)
-        left = 0.0 if self.state.outcome else max(0.0, self.reach - best.moments.mean_log_likelihood) * weight
-        parameters = best.parameters
-        free = families.free_parameters(parameters.family, parameters.k, parameters.d)
-        return Standing(self.candidate, log_likelihood, left, free, weight)
-
 
 @dataclass(frozen=True, eq=False)
 class Finish:
@@ -107,7 +96,7 @@ class Finish:
         state = self.runner.state
         if state.trace.best is None:
             return None
-        return state.trace.ended(state.outcome or em.Outcome.ITERATION_LIMIT, state.detail)
+        return state.trace.ended(state.outcome or Outcome.ITERATION_LIMIT, state.detail)
 
 
 def race(
@@ -115,6 +104,7 @@ def race(
     runners: Iterable[Runner],
     goal: em.Goal,
     criterion: Criterion | None,
+    rivals: Sequence[Standing] = (),
     on_pass: Callable[[int, Sequence[Runner]], None] | None = None,
 ) -> Iterator[Finish]:
     """Yield each run as it ends.
@@ -124,9 +114,10 @@ def race(
         runners: the runs, each at its start.
         goal: when a run is done.
         criterion: what will decide; runs that can't win by it are retired. None lets all run to their end.
+        rivals: candidates that were fitted before, and may retire others.
         on_pass: called with the number of each read and the runs that took part in it.
     """
-    running, ended, number = list(runners), [], 0
+    running, ended, number = list(runners), list(rivals), 0
     while running:
         measured = engine([runner.request for runner in running])
         number += 1
@@ -135,7 +126,7 @@ def race(
             on_pass(number, [each for each in advanced if isinstance(each, Runner)])
         done = [each if isinstance(each, Finish) else _finish(each) for each in advanced if _is_over(each)]
         running = [each for each in advanced if isinstance(each, Runner) and not _is_over(each)]
-        ended += [finish.runner for finish in done]
+        ended += [standing for finish in done if (standing := _standing(finish.runner))]
         yield from done
         if criterion is not None:
             lost = _lost(running, ended, criterion)
@@ -171,7 +162,17 @@ def _finish(runner: Runner) -> Finish:
     return Finish(runner, outcome.value, outcome.message + (f" ({detail})" if detail else ""))
 
 
-def _lost(running: Sequence[Runner], ended: Sequence[Runner], criterion: Criterion) -> set[Candidate]:
-    mains = [each for each in (*running, *ended) if not each.shadow]
-    lost = hopeless([standing for each in mains if (standing := each.standing())], criterion)
-    return lost & {each.candidate for each in running if not each.shadow}
+def _lost(running: Sequence[Runner], ended: Sequence[Standing], criterion: Criterion) -> set[Candidate]:
+    standings = [standing for each in running if (standing := _standing(each))]
+    return hopeless([*standings, *ended], criterion) & {each.candidate for each in standings}
+
+
+def _standing(runner: Runner) -> Standing | None:
+    """Return how far a run has come, in the user's units; None for a shadow, and before the first read."""
+    best = runner.state.trace.best
+    if best is None or runner.shadow:
+        return None
+    weight, parameters = best.moments.weight, best.parameters
+    left = 0.0 if runner.state.outcome else max(0.0, runner.reach - best.moments.mean_log_likelihood) * weight
+    free = families.free_parameters(parameters.family, parameters.k, parameters.d)
+    return Standing(runner.candidate, in_user_units(best.moments, runner.maximise.frame), left, free, weight)

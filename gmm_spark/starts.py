@@ -38,6 +38,7 @@ _SHORT_STEPS = 10
 # ten steps need not be the best at the end.
 _SURVIVORS, _SURVIVOR_CELLS = 3, 4_000_000
 _LONG_STEPS = 500
+_SAME_OPTIMUM = 10.0  # two runs to tol that end closer than this many tol have found the same
 _CLEAR = 4.0  # standard errors by which a kurtosis must differ from a normal's
 _SHORT_ROWS = 20_000  # short runs only rank the starts: a part of the sample is enough for that
 
@@ -73,6 +74,8 @@ class Plan:
         floor: the least variance of a component, relative to the data's.
         tol: nats per unit of weight to which the survivors are run on the sample.
         uniform: draw the first centres uniformly instead of by k-means++.
+        thoroughness: the share of the work that this search may take, of those that share the machine: how many
+            starts are run to their end on a small sample.
     """
 
     k: int
@@ -82,6 +85,7 @@ class Plan:
     floor: float
     tol: float
     uniform: bool = False
+    thoroughness: float = 1.0
 
 
 def search(sample: Sample, frame: Coordinates, plan: Plan) -> Parameters:
@@ -90,11 +94,20 @@ def search(sample: Sample, frame: Coordinates, plan: Plan) -> Parameters:
     Raises:
         DataError: every single start went bad.
     """
+    return ranked(sample, frame, plan)[0]
+
+
+def ranked(sample: Sample, frame: Coordinates, plan: Plan) -> list[Parameters]:
+    """Return the starts that were run to their end on the sample, the best first, each optimum once.
+
+    Raises:
+        DataError: every single start went bad.
+    """
     maximise = em.Maximiser(frame, plan.floor)
     short = sample.head(max(_SHORT_ROWS, 50 * plan.k))
     candidates = _short_runs(_expectation(short), draw(short, frame, plan), maximise)
     expectation = _expectation(sample)
-    survivors = max(_SURVIVORS, _SURVIVOR_CELLS // sample.z.size)
+    survivors = max(_SURVIVORS, int(plan.thoroughness * _SURVIVOR_CELLS / sample.z.size))
     fits = [_long_run(expectation, candidate, maximise, plan.tol) for candidate in candidates[:survivors]]
     finished = [fit for fit in fits if fit is not None]
     if not finished:
@@ -105,7 +118,10 @@ def search(sample: Sample, frame: Coordinates, plan: Plan) -> Parameters:
             do="Use fewer components, more starts, or a larger covarianceFloor.",
         )
     valid = [fit for fit in finished if fit.outcome is not Outcome.DEGENERATE]
-    return max(valid or finished, key=lambda fit: fit.best.moments.log_likelihood).best.parameters
+    best_first = sorted(valid or finished, key=lambda fit: -fit.best.moments.log_likelihood)
+    values = [fit.best.moments.mean_log_likelihood for fit in best_first]
+    new = [i == 0 or values[i - 1] - values[i] > _SAME_OPTIMUM * plan.tol for i in range(len(values))]
+    return [fit.best.parameters for fit, is_new in zip(best_first, new, strict=True) if is_new]
 
 
 def in_memory(blocks: Sequence[kernel.Block]) -> em.Expectation:

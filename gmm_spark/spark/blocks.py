@@ -85,15 +85,15 @@ def collect_sample(blocks: DataFrame, d: int) -> tuple[FloatArray, FloatArray]:
     return np.ascontiguousarray(rows[order].T), weights[order]
 
 
-def read_blocks(batch: pa.RecordBatch) -> Iterator[tuple[int, Block]]:
-    """Yield the partition number and the block of each row of a batch, without copying."""
-    partitions, counts, z, weights, totals = batch.columns[:5]
+def read_blocks(batch: pa.RecordBatch) -> Iterator[tuple[int, int, Block]]:
+    """Yield the partition number, the fold and the block of each row of a batch, without copying."""
+    partitions, counts, z, weights, totals, folds = batch.columns[:6]
     for i in range(batch.num_rows):
         n = counts[i].as_py()
         values = np.frombuffer(z[i].as_buffer(), dtype="<f8").reshape(-1, n)
         own = np.frombuffer(weights[i].as_buffer(), dtype="<f8") if weights[i].is_valid else None
         total = np.frombuffer(totals[i].as_buffer(), dtype="<f8")
-        yield partitions[i].as_py(), Block(values, own, total)
+        yield partitions[i].as_py(), folds[i].as_py(), Block(values, own, total)
 
 
 def _pack_partition(shipped: Shipped[Packing], batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
 from operator import itemgetter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from pyspark.sql import DataFrame
 
+    from gmm_spark.kernel import Block
     from gmm_spark.parameters import Parameters
     from gmm_spark.spark.session import Shipped
 
@@ -33,6 +34,37 @@ _DDL = "partition int, moments array<binary>"
 
 # More bytes of partial statistics than this are added by tasks first: the driver must not grow with the partitions.
 _DRIVER_BYTES = 64 << 20
+
+
+class Sums(Protocol):
+    """What a read of the blocks adds up; it travels to the tasks."""
+
+    def zeros(self) -> tuple[Moments, ...]:
+        """Return the statistics of no rows."""
+        ...
+
+    def over(self, blocks: Iterable[tuple[int, Block]]) -> tuple[Moments, ...]:
+        """Return the statistics of the blocks, each given with the fold of its rows."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class OverAll:
+    """The statistics of some mixtures over all rows.
+
+    Args:
+        candidates: the mixtures, in the coordinates of the blocks.
+    """
+
+    candidates: tuple[Parameters, ...]
+
+    def zeros(self) -> tuple[Moments, ...]:
+        """Return the statistics of no rows."""
+        return zero_moments(self.candidates)
+
+    def over(self, blocks: Iterable[tuple[int, Block]]) -> tuple[Moments, ...]:
+        """Return the statistics of the blocks."""
+        return accumulate((block for _, block in blocks), self.candidates)
 
 
 @dataclass(frozen=True)
@@ -52,9 +84,13 @@ class DistributedExpectation:
 
     def __call__(self, candidates: Sequence[Parameters]) -> tuple[Moments, ...]:
         """Return each candidate's statistics over all rows: one read of the blocks."""
-        columns = self.blocks.select("partition", "rows", "z", "weights", "total")
-        zeros = zero_moments(candidates)
-        with shipped(self.blocks.sparkSession, tuple(candidates)) as parcel:
+        return self.read(OverAll(tuple(candidates)))
+
+    def read(self, sums: Sums) -> tuple[Moments, ...]:
+        """Return what `sums` adds up: one read of the blocks."""
+        columns = self.blocks.select("partition", "rows", "z", "weights", "total", "fold")
+        zeros = sums.zeros()
+        with shipped(self.blocks.sparkSession, sums) as parcel:
             partials = columns.mapInArrow(partial(_sum_partition, parcel), _DDL)
             if self.partitions * sum(len(zero.to_bytes()) for zero in zeros) > _DRIVER_BYTES:
                 partials = _grouped(partials, parcel, self.partitions)
@@ -62,12 +98,12 @@ class DistributedExpectation:
         return _added(table, zeros)
 
 
-def _grouped(partials: DataFrame, parcel: Shipped[tuple[Parameters, ...]], partitions: int) -> DataFrame:
+def _grouped(partials: DataFrame, parcel: Shipped[Sums], partitions: int) -> DataFrame:
     """Add runs of consecutive partitions on the executors, about as many as a run is long."""
     run = f.floor(f.col("partition") / math.isqrt(partitions)).alias("run")
 
     def add_group(table: pa.Table) -> pa.Table:
-        return _table(pc.min(table.column("partition")).as_py(), _added(table, zero_moments(parcel.value)))
+        return _table(pc.min(table.column("partition")).as_py(), _added(table, parcel.value.zeros()))
 
     return partials.groupBy(run).applyInArrow(add_group, _DDL)
 
@@ -83,13 +119,11 @@ def _table(partition: int, moments: Iterable[Moments]) -> pa.Table:
     return pa.Table.from_pydict({"partition": [partition], "moments": values}, schema=_SCHEMA)
 
 
-def _sum_partition(
-    parcel: Shipped[tuple[Parameters, ...]], batches: Iterable[pa.RecordBatch]
-) -> Iterator[pa.RecordBatch]:
-    candidates = parcel.value
+def _sum_partition(parcel: Shipped[Sums], batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    sums = parcel.value
     numbered = (each for batch in batches for each in read_blocks(batch))
     for partition, group in groupby(numbered, key=itemgetter(0)):
-        moments = accumulate((block for _, block in group), candidates)
+        moments = sums.over((fold, block) for _, fold, block in group)
         for each in moments:
             check_balance(each, f"partition {partition}")
         yield from _table(partition, moments).to_batches()

@@ -1,0 +1,146 @@
+"""What a selection is asked for, and what it returns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from gmm_spark import families
+from gmm_spark.errors import ConfigurationError
+from gmm_spark.selection import Candidate, Criterion, Evaluation, Standing
+from gmm_spark.spark.hashing import Folds
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from gmm_spark.parameters import Family, Parameters
+    from gmm_spark.spark.summary import Summary
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Which mixtures to fit, and how to choose one of them.
+
+    Args:
+        ks: numbers of components.
+        families: covariance families.
+        finalists: how many starts of each go from the sample to all rows.
+        criterion: bic, aic, icl, heldout or gain, as in `selection.winner`.
+        least_gain: for the criterion gain: nats a row that each added component must gain.
+        holdout: the share of the rows that no mixture is fitted to; 0 holds none out.
+        folds: each of so many parts of the rows is held out of a second fit of each mixture; 0 holds none out.
+        retire: end candidates early that can't win any more.
+    """
+
+    ks: tuple[int, ...]
+    families: tuple[Family, ...] = ("full",)
+    finalists: int = 1
+    criterion: Criterion = "bic"
+    least_gain: float = 0.01
+    holdout: float = 0.0
+    folds: int = 0
+    retire: bool = True
+
+    def __post_init__(self) -> None:
+        held_out = self.holdout > 0 or self.folds > 0
+        for ok, what, got, expected in (
+            (self.ks and min(self.ks) >= 1, "numbers of components", self.ks, "at least one, each at least 1"),
+            (self.families, "families", self.families, "at least one"),
+            (self.finalists >= 1, "finalists", self.finalists, "at least 1"),
+            (0 <= self.holdout < 1, "held-out share", self.holdout, "at least 0 and below 1"),
+            (self.folds == 0 or self.folds > 1, "folds", self.folds, "0, or at least 2"),
+            (not (self.holdout and self.folds), "held-out rows", "a share and folds", "one of them"),
+            (self.criterion != "heldout" or held_out, "criterion heldout", "no held-out rows", "a share or folds"),
+        ):
+            if not ok:
+                raise ConfigurationError(what, got=got, expected=expected, do="Correct the choice.")
+
+    def of_rows(self, seed: int) -> Folds | None:
+        """Return which rows are held out."""
+        if self.folds:
+            return Folds(self.folds, 1.0, seed)
+        return Folds(1, self.holdout, seed) if self.holdout else None
+
+    @property
+    def held(self) -> int | None:
+        """The fold that the candidates themselves are not fitted to."""
+        return 0 if self.holdout and not self.folds else None
+
+
+@dataclass(frozen=True, eq=False)
+class Fitted:
+    """A candidate's mixture in the user's units, and how its fit went.
+
+    Args:
+        candidate: which.
+        fold: the fold that this fit was made to measure; None for the candidate itself.
+        parameters: the mixture, components by falling weight.
+        summary: how it went.
+    """
+
+    candidate: Candidate
+    fold: int | None
+    parameters: Parameters
+    summary: Summary
+
+    @property
+    def key(self) -> tuple[Candidate, int | None]:
+        """What tells it from the others."""
+        return self.candidate, self.fold
+
+    def standing(self) -> Standing:
+        """Return what it came to, as a rival of those that still run."""
+        return Standing(self.candidate, self.summary.logLikelihood, 0.0, _free(self.parameters), self.summary.weight)
+
+    def evaluation(self, heldout: float | None) -> Evaluation:
+        """Return its row in the table."""
+        told = self.summary
+        return Evaluation(
+            self.candidate,
+            told.outcome,
+            told.message,
+            told.logLikelihood,
+            told.weight,
+            _free(self.parameters),
+            entropy=(told.icl - told.bic) / 2,
+            passes=told.numPasses,
+            floor_hits=told.floorHits,
+            heldout=heldout,
+        )
+
+
+class Shelf(Protocol):
+    """Keeps fits that have ended, so that a rerun after a crash skips them."""
+
+    def kept(self) -> Sequence[Fitted]:
+        """Return the fits of an earlier run."""
+        ...
+
+    def keep(self, fitted: Fitted) -> None:
+        """Keep a fit that has ended."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class Selection:
+    """All candidates and the one that was chosen.
+
+    Args:
+        evaluations: a row for each candidate, by family, k and start.
+        fitted: the mixtures; candidates that failed have none.
+        winner: the candidate chosen.
+        features: d names.
+        passes: full reads of the data, over all candidates.
+        seconds: wall-clock seconds by phase.
+    """
+
+    evaluations: tuple[Evaluation, ...]
+    fitted: dict[Candidate, Fitted]
+    winner: Candidate
+    features: tuple[str, ...]
+    passes: int
+    seconds: dict[str, float]
+
+
+def _free(parameters: Parameters) -> int:
+    return families.free_parameters(parameters.family, parameters.k, parameters.d)

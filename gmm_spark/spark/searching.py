@@ -1,0 +1,96 @@
+"""Starts for many mixtures: one task for each family and number of components, all on the same sample."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+
+from gmm_spark import starts
+from gmm_spark.errors import DataError
+from gmm_spark.parameters import FloatArray, Parameters
+from gmm_spark.spark.session import shipped
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from pyspark.sql import SparkSession
+
+    from gmm_spark.coordinates import Coordinates
+    from gmm_spark.parameters import Family
+    from gmm_spark.spark.session import Shipped
+
+_SCHEMA = pa.schema([("search", pa.int32()), ("found", pa.list_(pa.binary())), ("error", pa.string())])
+_DDL = "search int, found array<binary>, error string"
+
+
+@dataclass(frozen=True, eq=False)
+class Searches:
+    """What to look for, and where.
+
+    Args:
+        sample: rows in the coordinates of the blocks.
+        plans: one for each search.
+        frames: the coordinates that suit each family.
+        turns: (d, d) from the blocks' coordinates to those of a family, where they differ.
+    """
+
+    sample: starts.Sample
+    plans: tuple[starts.Plan, ...]
+    frames: Mapping[Family, Coordinates]
+    turns: Mapping[Family, FloatArray]
+
+    def run(self, number: int) -> list[Parameters]:
+        """Return the starts that one search found, the best first."""
+        plan = self.plans[number]
+        turn = self.turns.get(plan.family)
+        sample = self.sample if turn is None else replace(self.sample, z=turn @ self.sample.z)
+        return starts.ranked(sample, self.frames[plan.family], plan)
+
+
+def search(spark: SparkSession, searches: Searches) -> list[list[Parameters] | str]:
+    """Return for each plan its starts, the best first, or why there are none.
+
+    The costliest searches begin first, so that the short ones fill the cores at the end.
+    """
+    plans = searches.plans
+    order = sorted(range(len(plans)), key=lambda i: (-plans[i].k, plans[i].family != "full"))
+    with shipped(spark, (searches, tuple(order))) as parcel:
+        tasks = spark.range(0, len(plans), 1, len(plans))
+        table = tasks.mapInArrow(partial(_search, parcel), _DDL).toArrow()
+    results: list[list[Parameters] | str] = ["no result"] * len(plans)
+    for number, found, error in zip(*(column.to_pylist() for column in table.columns), strict=True):
+        plan, d = plans[number], len(searches.sample.z)
+        results[number] = error or [_from_bytes(each, plan, d) for each in found]
+    return results
+
+
+def _search(
+    parcel: Shipped[tuple[Searches, tuple[int, ...]]], batches: Iterable[pa.RecordBatch]
+) -> Iterator[pa.RecordBatch]:
+    searches, order = parcel.value
+    for batch in batches:
+        for place in batch.column(0).to_pylist():
+            found, error = _outcome(searches, order[place])
+            row = {"search": [order[place]], "found": [found], "error": [error]}
+            yield from pa.Table.from_pydict(row, schema=_SCHEMA).to_batches()
+
+
+def _outcome(searches: Searches, number: int) -> tuple[list[bytes], str | None]:
+    try:
+        return [_to_bytes(each) for each in searches.run(number)], None
+    except DataError as error:  # one search that finds nothing must not end the others
+        return [], str(error)
+
+
+def _to_bytes(parameters: Parameters) -> bytes:
+    parts: Sequence[FloatArray] = (parameters.weights, parameters.means.ravel(), parameters.covariances.ravel())
+    return np.concatenate(parts).astype("<f8").tobytes()
+
+
+def _from_bytes(data: bytes, plan: starts.Plan, d: int) -> Parameters:
+    weights, means, covariances = np.split(np.frombuffer(data, dtype="<f8"), [plan.k, plan.k * (1 + d)])
+    return Parameters(weights, means.reshape(plan.k, d), covariances.reshape(plan.k, d, d), plan.family)

@@ -1,0 +1,267 @@
+"""A grid of mixtures fitted together: one survey, one packing, and each pass serves all that are alive."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from gmm_spark import coordinates, em, families, racing, starts
+from gmm_spark.errors import DataError
+from gmm_spark.selection import FAILED, RETIRED, Candidate, Evaluation, grid, winner
+from gmm_spark.spark import blocks, searching
+from gmm_spark.spark.choice import Choice, Fitted, Selection, Shelf
+from gmm_spark.spark.grid import GridExpectation
+from gmm_spark.spark.session import describe
+from gmm_spark.spark.training import (
+    Clock,
+    Options,
+    Table,
+    check_distinct,
+    packed,
+    prepare,
+    sample_rows,
+    sample_tol,
+    summary_of,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from pyspark.sql import DataFrame
+
+    from gmm_spark.coordinates import Coordinates
+    from gmm_spark.moments import Moments
+    from gmm_spark.parameters import Family, FloatArray, Parameters
+    from gmm_spark.spark.columns import Features
+    from gmm_spark.spark.expectation import DistributedExpectation
+
+_log = logging.getLogger("gmm_spark")
+
+
+def select(
+    df: DataFrame,
+    features: Features,
+    weight_col: str | None,
+    options: Options,
+    choice: Choice,
+    shelf: Callable[[str], Shelf] | None = None,
+) -> Selection:
+    """Fit all candidates together and choose one.
+
+    Args:
+        df: the table.
+        features: its feature columns.
+        weight_col: its weight column, or None where every row counts once.
+        options: how each is fitted; k and family are the choice's.
+        choice: what to try.
+        shelf: gives what keeps the fits of a selection with this fingerprint of data and options.
+
+    Raises:
+        SchemaError: the weight column does not fit the table.
+        DataError: as `training.train`, and where every candidate failed.
+    """
+    clock = Clock()
+    with clock("survey", df):
+        table = prepare(df, features, weight_col, options)
+    own = shelf(_fingerprint(table, options, choice)) if shelf else None
+    run = _Run(table, options, choice, _Axes.of(table, choice), clock, own)
+    share = sample_rows(replace(options, k=max(choice.ks), family="full"), table.layout.d) / table.surveyed.rows
+    packing = blocks.Packing(table.layout, run.axes.stored, options.seed, share, choice.of_rows(options.seed))
+    with packed(table, packing) as expectation:
+        return run.selection(expectation)
+
+
+@dataclass(frozen=True, eq=False)
+class _Axes:
+    """The coordinates of the blocks and those of each family."""
+
+    stored: Coordinates
+    frames: dict[Family, Coordinates]
+    turns: dict[Family, FloatArray]
+
+    @staticmethod
+    def of(table: Table, choice: Choice) -> _Axes:
+        surveyed = table.surveyed
+        frames = {
+            family: coordinates.suited(family, surveyed.mean, surveyed.covariance, table.names)
+            for family in choice.families
+        }
+        whitened = [frame for family, frame in frames.items() if family in {"full", "tied"}]
+        stored = (whitened or list(frames.values()))[0]
+        scaled = [family for family in frames if family in {"diag", "spherical"}] if whitened else []
+        return _Axes(stored, frames, {family: frames[family].inverse @ stored.factor for family in scaled})
+
+
+@dataclass(frozen=True, eq=False)
+class _Run:
+    table: Table
+    options: Options
+    choice: Choice
+    axes: _Axes
+    clock: Clock
+    shelf: Shelf | None
+
+    def selection(self, expectation: DistributedExpectation) -> Selection:
+        engine = _Counting(GridExpectation(expectation, self.axes.turns))
+        done = {each.key: each for each in (self.shelf.kept() if self.shelf else ())}
+        runners, failed = self._runners(expectation, done)
+        with self.clock("em", self.table.rows):
+            for finish in self._race(engine, runners, done):
+                if finish.outcome == FAILED and not finish.runner.shadow:
+                    failed[finish.runner.candidate] = finish.message
+                elif (fitted := self._fitted(finish)) is not None:
+                    done[fitted.key] = fitted
+        with self.clock("heldout", self.table.rows):
+            heldout = self._heldout(engine, done)
+        mains = {candidate: each for (candidate, fold), each in done.items() if fold is None}
+        rows = [each.evaluation(heldout.get(candidate)) for candidate, each in mains.items()]
+        rows += [self._failure(candidate, message) for candidate, message in failed.items()]
+        rows.sort(key=lambda each: each.candidate)
+        best = winner(rows, self.choice.criterion, self.choice.least_gain).candidate
+        passes = 2 + engine.passes
+        return Selection(tuple(rows), mains, best, self.table.names, passes, self.clock.seconds)
+
+    def _runners(
+        self, expectation: DistributedExpectation, done: dict[tuple[Candidate, int | None], Fitted]
+    ) -> tuple[list[racing.Runner], dict[Candidate, str]]:
+        """Return the runs that are still to be made, each at its start, and the candidates without one."""
+        rows = self.table.rows
+        with self.clock("pack", rows):
+            z, weights = blocks.collect_sample(expectation.blocks, self.table.layout.d)
+        cells = grid(self.choice.ks, self.choice.families)
+        if self.choice.finalists == 1:
+            cells = tuple(cell for cell in cells if any((cell, fold) not in done for fold in self._folds()))
+        with self.clock("starts", rows):
+            failed = self._too_many(cells, z[:, weights > 0])
+            cells = tuple(cell for cell in cells if cell not in failed)
+            found = self._search(cells, starts.Sample(z, weights, self.table.surveyed.covariance)) if cells else []
+        runners: list[racing.Runner] = []
+        for cell, result in zip(cells, found, strict=True):
+            if isinstance(result, str):
+                failed[cell] = result
+                continue
+            for rank, start in enumerate(result[: self.choice.finalists]):
+                runners += self._of_candidate(replace(cell, start=rank), start)
+        return [each for each in runners if (each.candidate, _fold(each)) not in done], failed
+
+    def _folds(self) -> list[int | None]:
+        return [None, *range(self.choice.folds)]
+
+    def _too_many(self, cells: Sequence[Candidate], z: FloatArray) -> dict[Candidate, str]:
+        """Return the candidates with more components than there are distinct rows."""
+        messages: dict[int, str] = {}
+        for k in sorted({cell.k for cell in cells}, reverse=True):
+            try:
+                check_distinct(z, self.table.rows, k)
+                break
+            except DataError as error:
+                messages[k] = str(error)
+        return {cell: messages[cell.k] for cell in cells if cell.k in messages}
+
+    def _search(self, cells: Sequence[Candidate], sample: starts.Sample) -> list[list[Parameters] | str]:
+        how = self.options
+        plans = tuple(
+            starts.Plan(
+                cell.k,
+                cell.family,
+                how.starts,
+                how.seed,
+                how.floor,
+                sample_tol(replace(how, k=cell.k, family=cell.family), sample.z, self.table.surveyed),
+                uniform=how.init_mode == "random",
+                thoroughness=1 / len(cells),
+            )
+            for cell in cells
+        )
+        searches = searching.Searches(sample, plans, self.axes.frames, self.axes.turns)
+        return searching.search(self.table.rows.sparkSession, searches)
+
+    def _of_candidate(self, candidate: Candidate, start: Parameters) -> Iterator[racing.Runner]:
+        maximise = em.Maximiser(self.axes.frames[candidate.family], self.options.floor)
+        state = em.begin(start, self.options.acceleration)
+        yield racing.Runner(candidate, state, maximise, self.choice.held)
+        for fold in range(self.choice.folds):
+            yield racing.Runner(candidate, state, maximise, fold, shadow=True)
+
+    def _race(
+        self, engine: _Counting, runners: Sequence[racing.Runner], done: dict[tuple[Candidate, int | None], Fitted]
+    ) -> Iterator[racing.Finish]:
+        spark, criterion = self.table.rows.sparkSession, self.choice.criterion if self.choice.retire else None
+
+        def on_pass(number: int, alive: Sequence[racing.Runner]) -> None:
+            _log.info("pass %d: served %d fits", number, len(alive))
+            describe(spark, f"gmm select, pass {number + 1}")
+
+        rivals = [each.standing() for (_, fold), each in done.items() if fold is None]
+        goal = em.Goal(self.options.tol, self.options.max_iter)
+        return racing.race(engine, runners, goal, criterion, rivals, on_pass)
+
+    def _fitted(self, finish: racing.Finish) -> Fitted | None:
+        """Return the fit that has ended in the user's units, and keep it."""
+        runner, fit = finish.runner, finish.fit
+        if fit is None:
+            return None
+        frame = runner.maximise.frame
+        summary = summary_of(fit, frame, self.table.surveyed, self.clock, passes=2 + len(fit.history))
+        if finish.outcome == RETIRED:
+            summary = replace(summary, outcome=RETIRED, message=finish.message)
+        fitted = Fitted(runner.candidate, _fold(runner), frame.outward(fit.best.parameters).ordered(), summary)
+        if self.shelf:
+            self.shelf.keep(fitted)
+        _log.info("%s: %s, mean log-likelihood %.9g", runner.candidate.name, finish.outcome, summary.meanLogLikelihood)
+        return fitted
+
+    def _heldout(self, engine: _Counting, done: dict[tuple[Candidate, int | None], Fitted]) -> dict[Candidate, float]:
+        """Return the mean log-likelihood of rows that were held out, by one more read of all of them."""
+        measured = [each for each in done.values() if self.choice.of_rows(0) and self._judges(each)]
+        if not measured:
+            return {}
+        frames = [self.axes.frames[each.candidate.family] for each in measured]
+        requests = [
+            racing.Request(frame.inward(each.parameters), only=each.fold or 0)
+            for each, frame in zip(measured, frames, strict=True)
+        ]
+        sums: dict[Candidate, list[tuple[float, float]]] = {}
+        for each, frame, moments in zip(measured, frames, engine(requests), strict=True):
+            sums.setdefault(each.candidate, []).append((racing.in_user_units(moments, frame), moments.weight))
+        totals = {
+            candidate: (sum(value for value, _ in parts), sum(weight for _, weight in parts))
+            for candidate, parts in sums.items()
+            if len(parts) == max(self.choice.folds, 1)
+        }
+        return {candidate: value / weight for candidate, (value, weight) in totals.items() if weight > 0}
+
+    def _judges(self, fitted: Fitted) -> bool:
+        """Tell whether this fit is one that has not seen the rows held out of it."""
+        if not self.choice.folds:
+            return fitted.fold is None
+        return fitted.fold is not None and fitted.summary.outcome != RETIRED
+
+    def _failure(self, candidate: Candidate, message: str) -> Evaluation:
+        nothing = float("nan")
+        free = families.free_parameters(candidate.family, candidate.k, self.table.layout.d)
+        return Evaluation(candidate, FAILED, message, nothing, nothing, free, nothing, passes=2, floor_hits=0)
+
+
+@dataclass
+class _Counting:
+    """An engine that counts its reads of the data."""
+
+    engine: racing.Engine
+    passes: int = 0
+
+    def __call__(self, requests: Sequence[racing.Request]) -> Sequence[Moments]:
+        self.passes += 1
+        return self.engine(requests)
+
+
+def _fold(runner: racing.Runner) -> int | None:
+    return runner.held if runner.shadow else None
+
+
+def _fingerprint(table: Table, options: Options, choice: Choice) -> str:
+    """Return what tells this selection from others: what the rows are, the options and the choice."""
+    told = repr((table.names, options, choice)).encode()
+    return hashlib.sha256(table.surveyed.to_bytes() + told).hexdigest()[:16]
