@@ -19,6 +19,7 @@ import numpy as np
 
 from gmm_spark.errors import ModelError, ParametersError
 from gmm_spark.parameters import Parameters
+from gmm_spark.pointer import followed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -98,8 +99,9 @@ def read_model(path: str | Path) -> StoredModel:
 
     Raises:
         ModelError: there is no model, or it is damaged.
+        InputError: the folder keeps several runs, and its pointer to the last is damaged.
     """
-    root = Path(path)
+    root = followed(Path(path))
     metadata = _lines(root / "metadata")
     if len(metadata) != 1:
         raise ModelError(

@@ -74,7 +74,7 @@ class LocalLocation(Location):
         """Return the text of this file."""
         try:
             return self.path.read_text(encoding="utf-8", errors="replace")
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
 
     def head(self, most: int) -> bytes:

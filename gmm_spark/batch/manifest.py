@@ -6,16 +6,25 @@ The model here is the definition; `manifest.schema.json` beside it is made from 
 from __future__ import annotations
 
 import json
+import math
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from gmm_spark.errors import OutputError
 
 SCHEMA_FILE = Path(__file__).with_name("manifest.schema.json")
 _LARGEST = 64 << 20  # a manifest is untrusted input: longer ones are not even parsed
+
+
+def _finite(value: object) -> object:
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+# JSON has no word for infinity: what is not finite is told as null.
+Number = Annotated[float | None, BeforeValidator(_finite)]
 
 
 class _Part(BaseModel):
@@ -56,7 +65,7 @@ class Rows(_Part):
     used: int | None = Field(default=None, ge=0)
     refused: dict[str, int] = Field(default={}, description="By reason, those that did not occur with 0.")
     written: int | None = Field(default=None, ge=0)
-    weight: float | None = None
+    weight: Number = None
 
 
 class Fit(_Part):
@@ -67,8 +76,8 @@ class Fit(_Part):
     message: str
     passes: int
     iterations: int
-    mean_log_likelihood: float
-    history: tuple[float, ...] = Field(description="Mean log-likelihood of each pass, in nats per unit of weight.")
+    mean_log_likelihood: Number
+    history: tuple[Number, ...] = Field(description="Mean log-likelihood of each pass, in nats per unit of weight.")
     floor_hits: int
 
 

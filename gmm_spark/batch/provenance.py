@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 _AIRFLOW = ("AIRFLOW_CTX_DAG_ID", "AIRFLOW_CTX_TASK_ID", "AIRFLOW_CTX_DAG_RUN_ID", "AIRFLOW_CTX_TRY_NUMBER")
 # OpenLineage's: the client's variables, and the settings that Airflow's provider adds to a Spark application.
 _LINEAGE = ("OPENLINEAGE_PARENT_ID", "OPENLINEAGE_ROOT_PARENT_ID")
-_LINEAGE_CONF = ("parentJobNamespace", "parentJobName", "parentRunId", "rootParentRunId")
+_LINEAGE_CONF = tuple(
+    f"spark.openlineage.{name}" for name in ("parentJobNamespace", "parentJobName", "parentRunId", "rootParentRunId")
+)
 _BLAS_THREADS = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS")
 
 
@@ -47,27 +49,40 @@ def versions(spark: SparkSession) -> Versions:
     )
 
 
-def parents(spark: SparkSession, environment: Mapping[str, str] = os.environ) -> dict[str, str]:
+def parents(spark: SparkSession) -> dict[str, str]:
     """Return the ids of scheduler and lineage, under the names by which they came; and Spark's own."""
-    found = {name: environment.get(name) for name in (*_AIRFLOW, *_LINEAGE)}
-    found |= {name: spark.conf.get(f"spark.openlineage.{name}", None) for name in _LINEAGE_CONF}
-    found["spark_application"] = spark.sparkContext.applicationId
-    return {name: value for name, value in found.items() if value}
+    return {**parents_in(os.environ, _lineage(spark)), "spark.app.id": spark.sparkContext.applicationId}
 
 
-def run_id(spark: SparkSession, environment: Mapping[str, str] = os.environ) -> str:
+def run_id(spark: SparkSession) -> str:
     """Return the id that the scheduler has for this run, the same for each try of it; or a new one."""
+    return run_id_in(os.environ, _lineage(spark))
+
+
+def parents_in(environment: Mapping[str, str], settings: Mapping[str, str]) -> dict[str, str]:
+    """Return the ids that environment variables and Spark's settings hold."""
+    given = {name: environment[name] for name in (*_AIRFLOW, *_LINEAGE) if environment.get(name)}
+    return {**given, **settings}
+
+
+def run_id_in(environment: Mapping[str, str], settings: Mapping[str, str]) -> str:
+    """Return the id of a run in environment variables and Spark's settings; a new one where there is none."""
     dag, task, run, _ = (environment.get(name) for name in _AIRFLOW)
     if dag and task and run:
         # A mapped task runs many times in one DAG run, and Airflow exports no variable that tells them apart.
         return f"{dag}.{task}.{run}"
-    lineage = environment.get("OPENLINEAGE_PARENT_ID") or spark.conf.get("spark.openlineage.parentRunId", None)
+    lineage = environment.get("OPENLINEAGE_PARENT_ID") or settings.get("spark.openlineage.parentRunId")
     return lineage or f"{datetime.now(timezone.utc):%Y%m%dT%H%M%SZ}-{uuid.uuid4().hex[:8]}"
 
 
 def digest(parts: list[str]) -> str:
     """Return the SHA-256 of texts, in any order."""
     return hashlib.sha256("\n".join(sorted(parts)).encode()).hexdigest()
+
+
+def _lineage(spark: SparkSession) -> dict[str, str]:
+    found = {name: spark.conf.get(name, None) for name in _LINEAGE_CONF}
+    return {name: value for name, value in found.items() if value}
 
 
 def _first(values: Mapping[str, str | None]) -> str | None:

@@ -13,7 +13,7 @@ How the last step is done is told in `modes`.
 from __future__ import annotations
 
 import logging
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -75,8 +75,10 @@ class Office:
         """
         for workshop in self.folder.children():
             if workshop.name.endswith(STAGING):
-                modes.give_back(workshop.child(modes.OLD), target)
-                _LOG.warning("removing %s of a run that is dead", workshop)
+                _LOG.warning("undoing what %s has begun: its run is dead", workshop)
+                place = modes.Place(target, workshop, workshop.name.removesuffix(STAGING))
+                for mode in (modes.Overwrite(), modes.Partitions(), modes.Runs()):  # it may have been another one
+                    mode.undo(place)
                 workshop.discard()
 
 
@@ -114,23 +116,24 @@ class Target:
         Raises:
             OutputError: another writer has taken the lock meanwhile, or the filesystem refuses a step.
         """
-        workshop = self.office.workshop(self.run.key)
+        place = modes.Place(self.location, self.office.workshop(self.run.key), self.run.key)
+        staging = self.mode.staging(place)
+        place.workshop.make_folder()
         try:
-            staging = self.mode.staging(self.location, workshop, self.run.key)
             staging.parent().make_folder()
             yield str(staging)
             with self.run.phase("publish"):
-                self._publish(staging, workshop)
+                self._publish(staging, place)
         finally:
-            workshop.discard()
+            self.mode.undo(place)
+            place.workshop.discard()
 
-    def _publish(self, staging: Location, workshop: Location) -> None:
+    def _publish(self, staging: Location, place: modes.Place) -> None:
         files = tuple(File(path=path, bytes=file.size()) for path, file in staging.files())
-        folder = self.mode.folder(self.run.key)
         written = Output(
             path=str(self.location),
             mode=self.mode.name,
-            folder=folder,
+            folder=self.mode.folder(self.run.key),
             files=files,
             bytes=sum(file.bytes for file in files),
         )
@@ -138,7 +141,7 @@ class Target:
         staging.child(modes.MANIFEST).replace(self.run.manifest().to_json())
         if self.lock is not None:
             self.lock.check()
-        self.mode.publish(self.location, staging, workshop, self.run.key)
+        self.mode.publish(place)
         self.office.record(self.run.manifest(), self.run.key)
         _LOG.info("published %s", self.location)
 
@@ -160,7 +163,7 @@ def claimed(
     """
     location = locate(spark, output.path)
     check_apart(location, inputs)
-    return claim(run, location, modes.MODES[output.mode])
+    return claim(run, location, modes.mode_of(output))
 
 
 @contextmanager
@@ -172,7 +175,8 @@ def claim(run: Run, location: Location, mode: modes.Mode) -> Iterator[Target]:
     """
     office = Office(location.sibling(f".{location.name}.gmm_spark"))
     run.on_failure = lambda manifest: office.record(manifest, run.key)
-    if _is_published(office, mode, location, run):
+    if (before := _published(office, location, run)) is not None:
+        _tidy(office, location, before, run)
         yield Target(location, run, mode, office, None)
         return
     mode.check(location)
@@ -209,16 +213,25 @@ def read_if_there(file: Location) -> Manifest | None:
     return None if text is None else read_manifest(text, str(file))
 
 
-def _is_published(office: Office, mode: modes.Mode, location: Location, run: Run) -> bool:
-    """Say whether a run of this id was published in this target, with these options."""
+def _published(office: Office, location: Location, run: Run) -> Manifest | None:
+    """Return the manifest of a run of this id that was published in this target, with these options."""
     if not location.exists():
-        return False
-    candidates = (mode.manifest(location, run.key), office.manifest(run.key))
+        return None
+    candidates = (*modes.manifests(location, run.key), office.manifest(run.key))
     for found in filter(None, map(read_if_there, candidates)):
         if found.run_id == run.id and not found.status:
             _check_same(found, run, location)
-            return True
-    return False
+            return found
+    return None
+
+
+def _tidy(office: Office, location: Location, before: Manifest, run: Run) -> None:
+    """Finish what a run that was killed after it had published has left undone, unless another one is at work."""
+    if not office.manifest(run.key).exists():
+        office.record(before, run.key)
+    if office.lock.exists() or any(each.name.endswith(STAGING) for each in office.folder.children()):
+        with suppress(OutputError), locked(office.lock, run.id):
+            office.clean(location)
 
 
 def _check_same(found: Manifest, run: Run, location: Location) -> None:

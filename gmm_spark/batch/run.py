@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import math
 import re
 import time
 from contextlib import contextmanager
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 _LOG = logging.getLogger(__name__)
 # Which run wrote something, and where it stands among others, does not change what is written.
 _NOT_OF_THE_RESULT = ("run", "logs")
+_LONGEST_NAME = 80  # filesystems take 255 bytes, and names grow by what is added to them
 
 
 @dataclass
@@ -113,7 +115,7 @@ class Run:
                 "parents": dict(self.parents),
                 "rows": Rows(),
                 "seconds": self.seconds,
-                "notes": {name: value for name, value in self.facts.items() if name not in own},
+                "notes": plain({name: value for name, value in self.facts.items() if name not in own}),
                 **own,
             }
         )
@@ -151,9 +153,22 @@ def configuration_hash(config: JobConfig) -> str:
 def file_name(run_id: str) -> str:
     """Return a run's id as a name without separators; ids that differ keep different names."""
     plain = re.sub(r"[^A-Za-z0-9._=-]", "-", run_id)
-    if plain == run_id and plain[0].isalnum():
+    if plain == run_id and plain[0].isalnum() and len(plain) <= _LONGEST_NAME:
         return plain
-    return f"r{plain[:80]}-{hashlib.sha256(run_id.encode()).hexdigest()[:10]}"
+    return f"r{plain[:_LONGEST_NAME]}-{hashlib.sha256(run_id.encode()).hexdigest()[:10]}"
+
+
+def plain(value: object) -> Any:  # noqa: ANN401 - a JSON value
+    """Return a value as JSON types: no fact is so odd that a run should fail to tell it."""
+    if isinstance(value, dict):
+        return {str(name): plain(each) for name, each in value.items()}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [plain(each) for each in value]
+    if hasattr(value, "tolist"):  # numpy's arrays and numbers
+        return plain(value.tolist())
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value if value is None or isinstance(value, (bool, int, str)) else str(value)
 
 
 def merged(before: Tree, after: Tree) -> Tree:

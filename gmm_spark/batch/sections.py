@@ -151,14 +151,31 @@ class OutputConfig(Section):
     """Where the result goes."""
 
     path: Text = Field(description="Folder to write, on any filesystem that Spark reaches.")
-    mode: Literal["create", "overwrite"] = Field(
+    mode: Literal["create", "overwrite", "runs"] = Field(
         default="create",
-        description="An existing folder is refused (create) or replaced once the new one is complete (overwrite).",
+        description="An existing folder is refused (create), replaced by the complete new one (overwrite), or keeps "
+        "a folder a run and a pointer to the last (runs).",
     )
+    retain: int | None = Field(
+        default=None, ge=1, description="How many run folders output.mode=runs keeps; null keeps all."
+    )
+
+    @model_validator(mode="after")
+    def _retains_runs(self) -> OutputConfig:
+        if self.retain is not None and self.mode != "runs":
+            raise ValueError("output.retain with output.mode=runs only")
+        return self
 
 
 class ScoredConfig(OutputConfig):
     """Where the scored rows go, and in what form. The format is Parquet."""
+
+    mode: Literal["create", "overwrite", "runs", "partitions"] = Field(  # type: ignore[assignment] # wider here
+        default="create",
+        description="An existing folder is refused (create), replaced by the complete new one (overwrite), keeps a "
+        "folder a run and a pointer to the last (runs), or has those partitions replaced that are in the result "
+        "(partitions).",
+    )
 
     keep: Kept = Field(default="all", description="Input columns to keep, in this order, or the word all.")
     partition_by: Names | None = Field(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from py4j.protocol import Py4JError, Py4JJavaError  # type: ignore[import-untyped]
 from pyspark.errors import PySparkException
 
+from gmm_spark.batch.modes import pointer_of
 from gmm_spark.batch.paths import Location, locate, matches
 from gmm_spark.errors import SchemaError
 
@@ -69,7 +70,15 @@ def _opened(spark: SparkSession, config: InputConfig) -> DataFrame:
         return reader.table(config.table)
     if config.schema_ddl is not None:
         reader = reader.schema(config.schema_ddl)
-    return reader.format(config.format).load(config.path)
+    return reader.format(config.format).load(_current(spark, str(config.path)))
+
+
+def _current(spark: SparkSession, path: str) -> str:
+    """Return the folder that counts of an output that keeps its runs; any other path as it is."""
+    found = matches(spark, path)
+    if len(found) != 1 or (pointer := pointer_of(found[0])) is None:
+        return path
+    return str(found[0].child(pointer.folder))
 
 
 def _table(folder: Location) -> Location:

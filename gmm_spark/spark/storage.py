@@ -9,12 +9,14 @@ from py4j.protocol import Py4JJavaError  # type: ignore[import-untyped]
 from pyspark.errors import AnalysisException, PySparkException
 from pyspark.ml.util import DefaultParamsWriter
 
+from gmm_spark import pointer as pointers
 from gmm_spark.errors import ModelError, OutputError
 from gmm_spark.model import StoredModel, decode, encode, header_of
+from gmm_spark.pointer import POINTER
 
 if TYPE_CHECKING:
     from pyspark.ml.param import Params
-    from pyspark.sql import SparkSession
+    from pyspark.sql import DataFrame, SparkSession
 
 
 def save(spark: SparkSession, instance: Params, model: StoredModel, path: str, *, overwrite: bool) -> None:
@@ -39,7 +41,9 @@ def load(spark: SparkSession, path: str) -> tuple[dict[str, object], StoredModel
 
     Raises:
         ModelError: there is no model, it is damaged, or something else wrote it.
+        InputError: the folder keeps several runs, and its pointer to the last is damaged.
     """
+    path = _followed(spark, path)
     metadata = _read_lines(spark, f"{path}/metadata", path)
     header = header_of(metadata[0], path) if len(metadata) == 1 else None
     model = decode(header, _read_lines(spark, f"{path}/components", path), path)
@@ -47,19 +51,37 @@ def load(spark: SparkSession, path: str) -> tuple[dict[str, object], StoredModel
 
 
 def _refuse_existing(spark: SparkSession, path: str) -> None:
-    """Refuse a path with anything at it; to resolve it needs no job, and no Hadoop API, which Connect lacks.
+    """Refuse a path with anything at it."""
+    if _found(spark, path) is not None:
+        raise OutputError(
+            f"model path {path}", got="something that exists", expected="a free path", do="Use write().overwrite()."
+        )
 
-    Twice the same path, for Spark logs a long stack trace where a single one is not there.
+
+def _followed(spark: SparkSession, path: str) -> str:
+    """Return the run folder that a folder points to; the folder itself where it holds no pointer."""
+    pointer = f"{path}/{POINTER}"
+    found = _found(spark, pointer)
+    if found is None:
+        return path
+    row = found.first()
+    return f"{path}/{pointers.decode(row[0] if row else '', pointer).folder}"
+
+
+def _found(spark: SparkSession, path: str) -> DataFrame | None:
+    """Return the texts of the files at a path; None where there is nothing.
+
+    To resolve it needs no job, and no Hadoop API, which Connect lacks. Twice the same path, for Spark logs a long
+    stack trace where a single one is not there.
     """
     try:
-        spark.read.text([path, path]).schema  # noqa: B018 - Connect resolves a table when it is asked for its schema
+        table = spark.read.text([path, path], wholetext=True)
+        table.schema  # noqa: B018 - Connect resolves a table when it is asked for its schema
     except AnalysisException as error:
         if error.getCondition() != "PATH_NOT_FOUND":
             raise
-        return
-    raise OutputError(
-        f"model path {path}", got="something that exists", expected="a free path", do="Use write().overwrite()."
-    )
+        return None
+    return table
 
 
 def _read_lines(spark: SparkSession, folder: str, path: str) -> list[str]:

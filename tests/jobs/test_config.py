@@ -89,7 +89,7 @@ def test_maps_null_and_the_word_all_are_understood() -> None:
         ("--features.column=c", "features", "exactly one of features.columns and features.column"),
         ("--input.table=t", "input", "exactly one of input.path and input.table"),
         ("--output.path=", "output.path", "at least 1 character"),
-        ("--output.mode=perhaps", "output.mode", "'create' or 'overwrite'"),
+        ("--output.mode=perhaps", "output.mode", "'create', 'overwrite' or 'runs'"),
         ("--fit.require_convergence=perhaps", "fit.require_convergence", "a valid boolean"),
     ],
 )

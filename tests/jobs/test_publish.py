@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -10,13 +12,16 @@ import pytest
 from gmm_spark.batch import modes
 from gmm_spark.batch.local import LocalLocation
 from gmm_spark.batch.publish import check_apart, claim
-from gmm_spark.errors import OutputError
+from gmm_spark.errors import InputError, OutputError
+from gmm_spark.pointer import followed
 from tests.jobs.runs import run
+
+MODES = {mode.name: mode for mode in (modes.Create(), modes.Overwrite(), modes.Partitions(), modes.Runs())}
 
 
 def published(target: Path, name: str, content: str, mode: str = "overwrite", *words: str) -> str | None:
     """Publish one file as a run of this name; return what is said where there is nothing to do."""
-    with claim(run(name, *words), LocalLocation(target), modes.MODES[mode]) as claimed:
+    with claim(run(name, *words), LocalLocation(target), MODES[mode]) as claimed:
         if claimed.done is None:
             with claimed.publication() as staging:
                 folder = Path(staging.removeprefix("file:"))
@@ -52,7 +57,7 @@ def test_an_output_that_appeared_meanwhile_is_not_replaced(tmp_path: Path) -> No
     out = tmp_path / "out"
 
     def late() -> None:
-        with claim(run("a"), LocalLocation(out), modes.MODES["create"]) as claimed, claimed.publication() as staging:
+        with claim(run("a"), LocalLocation(out), modes.Create()) as claimed, claimed.publication() as staging:
             Path(staging.removeprefix("file:")).mkdir(parents=True)
             out.mkdir()
             (out / "theirs").write_text("theirs")
@@ -68,7 +73,7 @@ def test_a_failed_job_leaves_the_old_output(tmp_path: Path) -> None:
     published(out, "a", "old")
     with (
         pytest.raises(ZeroDivisionError),
-        claim(run("b"), LocalLocation(out), modes.MODES["overwrite"]) as claimed,
+        claim(run("b"), LocalLocation(out), modes.Overwrite()) as claimed,
         claimed.publication(),
     ):
         raise ZeroDivisionError
@@ -115,3 +120,104 @@ def test_an_output_may_not_touch_an_input(tmp_path: Path, source: str) -> None:
     """The output is refused where it is an input, holds one, or lies in one."""
     with pytest.raises(OutputError, match="neither the input"):
         check_apart(LocalLocation(tmp_path / "out"), [LocalLocation(tmp_path / source)])
+
+
+def test_each_run_has_its_folder_and_a_pointer_names_the_last(tmp_path: Path) -> None:
+    """Whoever reads the first run keeps its files; output.retain removes the oldest when a run is published."""
+    out = tmp_path / "out"
+    for name in ("a", "b"):
+        published(out, name, name, "runs")
+    assert contents(followed(out)) == {"part-0": "b"}
+    assert contents(out / "runs" / "a") == {"part-0": "a"}
+    with claim(run("c"), LocalLocation(out), modes.Runs(retain=2)) as claimed, claimed.publication() as staging:
+        Path(staging.removeprefix("file:")).mkdir()
+    assert sorted(path.name for path in (out / "runs").iterdir()) == ["b", "c"]
+    assert "nothing to do" in str(published(out, "a", "again", "runs"))
+
+
+def test_a_failed_run_leaves_the_pointer_and_no_folder(tmp_path: Path) -> None:
+    """Of a run that fails while it writes nothing is left."""
+    out = tmp_path / "out"
+    published(out, "a", "a", "runs")
+
+    def failing() -> None:
+        with claim(run("b"), LocalLocation(out), modes.Runs()) as claimed, claimed.publication() as staging:
+            Path(staging.removeprefix("file:")).mkdir()
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        failing()
+    assert contents(followed(out)) == {"part-0": "a"}
+    assert [path.name for path in (out / "runs").iterdir()] == ["a"]
+
+
+def test_runs_and_plain_tables_are_not_mixed(tmp_path: Path) -> None:
+    """No mode writes runs into a plain table, or puts a plain table in the place of runs."""
+    published(tmp_path / "plain", "a", "a", "create")
+    published(tmp_path / "kept", "a", "a", "runs")
+    for name, mode in (("plain", "runs"), ("kept", "create"), ("kept", "overwrite"), ("kept", "partitions")):
+        with pytest.raises(OutputError):
+            published(tmp_path / name, "b", "b", mode)
+    assert contents(tmp_path / "plain") == {"part-0": "a"}
+    assert contents(followed(tmp_path / "kept")) == {"part-0": "a"}
+
+
+def by_day(target: Path, name: str, *days: str) -> None:
+    """Publish partitions with the name as their content, replacing exactly those."""
+    with claim(run(name), LocalLocation(target), modes.Partitions()) as claimed, claimed.publication() as staging:
+        for day in days:
+            folder = Path(staging.removeprefix("file:"), day)
+            folder.mkdir(parents=True)
+            (folder / "part-0").write_text(name)
+
+
+def test_exactly_the_partitions_of_the_result_are_replaced(tmp_path: Path) -> None:
+    """Others stay as they are, at any depth, and the manifest is that of the last run."""
+    out = tmp_path / "out"
+    by_day(out, "a", "month=1/day=1", "month=1/day=2", "month=2/day=1")
+    by_day(out, "b", "month=1/day=2", "month=3/day=1")
+    assert contents(out) == {
+        "month=1/day=1/part-0": "a",
+        "month=1/day=2/part-0": "b",
+        "month=2/day=1/part-0": "a",
+        "month=3/day=1/part-0": "b",
+    }
+    assert json.loads((out / modes.MANIFEST).read_text())["run_id"] == "b"
+
+
+def test_partitions_by_other_columns_are_refused(tmp_path: Path) -> None:
+    """A table by day takes no partitions by month, nor does one without partitions."""
+    by_day(tmp_path / "out", "a", "day=1")
+    published(tmp_path / "plain", "a", "a", "create")
+    for name in ("out", "plain"):
+        with pytest.raises(OutputError, match="partitions by"):
+            by_day(tmp_path / name, "b", "month=1")
+
+
+def test_no_reader_ever_finds_nothing(tmp_path: Path) -> None:
+    """While an output is overwritten thirty times, it can be opened at every moment."""
+    out = tmp_path / "out"
+    published(out, "first", "0")
+    done, read = threading.Event(), list[str]()
+
+    def reader() -> None:
+        while not done.is_set():
+            read.append((out / "part-0").read_text())
+
+    with ThreadPoolExecutor() as pool:
+        reading = pool.submit(reader)
+        for i in range(30):
+            published(out, str(i), str(i))
+        done.set()
+        reading.result()
+    assert len(set(read)) > 10
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[]", "{", '{"folder": "runs/../../x", "published": []}', '{"folder": "runs/a", "published": ["/x"]}']
+)
+def test_a_damaged_pointer_is_refused(tmp_path: Path, text: str) -> None:
+    """A pointer that is none, or leads out of its output, is an error that names it."""
+    (tmp_path / "current.gmm_spark.json").write_text(text)
+    with pytest.raises(InputError, match=r"current\.gmm_spark\.json"):
+        followed(tmp_path)

@@ -1,0 +1,125 @@
+"""Publish over an old output, killed (SIGKILL) between all steps that change a filesystem: MODE FOLDER.
+
+Each attempt is a forked process that kills itself at one step; this process then looks at the output as a reader
+does, and lets the same run begin anew. Written to stdout: one JSON line per attempt.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from itertools import count
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gmm_spark.batch import modes
+from gmm_spark.batch.local import LocalLocation
+from gmm_spark.batch.publish import claim
+from gmm_spark.pointer import followed
+from tests.jobs.runs import run
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+# All that changes a filesystem passes through these.
+STEPS = ("_move", "create", "discard", "exchange", "make_folder", "replace")
+MODES: dict[str, modes.Mode] = {
+    "create": modes.Create(),
+    "overwrite": modes.Overwrite(),
+    "two renames": modes.Overwrite(),
+    "partitions": modes.Partitions(),
+    "runs": modes.Runs(retain=1),
+}
+
+
+def publish(mode: str, target: Path, content: str) -> None:
+    """Publish two partitions with this content, as a run of its name."""
+    with claim(run(content), LocalLocation(target), MODES[mode]) as claimed:
+        if claimed.done is None:
+            with claimed.publication() as staging:
+                write(Path(staging.removeprefix("file:")), content)
+
+
+def write(folder: Path, content: str, days: tuple[int, ...] = (1, 2)) -> None:
+    """Write a table by day."""
+    for day in days:
+        (folder / f"day={day}").mkdir(parents=True)
+        (folder / f"day={day}" / f"part-{content}").write_text(content)
+
+
+def seen(target: Path) -> dict[str, list[str]]:
+    """Return the content that a reader finds in each partition."""
+    root = followed(target)
+    return {day.name: [part.read_text() for part in day.glob("part-*")] for day in sorted(root.glob("day=*"))}
+
+
+def kill_before(step: int) -> None:
+    """Make this process kill itself before its n-th step, which is after the one before."""
+    steps = count()
+
+    def wrapped(method: Callable[..., Any], name: str) -> Callable[..., Any]:
+        def call(*arguments: object) -> object:
+            if next(steps) == step:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return method(*arguments)
+
+        call.__name__ = name
+        return call
+
+    for name in STEPS:
+        setattr(LocalLocation, name, wrapped(getattr(LocalLocation, name), name))
+
+
+def forked(work: Callable[[], None]) -> int:
+    """Do the work in a process of its own; return how it ended: 0, or the signal that killed it."""
+    child = os.fork()
+    if child == 0:
+        work()
+        os._exit(0)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def attempt(mode: str, folder: Path, step: int) -> dict[str, Any]:
+    """Kill one publication at one step, look, run it anew, look again."""
+    target = folder / "out"
+    if mode != "create":
+        publish("runs" if mode == "runs" else "create", target, "old")
+    if mode == "partitions":
+        write(target, "other", (3,))
+
+    def killed() -> None:
+        kill_before(step)
+        publish(mode, target, "new")
+
+    ended = forked(killed)
+    after_kill = seen(target)
+    rerun = forked(lambda: publish(mode, target, "new"))
+    office = sorted(path.name for path in (folder / ".out.gmm_spark").iterdir())
+    return {
+        "ended": ended,
+        "seen": after_kill,
+        "rerun": rerun,
+        "seen_then": seen(target),
+        "office": office,
+        "runs": sorted(path.name for path in (target / "runs").glob("*")),
+    }
+
+
+def at_every_step(mode: str, root: Path) -> None:
+    """Kill at each step, until a publication comes to its end."""
+    if mode == "two renames":
+        LocalLocation.exchange = lambda *_: False  # type: ignore[method-assign] # as on a filesystem without it
+    for step in count():
+        folder = root / str(step)
+        folder.mkdir()
+        found = attempt(mode, folder, step)
+        sys.stdout.write(json.dumps(found) + "\n")
+        if found["ended"] == 0:
+            break
+
+
+if __name__ == "__main__":
+    os.fsync = lambda fd: None  # noqa: ARG005 - what a killed process has written is not lost
+    at_every_step(sys.argv[1], Path(sys.argv[2]))

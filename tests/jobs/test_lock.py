@@ -1,0 +1,123 @@
+"""One writer per output: who gets the lock, who is refused, and when the dead are inherited. No Spark."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from gmm_spark.batch import lock as locks
+from gmm_spark.batch.local import LocalLocation
+from gmm_spark.batch.lock import acquired, locked
+from gmm_spark.batch.modes import Runs
+from gmm_spark.batch.publish import claim
+from gmm_spark.errors import OutputError
+from tests.jobs.runs import run
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+on_linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux tells when a process began")
+
+
+def file_in(folder: Path) -> LocalLocation:
+    """Return the lock file of these tests."""
+    return LocalLocation(folder / "lock")
+
+
+def rewritten(folder: Path, **fields: object) -> None:
+    """Change fields of the owner in the lock file."""
+    owner: dict[str, Any] = json.loads((folder / "lock").read_text())
+    (folder / "lock").write_text(json.dumps(owner | fields))
+
+
+def test_the_second_writer_is_refused_and_told_of_the_first(tmp_path: Path) -> None:
+    """While a living process holds the lock, another run of the same output stops with who it is."""
+    with locked(file_in(tmp_path), "first"), pytest.raises(OutputError, match=rf"run first, .* process {os.getpid()}"):
+        acquired(file_in(tmp_path), "second")
+    acquired(file_in(tmp_path), "third").release()
+
+
+def test_of_many_writers_at_once_one_wins(tmp_path: Path) -> None:
+    """Twenty threads reach for the lock at the same moment, and exactly one gets it."""
+    start, won = threading.Barrier(20), list[str]()
+
+    def reach(name: str) -> None:
+        start.wait()
+        try:
+            won.append(acquired(file_in(tmp_path), name).text)
+        except OutputError:
+            return
+
+    threads = [threading.Thread(target=reach, args=(str(i),)) for i in range(20)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert won == [(tmp_path / "lock").read_text()]
+
+
+@on_linux
+def test_the_lock_of_a_dead_process_is_taken_over_at_once(tmp_path: Path) -> None:
+    """A process of this machine that is gone, or whose number another process has now, holds nothing back."""
+    acquired(file_in(tmp_path), "a")
+    with subprocess.Popen([sys.executable, "-c", ""]) as gone:
+        gone.wait()
+    rewritten(tmp_path, pid=gone.pid)
+    acquired(file_in(tmp_path), "b")
+    rewritten(tmp_path, began="1")
+    assert acquired(file_in(tmp_path), "c").text == (tmp_path / "lock").read_text()
+
+
+def test_the_lock_of_another_machine_counts_until_its_signs_of_life_end(tmp_path: Path) -> None:
+    """Elsewhere a process cannot be looked at: its lock is taken over when it has not been renewed for long."""
+    acquired(file_in(tmp_path), "a")
+    rewritten(tmp_path, machine="elsewhere", pid=1)
+    with pytest.raises(OutputError, match="delete the lock file"):
+        acquired(file_in(tmp_path), "b")
+    long_ago = (tmp_path / "lock").stat().st_mtime - locks.PATIENCE - 1
+    os.utime(tmp_path / "lock", (long_ago, long_ago))
+    acquired(file_in(tmp_path), "b")
+
+
+def test_a_lock_is_renewed_while_it_is_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The owner gives signs of life from a thread of its own, and stops when it is done."""
+    monkeypatch.setattr(locks, "BEAT", 0.01)
+    with locked(file_in(tmp_path), "a"):
+        before = (tmp_path / "lock").stat().st_ino
+        wait = threading.Event()
+        for _ in range(500):
+            if (tmp_path / "lock").stat().st_ino != before:
+                break
+            wait.wait(0.01)
+        assert (tmp_path / "lock").stat().st_ino != before
+    assert not (tmp_path / "lock").exists()
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{", '{"machine": 3}', "[" * 5000])
+def test_a_lock_that_says_nothing_is_respected(tmp_path: Path, text: str) -> None:
+    """A damaged lock file may be a living writer's."""
+    (tmp_path / "lock").write_text(text)
+    with pytest.raises(OutputError, match="run unknown"):
+        acquired(file_in(tmp_path), "a")
+
+
+def test_a_run_that_has_lost_its_lock_publishes_nothing(tmp_path: Path) -> None:
+    """Whoever was taken for dead, or shared the lock on a store without atomic names, stops before the last step."""
+    target = LocalLocation(tmp_path / "out")
+
+    def late() -> None:
+        with claim(run("a"), target, Runs()) as claimed, claimed.publication() as staging:
+            LocalLocation(tmp_path / ".out.gmm_spark" / "lock").replace("another's")
+            target.child("runs/a").make_folder()
+            assert staging.endswith("/out/runs/a")
+
+    with pytest.raises(OutputError, match="another writer"):
+        late()
+    assert not (tmp_path / "out" / "current.gmm_spark.json").exists()
+    assert (tmp_path / ".out.gmm_spark" / "lock").read_text() == "another's"
