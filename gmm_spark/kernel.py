@@ -2,13 +2,15 @@
 
 Letters, here and everywhere: n rows, k components, d features, F = 1 + d + d(d+1)/2 quadratic
 features, w row weights. Blocks are feature-major (d, n): numpy reduces axis 0 with SIMD, axis 1 at a
-fifth of the speed. All is in log space: log-sum-exp, no density, no epsilon.
+fifth of the speed. All is in log space: log-sum-exp only, no density, no epsilon.
 
 The E-step of a tile of rows is two matrix products, as in Kaldi's full-covariance accumulators, with
 the features Phi and natural parameters Theta of `layouts`:
 
     L = Theta Phi;  m = max_k L;  E = exp(L - m);  s = sum_k E
     log-likelihood += w (m + log s);  R = E w / s;  sums += R Phi'
+
+`products` computes them, `factors` in another way where `choose` says so, `softmax` what is between.
 """
 
 from __future__ import annotations
@@ -16,14 +18,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
 import numpy as np
 
 from gmm_spark import layouts
-from gmm_spark.layouts import feature_count, log_weights, precisions_of
+from gmm_spark.factors import ByDifference, ByFactor, TriangularFactors
+from gmm_spark.layouts import precisions_of
 from gmm_spark.moments import Moments
+from gmm_spark.products import ByProduct
 from gmm_spark.reservoir import Reservoir
+from gmm_spark.softmax import Softmax
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -31,16 +36,73 @@ if TYPE_CHECKING:
     from gmm_spark.layouts import Layout
     from gmm_spark.parameters import FloatArray, Parameters
 
-# Scratch stays in the second-level cache: measured best between 1 and 2 MB.
-_SCRATCH_BYTES = 1536 << 10
-_LEAST_WIDTH, _MOST_WIDTH = 128, 8192
+Precision: TypeAlias = Literal["float64", "float32"]
+
 # Above this kappa the quadratic form cancels to fewer than seven digits: differences to the mean instead.
 _CAREFUL = 1e9
-# From this d on, and up to this many components, building the features costs more than it saves: by component was
-# 1.3 times as fast at d = 32, k = 4, 1.8 at d = 64, 2.1 at d = 128, but 0.7 at d = 16 (one core, one BLAS thread).
-_WIDE, _FEW = 32, 4
-# No log-density is less: a row whose squared distances overflow is equally far from all components.
-_LOG_LEAST = -1e290
+# Up to this kappa a log-density by float32 products errs by at most 1e-3: 20 * 6e-8 * kappa.
+_SINGLE = 1e-3 / (20 * 6e-8)
+# By factor from d = 32 on for up to d/8 components, product / factor seconds on one core and BLAS thread: d = 32: 1.3
+# (k = 2), 0.9 (4), 0.6 (8); d = 64: 1.7 (4), 1.1 (8), 0.9 (12); d = 128: 1.3 (8), 1.0 (16), 0.9 (24); d = 256: 1.4 (8).
+_WIDE, _WIDE_PER_COMPONENT = 32, 8
+
+
+class Engine(Protocol):
+    """Joint log-densities and sums of tiles of rows, in scratch of its own."""
+
+    @property
+    def width(self) -> int:
+        """The most rows of a tile."""
+
+    @property
+    def dtype(self) -> np.dtype[np.floating]:
+        """Of log-densities and responsibilities."""
+
+    @property
+    def sums(self) -> FloatArray:
+        """(k, F) the sums over all tiles so far."""
+
+    def joint(self, z: FloatArray) -> FloatArray:
+        """Return the joint log-densities (k, n) of a tile (d, n)."""
+
+    def add(self, shares: FloatArray, z: FloatArray) -> None:
+        """Add the sums of the tile that `joint` was last called for; shares (k, n) may be overwritten."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """How a stack of candidates is computed.
+
+    Args:
+        path: by two products over all components, by a factor a component, or by differences to each mean.
+        layout: which features are summed.
+        precision: of the products; sums over tiles are float64.
+    """
+
+    path: Literal["product", "factor", "difference"]
+    layout: Layout
+    precision: Precision = "float64"
+
+    def engine(self, candidates: Sequence[Parameters]) -> Engine:
+        """Return what computes these candidates."""
+        dtype = np.dtype(self.precision)
+        if self.path == "difference":
+            return ByDifference(candidates)
+        if self.path == "factor":
+            return ByFactor(candidates, dtype)
+        theta = np.concatenate([layouts.natural_parameters(each, self.layout) for each in candidates])
+        return ByProduct(theta, candidates[0].d, self.layout, dtype)
+
+
+def choose(candidates: Sequence[Parameters], precision: Precision = "float64") -> Choice:
+    """Choose how to compute a stack: safe first, then fast."""
+    kappa = max(float(condition(each).max()) for each in candidates)
+    if not kappa <= _CAREFUL:
+        return Choice("difference", "quadratic")
+    layout, d = layouts.layout_for(candidates), candidates[0].d
+    few = d >= _WIDE and _WIDE_PER_COMPONENT * sum(each.k for each in candidates) <= d
+    path: Literal["factor", "product"] = "factor" if few and layout == "quadratic" else "product"
+    return Choice(path, layout, precision if kappa <= _SINGLE else "float64")
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +110,8 @@ class Block:
     """Rows in coordinates z.
 
     Args:
-        z: (d, n) feature-major coordinates.
+        z: (d, n) feature-major coordinates, float64, or float32 for half the bytes: they cost about
+            6e-8 sqrt(kappa) times the Mahalanobis distance in a log-density.
         weights: (n,) row weights, or None where all are 1.
         known_total: (F,) the quadratic features summed over the rows, where that was done before.
     """
@@ -68,38 +131,47 @@ class Block:
         if self.known_total is not None:
             return self.known_total
         d, n = self.z.shape
-        weighted = self.z if self.weights is None else self.z * self.weights
+        z = np.asarray(self.z, dtype=np.float64)
+        weighted = z if self.weights is None else z * self.weights
         weight = float(n) if self.weights is None else self.weights.sum()
-        return np.concatenate([[weight], weighted.sum(axis=1), (weighted @ self.z.T)[np.triu_indices(d)]])
+        return np.concatenate([[weight], weighted.sum(axis=1), (weighted @ z.T)[np.triu_indices(d)]])
 
 
-def accumulate(blocks: Iterable[Block], candidates: Sequence[Parameters]) -> tuple[Moments, ...]:
+def accumulate(
+    blocks: Iterable[Block], candidates: Sequence[Parameters], *, precision: Precision = "float64"
+) -> tuple[Moments, ...]:
     """Return each candidate's sufficient statistics over all the blocks: one read serves them all.
 
     Args:
         blocks: rows in the coordinates of the candidates.
         candidates: mixtures of one d, each of any k and family.
+        precision: float32 computes a tile's features and products in float32 where no log-density can then be
+            wrong by more than 1e-3 (every kappa at most 833), and in float64 elsewhere.
     """
-    zeros = zero_moments(candidates)
-    engine = _ByComponent(candidates) if is_careful(candidates) else _ByProduct(candidates, zeros[0].layout)
+    choice = choose(candidates, precision)
+    zeros, engine = _zeros(candidates, choice), choice.engine(candidates)
+    softmax = Softmax(engine.width, engine.dtype)
     bounds = np.cumsum([0, *(candidate.k for candidate in candidates)]).tolist()
+    shares = np.empty(bounds[-1] * engine.width, engine.dtype)
     log_likelihoods, total, rows = np.zeros(len(candidates)), np.zeros_like(zeros[0].total), 0
     lowest = [None if zero.lowest is None else Reservoir(candidates[0].d) for zero in zeros]
-    row, other_row = np.empty(engine.width), np.empty(engine.width)
     for block in blocks:
         total += block.total
         rows += block.rows
-        for tile in _tiles(block, engine.width):
-            joint = engine.joint(tile.z)
+        for z, weights in _tiles(block, engine.width):
+            joint = engine.joint(z)
+            own = shares[: joint.size].reshape(joint.shape)
             for c, (low, high) in enumerate(pairwise(bounds)):
-                log_likelihoods[c] += _normalise(joint[low:high], tile.weights, row, other_row)
+                log_density = softmax(joint[low:high], weights, own[low:high])
+                log_likelihoods[c] += log_density.sum(dtype=np.float64) if weights is None else weights @ log_density
                 if (kept := lowest[c]) is not None:
-                    kept.offer(other_row[: tile.z.shape[1]], tile.z, tile.weights)
-            engine.add(joint, tile.z)
+                    kept.offer(log_density, z, weights)
+            engine.add(own, z)
+    sums = engine.sums
     return tuple(
         Moments(
             float(log_likelihoods[c]) + layouts.common_term(candidate, total, zeros[c].layout),
-            engine.sums[bounds[c] : bounds[c + 1]].copy(),
+            sums[bounds[c] : bounds[c + 1]].copy(),
             total,
             zeros[c].centers,
             zeros[c].layout,
@@ -112,18 +184,13 @@ def accumulate(blocks: Iterable[Block], candidates: Sequence[Parameters]) -> tup
 
 def zero_moments(candidates: Sequence[Parameters]) -> tuple[Moments, ...]:
     """Return the statistics of no rows, in the layout and about the centers that `accumulate` uses."""
-    if is_careful(candidates):
+    return _zeros(candidates, choose(candidates))
+
+
+def _zeros(candidates: Sequence[Parameters], choice: Choice) -> tuple[Moments, ...]:
+    if choice.path == "difference":
         return tuple(Moments.zero(each.means) for each in candidates)
-    layout = layouts.layout_for(candidates)
-    return tuple(Moments.zero(np.zeros_like(each.means), layout) for each in candidates)
-
-
-def is_careful(candidates: Sequence[Parameters]) -> bool:
-    """Choose the path: differences to each mean where the two products would lose too much, or cost more."""
-    if any((condition(each) > _CAREFUL).any() for each in candidates):
-        return True
-    wide = candidates[0].d >= _WIDE and layouts.layout_for(candidates) == "quadratic"
-    return wide and sum(each.k for each in candidates) <= _FEW
+    return tuple(Moments.zero(np.zeros_like(each.means), choice.layout) for each in candidates)
 
 
 def condition(parameters: Parameters) -> FloatArray:
@@ -164,115 +231,11 @@ def _log_joint(x: FloatArray, parameters: Parameters) -> FloatArray:
     joint = np.empty((parameters.k, x.shape[1]))
     scratch = np.empty_like(x), np.empty_like(x)
     with np.errstate(over="ignore", invalid="ignore"):
-        _TriangularFactors.of(parameters).log_joint(x, joint, scratch)
+        TriangularFactors.of([parameters]).log_joint(x, joint, scratch)
     return joint
 
 
-@dataclass(frozen=True, eq=False)
-class _TriangularFactors:
-    """Log-densities by a triangular factor a component: |A_k (x - mu_k)|^2, A_k = chol(S_k)^-1."""
-
-    inverses: FloatArray
-    means: FloatArray
-    constants: FloatArray
-
-    @staticmethod
-    def of(parameters: Parameters) -> _TriangularFactors:
-        factors = np.linalg.cholesky(parameters.covariances)
-        log_determinants = np.log(np.einsum("kii->ki", factors)).sum(axis=1)
-        constants = log_weights(parameters) - 0.5 * parameters.d * np.log(2 * np.pi) - log_determinants
-        return _TriangularFactors(np.linalg.inv(factors), parameters.means, constants)
-
-    def log_joint(self, x: FloatArray, joint: FloatArray, scratch: tuple[FloatArray, FloatArray]) -> None:
-        centred, whitened = scratch
-        for k, inverse in enumerate(self.inverses):
-            np.matmul(inverse, np.subtract(x, self.means[k][:, None], out=centred), out=whitened)
-            np.multiply(whitened, whitened, out=whitened)
-            np.sum(whitened, axis=0, out=joint[k])
-        joint *= -0.5
-        np.fmax(joint, _LOG_LEAST, out=joint)
-        joint += self.constants[:, None]
-
-
-class _ByProduct:
-    """Joint log-densities and sums by two matrix products over all components at once."""
-
-    def __init__(self, candidates: Sequence[Parameters], layout: Layout) -> None:
-        theta = np.concatenate([layouts.natural_parameters(each, layout) for each in candidates])
-        k, count = theta.shape
-        self.width = _width(max(count, k))
-        self.sums = np.zeros_like(theta)
-        self._layout, self._theta, self._product = layout, theta, np.empty_like(theta)
-        self._phi, self._joint = np.empty((count, self.width)), np.empty((k, self.width))
-        self._phi[0] = 1
-
-    def joint(self, z: FloatArray) -> FloatArray:
-        n = z.shape[1]
-        layouts.fill(self._phi[:, :n], z, self._layout)
-        return np.matmul(self._theta, self._phi[:, :n], out=self._joint[:, :n])
-
-    def add(self, responsibilities: FloatArray, z: FloatArray) -> None:
-        """Add the sums of the tile that `joint` was last called for."""
-        self.sums += np.matmul(responsibilities, self._phi[:, : z.shape[1]].T, out=self._product)
-
-
-class _ByComponent:
-    """Joint log-densities by triangular factors, sums about each component's own mean."""
-
-    def __init__(self, candidates: Sequence[Parameters]) -> None:
-        self._factors = [_TriangularFactors.of(each) for each in candidates]
-        self._means = np.concatenate([each.means for each in candidates])
-        k, d = self._means.shape
-        self.width = _width(2 * d + k)
-        self.sums = np.zeros((k, feature_count(d)))
-        self._upper = np.triu_indices(d)
-        self._joint = np.empty((k, self.width))
-        self._centred, self._scaled = np.empty((d, self.width)), np.empty((d, self.width))
-        self._square = np.empty((d, d))
-
-    def joint(self, z: FloatArray) -> FloatArray:
-        n, low = z.shape[1], 0
-        for factors in self._factors:
-            high = low + len(factors.means)
-            factors.log_joint(z, self._joint[low:high, :n], (self._centred[:, :n], self._scaled[:, :n]))
-            low = high
-        return self._joint[:, :n]
-
-    def add(self, responsibilities: FloatArray, z: FloatArray) -> None:
-        d, n = z.shape
-        centred, scaled = self._centred[:, :n], self._scaled[:, :n]
-        for k, own in enumerate(responsibilities):
-            np.subtract(z, self._means[k][:, None], out=centred)
-            self.sums[k, 0] += own.sum()
-            self.sums[k, 1 : d + 1] += centred @ own
-            np.multiply(centred, np.sqrt(own), out=scaled)
-            np.matmul(scaled, scaled.T, out=self._square)
-            self.sums[k, d + 1 :] += self._square[self._upper]
-
-
-def _width(count: int) -> int:
-    return int(np.clip(_SCRATCH_BYTES // (8 * count), _LEAST_WIDTH, _MOST_WIDTH)) // 64 * 64
-
-
-def _normalise(joint: FloatArray, weights: FloatArray | None, row: FloatArray, other_row: FloatArray) -> float:
-    """Turn log-densities (k, n) into weighted responsibilities in place; return the log-likelihood.
-
-    Leaves log p of the rows in other_row.
-    """
-    n = joint.shape[1]
-    peak, total = row[:n], other_row[:n]
-    np.max(joint, axis=0, out=peak)
-    np.subtract(joint, peak, out=joint)
-    np.exp(joint, out=joint)
-    np.sum(joint, axis=0, out=total)
-    scale = 1 / total if weights is None else weights / total
-    joint *= scale
-    np.log(total, out=total)
-    total += peak
-    return float(total.sum() if weights is None else weights @ total)
-
-
-def _tiles(block: Block, width: int) -> Iterator[Block]:
+def _tiles(block: Block, width: int) -> Iterator[tuple[FloatArray, FloatArray | None]]:
     for low in range(0, block.z.shape[1], width):
         rows = slice(low, low + width)
-        yield Block(block.z[:, rows], None if block.weights is None else block.weights[rows])
+        yield block.z[:, rows], None if block.weights is None else block.weights[rows]

@@ -47,19 +47,6 @@ def layout_for(candidates: Sequence[Parameters]) -> Layout:
     return "quadratic"
 
 
-def fill(phi: FloatArray, z: FloatArray, layout: Layout) -> None:
-    """Write the features (F, n) of the coordinates z (d, n); row 0 holds ones already."""
-    d = z.shape[0]
-    phi[1 : d + 1] = z
-    if layout == "diagonal":
-        np.multiply(z, z, out=phi[d + 1 :])
-    elif layout == "quadratic":
-        start = d + 1
-        for i in range(d):
-            np.multiply(phi[1 + i], phi[1 + i : d + 1], out=phi[start : start + d - i])
-            start += d - i
-
-
 def natural_parameters(parameters: Parameters, layout: Layout = "quadratic") -> FloatArray:
     """Return Theta, (k, F); in the linear layout without the term -z'Pz/2, which is common to all."""
     d = parameters.d

@@ -1,0 +1,156 @@
+"""Log-densities by a triangular factor of each component's precision: exact, or fast where components are few."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from gmm_spark.layouts import feature_count, log_weights
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from gmm_spark.parameters import FloatArray, Parameters
+
+# No log-density is less: a row whose squared distances overflow is equally far from all components.
+_LOG_LEAST = -1e290
+_WIDTH = 768  # rows of a tile: 384 and 1,536 were slower
+# The zeros of a triangular factor are skipped in strips: of the flops of a full product two leave 3/4, four 5/8.
+_STRIPS, _WIDE = 4, 64
+
+
+@dataclass(frozen=True, eq=False)
+class TriangularFactors:
+    """Log-densities by |A_k (x - mu_k)|^2, A_k = chol(S_k)^-1.
+
+    Args:
+        inverses: (k, d, d) A_k.
+        means: (k, d) mu_k.
+        constants: (k,) the log-density at the mean, and log pi_k.
+    """
+
+    inverses: FloatArray
+    means: FloatArray
+    constants: FloatArray
+
+    @staticmethod
+    def of(candidates: Sequence[Parameters]) -> TriangularFactors:
+        """Return those of all the components of mixtures of one d."""
+        factors = np.linalg.cholesky(np.concatenate([each.covariances for each in candidates]))
+        log_determinants = np.log(np.einsum("kii->ki", factors)).sum(axis=1)
+        logs = np.concatenate([log_weights(each) for each in candidates])
+        constants = logs - 0.5 * candidates[0].d * np.log(2 * np.pi) - log_determinants
+        return TriangularFactors(np.linalg.inv(factors), np.concatenate([each.means for each in candidates]), constants)
+
+    def log_joint(self, x: FloatArray, joint: FloatArray, scratch: tuple[FloatArray, FloatArray]) -> None:
+        """Write the joint log-densities (k, n) of rows (d, n); scratch: two arrays of the rows' shape."""
+        centred, whitened = scratch
+        for k, inverse in enumerate(self.inverses):
+            np.matmul(inverse, np.subtract(x, self.means[k][:, None], out=centred), out=whitened)
+            np.multiply(whitened, whitened, out=whitened)
+            np.sum(whitened, axis=0, out=joint[k])
+        joint *= -0.5
+        np.fmax(joint, _LOG_LEAST, out=joint)
+        joint += self.constants[:, None]
+
+
+class ByFactor:
+    """Joint log-densities by triangular factors, sums by a symmetric product a component; both about the origin.
+
+    3 d^2 flops a row and component, where the quadratic features take 2 d^2 and must first be built.
+
+    Args:
+        candidates: mixtures of one d.
+        dtype: float64 or float32: of the products. The sums over tiles are float64.
+    """
+
+    def __init__(self, candidates: Sequence[Parameters], dtype: np.dtype[np.floating]) -> None:
+        factors = TriangularFactors.of(candidates)
+        k, d = factors.means.shape
+        self.width, self.dtype = _WIDTH, dtype
+        self._constants, self._strips = (
+            factors.constants,
+            [_strips(*each, dtype) for each in zip(factors.inverses, factors.means, strict=True)],
+        )
+        self._joint, self._squares = np.empty(k * _WIDTH, dtype), np.zeros((k, d + 1, d + 1))
+        self._rows, self._other = np.empty((d + 1) * _WIDTH, dtype), np.empty((d + 1) * _WIDTH, dtype)
+        self._square = np.empty((d + 1, d + 1), dtype)
+
+    def joint(self, z: FloatArray) -> FloatArray:
+        """Return the joint log-densities (k, n) of a tile (d, n), in scratch."""
+        d, n = z.shape
+        rows, other = self._views(n)
+        joint = self._joint[: len(self._strips) * n].reshape(-1, n)
+        rows[0], rows[1:] = 1, z
+        whitened = other[:d]
+        for strips, constant, own in zip(self._strips, self._constants, joint, strict=True):
+            for low, high, factor in strips:
+                np.matmul(factor, rows[: high + 1], out=whitened[low:high])
+            np.multiply(whitened, whitened, out=whitened)
+            np.add.reduce(whitened, axis=0, out=own)
+            np.subtract(max(constant, np.finfo(self.dtype).min / 4), own, out=own)
+        return joint
+
+    def add(self, shares: FloatArray, z: FloatArray) -> None:
+        """Add the sums of the tile that `joint` was last called for, with these weighted responsibilities (k, n)."""
+        rows, scaled = self._views(z.shape[1])
+        np.sqrt(shares, out=shares)
+        for own, squares in zip(shares, self._squares, strict=True):
+            np.multiply(rows, own, out=scaled)
+            np.add(squares, np.matmul(scaled, scaled.T, out=self._square), out=squares)
+
+    @property
+    def sums(self) -> FloatArray:
+        """(k, F) the sums over all tiles so far, in the quadratic layout."""
+        i, j = np.triu_indices(self._squares.shape[1])
+        return np.asarray(self._squares[:, i, j])
+
+    def _views(self, n: int) -> tuple[FloatArray, FloatArray]:
+        size = self._squares.shape[1]
+        return self._rows[: size * n].reshape(size, n), self._other[: size * n].reshape(size, n)
+
+
+class ByDifference:
+    """Joint log-densities by triangular factors of the difference to the mean, sums about each component's own mean."""
+
+    def __init__(self, candidates: Sequence[Parameters]) -> None:
+        self._factors = TriangularFactors.of(candidates)
+        k, d = self._factors.means.shape
+        self.width, self.dtype = _WIDTH, np.dtype(np.float64)
+        self.sums = np.zeros((k, feature_count(d)))
+        self._upper = np.triu_indices(d)
+        self._joint = np.empty(k * _WIDTH)
+        self._centred, self._scaled = np.empty(d * _WIDTH), np.empty(d * _WIDTH)
+        self._square = np.empty((d, d))
+
+    def joint(self, z: FloatArray) -> FloatArray:
+        """Return the joint log-densities (k, n) of a tile (d, n), in scratch."""
+        joint = self._joint[: len(self.sums) * z.shape[1]].reshape(-1, z.shape[1])
+        self._factors.log_joint(z, joint, self._views(z))
+        return joint
+
+    def add(self, shares: FloatArray, z: FloatArray) -> None:
+        """Add the sums of a tile with these weighted responsibilities (k, n)."""
+        d = len(z)
+        centred, scaled = self._views(z)
+        for k, own in enumerate(shares):
+            np.subtract(z, self._factors.means[k][:, None], out=centred)
+            self.sums[k, 0] += own.sum()
+            self.sums[k, 1 : d + 1] += centred @ own
+            np.multiply(centred, np.sqrt(own), out=scaled)
+            np.matmul(scaled, scaled.T, out=self._square)
+            self.sums[k, d + 1 :] += self._square[self._upper]
+
+    def _views(self, z: FloatArray) -> tuple[FloatArray, FloatArray]:
+        return self._centred[: z.size].reshape(z.shape), self._scaled[: z.size].reshape(z.shape)
+
+
+def _strips(inverse: FloatArray, mean: FloatArray, dtype: np.dtype[np.floating]) -> list[tuple[int, int, FloatArray]]:
+    """Cut [-A mu, A] / sqrt(2) into strips of rows, each without the columns that are zero in all of it."""
+    d = len(mean)
+    whole = np.sqrt(0.5) * np.concatenate([-(inverse @ mean)[:, None], inverse], axis=1)
+    edges = np.linspace(0, d, (_STRIPS if d >= _WIDE else _STRIPS // 2) + 1).astype(int).tolist()
+    return [(low, high, whole[low:high, : high + 1].astype(dtype)) for low, high in pairwise(edges)]
