@@ -41,7 +41,7 @@ def score(argv: Sequence[str]) -> str:
         rows = source.read(spark, config.input)
         passing = scoring.columns(rows.schema, config.output, source.partition_columns(rows, config.input))
         model = GaussianMixtureModel.load(config.model.path)
-        run.note(inputs=[facts.of_input(rows, config.input), facts.of_model(model, config.model.path)])
+        run.note(inputs=[facts.of_input(rows, config.input), facts.of_model(model, locate(spark, config.model.path))])
         scored = scoring.scored(rows, model, passing, config.output)
         with target.publication() as staging:
             with run.phase("write"):

@@ -36,7 +36,7 @@ def simulate(argv: Sequence[str]) -> str:
         if target.done:
             return target.done
         model = GaussianMixtureModel.load(config.model.path)
-        run.note(inputs=[facts.of_model(model, config.model.path)], rows={"written": config.sample.rows})
+        run.note(inputs=[facts.of_model(model, locate(spark, config.model.path))], rows={"written": config.sample.rows})
         with target.publication() as staging, run.phase("write"):
             model.sample(config.sample.rows, config.sample.seed).write.parquet(staging)
         return f"simulate: {config.sample.rows} rows; written to {target.location}"

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from py4j.protocol import Py4JError  # type: ignore[import-untyped]
 
 from gmm_spark.batch.manifest import Fit, Input
+from gmm_spark.batch.modes import pointer_of
+from gmm_spark.batch.paths import matches
 from gmm_spark.batch.provenance import digest
 from gmm_spark.batch.redaction import scrubbed
 from gmm_spark.model import encode
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
     from gmm_spark import GaussianMixtureModel
+    from gmm_spark.batch.paths import Location
     from gmm_spark.batch.sections import InputConfig
 
 _LOG = logging.getLogger(__name__)
@@ -25,12 +28,13 @@ _FILE = re.compile(r"FileStatus\{path=(.*?); isDirectory=false; length=(\d+);.*?
 
 
 def of_input(rows: DataFrame, config: InputConfig) -> Input:
-    """Return what a table is: its schema, its version, and what its files are."""
+    """Return what a table is: its schema, its version where it has one, and what its files are."""
     files = _files(rows)
     return Input(
         name=scrubbed(str(config.path or config.table)),
         kind="table" if config.path is None else "path",
         format=config.format if config.path else None,
+        version=_version(rows, config),
         schema=rows.schema.simpleString(),
         files=None if files is None else len(files),
         bytes=None if files is None else sum(int(size) for _, size, _ in files),
@@ -38,9 +42,9 @@ def of_input(rows: DataFrame, config: InputConfig) -> Input:
     )
 
 
-def of_model(model: GaussianMixtureModel, path: str) -> Input:
-    """Return what a model is."""
-    return Input(name=scrubbed(path), kind="model", sha256=_checksum(model))
+def of_model(model: GaussianMixtureModel, place: Location) -> Input:
+    """Return what a model is, and which run of its path it was where that keeps its runs."""
+    return Input(name=scrubbed(str(place)), kind="model", version=_run_of(place), sha256=_checksum(model))
 
 
 def of_fit(model: GaussianMixtureModel) -> dict[str, Any]:
@@ -79,6 +83,22 @@ def of_scored(counts: dict[str, int]) -> dict[str, Any]:
 
 def _checksum(model: GaussianMixtureModel) -> str:
     return str(encode(model.stored())[0]["sha256"])
+
+
+def _version(rows: DataFrame, config: InputConfig) -> str | None:
+    """Return which run of one of our outputs a path holds, or what version Spark knows of a table's snapshot."""
+    if config.path is not None and len(found := matches(rows.sparkSession, config.path)) == 1:
+        return _run_of(found[0])
+    leaf: Any = rows._jdf.queryExecution().analyzed().collectLeaves().head()  # noqa: SLF001 - as below
+    try:
+        return cast("str | None", leaf.table().version())
+    except Py4JError:  # a table without snapshots
+        return None
+
+
+def _run_of(place: Location) -> str | None:
+    pointer = pointer_of(place)
+    return None if pointer is None else pointer.folder.rpartition("/")[2]
 
 
 def _files(rows: DataFrame) -> list[tuple[str, str, str]] | None:

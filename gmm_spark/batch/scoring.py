@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from gmm_spark.errors import OutputError, SchemaError
+from gmm_spark.errors import ConfigurationError, OutputError, SchemaError
 from gmm_spark.spark.columns import column, field
 from gmm_spark.spark.posterior import ScoreColumns, with_posterior
 
@@ -44,8 +44,16 @@ def columns(schema: StructType, output: ScoredConfig, found: Sequence[str]) -> C
 
     Raises:
         SchemaError: a column is missing, or has the name of one that scoring adds.
+        ConfigurationError: output.mode=partitions, and there are none.
     """
     partition_by = tuple(found) if output.partition_by is None else output.partition_by
+    if output.mode == "partitions" and not partition_by:
+        raise ConfigurationError(
+            "output.partition_by",
+            got="no columns, and an input without partitions" if output.partition_by is None else "no columns",
+            expected="at least one, for output.mode=partitions",
+            do="Name the columns that become folders, or choose another output.mode.",
+        )
     kept = tuple(schema.names) if output.keep == "all" else output.keep
     kept += tuple(name for name in partition_by if name not in kept)
     for name in kept:

@@ -26,7 +26,13 @@ _CONF = (
 
 
 def submit(
-    words: Sequence[str | Path], *, master: str, cwd: Path, python: str | Path = sys.executable, library: str = ""
+    words: Sequence[str | Path],
+    *,
+    master: str,
+    cwd: Path,
+    python: str | Path = sys.executable,
+    library: str = "",
+    prefix: Sequence[str] = (),
 ) -> subprocess.CompletedProcess[str]:
     """Submit a job through the spark-submit of the installed pyspark.
 
@@ -36,6 +42,7 @@ def submit(
         cwd: where to run.
         python: the interpreter of the driver and of the workers.
         library: PYTHONPATH for the driver.
+        prefix: a command that runs it, such as unshare.
     """
     spec = find_spec("pyspark")
     assert spec is not None
@@ -50,6 +57,7 @@ def submit(
     own = {"SPARK_HOME": str(home), "PYSPARK_PYTHON": str(python), "SPARK_LOCAL_IP": "127.0.0.1", "PYTHONPATH": library}
     return subprocess.run(
         [
+            *prefix,
             str(home / "bin" / "spark-submit"),
             "--master",
             master,

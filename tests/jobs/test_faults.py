@@ -1,0 +1,240 @@
+"""What goes wrong at night: lost executors and inputs, sealed and full disks, two writers; and what each run leaves.
+
+One application on executor processes runs all jobs, where it may in a mount namespace with a sealed and a full disk.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import jsonschema
+import pytest
+
+from gmm_spark.batch.manifest import SCHEMA_FILE
+from gmm_spark.model import read_model
+from gmm_spark.pointer import followed
+from tests.jobs import submission, tables
+from tests.jobs.submission import JOBS, ROOT
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+pytestmark = pytest.mark.timeout(300)
+
+MOUNTS = "mkdir sealed full && mount -t tmpfs -o size=64k tmpfs full && mount -t tmpfs -o ro tmpfs sealed"
+NAMESPACE = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c"]
+XY, DROP, MODEL = "--features.columns=x,y", "--fit.invalid=drop", "--model.path=kept"
+RUNS = "--output.mode=runs"
+SCORE = ["score", "--input.path=in", MODEL]
+SIMULATE = ["simulate", MODEL, "--sample.rows=50"]
+# name: what happens meanwhile, or None; job, command line
+DONE: Mapping[str, tuple[str | None, list[str]]] = {
+    "fit": (None, ["fit", "--input.path=in", XY, DROP, "--output.path=kept", RUNS, "--run.id=one"]),
+    "fit again": (None, ["fit", "--input.path=in", XY, DROP, "--output.path=kept", RUNS, "--run.id=one"]),
+    "simulate": (None, [*SIMULATE, "--output.path=simulated", RUNS]),
+    "score runs": (None, ["score", "--input.path=simulated", MODEL, "--output.path=scored-simulated"]),
+    "killed": ("executor_killed", [*SCORE, "--output.path=scored", "--output.keep=id,x,y"]),
+    "one day": (
+        None,
+        [*SCORE, "--input.where=day = 1", "--output.path=scored", "--output.mode=partitions", "--output.keep=id"],
+    ),
+    "elsewhere": (None, [*SIMULATE, "--output.path=viewfs://lake/far/table"]),
+    "elsewhere again": (None, [*SIMULATE, "--output.path=viewfs://lake/far/table", "--output.mode=overwrite"]),
+    "elsewhere runs": (None, [*SIMULATE, "--output.path=viewfs://lake/far/runs", RUNS, "--run.id=one"]),
+    "elsewhere runs again": (None, [*SIMULATE, "--output.path=viewfs://lake/far/runs", RUNS, "--run.id=two"]),
+    "elsewhere the same": (None, [*SIMULATE, "--output.path=viewfs://lake/far/runs", RUNS, "--run.id=one"]),
+    "two scorers": ("second_scorer", [*SCORE, "--output.path=twice", "--output.mode=overwrite"]),
+}
+# name: what happens meanwhile, or None; job, command line; status; what the message holds
+FAILED: Mapping[str, tuple[str | None, list[str], int, list[str]]] = {
+    "other options": (
+        None,
+        ["fit", "--input.path=in", XY, DROP, "--output.path=kept", RUNS, "--run.id=one", "--mixture.k=3"],
+        6,
+        ["the run one", "in mixture", "another run.id"],
+    ),
+    "deleted while fitting": (
+        "input_deleted",
+        ["fit", "--input.path=vanishing", XY, DROP, "--output.path=bad"],
+        3,
+        ["the input", "part-0.parquet", "nothing was published"],
+    ),
+    "damaged while scoring": (
+        None,
+        ["score", "--input.path=damaged", MODEL, "--output.path=bad", "--run.id=night-1"],
+        3,
+        ["the input", "damaged/day=1"],
+    ),
+    "torn": (None, ["fit", "--input.path=torn", XY, DROP, "--output.path=bad"], 3, ["torn"]),
+    "sealed": (None, [*SCORE, "--output.path=sealed/out"], 6, ["the output", "Read-only", "output.path"]),
+    "no folder": (None, [*SCORE, "--output.path=in.txt/out"], 6, ["the output", "in.txt", "output.path"]),
+    "full": (None, [*SCORE, "--output.path=full/out"], 8, ["a disk", "No space left", "spark.local.dir"]),
+    "no partitions": (
+        None,
+        [*SCORE, "--output.path=flat", "--output.mode=partitions", "--output.partition_by=[]"],
+        2,
+        ["output.partition_by", "output.mode=partitions"],
+    ),
+}
+NEEDS_MOUNTS = ("sealed", "full")
+
+
+@dataclass(frozen=True)
+class Runs:
+    """Where the jobs ran, how each of them ended, and whether there were disks of their own."""
+
+    folder: Path
+    results: Mapping[str, Any]
+    mounted: bool
+
+    def manifest(self, path: str) -> dict[str, Any]:
+        """Return a manifest, after a check by the shipped schema."""
+        (file,) = self.folder.glob(path)
+        told: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        jsonschema.validate(told, json.loads(SCHEMA_FILE.read_text(encoding="utf-8")))
+        return told
+
+
+def may_mount() -> bool:
+    """Say whether this user may have mounts of its own."""
+    if shutil.which("unshare") is None:
+        return False
+    probe = [*NAMESPACE, "mount -t tmpfs -o size=64k tmpfs /mnt"]
+    return subprocess.run(probe, capture_output=True, check=False).returncode == 0
+
+
+def inputs(folder: Path) -> None:
+    """Write the tables: a sound one, one without a footer, one with a damaged page, and one that will lose a file."""
+    tables.days(folder / "in")
+    for name in ("torn", "damaged", "vanishing"):
+        shutil.copytree(folder / "in", folder / name)
+    (torn,) = (folder / "torn" / "day=0").iterdir()
+    torn.write_bytes(torn.read_bytes()[:1000])
+    (damaged,) = (folder / "damaged" / "day=1").iterdir()
+    content = damaged.read_bytes()
+    damaged.write_bytes(content[:4] + bytes(len(content) // 2) + content[4 + len(content) // 2 :])
+    (folder / "in.txt").write_text("a file")
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Runs:
+    """Run all jobs in one application."""
+    folder, mounted = tmp_path_factory.mktemp("faults"), may_mount()
+    inputs(folder)
+
+    def planned(hook: str | None, words: list[str]) -> tuple[str, list[str]]:
+        job = f"{JOBS}/{words[0]}.py"
+        return (job, words[1:]) if hook is None else (f"{ROOT}/tests/jobs/hooked.py", [hook, job, *words[1:]])
+
+    given = {name: planned(*job) for name, job in {**DONE, **{name: each[:2] for name, each in FAILED.items()}}.items()}
+    jobs = {name: job for name, job in given.items() if mounted or name not in NEEDS_MOUNTS}
+    (folder / "plan.json").write_text(json.dumps({"sql": [], "jobs": jobs}), encoding="utf-8")
+    # Another scheme than file: what is done there goes through Hadoop's classes, as on HDFS.
+    (folder / "far").mkdir()
+    far = f"spark.hadoop.fs.viewfs.mounttable.lake.link./far=file://{folder}/far"
+    words = ["--conf", far, str(ROOT / "tests" / "jobs" / "in_one_session.py"), "plan.json", "result.json"]
+    prefix = [*NAMESPACE, f'{MOUNTS} && exec "$@"', "sh"] if mounted else []
+    done = submission.submit(words, master="local-cluster[2,1,1024]", cwd=folder, library=str(ROOT), prefix=prefix)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return Runs(folder, json.loads((folder / "result.json").read_text(encoding="utf-8")), mounted)
+
+
+@pytest.mark.parametrize("name", DONE)
+def test_what_can_be_done_is_done(runs: Runs, name: str) -> None:
+    """Each of these jobs returns normally with one line."""
+    result = runs.results[name]
+    assert result["status"] == 0, result["err"]
+    assert len(result["out"].splitlines()) == 1
+
+
+@pytest.mark.parametrize("name", FAILED)
+def test_a_fault_has_its_status_and_a_message_that_helps(runs: Runs, name: str) -> None:
+    """No traceback, but what is wrong, and what to do; and nothing at the target."""
+    if name in NEEDS_MOUNTS and not runs.mounted:
+        pytest.skip("this user may not mount a disk")
+    _, _, status, parts = FAILED[name]
+    result = runs.results[name]
+    assert result["status"] == status, result["err"]
+    assert [part for part in parts if part not in result["err"]] == [], result["err"]
+    assert "Traceback" not in result["err"]
+    assert not (runs.folder / "bad").exists()
+
+
+def test_an_executor_killed_while_writing_loses_and_doubles_no_row(runs: Runs) -> None:
+    """All rows are in the output once, though one executor died while it wrote them."""
+    assert len(list(runs.folder.glob("killed*"))) > 1  # the partition was begun again
+    days = [tables.read(runs.folder / "scored" / f"day={day}")["id"].to_pylist() for day in (0, 2)]
+    day_1 = tables.read(runs.folder / "scored" / "day=1")["id"].to_pylist()
+    assert sorted([*days[0], *days[1], *day_1]) == list(range(tables.ROWS))
+
+
+def test_one_day_is_replaced_and_the_others_are_not_touched(runs: Runs) -> None:
+    """The partition in the result has the new columns, those beside it have the old ones."""
+    names = [tables.read(runs.folder / "scored" / f"day={day}").column_names for day in range(tables.DAYS)]
+    assert "x" in names[0]
+    assert names[1] == ["id", "prediction", "probability", "log_density", "status"]
+    assert names[0] == names[2]
+
+
+def test_of_two_scorers_one_wins_and_one_stops(runs: Runs) -> None:
+    """The second is refused with the name of the first; the first's output is whole."""
+    told = runs.results["two scorers"]["err"]
+    assert "second: status 6" in told
+    assert "another writer of this output" in told
+    assert tables.read(runs.folder / "twice").num_rows == tables.ROWS
+
+
+def test_the_same_run_twice_does_nothing(runs: Runs) -> None:
+    """The second fit of one id starts no Spark job that reads rows, and leaves one run."""
+    again = runs.results["fit again"]
+    assert "run one is published" in again["out"]
+    assert again["spark_jobs"] == 0
+    assert [path.name for path in (runs.folder / "kept" / "runs").iterdir()] == ["one"]
+
+
+def test_models_and_tables_are_found_behind_their_pointers(runs: Runs) -> None:
+    """describe, score and simulate follow the pointer, and so does a table as input."""
+    assert read_model(runs.folder / "kept").parameters.k == 2
+    assert tables.read(runs.folder / "scored-simulated").num_rows == 50
+    told = runs.manifest("scored-simulated/_manifest.json")
+    fitted = runs.manifest("kept/runs/one/_manifest.json")
+    assert [each["version"] for each in told["inputs"]] == [followed(runs.folder / "simulated").name, "one"]
+    assert told["inputs"][1]["sha256"] == fitted["fit"]["model_sha256"]
+
+
+def test_other_filesystems_are_served_through_hadoop(runs: Runs) -> None:
+    """There, too, an output is created, replaced, and kept by run, and nothing but manifests is left beside it."""
+    far = runs.folder / "far"
+    assert tables.read(far / "table").num_rows == 50
+    assert sorted(path.name for path in (far / "runs" / "runs").glob("[!.]*")) == ["one", "two"]
+    assert followed(far / "runs").name == "two"
+    assert "run one is published" in runs.results["elsewhere the same"]["out"]
+    assert {path.name for path in far.glob(".*/*")} == {"manifests"}
+
+
+def test_the_manifest_explains_a_run(runs: Runs) -> None:
+    """Rows by reason with zeros, weight, trace, files and their bytes, phases, and a schema are in it."""
+    told = runs.manifest("kept/runs/one/_manifest.json")
+    refused = {"null": tables.UNUSABLE, "wrong_length": 0, "nan": 0, "infinite": 0, "bad_weight": 0}
+    used = tables.ROWS - tables.UNUSABLE
+    assert told["rows"] == {"read": tables.ROWS, "used": used, "refused": refused, "written": None, "weight": used}
+    assert told["fit"]["history"][-1] == told["fit"]["mean_log_likelihood"]
+    folder = followed(runs.folder / "kept")
+    assert {each["path"]: each["bytes"] for each in told["output"]["files"]} == {
+        str(path.relative_to(folder)): path.stat().st_size for path in folder.glob("*/part-*")
+    }
+    assert told["inputs"][0]["files"] == tables.DAYS
+    assert "day" in told["inputs"][0]["schema"]
+    assert {"fit", "fit, survey", "fit, em"} <= set(told["seconds"])
+
+
+def test_a_failed_run_leaves_its_manifest_beside_the_output(runs: Runs) -> None:
+    """It tells the status and the error, though nothing was published."""
+    told = runs.manifest(".bad.gmm_spark/manifests/night-1.json")
+    assert (told["status"], told["output"], told["run_id"]) == (3, None, "night-1")
+    assert "damaged/day=1" in told["error"]
