@@ -24,26 +24,30 @@ def fit(argv: Sequence[str]) -> str:
     config = load(FitConfig, argv, prog="fit.py")
     logs.adopt(config)
     # Spark is imported only now, so that a mistake in the options is told within a second.
-    from gmm_spark.batch import facts, publish, source  # noqa: PLC0415
+    from gmm_spark.batch import facts, publish, quality, source  # noqa: PLC0415
     from gmm_spark.batch.run import job_run  # noqa: PLC0415
     from gmm_spark.spark.session import job_session  # noqa: PLC0415
 
     spark = job_session("gmm_spark fit")
     with (
         job_run("fit", config, spark) as run,
-        publish.claimed(run, spark, config.output, source.locations(spark, config.input)) as target,
+        publish.claimed(run, spark, config.output, inputs := source.locations(spark, config.input)) as target,
     ):
         if target.done:
             return target.done
         rows = source.read(spark, config.input)
         run.note(inputs=[facts.of_input(rows, config.input)])
-        with run.phase("fit"):
+        others = [*inputs, target.location]
+        aside = quality.quarantine_of(run, spark, config.quality.quarantine_path, rows, others)
+        with run.phase("fit"), quality.counted(run):
             model = estimator(config).fit(rows)
             run.took({f"fit, {phase}": seconds for phase, seconds in model.summary.seconds.items()})
         run.note(**facts.of_fit(model))
         check_convergence(config, model)
         with target.publication() as staging:
             model.write().overwrite().save(staging)  # a folder of this run alone
+            if aside is not None:
+                aside.publish(rows, config.features, model)
         return summary(model, str(target.location))
 
 
@@ -64,7 +68,8 @@ def estimator(config: FitConfig) -> GaussianMixture:
         starts=how.starts,
         acceleration=how.acceleration,
         covarianceFloor=how.covariance_floor,
-        handleInvalid={"fail": "error", "drop": "skip"}[how.invalid],
+        handleInvalid="error" if how.invalid == "fail" else "skip",
+        maxInvalidFraction=config.quality.max_invalid_fraction,
         **{name: value for name, value in given.items() if value is not None},
     )
 
@@ -83,8 +88,10 @@ def check_convergence(config: FitConfig, model: GaussianMixtureModel) -> None:
 def summary(model: GaussianMixtureModel, path: str) -> str:
     """Return the one line that tells how the fit went."""
     told = model.summary
+    left_out = ", ".join(f"{count} {reason}" for reason, count in told.numInvalid.items())
     return (
-        f"fit: {told.numRows} rows used, {sum(told.numInvalid.values())} left out, {len(model.weights)} components, "
+        f"fit: {told.numRows} rows used, {sum(told.numInvalid.values())} left out ({left_out}), "
+        f"{len(model.weights)} components, "
         f"{told.outcome} after {told.numPasses} passes in {sum(told.seconds.values()):.1f} s, "
         f"mean log-likelihood {told.meanLogLikelihood:.6f}; model in {path}"
     )

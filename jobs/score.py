@@ -24,7 +24,7 @@ def score(argv: Sequence[str]) -> str:
     logs.adopt(config)
     # Spark is imported only now, so that a mistake in the options is told within a second.
     from gmm_spark import GaussianMixtureModel  # noqa: PLC0415
-    from gmm_spark.batch import facts, publish, scoring, source  # noqa: PLC0415
+    from gmm_spark.batch import facts, publish, quality, scoring, source  # noqa: PLC0415
     from gmm_spark.batch.paths import locate  # noqa: PLC0415
     from gmm_spark.batch.run import job_run  # noqa: PLC0415
     from gmm_spark.spark.session import job_session  # noqa: PLC0415
@@ -49,13 +49,16 @@ def score(argv: Sequence[str]) -> str:
             with run.phase("verify"):
                 counts = scoring.verified(scored, staging, rows.count())
             run.note(rows=facts.of_scored(counts))
+            quality.check_scored(counts, config.quality)
         return summary(counts, str(target.location))
 
 
 def summary(counts: dict[str, int], path: str) -> str:
     """Return the one line that tells how many rows were scored, and why the others were not."""
-    others = "".join(f", {count} {status}" for status, count in sorted(counts.items()) if status != "ok")
-    return f"score: {sum(counts.values())} rows, {counts.get('ok', 0)} ok{others}; written to {path}"
+    from gmm_spark.spark.rows import REASONS  # noqa: PLC0415 - as above
+
+    told = ", ".join(f"{counts.get(status, 0)} {status}" for status in REASONS)
+    return f"score: {sum(counts.values())} rows, {told}; written to {path}"
 
 
 if __name__ == "__main__":

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping  # noqa: TC003 - pydantic reads the annotations when it runs
 
-from pydantic import PrivateAttr
+from pydantic import PrivateAttr, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from gmm_spark.batch.sections import (
     FeaturesConfig,
+    FitQualityConfig,
     FittingConfig,
     InputConfig,
     LogsConfig,
     MixtureConfig,
     ModelConfig,
     OutputConfig,
+    QualityConfig,
     RunConfig,
     SampleConfig,
     ScoredConfig,
@@ -69,7 +71,14 @@ class FitConfig(JobConfig):
     features: FeaturesConfig
     mixture: MixtureConfig = MixtureConfig()
     fit: FittingConfig = FittingConfig()
+    quality: FitQualityConfig = FitQualityConfig()
     output: OutputConfig
+
+    @model_validator(mode="after")
+    def _quarantine_has_a_place(self) -> FitConfig:
+        if (self.fit.invalid == "quarantine") != (self.quality.quarantine_path is not None):
+            raise ValueError("fit.invalid=quarantine and quality.quarantine_path together, or neither")
+        return self
 
 
 class ScoreConfig(JobConfig):
@@ -77,6 +86,7 @@ class ScoreConfig(JobConfig):
 
     input: InputConfig
     model: ModelConfig
+    quality: QualityConfig = QualityConfig()
     output: ScoredConfig
 
 

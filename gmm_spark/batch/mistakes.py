@@ -76,6 +76,11 @@ def _mistakes(
     references: Mapping[tuple[str, ...], str],
 ) -> Iterator[ConfigurationError]:
     place = [str(part) for part in detail["loc"][:2]]
+    if not place:  # two sections that do not go together
+        yield ConfigurationError(
+            "the sections", got="options that contradict each other", expected=_expected(detail), do="Change one."
+        )
+        return
     key, value = ".".join(place), detail["input"]
     if detail["type"] == "extra_forbidden":
         for name in [f"{key}.{option}" for option in value] if isinstance(value, dict) and value else [key]:

@@ -132,12 +132,34 @@ class FittingConfig(Section):
         default=1e-6,
         description="Smallest variance of a component in any direction, relative to the data's; 0 switches it off.",
     )
-    invalid: Literal["fail", "drop"] = Field(
+    invalid: Literal["fail", "drop", "quarantine"] = Field(
         default="fail",
-        description="Rows with null, NaN, infinite or misshapen features: stop, or leave them out and count them.",
+        description="Rows with null, NaN, infinite or misshapen features: stop, or leave them out and count them, "
+        "or also write them to quality.quarantine_path.",
     )
     require_convergence: bool = Field(
         default=False, description="Publish nothing and end with status 5 unless the fit converged."
+    )
+
+
+class QualityConfig(Section):
+    """How many unusable rows are too many."""
+
+    max_invalid_fraction: float = Field(
+        default=1.0,
+        ge=0,
+        le=1,
+        allow_inf_nan=False,
+        description="Share of unusable rows above which nothing is published, and the job ends with status 4.",
+    )
+
+
+class FitQualityConfig(QualityConfig):
+    """How many unusable rows are too many, and where they go."""
+
+    quarantine_path: Text | None = Field(
+        default=None,
+        description="Table of unusable rows as they came, with a column _errors; each run adds a folder run_id=...",
     )
 
 

@@ -75,6 +75,7 @@ class GaussianMixture(Estimator["GaussianMixtureModel"], FitParams, MLReadable["
         probabilityCol: str = "probability",
         logDensityCol: str = "log_density",
         handleInvalid: str = "error",
+        maxInvalidFraction: float = 1.0,
     ) -> None:
         super().__init__()
         self._setDefault(**constructor_defaults(GaussianMixture))
@@ -126,6 +127,7 @@ class GaussianMixture(Estimator["GaussianMixtureModel"], FitParams, MLReadable["
             acceleration=value("acceleration"),
             floor=value("covarianceFloor"),
             skip_invalid=value("handleInvalid") == "skip",
+            max_invalid_fraction=value("maxInvalidFraction"),
         )
 
 

@@ -44,6 +44,10 @@ def _not_negative(name: str) -> Callable[[Any], Any]:
     return _checked(name, TypeConverters.toFloat, lambda v: 0 <= v < math.inf, "a finite number of at least 0")
 
 
+def _fraction(name: str) -> Callable[[Any], Any]:
+    return _checked(name, TypeConverters.toFloat, lambda v: 0 <= v <= 1, "a number from 0 to 1")
+
+
 def _one_of(name: str, values: Iterable[str]) -> Callable[[Any], Any]:
     allowed = tuple(values)
     return _checked(name, TypeConverters.toString, lambda v: v in allowed, f"one of {', '.join(allowed)}")
@@ -134,4 +138,9 @@ class FitParams(ColumnParams):
         "handleInvalid",
         "error: refuse a table with unusable rows; skip: leave them out and count them",
         _one_of("handleInvalid", ("error", "skip")),
+    )
+    maxInvalidFraction = param(
+        "maxInvalidFraction",
+        "with handleInvalid=skip: refuse a table with a larger share of unusable rows",
+        _fraction("maxInvalidFraction"),
     )

@@ -64,13 +64,15 @@ def with_posterior(df: DataFrame, parameters: Parameters, features: Features, co
     element = "float" if columns.single else "double"
     ddl = f"prediction int, probability array<{element}>, log_density double, status string"
     function = partial(_score, parameters, layout, columns.single)
-    score = f.arrow_udf(_variadic(function), ddl)  # type: ignore[attr-defined] # PySpark 4.1's stubs lack it
+    score = f.arrow_udf(variadic(function), ddl)  # type: ignore[attr-defined] # PySpark 4.1's stubs lack it
     scored = df.withColumn(_SCORE, score(*features.select()))
     appended = [f.col(_SCORE)[source].alias(name) for name, source in columns.named()]
     return scored.select("*", *appended).drop(_SCORE)
 
 
-def _variadic(function: partial[pa.Array]) -> Callable[..., pa.Array]:
+def variadic(function: partial[pa.Array]) -> Callable[..., pa.Array]:
+    """Return a function of any number of arrays, by which Spark tells what to send, from one of a list."""
+
     def score(*arrays: pa.Array) -> pa.Array:
         return function(list(arrays))
 

@@ -69,6 +69,33 @@ def decode(columns: list[pa.Array], layout: Layout) -> Rows:
     return Rows(x, weights, reasons)
 
 
+def faults(columns: list[pa.Array], layout: Layout) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    """Return (reasons, n): all that is wrong with each row, of which `decode` gives the first."""
+    n = len(columns[0])
+    found = np.zeros((len(REASONS), n), dtype=np.bool_)
+    if layout.array:
+        lengths = pc.list_value_length(columns[0])
+        found[_NULL] = _nulls(columns[0])
+        found[_WRONG_LENGTH] = lengths.fill_null(layout.d).to_numpy(zero_copy_only=False) != layout.d
+        owners = np.repeat(np.arange(n), lengths.fill_null(0).to_numpy(zero_copy_only=False))
+        _mark_cells(found, columns[0].flatten(), owners)
+    else:
+        for values in columns[: layout.d]:
+            _mark_cells(found, values, np.arange(n))
+    if layout.weighted:
+        weights = columns[-1].to_numpy(zero_copy_only=False).astype(np.float64, copy=False)
+        found[_BAD_WEIGHT] = ~((weights >= 0) & (weights < np.inf))
+    return found
+
+
+def _mark_cells(found: np.ndarray[Any, np.dtype[np.bool_]], values: pa.Array, owners: np.ndarray[Any, Any]) -> None:
+    """Mark the rows that own a cell without a usable number."""
+    missing = _nulls(values)
+    x = values.to_numpy(zero_copy_only=False).astype(np.float64, copy=False)
+    for reason, cells in ((_NULL, missing), (_NAN, np.isnan(x) & ~missing), (_INFINITE, np.abs(x) > _LARGEST)):
+        found[reason, owners[cells]] = True
+
+
 def _from_columns(columns: list[pa.Array], d: int) -> tuple[FloatArray, np.ndarray[Any, np.dtype[np.int8]]]:
     x = np.empty((d, len(columns[0])))
     reasons = np.zeros(x.shape[1], dtype=np.int8)

@@ -26,6 +26,7 @@ class Summary:
         numInvalid: rows left out, by reason.
         floorHits: covariances that had to be raised to the floor, over all steps.
         seconds: wall-clock seconds by phase.
+        warnings: what was doubtful about the table before the fit, in sentences.
     """
 
     logLikelihood: float
@@ -43,12 +44,13 @@ class Summary:
     numInvalid: dict[str, int]
     floorHits: int
     seconds: dict[str, float]
+    warnings: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as JSON types."""
-        return {**asdict(self), "history": list(self.history)}
+        return {**asdict(self), "history": list(self.history), "warnings": list(self.warnings)}
 
     @staticmethod
     def from_dict(fields: dict[str, Any]) -> Summary:
         """Read what `to_dict` returned."""
-        return Summary(**{**fields, "history": tuple(fields["history"])})
+        return Summary(**{**fields, "history": tuple(fields["history"]), "warnings": tuple(fields.get("warnings", ()))})

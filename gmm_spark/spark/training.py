@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,7 +13,7 @@ from pyspark.sql import functions as f
 
 from gmm_spark import coordinates, em, families, kernel, selection, starts
 from gmm_spark.errors import ConfigurationError, DataError
-from gmm_spark.spark import blocks, columns, events
+from gmm_spark.spark import blocks, columns, events, preflight
 from gmm_spark.spark.expectation import DistributedExpectation
 from gmm_spark.spark.rows import Layout
 from gmm_spark.spark.session import describe, described, shipped, small_batches
@@ -21,7 +21,7 @@ from gmm_spark.spark.summary import Summary
 from gmm_spark.spark.survey import Survey, survey
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
     from pyspark.sql import DataFrame
 
@@ -51,6 +51,7 @@ class Options:
     acceleration: em.Acceleration = "squarem"
     floor: float = 1e-6
     skip_invalid: bool = False
+    max_invalid_fraction: float = 1.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,7 +93,8 @@ def train(
             fit = _polish(expectation, start, em.Maximiser(frame, options.floor), options)
     passes = 1 + len(fit.history) + (initial is None)
     parameters = frame.outward(fit.best.parameters).ordered()
-    return Trained(parameters, table.names, summary_of(fit, frame, surveyed, clock, passes))
+    told = replace(summary_of(fit, frame, surveyed, clock, passes), warnings=table.warnings)
+    return Trained(parameters, table.names, told)
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,12 +106,14 @@ class Table:
         layout: what its columns mean.
         surveyed: what its rows are.
         names: d feature names.
+        warnings: what is doubtful about fitting it.
     """
 
     rows: DataFrame
     layout: Layout
     surveyed: Survey
     names: tuple[str, ...]
+    warnings: tuple[str, ...] = ()
 
 
 def prepare(
@@ -126,8 +130,10 @@ def prepare(
     _check_initial(initial, d, options)
     layout = Layout(d, array=features.kind != "columns", weighted=bool(weights))
     surveyed = survey(rows, layout)
-    _check_rows(surveyed, options, (*features.columns, *([weight_col] if weight_col else ())))
-    return Table(rows, layout, surveyed, features.names(d))
+    most_invalid = options.max_invalid_fraction if options.skip_invalid else None
+    preflight.check_rows(surveyed, most_invalid, (*features.columns, *([weight_col] if weight_col else ())))
+    names = features.names(d)
+    return Table(rows, layout, surveyed, names, preflight.warned(surveyed, options.k, options.family, names))
 
 
 @dataclass
@@ -169,24 +175,6 @@ def _check_initial(initial: Parameters | None, d: int, options: Options) -> None
             got=f"{initial.k} components of {initial.d} features, {initial.family}",
             expected=f"{options.k} components of {d} features, {options.family}",
             do="Set k and covarianceType to the model's, and give it the features that it was fitted on.",
-        )
-
-
-def _check_rows(surveyed: Survey, options: Options, names: Sequence[str]) -> None:
-    bad = {reason: count for reason, count in surveyed.invalid.items() if count}
-    if bad and not options.skip_invalid:
-        raise DataError(
-            f"rows of {columns.quoted(names)}",
-            got=", ".join(f"{count} {reason}" for reason, count in bad.items()),
-            expected="finite features of one length and finite weights of at least 0 in every row",
-            do='Mend them, or leave them out with handleInvalid="skip" (fit.invalid: drop in a job).',
-        )
-    if surveyed.weight <= 0:
-        raise DataError(
-            "input",
-            got="no rows" if not surveyed.counts.any() else f"no usable row with a weight above 0 ({surveyed.invalid})",
-            expected="at least one",
-            do="Check the input's path, its filter and the weight column.",
         )
 
 

@@ -84,7 +84,7 @@ def test_maps_null_and_the_word_all_are_understood() -> None:
         ("--mixture.family=round", "mixture.family", "'full', 'tied', 'diag' or 'spherical'"),
         ("--fit.tol=-1", "fit.tol", "greater than or equal to 0"),
         ("--fit.tol=nan", "fit.tol", ""),
-        ("--fit.invalid=skip", "fit.invalid", "'fail' or 'drop'"),
+        ("--fit.invalid=skip", "fit.invalid", "'fail', 'drop' or 'quarantine'"),
         ("--features.columns=a,a", "features.columns", "each column once"),
         ("--features.column=c", "features", "exactly one of features.columns and features.column"),
         ("--input.table=t", "input", "exactly one of input.path and input.table"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -199,6 +200,15 @@ def _handle_invalid(fits: Fits) -> None:
     np.testing.assert_allclose(model.means[0], X[X[:, 0] <= 5].mean(axis=0), rtol=1e-12)
 
 
+def _max_invalid_fraction(fits: Fits) -> None:
+    holes = fits.df.withColumn("x1", f.when(f.col("w") < 2, f.col("x1")))
+    share = float(np.mean(X[:, 0] > 5))
+    for most, enough in ((share - 1e-9, False), (share + 1e-9, True)):
+        mixture = GaussianMixture(k=1, inputCols=names(3), handleInvalid="skip", maxInvalidFraction=most, maxIter=0)
+        with nullcontext() if enough else pytest.raises(ValueError, match="null"):
+            mixture.fit(holes)
+
+
 EFFECTS: dict[str, Callable[[Fits], None]] = {
     "k": _k,
     "covarianceType": _covariance_type,
@@ -216,6 +226,7 @@ EFFECTS: dict[str, Callable[[Fits], None]] = {
     "probabilityCol": _output_cols,
     "logDensityCol": _output_cols,
     "handleInvalid": _handle_invalid,
+    "maxInvalidFraction": _max_invalid_fraction,
 }
 
 

@@ -1,0 +1,127 @@
+"""Rows that cannot be used: too many stop a job before anything is published; a fit may put them aside."""
+
+from __future__ import annotations
+
+import logging
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from gmm_spark.batch import modes, publish
+from gmm_spark.batch.paths import locate
+from gmm_spark.errors import DataError, OutputError
+from gmm_spark.spark import quarantine
+from gmm_spark.spark.columns import Features
+from gmm_spark.spark.preflight import Refused
+from gmm_spark.spark.rows import REASONS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from pyspark.sql import DataFrame, SparkSession
+
+    from gmm_spark import GaussianMixtureModel
+    from gmm_spark.batch.location import Location
+    from gmm_spark.batch.run import Run
+    from gmm_spark.batch.sections import FeaturesConfig, QualityConfig
+
+_LOG = logging.getLogger("gmm_spark")
+
+
+@contextmanager
+def counted(run: Run) -> Iterator[None]:
+    """Note the counts of unusable rows in the manifest of a fit that is refused because of them."""
+    try:
+        yield
+    except DataError as error:
+        if isinstance(error.got, Refused):
+            bad = dict(error.got.counts)
+            run.note(rows={"read": sum(bad.values()) + error.got.usable, "used": 0, "refused": bad})
+        raise
+
+
+def check_scored(counts: Mapping[str, int], limits: QualityConfig) -> None:
+    """Refuse a scored table with too many rows that have no posterior, before it is published.
+
+    Args:
+        counts: rows by status.
+        limits: what the options say.
+
+    Raises:
+        DataError: there are too many.
+    """
+    refused = Refused({reason: counts.get(reason, 0) for reason in REASONS[1:]}, counts.get(REASONS[0], 0))
+    if refused.fraction > limits.max_invalid_fraction:
+        raise DataError(
+            "the scored rows",
+            got=refused,
+            expected=f"at most {100 * limits.max_invalid_fraction:g} % of them",
+            do="Mend the input, or raise quality.max_invalid_fraction; nothing was published.",
+        )
+
+
+@dataclass(frozen=True)
+class Quarantine:
+    """Where the rows that a fit cannot use are put.
+
+    Args:
+        run: the run.
+        location: the folder of this run in the table of quarantined rows.
+    """
+
+    run: Run
+    location: Location
+
+    def publish(self, rows: DataFrame, features: FeaturesConfig, model: GaussianMixtureModel) -> None:
+        """Write the unusable rows as they came, with `_errors`; whole or not at all, and all that were counted.
+
+        Raises:
+            OutputError: their number is not that of the fit.
+        """
+        expected = sum(model.summary.numInvalid.values())
+        self.run.note(quarantine={"path": str(self.location), "rows": expected})
+        if not expected:
+            return
+        found = Features.of(rows.schema, input_cols=features.columns, features_col=features.column)
+        bad = quarantine.invalid_rows(rows, found, features.weight, model.parameters.d)
+        # Its own facts: the manifest of the fit tells of the model as its output.
+        own = replace(self.run, facts={}, on_failure=None)
+        with publish.claim(own, self.location, modes.MODES["create"]) as target:
+            if target.done:
+                return
+            with self.run.phase("quarantine"), target.publication() as staging:
+                bad.write.parquet(staging)
+                written = rows.sparkSession.read.schema(bad.schema).parquet(staging).count()
+                if written != expected:
+                    raise OutputError(
+                        f"the quarantined rows in {staging}",
+                        got=f"{written} rows",
+                        expected=f"the {expected} rows that the fit left out",
+                        do="Run the job again on an input that does not change meanwhile; nothing was published.",
+                    )
+        fields = {"event": "quarantine", "rows": expected, "path": str(self.location)}
+        _LOG.info("quarantine: %d rows in %s", expected, self.location, extra={"fields": fields})
+
+
+def quarantine_of(
+    run: Run, spark: SparkSession, path: str | None, rows: DataFrame, others: Iterable[Location]
+) -> Quarantine | None:
+    """Return where unusable rows go, or None where the options ask for nothing of the kind.
+
+    Args:
+        run: the run.
+        spark: the session that knows the filesystems.
+        path: the table of quarantined rows.
+        rows: the input.
+        others: inputs and output.
+
+    Raises:
+        OutputError: the path is one of the others, lies inside one or holds one.
+        SchemaError: the input has a column `_errors`.
+    """
+    if path is None:
+        return None
+    quarantine.check(rows.schema)
+    table = locate(spark, path)
+    publish.check_apart(table, others)
+    return Quarantine(run, table.child(f"run_id={run.key}"))

@@ -1,0 +1,126 @@
+"""What a survey tells before a fit begins: the rows that refuse it, and warnings with their numbers."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from gmm_spark import families, layouts
+from gmm_spark.errors import DataError
+from gmm_spark.spark import columns
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from gmm_spark.parameters import Family
+    from gmm_spark.spark.survey import Survey
+
+_log = logging.getLogger("gmm_spark")
+# A covariance estimated from fewer rows than this for each free number is mostly noise.
+_ROWS_PER_PARAMETER = 10
+# Above this the statistics of one candidate alone take a second to send, and the driver holds several of them.
+_MOST_STATISTICS = 64 << 20
+_SAME = 1e-12
+
+
+@dataclass(frozen=True)
+class Refused:
+    """The rows that cannot be used, for an error's `got`.
+
+    Args:
+        counts: rows by reason, zero counts too.
+        usable: the other rows.
+    """
+
+    counts: Mapping[str, int]
+    usable: int
+
+    @property
+    def fraction(self) -> float:
+        """The share of all rows that cannot be used; 0 where there is none."""
+        bad = sum(self.counts.values())
+        return bad / max(bad + self.usable, 1)
+
+    def __str__(self) -> str:
+        bad = sum(self.counts.values())
+        told = ", ".join(f"{count} {reason}" for reason, count in self.counts.items() if count)
+        return f"{bad} of {bad + self.usable} rows ({100 * self.fraction:.3g} %) that cannot be used: {told}"
+
+
+def check_rows(surveyed: Survey, most_invalid: float | None, names: Sequence[str]) -> None:
+    """Refuse rows that cannot be used, or too many of them, or none that can.
+
+    Args:
+        surveyed: the table.
+        most_invalid: the share of unusable rows to put up with; None: not even one.
+        names: the columns looked at.
+
+    Raises:
+        DataError: there are too many; its `got` is a `Refused`. Or there is no weight at all.
+    """
+    refused = Refused(surveyed.invalid, surveyed.rows)
+    if refused.fraction > (most_invalid or 0):
+        raise DataError(
+            f"rows of {columns.quoted(names)}",
+            got=refused,
+            expected="finite features of one length and finite weights of at least 0 in every row"
+            if most_invalid is None
+            else f"at most {100 * most_invalid:g} % of them",
+            do='Mend them, or leave them out with handleInvalid="skip" (fit.invalid: drop in a job).'
+            if most_invalid is None
+            else "Mend them, or raise maxInvalidFraction (quality.max_invalid_fraction in a job).",
+        )
+    if surveyed.weight <= 0:
+        raise DataError(
+            "input",
+            got="no rows" if not surveyed.counts.any() else f"no usable row with a weight above 0 ({surveyed.invalid})",
+            expected="at least one",
+            do="Check the input's path, its filter and the weight column.",
+        )
+
+
+def warned(surveyed: Survey, k: int, family: Family, names: Sequence[str]) -> tuple[str, ...]:
+    """Return and log what is doubtful about fitting k components of a family to a table."""
+    told = tuple(_doubts(surveyed, k, family, names))
+    for warning in told:
+        _log.warning("%s", warning, extra={"fields": {"event": "preflight"}})
+    return told
+
+
+def statistics_bytes(k: int, d: int, family: Family) -> int:
+    """Return the bytes of a candidate's statistics, as each partition returns them."""
+    kind: dict[str, layouts.Layout] = {"tied": "linear", "diag": "diagonal", "spherical": "diagonal"}
+    return 8 * k * layouts.feature_count(d, kind.get(family, "quadratic"))
+
+
+def _doubts(surveyed: Survey, k: int, family: Family, names: Sequence[str]) -> Iterator[str]:
+    d = len(names)
+    free = families.free_parameters(family, k, d)
+    if surveyed.rows < _ROWS_PER_PARAMETER * free:
+        yield (
+            f"{surveyed.rows} rows for {free} free parameters, {surveyed.rows / free:.3g} each: below "
+            f"{_ROWS_PER_PARAMETER} they are mostly noise; use fewer components or a smaller family"
+        )
+    for one, other in _duplicates(surveyed, d):
+        yield f"columns {names[one]!r} and {names[other]!r} hold the same values up to scale: they count twice"
+    size = statistics_bytes(k, d, family)
+    if size > _MOST_STATISTICS:
+        yield (
+            f"the statistics take {size / 1e6:.0f} MB a partition, {size * surveyed.partitions / 1e6:.0f} MB a pass: "
+            "give the driver several times the first, and read fewer partitions"
+        )
+    if bad := sum(surveyed.invalid.values()):
+        yield f"{Refused(surveyed.invalid, surveyed.rows)}; {bad} left out"
+
+
+def _duplicates(surveyed: Survey, d: int) -> Iterator[tuple[int, int]]:
+    """Yield the pairs of columns that are perfectly correlated; other families than these refuse them."""
+    scale = np.sqrt(np.diagonal(surveyed.covariance))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        correlation = surveyed.covariance / scale / scale[:, None]
+    for one in range(d):
+        for other in np.flatnonzero(np.abs(correlation[one, one + 1 :]) >= 1 - _SAME) + one + 1:
+            yield one, int(other)

@@ -1,0 +1,201 @@
+"""Unusable rows in scheduled jobs: counted by reason, put aside as they came, or too many. One application."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from gmm_spark.model import read_model
+from tests.jobs import submission
+from tests.jobs.submission import JOBS, ROOT
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+pytestmark = pytest.mark.timeout(300)
+
+ROWS, EACH = 4000, 40  # one in a hundred rows of each kind
+REASONS = ("null", "wrong_length", "nan", "infinite", "bad_weight")
+COUNTS = dict.fromkeys(REASONS, EACH)
+TOLD = ", ".join(f"{EACH} {reason}" for reason in REASONS)
+MIXED, XW = "--input.path=mixed", ["--features.column=x", "--features.weight=w"]
+ASIDE, QUARANTINE = "--fit.invalid=quarantine", "--quality.quarantine_path=aside"
+DROP = "--fit.invalid=drop"
+
+JOBS_RUN: Mapping[str, tuple[str, list[str]]] = {
+    "clean": ("fit", ["--input.path=clean", *XW, "--output.path=m/clean"]),
+    "aside": ("fit", [MIXED, *XW, ASIDE, QUARANTINE, "--output.path=m/aside", "--run.id=monday"]),
+    "aside again": ("fit", [MIXED, *XW, ASIDE, QUARANTINE, "--output.path=m/aside", "--run.id=monday"]),
+    "next day": (
+        "fit",
+        [MIXED, *XW, ASIDE, QUARANTINE, "--output.path=m/aside", "--run.id=tuesday", "--output.mode=overwrite"],
+    ),
+    "clean day": ("fit", ["--input.path=clean", *XW, ASIDE, QUARANTINE, "--output.path=m/day", "--run.id=wednesday"]),
+    "enough": ("fit", [MIXED, *XW, DROP, "--quality.max_invalid_fraction=0.05", "--output.path=m/enough"]),
+    "too many": ("fit", [MIXED, *XW, DROP, "--quality.max_invalid_fraction=0.049", "--output.path=no/fit"]),
+    "not one": ("fit", [MIXED, *XW, "--output.path=no/one"]),
+    "score": ("score", [MIXED, "--model.path=m/clean", "--output.path=scored"]),
+    "score too many": (
+        "score",
+        [MIXED, "--model.path=m/clean", "--output.path=no/score", "--quality.max_invalid_fraction=0.039"],
+    ),
+    "aside in input": (
+        "fit",
+        [MIXED, *XW, ASIDE, "--quality.quarantine_path=mixed/aside", "--output.path=no/in"],
+    ),
+    "taken name": (
+        "fit",
+        ["--input.path=taken", "--features.columns=x,y", ASIDE, QUARANTINE, "--output.path=no/taken"],
+    ),
+    "empty": ("fit", ["--input.path=empty", "--features.columns=x,y", "--output.path=no/empty"]),
+    "score empty": ("score", ["--input.path=empty2", "--model.path=m/clean", "--output.path=scored-empty"]),
+    "one row": ("fit", ["--input.path=one", "--features.columns=x,y", "--mixture.k=1", "--output.path=no/one-row"]),
+    "one group": ("fit", ["--input.path=group.parquet", *XW, "--output.path=m/group"]),
+    "empty parts": ("fit", ["--input.path=parts", *XW, "--output.path=m/parts"]),
+}
+REFUSED = {
+    "too many": (4, ["200 of 4000 rows (5 %)", TOLD, "at most 4.9 %"]),
+    "not one": (4, [TOLD, "fit.invalid: drop"]),
+    "score too many": (4, ["160 of 4000 rows (4 %)", "at most 3.9 %", "nothing was published"]),
+    "aside in input": (6, ["mixed/aside"]),
+    "taken name": (3, ["'_errors'"]),
+    "empty": (4, ["no rows"]),
+    "one row": (4, ["'x', 'y'", "the same value in every row"]),
+}
+
+
+@dataclass(frozen=True)
+class Night:
+    """Where the jobs ran, and how each of them ended."""
+
+    folder: Path
+    results: Mapping[str, Any]
+
+
+def mixed() -> tuple[pa.Table, np.ndarray[Any, np.dtype[np.bool_]]]:
+    """Return a table with 40 rows of each fault at random places, and which rows are clean."""
+    rng = np.random.default_rng(3)
+    x: list[Any] = (rng.normal(size=(ROWS, 2)) + 9.0 * rng.integers(2, size=(ROWS, 1))).tolist()
+    weights = rng.uniform(0.5, 2, size=ROWS)
+    places = rng.permutation(ROWS)[: 5 * EACH].reshape(5, EACH)
+    for i in range(EACH):
+        null, ragged, nan, infinite, debt = places[:, i]
+        x[null] = None if i % 2 else [None, 1.0]
+        x[ragged] = [] if i % 2 else [1.0, 2.0, 3.0]
+        x[nan][i % 2] = float("nan")
+        x[infinite][i % 2] = float("-inf") if i % 3 else float("inf")
+        weights[debt] = -1.0 if i % 2 else float("nan")
+    ids = pa.array(np.arange(ROWS))
+    table = pa.table(
+        {"id": ids, "x": pa.array(x, pa.list_(pa.float64())), "w": weights, "name": pa.array(["n"] * ROWS)}
+    )
+    clean = np.ones(ROWS, dtype=np.bool_)
+    clean[places.ravel()] = False
+    return table, clean
+
+
+@pytest.fixture(scope="module")
+def night(tmp_path_factory: pytest.TempPathFactory) -> Night:
+    """Run all jobs in one application."""
+    folder = tmp_path_factory.mktemp("quality")
+    table, clean = mixed()
+    good = table.filter(pa.array(clean))
+    parts = {f"parts/{i:02}": good.slice(*((100 * i, 100) if i < 38 else (3800, 0))) for i in range(40)}
+    xy = pa.table({"x": [1.0, 2.0], "y": [0.0, 3.0]})
+    taken = xy.append_column("_Errors", pa.array(["a", "b"]))
+    others = {"taken/0": taken, "empty/0": xy.slice(0, 0), "empty2/0": table.slice(0, 0), "one/0": xy.slice(0, 1)}
+    for name, each in {"mixed/0": table, "clean/0": good, "group": good, **parts, **others}.items():
+        (folder / name).parent.mkdir(exist_ok=True)
+        pq.write_table(each, folder / f"{name}.parquet", row_group_size=ROWS)
+    plan = {"sql": [], "jobs": {name: (f"{JOBS}/{job}.py", words) for name, (job, words) in JOBS_RUN.items()}}
+    (folder / "plan.json").write_text(json.dumps(plan), encoding="utf-8")
+    words: list[str | Path] = [ROOT / "tests" / "jobs" / "in_one_session.py", "plan.json", "result.json"]
+    done = submission.submit(words, master="local[2]", cwd=folder, library=str(ROOT))
+    assert done.returncode == 0, done.stdout + done.stderr
+    return Night(folder, json.loads((folder / "result.json").read_text(encoding="utf-8")))
+
+
+def manifest(night: Night, output: str, run: str = "*") -> dict[str, Any]:
+    """Return how a run of an output ended."""
+    path = night.folder / output
+    (file,) = path.parent.glob(f".{path.name}.gmm_spark/manifests/{run}.json")
+    read: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    return read
+
+
+@pytest.mark.parametrize("name", [name for name in JOBS_RUN if name not in REFUSED])
+def test_a_table_that_is_good_enough_is_used(night: Night, name: str) -> None:
+    """The job returns normally."""
+    assert night.results[name]["status"] == 0, night.results[name]["err"]
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_a_table_that_is_not_is_refused_with_its_numbers(night: Night, name: str) -> None:
+    """Too many unusable rows, none at all, or a place that is taken: told with status and numbers."""
+    status, parts = REFUSED[name]
+    assert night.results[name]["status"] == status, night.results[name]["err"]
+    assert [part for part in parts if part not in night.results[name]["err"]] == [], night.results[name]["err"]
+
+
+def test_nothing_is_published_where_a_job_was_refused(night: Night) -> None:
+    """Neither a model nor a scored table nor quarantined rows."""
+    assert [path for path in (night.folder / "no").glob("*") if not path.name.startswith(".")] == []
+    assert sorted(path.name for path in (night.folder / "aside").glob("[!.]*")) == ["run_id=monday", "run_id=tuesday"]
+    assert not (night.folder / "mixed" / "aside").exists()
+
+
+def test_every_reason_is_counted_in_summary_and_manifest(night: Night) -> None:
+    """Zero counts too, whether the rows were put aside, dropped or refused."""
+    assert f"{ROWS - 5 * EACH} rows used, {5 * EACH} left out ({TOLD})" in night.results["aside"]["out"]
+    assert "0 left out (0 null, 0 wrong_length, 0 nan, 0 infinite, 0 bad_weight)" in night.results["clean"]["out"]
+    assert manifest(night, "m/aside", "monday")["rows"]["refused"] == COUNTS
+    assert manifest(night, "m/enough")["rows"]["refused"] == COUNTS
+    failed = manifest(night, "no/fit")
+    assert (failed["status"], failed["rows"]["read"], failed["rows"]["refused"]) == (4, ROWS, COUNTS)
+    without_weights = {**COUNTS, "bad_weight": 0}
+    assert manifest(night, "scored")["rows"]["refused"] == without_weights
+    assert manifest(night, "no/score")["rows"]["refused"] == without_weights
+    assert f"{ROWS} rows, {ROWS - 4 * EACH} ok, 40 null, 40 wrong_length, 40 nan" in night.results["score"]["out"]
+
+
+def test_quarantined_rows_are_as_they_came(night: Night) -> None:
+    """Exactly the unusable rows, all their columns unchanged, each with the reasons in _errors."""
+    table, clean = mixed()
+    aside = pq.read_table(night.folder / "aside" / "run_id=monday").sort_by("id")
+    expected = table.filter(pa.array(~clean))
+    assert aside.column_names == ["id", "x", "w", "name", "_errors"]
+    assert repr(aside.drop_columns("_errors").to_pydict()) == repr(expected.to_pydict())  # NaN is not itself
+    assert Counter(reason for reasons in aside["_errors"].to_pylist() for reason in reasons) == COUNTS
+    assert manifest(night, "m/aside", "monday")["notes"]["quarantine"]["rows"] == 5 * EACH
+
+
+def test_a_run_repeated_quarantines_once(night: Night) -> None:
+    """The same run again does nothing; the next day's run adds its own folder beside it."""
+    assert "nothing to do" in night.results["aside again"]["out"]
+    both = pq.read_table(night.folder / "aside", partitioning="hive")
+    assert both.num_rows == 2 * 5 * EACH
+    assert manifest(night, "m/day")["notes"]["quarantine"]["rows"] == 0
+
+
+@pytest.mark.parametrize("name", ["aside", "enough", "group", "parts"])
+def test_the_rest_is_used_as_if_it_were_alone(night: Night, name: str) -> None:
+    """The model is that of the clean rows, however they are laid out in files, row groups and empty parts."""
+    clean, other = (read_model(night.folder / "m" / each).parameters for each in ("clean", name))
+    np.testing.assert_allclose(other.weights, clean.weights, rtol=1e-8)
+    np.testing.assert_allclose(other.means, clean.means, rtol=1e-8)
+    np.testing.assert_allclose(other.covariances, clean.covariances, rtol=1e-7, atol=1e-8)
+
+
+def test_an_empty_table_is_scored_to_an_empty_table(night: Night) -> None:
+    """No rows in, no rows out, and the schema of a scored table."""
+    scored = pq.read_table(night.folder / "scored-empty")
+    assert scored.num_rows == 0
+    assert scored.column_names[-4:] == ["prediction", "probability", "log_density", "status"]
