@@ -41,6 +41,7 @@ OTHERS: dict[str, Any] = {  # a value of every param that is not its default
     "probabilityCol": "q",
     "logDensityCol": "r",
     "handleInvalid": "skip",
+    "maxInvalidFraction": 0.25,
 }
 
 
