@@ -18,13 +18,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gmm_spark.errors import ModelError, ParametersError
-from gmm_spark.parameters import Parameters
+from gmm_spark.parameters import FloatArray, Parameters
 from gmm_spark.pointer import followed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 FORMAT = 1
+_FOREIGN = f"no gmm_spark header of format {FORMAT}"
+# A model directory is untrusted input: what is larger than it can need is not read, let alone allocated.
+MOST_METADATA = 64 << 20  # characters
+_MOST_NUMBERS = 1 << 28  # float64 of all covariances: 2 GB
+_NUMBER = 32  # characters of a float64 as JSON, its comma and brackets included
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,8 +84,8 @@ def decode(header: object, lines: Iterable[str], where: str) -> StoredModel:
     """
     try:
         if not isinstance(header, dict) or header.get("format") != FORMAT:
-            raise _damaged(where, "no gmm_spark header of format 1")
-        components = sorted((_object(line) for line in lines), key=lambda c: int(c["component"]))
+            raise _damaged(where, _FOREIGN)
+        components = sorted((parsed(line) for line in lines), key=lambda c: _whole(c["component"]))
         ordered = [json.dumps(component) for component in components]
         if header.get("sha256") != _checksum({k: v for k, v in header.items() if k != "sha256"}, ordered):
             raise _damaged(where, "a checksum that does not match its contents")
@@ -102,7 +107,7 @@ def read_model(path: str | Path) -> StoredModel:
         InputError: the folder keeps several runs, and its pointer to the last is damaged.
     """
     root = followed(Path(path))
-    metadata = _lines(root / "metadata")
+    metadata = _lines(root / "metadata", MOST_METADATA)
     if len(metadata) != 1:
         raise ModelError(
             f"model directory {root}",
@@ -110,42 +115,98 @@ def read_model(path: str | Path) -> StoredModel:
             expected="one line in metadata/part-*",
             do="Name a directory that fit.py or model.save wrote, on the local filesystem.",
         )
-    return decode(header_of(metadata[0], str(root)), _lines(root / "components"), str(root))
+    header = header_of(metadata[0], str(root))
+    rows, characters = limits(header, str(root))
+    return decode(header, _lines(root / "components", rows * (characters + 1)), str(root))
 
 
 def header_of(metadata: str, where: str) -> object:
     """Return the gmm_spark header within a line of pyspark.ml metadata."""
     try:
-        return _object(metadata).get("gmm_spark")
+        return parsed(metadata).get("gmm_spark")
     except (ValueError, RecursionError) as error:
         raise _damaged(where, f"metadata that is not JSON ({error})") from error
 
 
-def _assembled(header: Mapping[str, Any], components: list[dict[str, Any]]) -> StoredModel:
-    parameters = Parameters(
-        np.array([c["weight"] for c in components]),
-        np.array([c["mean"] for c in components]),
-        np.array([c["covariance"] for c in components]),
-        header["family"],
-    )
-    features = tuple(str(name) for name in header["features"])
-    if header["k"] != parameters.k or len(features) != parameters.d:
-        raise ValueError(
-            f"{header['k']} components of {len(features)} features announced, {parameters.means.shape} found"
-        )
-    return StoredModel(parameters, features, dict(header["summary"]))
+def limits(header: object, where: str) -> tuple[int, int]:
+    """Return how many component lines a model may have, and how many characters each.
+
+    Raises:
+        ModelError: the header does not tell, or tells of more than any model has.
+    """
+    if not isinstance(header, dict) or header.get("format") != FORMAT:
+        raise _damaged(where, _FOREIGN)
+    try:
+        k, d = _whole(header["k"]), len(_names(header["features"]))
+    except (KeyError, TypeError, ValueError) as error:
+        raise _damaged(where, f"a header without k and features ({error})") from error
+    if k < 1 or k * max(d, 1) ** 2 > _MOST_NUMBERS:
+        raise _damaged(where, f"{k} components of {d} features announced")
+    return k, _NUMBER * (d * d + d + 4)
 
 
-def _object(line: str) -> dict[str, Any]:
-    value = json.loads(line)
+def parsed(text: str) -> dict[str, Any]:
+    """Return a JSON object from an untrusted text, each key once, without the words NaN and Infinity.
+
+    Raises:
+        ValueError: it is something else.
+        RecursionError: it is nested too deeply.
+    """
+    value = json.loads(text, object_pairs_hook=_once, parse_constant=_refuse_constant)
     if not isinstance(value, dict):
         raise ValueError("a JSON value that is not an object")  # noqa: TRY004 - decode turns it into a ModelError
     return value
 
 
-def _lines(folder: Path) -> list[str]:
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    fields = dict(pairs)
+    if len(fields) < len(pairs):
+        raise ValueError("a key twice")
+    return fields
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"the word {name}, which is no JSON")
+
+
+def _assembled(header: Mapping[str, Any], components: list[dict[str, Any]]) -> StoredModel:
+    features, k = _names(header["features"]), _whole(header["k"])
+    if [c["component"] for c in components] != list(range(k)):
+        raise ValueError(f"{len(components)} components, expected 0 to {k - 1}, each once")
+    weights, means, covariances = (_numbers([c[name] for c in components]) for name in ("weight", "mean", "covariance"))
+    parameters = Parameters(weights, means, covariances, header["family"])
+    if len(features) != parameters.d:
+        raise ValueError(f"{len(features)} features announced, {parameters.d} found")
+    if not isinstance(header["summary"], dict):
+        raise TypeError("a summary that is no object")
+    return StoredModel(parameters, features, header["summary"])
+
+
+def _numbers(values: list[Any]) -> FloatArray:
+    array = np.array(values)
+    if array.dtype.kind not in "fi":  # texts, booleans and nothing are not made numbers
+        raise TypeError(f"{array.dtype} instead of numbers")
+    return array.astype(np.float64)
+
+
+def _whole(value: object) -> int:
+    if type(value) is not int:
+        raise TypeError(f"a {type(value).__name__} instead of a whole number")
+    return value
+
+
+def _names(values: object) -> tuple[str, ...]:
+    if not isinstance(values, list) or not all(isinstance(name, str) for name in values):
+        raise TypeError("features that are no list of names")
+    return tuple(values)
+
+
+def _lines(folder: Path, most: int) -> list[str]:
     try:
         files = sorted(file for file in folder.glob("part-*") if file.is_file())
+        size = sum(file.stat().st_size for file in files)
+        if size > 4 * most:  # UTF-8 has at most four bytes a character
+            raise _damaged(str(folder), f"{size} bytes, more than it can need")
         return [line for file in files for line in file.read_text(encoding="utf-8").splitlines() if line]
     except (OSError, UnicodeDecodeError) as error:
         raise _damaged(str(folder), str(error)) from error

@@ -45,7 +45,7 @@ class Parameters:
         _check_covariances(covariances)
         object.__setattr__(self, "weights", _frozen(_normalised(weights)))
         object.__setattr__(self, "means", _frozen(means))
-        object.__setattr__(self, "covariances", _frozen((covariances + covariances.transpose(0, 2, 1)) / 2))
+        object.__setattr__(self, "covariances", _frozen(covariances / 2 + covariances.transpose(0, 2, 1) / 2))
 
     @property
     def k(self) -> int:
@@ -105,10 +105,12 @@ def _check_family(family: str) -> None:
 
 
 def _check_weights(weights: FloatArray) -> None:
-    if weights.min() < 0 or abs(weights.sum() - 1) > _WEIGHT_SUM_TOLERANCE:
+    with np.errstate(over="ignore"):
+        total = weights.sum()
+    if weights.min() < 0 or abs(total - 1) > _WEIGHT_SUM_TOLERANCE:
         raise ParametersError(
             "mixing weights",
-            got=f"minimum {weights.min():.6g}, sum {weights.sum():.6g}",
+            got=f"minimum {weights.min():.6g}, sum {total:.6g}",
             expected="none negative and a sum of 1",
             do="Divide them by their sum.",
         )
@@ -122,7 +124,8 @@ def _normalised(weights: FloatArray) -> FloatArray:
 
 def _check_covariances(covariances: FloatArray) -> None:
     scale = np.sqrt(np.abs(np.einsum("kii->ki", covariances)))
-    skew = np.abs(covariances - covariances.transpose(0, 2, 1))
+    with np.errstate(over="ignore"):  # of opposite numbers near the largest there are; then it is asymmetric
+        skew = np.abs(covariances - covariances.transpose(0, 2, 1))
     asymmetric = (skew > _SYMMETRY_TOLERANCE * scale[:, :, None] * scale[:, None, :]).any(axis=(1, 2))
     bad = np.flatnonzero(asymmetric | ~positive_definite(covariances))
     if bad.size:

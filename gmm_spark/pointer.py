@@ -48,10 +48,14 @@ def decode(text: str, where: str) -> Pointer:
         InputError: it is none, or points out of its output.
     """
     try:
-        found: Any = json.loads(text[: _LARGEST + 1])
+        if len(text) > _LARGEST:
+            raise _damaged(where, f"more than {_LARGEST} characters")
+        found: Any = json.loads(text)
         folder, published = str(found["folder"]), tuple(map(str, found["published"]))
         pointer = Pointer(folder, published)
     except (ValueError, TypeError, KeyError, RecursionError) as error:
+        if isinstance(error, InputError):
+            raise
         raise _damaged(where, f"{type(error).__name__}: {error}") from error
     if not all(map(_FOLDER.fullmatch, (folder, *published))):
         raise _damaged(where, f"a folder that is no child of {RUNS}: {folder!r}")
@@ -65,9 +69,10 @@ def followed(root: Path) -> Path:
         InputError: there is a pointer, and it is damaged.
     """
     file = root / POINTER
-    return (
-        root / decode(file.read_text(encoding="utf-8", errors="replace"), str(file)).folder if file.exists() else root
-    )
+    if not file.is_file():  # whoever opens a pipe waits for ever
+        return root
+    with file.open(encoding="utf-8", errors="replace") as opened:
+        return root / decode(opened.read(_LARGEST + 1), str(file)).folder
 
 
 def _damaged(where: str, got: str) -> InputError:

@@ -86,7 +86,7 @@ class Quarantine:
         bad = quarantine.invalid_rows(rows, found, features.weight, model.parameters.d)
         # Its own facts: the manifest of the fit tells of the model as its output.
         own = replace(self.run, facts={}, on_failure=None)
-        with publish.claim(own, self.location, modes.MODES["create"]) as target:
+        with publish.claim(own, self.location, modes.Create()) as target:
             if target.done:
                 return
             with self.run.phase("quarantine"), target.publication() as staging:

@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from gmm_spark.errors import one_line
+from gmm_spark.spark.summary import Summary
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from gmm_spark.model import StoredModel
     from gmm_spark.parameters import FloatArray
 
 
 def description(model: StoredModel, *, correlations: bool = False) -> str:
-    """Return a text that tells what the mixture is and how its fit went.
+    """Return a text that tells what the mixture is and how its fit went; names from a stranger's table move no cursor.
 
     Args:
         model: the model as stored.
         correlations: add each component's correlations.
     """
-    return "\n".join(_lines(model, correlations=correlations))
+    plain = replace(model, features=tuple(map(one_line, model.features)))
+    return "\n".join(_lines(plain, correlations=correlations))
 
 
 def _lines(model: StoredModel, *, correlations: bool) -> Iterator[str]:
@@ -34,7 +39,7 @@ def _lines(model: StoredModel, *, correlations: bool) -> Iterator[str]:
     if correlations:
         scales = deviations[:, :, None] * deviations[:, None, :]
         yield from _correlations(model.features, mixture.covariances / scales)
-    yield from _fit(model.summary)
+    yield from _fit(Summary.from_dict(dict(model.summary)) if model.summary else None)
 
 
 def _by_component(weights: FloatArray, features: Sequence[str], values: FloatArray) -> Iterator[str]:
@@ -50,20 +55,23 @@ def _correlations(features: Sequence[str], matrices: FloatArray) -> Iterator[str
         yield from _table(["", *features], [[name, *_numbers(row)] for name, row in zip(features, matrix, strict=True)])
 
 
-def _fit(summary: Mapping[str, Any]) -> Iterator[str]:
+def _fit(summary: Summary | None) -> Iterator[str]:
     yield "\nFit"
-    if not summary:
+    if summary is None:
         yield "  none: the model was made from arrays"
         return
-    invalid = ", ".join(f"{count} {reason}" for reason, count in summary["numInvalid"].items() if count) or "none"
-    yield f"  outcome             {summary['outcome']}: {summary['message']}"
-    yield f"  rows used           {summary['numRows']} (total weight {summary['weight']:g}; left out: {invalid})"
-    yield f"  iterations, passes  {summary['numIter']}, {summary['numPasses']}"
-    yield f"  log-likelihood      {summary['logLikelihood']:.6f} ({summary['meanLogLikelihood']:.6f} nats per row)"
-    criteria = ", ".join(f"{name} {summary[name]:.2f}" for name in ("aic", "bic", "icl"))
+    invalid = (
+        ", ".join(f"{count} {one_line(reason)}" for reason, count in summary.numInvalid.items() if count) or "none"
+    )
+    yield f"  outcome             {one_line(f'{summary.outcome}: {summary.message}')}"
+    yield f"  rows used           {summary.numRows} (total weight {summary.weight:g}; left out: {invalid})"
+    yield f"  iterations, passes  {summary.numIter}, {summary.numPasses}"
+    yield f"  log-likelihood      {summary.logLikelihood:.6f} ({summary.meanLogLikelihood:.6f} nats per row)"
+    criteria = f"aic {summary.aic:.2f}, bic {summary.bic:.2f}, icl {summary.icl:.2f}"
     yield f"  criteria            {criteria} (smaller is better)"
-    yield f"  raised to the floor {summary['floorHits']} covariances"
-    yield f"  seconds             {', '.join(f'{name} {value:g}' for name, value in summary['seconds'].items())}"
+    yield f"  raised to the floor {summary.floorHits} covariances"
+    yield f"  seconds             {', '.join(f'{one_line(name)} {value:g}' for name, value in summary.seconds.items())}"
+    yield from (f"  warning             {one_line(warning)}" for warning in summary.warnings)
 
 
 def _numbers(values: Iterable[float]) -> list[str]:

@@ -284,6 +284,14 @@ class _Reader(MLReader[GaussianMixtureModel]):
         metadata, stored = storage.load(self.sparkSession, path)
         summary = Summary.from_dict(dict(stored.summary)) if stored.summary else None
         model = GaussianMixtureModel(stored.parameters, stored.features, summary)
-        model._resetUid(metadata["uid"])  # noqa: SLF001 - pyspark.ml's own idiom
-        DefaultParamsReader.getAndSetParams(model, metadata)
+        try:
+            model._resetUid(metadata["uid"])  # noqa: SLF001 - pyspark.ml's own idiom
+            DefaultParamsReader.getAndSetParams(model, metadata)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:  # nobody vouches for a stranger's metadata
+            raise ModelError(
+                f"model directory {path}",
+                got=f"metadata with params that are none ({type(error).__name__}: {error})",
+                expected="a model as gmm_spark wrote it",
+                do="Restore it from a copy, or fit it again.",
+            ) from error
         return model

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 from py4j.protocol import Py4JJavaError  # type: ignore[import-untyped]
 from pyspark.errors import AnalysisException, PySparkException
 from pyspark.ml.util import DefaultParamsWriter
+from pyspark.sql import functions as f
 
 from gmm_spark import pointer as pointers
 from gmm_spark.errors import ModelError, OutputError
-from gmm_spark.model import StoredModel, decode, encode, header_of
+from gmm_spark.model import MOST_METADATA, StoredModel, decode, encode, header_of, limits
 from gmm_spark.pointer import POINTER
 
 if TYPE_CHECKING:
@@ -44,9 +45,9 @@ def load(spark: SparkSession, path: str) -> tuple[dict[str, object], StoredModel
         InputError: the folder keeps several runs, and its pointer to the last is damaged.
     """
     path = _followed(spark, path)
-    metadata = _read_lines(spark, f"{path}/metadata", path)
+    metadata = _read_lines(spark, f"{path}/metadata", path, 1, MOST_METADATA)
     header = header_of(metadata[0], path) if len(metadata) == 1 else None
-    model = decode(header, _read_lines(spark, f"{path}/components", path), path)
+    model = decode(header, _read_lines(spark, f"{path}/components", path, *limits(header, path)), path)
     return json.loads(metadata[0]), model
 
 
@@ -84,9 +85,11 @@ def _found(spark: SparkSession, path: str) -> DataFrame | None:
     return table
 
 
-def _read_lines(spark: SparkSession, folder: str, path: str) -> list[str]:
+def _read_lines(spark: SparkSession, folder: str, path: str, most: int, characters: int) -> list[str]:
+    """Return the lines of a folder, without those that are too long and at most one more than there may be."""
     try:
-        return [row[0] for row in spark.read.text(folder).collect()]
+        lines = spark.read.text(folder).where(f.length("value") <= characters).limit(most + 1)
+        return [row[0] for row in lines.collect()]
     except (PySparkException, Py4JJavaError) as error:  # not there, or Hadoop's checksum of a file is wrong
         raise ModelError(
             f"model directory {path}",

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import MISSING, asdict, dataclass
+from dataclasses import fields as dataclass_fields
+from typing import Any, get_args, get_origin, get_type_hints
+
+from gmm_spark.errors import ModelError
 
 
 @dataclass(frozen=True)
@@ -52,5 +55,35 @@ class Summary:
 
     @staticmethod
     def from_dict(fields: dict[str, Any]) -> Summary:
-        """Read what `to_dict` returned."""
-        return Summary(**{**fields, "history": tuple(fields["history"]), "warnings": tuple(fields.get("warnings", ()))})
+        """Read what `to_dict` returned; it may come from a stranger.
+
+        Raises:
+            ModelError: fields that are missing, unknown or of another type.
+        """
+        kinds = get_type_hints(Summary)
+        needed = {each.name for each in dataclass_fields(Summary) if each.default is MISSING}
+        wrong = sorted((needed - fields.keys()) | (fields.keys() - kinds.keys()))
+        wrong += [name for name, value in fields.items() if name in kinds and not _is(value, kinds[name])]
+        if wrong:
+            raise ModelError(
+                "summary of a model",
+                got=f"fields that are missing, unknown or of another type: {wrong}",
+                expected="a summary as gmm_spark wrote it",
+                do="Restore the model from a copy, or fit it again.",
+            )
+        given: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()
+        }
+        return Summary(**given)
+
+
+def _is(value: object, kind: Any) -> bool:  # noqa: ANN401 - a type or a generic alias
+    """Tell whether a JSON value has the type of a field."""
+    inner = get_args(kind)
+    if get_origin(kind) is tuple:
+        return isinstance(value, list) and all(_is(each, inner[0]) for each in value)
+    if get_origin(kind) is dict:
+        return isinstance(value, dict) and all(_is(each, inner[1]) for each in value.values())
+    if kind is float:
+        return isinstance(value, (int, float)) and not isinstance(value, bool)
+    return type(value) is kind

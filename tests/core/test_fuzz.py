@@ -1,0 +1,194 @@
+"""Model directories from a stranger: only our own errors, no hang, no memory blow-up. scripts/fuzz.sh runs 10,000."""
+
+from __future__ import annotations
+
+import json
+import resource
+import shutil
+import time
+from random import Random
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from gmm_spark.errors import GmmSparkError
+from gmm_spark.model import StoredModel, encode, read_model
+from gmm_spark.parameters import Parameters
+from gmm_spark.pointer import POINTER, Pointer
+from gmm_spark.report.description import description
+from tests.core.mutations import CASES, bytes_of, hostile_entry, model_files, values_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+SUMMARY = {
+    "logLikelihood": -10.0, "meanLogLikelihood": -1.0, "numIter": 3, "numPasses": 6, "outcome": "converged",
+    "message": "It did.", "history": [-2.0, -1.0], "aic": 1.0, "bic": 2.0, "icl": 3.0, "weight": 10.0, "numRows": 10,
+    "numInvalid": {"null": 0}, "floorHits": 0, "seconds": {"em": 0.5}, "warnings": [],
+}  # fmt: skip
+MODEL = StoredModel(
+    Parameters(
+        np.array([0.5, 0.25, 0.25]), np.arange(6.0).reshape(3, 2), np.array([[[2.0, 0.5], [0.5, 1.0]]] * 3), "full"
+    ),
+    ("a", "b"),
+    SUMMARY,
+)
+SECONDS, MEGABYTES = 5.0, 400
+
+
+def _write(folder: Path, metadata: str | bytes, lines: list[str]) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+    data = metadata.encode("utf-8", "replace") if isinstance(metadata, str) else metadata
+    for name, content in (("metadata", data), ("components", "\n".join(lines).encode("utf-8", "replace"))):
+        (folder / name).mkdir(parents=True)
+        (folder / name / "part-00000").write_bytes(content)
+
+
+def _flipped(folder: Path, random: Random) -> None:
+    metadata, lines = _plain()
+    _write(folder, metadata, lines)
+    file = folder / random.choice(["metadata", "components"]) / "part-00000"
+    file.write_bytes(bytes_of(file.read_bytes(), random))
+
+
+def _forged(folder: Path, random: Random) -> None:
+    header, lines = encode(MODEL)
+    tree = values_of({"header": header, "lines": list(map(json.loads, lines))}, random)
+    changed = tree.get("lines")
+    header = tree.get("header") if isinstance(tree.get("header"), dict) else {}
+    _write(folder, *model_files(header, changed if isinstance(changed, list) else [changed]))
+
+
+def _pointed(folder: Path, random: Random) -> None:
+    _write(folder, *_plain())
+    run = folder / "runs" / "r1"
+    run.mkdir(parents=True)
+    for name in ("metadata", "components"):
+        (folder / name).rename(run / name)
+    pointer = Pointer("runs/r1", ("runs/r1",)).to_json()
+    changed = values_of(json.loads(pointer), random)
+    data = bytes_of(pointer.encode(), random) if random.randrange(2) else json.dumps(changed).encode()
+    (folder / POINTER).write_bytes(data)
+
+
+def _misplaced(folder: Path, random: Random) -> None:
+    _write(folder, *_plain())
+    hostile_entry(folder / random.choice(["metadata", "components"]), random)
+
+
+def _plain() -> tuple[str, list[str]]:
+    header, lines = encode(MODEL)
+    return model_files(header, list(map(json.loads, lines)))
+
+
+def _read(folder: Path) -> bool:
+    """Read and describe a model; say whether it was one."""
+    told = ""
+    try:
+        model = read_model(folder)
+        text = description(model, correlations=True)
+    except GmmSparkError as error:
+        told = str(error)
+    assert told.isprintable()
+    if told:
+        return False
+    mixture = model.parameters
+    assert all(np.isfinite(a).all() for a in (mixture.weights, mixture.means, mixture.covariances))
+    assert "\x1b" not in text
+    return True
+
+
+def test_the_forger_of_these_tests_can_write_a_model(tmp_path: Path) -> None:
+    """An unchanged model, written as the forged ones are, is read: what is refused is refused for its change."""
+    _write(tmp_path / "m", *_plain())
+    assert _read(tmp_path / "m")
+
+
+@pytest.mark.parametrize("mutated", [_flipped, _forged, _pointed, _misplaced])
+def test_a_hostile_model_directory_is_refused_by_an_error_of_ours(
+    tmp_path: Path, mutated: Callable[[Path, Random], None]
+) -> None:
+    """Whatever is in the directory: a valid model or a GmmSparkError, within seconds and little memory."""
+    before, read, slowest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, 0, 0.0
+    for case in range(CASES):
+        mutated(tmp_path / "m", Random(case))  # noqa: S311 - to be repeatable
+        began = time.process_time()
+        try:
+            read += _read(tmp_path / "m")
+        except Exception as error:
+            raise AssertionError(f"case {case} of {mutated.__name__}") from error
+        slowest = max(slowest, time.process_time() - began)
+    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    assert read < CASES
+    assert slowest < SECONDS
+    assert grown < MEGABYTES * 1024
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"k": 2**40}, "announced"),
+        ({"k": 10**400}, "announced"),
+        ({"features": ["x"] * 100_000}, "announced"),
+        ({"k": "3"}, "whole number"),
+        ({"k": True}, "whole number"),
+        ({"features": "ab"}, "list of names"),
+        ({"family": ["full"]}, "family"),
+        ({"summary": []}, "summary"),
+    ],
+)
+def test_a_header_is_checked_before_anything_is_allocated(tmp_path: Path, change: dict[str, Any], told: str) -> None:
+    """Sizes beyond reason and fields of other types are refused from the header alone."""
+    header, lines = encode(MODEL)
+    _write(tmp_path / "m", *model_files({**header, **change}, list(map(json.loads, lines))))
+    with pytest.raises(GmmSparkError, match=told):
+        read_model(tmp_path / "m")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "told"),
+    [
+        ("weight", "0.5", "instead of numbers"),
+        ("weight", None, "instead of numbers"),
+        ("weight", 10**400, "OverflowError|instead of numbers"),
+        ("mean", [0.0, 1.0, 2.0], "inhomogeneous"),
+        ("covariance", [[1e308, 1e308], [1e308, 1e308]], "positive definite|covariances"),
+        ("covariance", [[1.0, 1e308], [-1e308, 1.0]], "covariances"),
+        ("component", 1, "each once"),
+        ("component", "0", "whole number"),
+    ],
+)
+def test_components_are_taken_literally(tmp_path: Path, name: str, value: object, told: str) -> None:
+    """Even with the right checksum, texts are no numbers, and each component comes once."""
+    header, lines = encode(MODEL)
+    components = list(map(json.loads, lines))
+    components[0][name] = value
+    _write(tmp_path / "m", *model_files(header, components))
+    with pytest.raises(GmmSparkError, match=told):
+        read_model(tmp_path / "m")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ("0.5", "NaN", "NaN, which is no JSON"),
+        ('"weight": 0.5', '"weight": 0.5, "weight": 0.5', "a key twice"),
+        ("[1.0]", "[" * 300_000, "more than it can need"),
+        ("0.5", "[" * 500, "damaged|JSON|model"),
+    ],
+)
+def test_components_are_strict_json(tmp_path: Path, old: str, new: str, told: str) -> None:
+    """NaN, a key twice and bombs of brackets are refused."""
+    metadata, lines = _plain()
+    _write(tmp_path / "m", metadata, [line.replace(old, new, 1) if old in line else line + new for line in lines])
+    with pytest.raises(GmmSparkError, match=told):
+        read_model(tmp_path / "m")
+
+
+def test_metadata_that_is_a_bomb_of_brackets_is_refused(tmp_path: Path) -> None:
+    """A million levels of nesting end as an error of ours, not as a crash."""
+    _write(tmp_path / "m", "[" * 1_000_000, [])
+    with pytest.raises(GmmSparkError, match="metadata that is not JSON"):
+        read_model(tmp_path / "m")
