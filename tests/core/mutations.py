@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from random import Random
 
-CASES = int(os.environ.get("GMM_SPARK_FUZZ", "300"))  # scripts/fuzz.sh asks for 10,000
+CASES = int(os.environ.get("GMM_SPARK_FUZZ", "200"))  # scripts/fuzz.sh asks for 10,000
 
 HOSTILE: list[Any] = [
     None, True, False, 0, 1, -1, 2**31, 2**63, 10**400, 0.0, -0.0, 0.5, -1.5, 1e-320, 1e308, -1e308, 1e150,
