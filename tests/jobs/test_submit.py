@@ -23,6 +23,7 @@ sys.modules["pyspark"] = None
 sys.argv = sys.argv[1:]
 runpy.run_path(sys.argv[0], run_name="__main__")
 """
+REFUSED = "30 null, 0 wrong_length, 0 nan, 0 infinite, 0 bad_weight"
 LOGGED = re.compile(r"\d{4}-\d\d-\d\d ")
 pytestmark = pytest.mark.timeout(300)
 
@@ -124,7 +125,7 @@ def test_describe_refuses_what_is_no_model(run: Run) -> None:
 
 def test_score_keeps_every_row_column_and_partition(run: Run) -> None:
     """Rows out are rows in, kept columns come first, and the folders are those of the input."""
-    assert summary(run.score) == f"score: 3000 rows, 2970 ok, 30 null; written to file:{run.folder}/scored"
+    assert summary(run.score) == f"score: 3000 rows, 2970 ok, {REFUSED}; written to file:{run.folder}/scored"
     scored, source = tables.read(run.folder / "scored"), tables.read(run.folder / "in")
     assert sorted(scored["id"].to_pylist()) == list(range(tables.ROWS))
     names = [name for name in source.column_names if name != "day"]
