@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
@@ -21,6 +21,9 @@ from gmm_spark.moments import Moments
 from gmm_spark.parameters import Parameters
 from gmm_spark.passes import Acceleration, Pass, Position
 from gmm_spark.stopping import Outcome
+
+if TYPE_CHECKING:
+    from gmm_spark.kernel import Precision
 
 __all__ = [
     "Acceleration",
@@ -42,7 +45,8 @@ __all__ = [
 
 Expectation: TypeAlias = Callable[[Sequence[Parameters]], Sequence[Moments]]
 
-_UNBALANCED = 1e-8  # a relative difference between the components' sums and all rows' above this is a fault
+# A relative difference between the components' sums and all rows' above this is a fault, not rounding.
+_UNBALANCED = {"float64": 1e-8, "float32": 1e-5}
 _SAME_WEIGHT = 1e-9  # a relative change of the total weight above this is no rounding
 _FALL = 1e-9  # a relative fall of the log-likelihood below this is rounding
 _STILL = 1e-12  # and a relative gain below this is nothing that could be told from rounding
@@ -64,13 +68,14 @@ def iterate(
         position = position.onward(new, maximise)
 
 
-def check_balance(moments: Moments, where: str) -> None:
+def check_balance(moments: Moments, where: str, precision: Precision = "float64") -> None:
     """Raise DataError unless the components' sums add up to those of all rows, up to rounding."""
-    if not moments.imbalance <= _UNBALANCED:
+    allowed = _UNBALANCED[precision]
+    if not moments.imbalance <= allowed:
         raise DataError(
             f"statistics of {where}",
             got=f"sums over components that differ from those over rows by {moments.imbalance:.3g}, relative",
-            expected=f"a difference below {_UNBALANCED:g}",
+            expected=f"a difference below {allowed:g}",
             do="Rows or parameters overflow: rescale the features. Otherwise memory is faulty.",
         )
 

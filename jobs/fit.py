@@ -68,6 +68,7 @@ def estimator(config: FitConfig) -> GaussianMixture:
         starts=how.starts,
         acceleration=how.acceleration,
         covarianceFloor=how.covariance_floor,
+        precision=how.precision,
         handleInvalid="error" if how.invalid == "fail" else "skip",
         maxInvalidFraction=config.quality.max_invalid_fraction,
         **{name: value for name, value in given.items() if value is not None},

@@ -137,6 +137,10 @@ class FittingConfig(Section):
         description="Rows with null, NaN, infinite or misshapen features: stop, or leave them out and count them, "
         "or also write them to quality.quarantine_path.",
     )
+    precision: Literal["float64", "float32"] = Field(
+        default="float64",
+        description="float32 halves what a pass reads, and multiplies in float32 where that errs by < 1e-3 nats.",
+    )
     require_convergence: bool = Field(
         default=False, description="Publish nothing and end with status 5 unless the fit converged."
     )

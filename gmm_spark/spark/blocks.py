@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
@@ -10,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from gmm_spark.kernel import Block
+from gmm_spark.spark.copies import CopyWriter, coordinates_of
 from gmm_spark.spark.hashing import NO_FOLD, Folds, mixed, row_hashes
 from gmm_spark.spark.rows import Layout, decode
 from gmm_spark.spark.survey import task_partition
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
     from gmm_spark.coordinates import Coordinates
+    from gmm_spark.kernel import Precision
     from gmm_spark.parameters import FloatArray
     from gmm_spark.spark.session import Shipped
 
@@ -29,6 +32,8 @@ BLOCK_BYTES = 2 << 20
 _SCHEMA = pa.schema(
     [
         ("partition", pa.int32()),
+        ("copy", pa.string()),
+        ("offset", pa.int64()),
         ("rows", pa.int32()),
         ("z", pa.binary()),
         ("weights", pa.binary()),
@@ -40,9 +45,13 @@ _SCHEMA = pa.schema(
     ]
 )
 _DDL = (
-    "partition int, rows int, z binary, weights binary, total binary, fold int, "
+    "partition int, copy string, offset bigint, rows int, z binary, weights binary, total binary, fold int, "
     "sample_key binary, sample_z binary, sample_weights binary"
 )
+
+
+PACKED = ("partition", "fold", "rows", "z", "weights", "total")
+COPIED = ("partition", "fold", "copy", "offset")
 
 
 @dataclass(frozen=True)
@@ -55,6 +64,8 @@ class Packing:
         seed: of the sample.
         sampled: the share of the rows to sample, by a hash of their values.
         folds: rows that are held out of some fits are packed into blocks of their own.
+        copies: the fit that the executors shall keep copies for, in files of their own; None: none.
+        precision: of the coordinates that are kept: float32 halves what a pass reads.
     """
 
     layout: Layout
@@ -62,6 +73,8 @@ class Packing:
     seed: int
     sampled: float
     folds: Folds | None = None
+    copies: str | None = None
+    precision: Precision = "float64"
 
 
 def pack(rows: DataFrame, packing: Shipped[Packing]) -> DataFrame:
@@ -87,17 +100,23 @@ def collect_sample(blocks: DataFrame, d: int) -> tuple[FloatArray, FloatArray]:
 
 def read_blocks(batch: pa.RecordBatch) -> Iterator[tuple[int, int, Block]]:
     """Yield the partition number, the fold and the block of each row of a batch, without copying."""
-    partitions, counts, z, weights, totals, folds = batch.columns[:6]
+    partitions, folds, counts, z, weights, totals = (batch.column(name) for name in PACKED)
     for i in range(batch.num_rows):
         n = counts[i].as_py()
-        values = np.frombuffer(z[i].as_buffer(), dtype="<f8").reshape(-1, n)
         own = np.frombuffer(weights[i].as_buffer(), dtype="<f8") if weights[i].is_valid else None
         total = np.frombuffer(totals[i].as_buffer(), dtype="<f8")
+        values = coordinates_of(z[i].as_buffer(), n, len(total))
         yield partitions[i].as_py(), folds[i].as_py(), Block(values, own, total)
 
 
 def _pack_partition(shipped: Shipped[Packing], batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     packing = shipped.value
+    with closing(CopyWriter(packing.copies)) as copies:
+        for block in _full_blocks(packing, batches):
+            yield block.close(copies)
+
+
+def _full_blocks(packing: Packing, batches: Iterable[pa.RecordBatch]) -> Iterator[_OpenBlock]:
     open_blocks: dict[int, _OpenBlock] = {}
     for number, batch in enumerate(batches):
         rows = decode(batch.columns, packing.layout).valid()
@@ -108,7 +127,7 @@ def _pack_partition(shipped: Shipped[Packing], batches: Iterable[pa.RecordBatch]
             yield from _filled(open_blocks, fold, packing, (z[:, own], weights, keys[own]))
     for _, last in sorted(open_blocks.items()):
         if last.rows:
-            yield last.close()
+            yield last
 
 
 def _by_fold(x: FloatArray, folds: Folds | None) -> Iterator[tuple[int, slice | NDArray[np.intp]]]:
@@ -126,18 +145,18 @@ def _filled(
     fold: int,
     packing: Packing,
     rows: tuple[FloatArray, FloatArray | None, NDArray[np.uint64]],
-) -> Iterator[pa.RecordBatch]:
+) -> Iterator[_OpenBlock]:
     """Add rows to the open block of their fold; yield each block that is full."""
     z, weights, keys = rows
-    block = open_blocks.get(fold) or _OpenBlock.empty(packing.layout, fold)
+    block = open_blocks.get(fold) or _OpenBlock.empty(packing, fold)
     open_blocks[fold] = block
     # Rows held out of every fit are no sample either: starts must not know them.
     sampled = 0.0 if packing.folds and packing.folds.count == 1 and fold != NO_FOLD else packing.sampled
     for low in range(0, z.shape[1], block.capacity):
         part = slice(low, low + block.capacity)
         if block.rows + z[:, part].shape[1] > block.capacity:
-            yield block.close()
-            block = open_blocks[fold] = _OpenBlock.empty(packing.layout, fold)
+            yield block
+            block = open_blocks[fold] = _OpenBlock.empty(packing, fold)
         block.add(z[:, part], None if weights is None else weights[part], keys[part], sampled)
 
 
@@ -152,9 +171,11 @@ class _OpenBlock:
     sample: list[tuple[NDArray[np.uint64], FloatArray, FloatArray]] = field(default_factory=list)
 
     @staticmethod
-    def empty(layout: Layout, fold: int) -> _OpenBlock:
-        capacity = max(64, BLOCK_BYTES // (8 * layout.d))
-        return _OpenBlock(np.empty((layout.d, capacity)), np.empty(capacity) if layout.weighted else None, fold)
+    def empty(packing: Packing, fold: int) -> _OpenBlock:
+        d, kind = packing.layout.d, np.dtype(packing.precision)
+        capacity = max(64, BLOCK_BYTES // (kind.itemsize * d))
+        weights = np.empty(capacity) if packing.layout.weighted else None
+        return _OpenBlock(np.empty((d, capacity), kind), weights, fold)
 
     @property
     def capacity(self) -> int:
@@ -169,13 +190,15 @@ class _OpenBlock:
         own = np.ones(z.shape[1]) if weights is None else weights
         self.sample.append((keys[chosen], z[:, chosen].T, own[chosen]))
 
-    def close(self) -> pa.RecordBatch:
+    def close(self, copies: CopyWriter) -> pa.RecordBatch:
         keys, z, weights = (np.concatenate(parts).tobytes() for parts in zip(*self.sample, strict=True))
         packed = Block(
             np.ascontiguousarray(self.z[:, : self.rows]), None if self.weights is None else self.weights[: self.rows]
         )
         own = None if packed.weights is None else packed.weights.tobytes()
-        head = [task_partition(), self.rows, packed.z.tobytes(), own, packed.total.tobytes(), self.fold]
+        offset = copies.add(packed)
+        place = [task_partition(), None if offset is None else copies.name, offset]
+        head = [*place, self.rows, packed.z.tobytes(), own, packed.total.tobytes(), self.fold]
         values = [*head, keys, z, weights]
         arrays = [pa.array([value], each.type) for value, each in zip(values, _SCHEMA, strict=True)]
         return pa.RecordBatch.from_arrays(arrays, schema=_SCHEMA)

@@ -76,6 +76,7 @@ class GaussianMixture(Estimator["GaussianMixtureModel"], FitParams, MLReadable["
         logDensityCol: str = "log_density",
         handleInvalid: str = "error",
         maxInvalidFraction: float = 1.0,
+        precision: str = "float64",
     ) -> None:
         super().__init__()
         self._setDefault(**constructor_defaults(GaussianMixture))
@@ -128,6 +129,7 @@ class GaussianMixture(Estimator["GaussianMixtureModel"], FitParams, MLReadable["
             floor=value("covarianceFloor"),
             skip_invalid=value("handleInvalid") == "skip",
             max_invalid_fraction=value("maxInvalidFraction"),
+            precision=value("precision"),
         )
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
+import logging
 import math
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from itertools import groupby
 from operator import itemgetter
 from typing import TYPE_CHECKING, Protocol
@@ -16,17 +18,20 @@ from pyspark.sql import functions as f
 from gmm_spark.em import check_balance
 from gmm_spark.kernel import accumulate, zero_moments
 from gmm_spark.moments import Moments, added
-from gmm_spark.spark.blocks import read_blocks
+from gmm_spark.spark.blocks import PACKED, read_blocks
+from gmm_spark.spark.copies import read_copies
 from gmm_spark.spark.session import shipped
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from pyspark.sql import DataFrame
+    from pyspark.sql import Column, DataFrame
 
-    from gmm_spark.kernel import Block
+    from gmm_spark.kernel import Block, Precision
     from gmm_spark.parameters import Parameters
     from gmm_spark.spark.session import Shipped
+
+_log = logging.getLogger("gmm_spark")
 
 _SCHEMA = pa.schema([("partition", pa.int32()), ("moments", pa.list_(pa.binary()))])
 _DDL = "partition int, moments array<binary>"
@@ -38,6 +43,11 @@ _DRIVER_BYTES = 64 << 20
 
 class Sums(Protocol):
     """What a read of the blocks adds up; it travels to the tasks."""
+
+    @property
+    def precision(self) -> Precision:
+        """Of the products, where their bound allows it."""
+        ...
 
     def zeros(self) -> tuple[Moments, ...]:
         """Return the statistics of no rows."""
@@ -54,9 +64,11 @@ class OverAll:
 
     Args:
         candidates: the mixtures, in the coordinates of the blocks.
+        precision: of the products, where their bound allows it.
     """
 
     candidates: tuple[Parameters, ...]
+    precision: Precision = "float64"
 
     def zeros(self) -> tuple[Moments, ...]:
         """Return the statistics of no rows."""
@@ -64,7 +76,7 @@ class OverAll:
 
     def over(self, blocks: Iterable[tuple[int, Block]]) -> tuple[Moments, ...]:
         """Return the statistics of the blocks."""
-        return accumulate((block for _, block in blocks), self.candidates)
+        return accumulate((block for _, block in blocks), self.candidates, precision=self.precision)
 
 
 @dataclass(frozen=True)
@@ -77,53 +89,111 @@ class DistributedExpectation:
     Args:
         blocks: what `blocks.pack` made.
         partitions: how many partitions have blocks.
+        index: where the executors keep copies of the blocks, if they do: the columns `blocks.COPIED`.
+        precision: of the products, where their bound allows it.
     """
 
     blocks: DataFrame
     partitions: int
+    index: DataFrame | None = None
+    precision: Precision = "float64"
 
     def __call__(self, candidates: Sequence[Parameters]) -> tuple[Moments, ...]:
         """Return each candidate's statistics over all rows: one read of the blocks."""
-        return self.read(OverAll(tuple(candidates)))
+        return self.read(OverAll(tuple(candidates), self.precision))
 
     def read(self, sums: Sums) -> tuple[Moments, ...]:
         """Return what `sums` adds up: one read of the blocks."""
-        columns = self.blocks.select("partition", "rows", "z", "weights", "total", "fold")
         zeros = sums.zeros()
+        size = self.partitions * sum(len(zero.to_bytes()) for zero in zeros)
+        run = 1 if size <= _DRIVER_BYTES else math.isqrt(self.partitions)
         with shipped(self.blocks.sparkSession, sums) as parcel:
-            partials = columns.mapInArrow(partial(_sum_partition, parcel), _DDL)
-            if self.partitions * sum(len(zero.to_bytes()) for zero in zeros) > _DRIVER_BYTES:
-                partials = _grouped(partials, parcel, self.partitions)
-            table = partials.toArrow()
-        return _added(table, zeros)
+            partials = self._partials(parcel, run)
+        return _added([partials[number] for number in sorted(partials)], zeros)
+
+    def _partials(self, parcel: Shipped[Sums], run: int) -> dict[int, list[bytes] | None]:
+        packed = self.blocks.select(*PACKED)
+        if self.index is None:
+            return _collected(packed, parcel, run)
+        partials = _collected(self.index, parcel, run)
+        missing = [number for number, own in partials.items() if own is None]
+        if missing:
+            _log.info("%d of %d copies are missing: the blocks come from Spark", len(missing), len(partials))
+            partials |= _collected(packed.where(_run(f.col("partition"), run).isin(missing)), parcel, run)
+        return partials
 
 
-def _grouped(partials: DataFrame, parcel: Shipped[Sums], partitions: int) -> DataFrame:
-    """Add runs of consecutive partitions on the executors, about as many as a run is long."""
-    run = f.floor(f.col("partition") / math.isqrt(partitions)).alias("run")
-
-    def add_group(table: pa.Table) -> pa.Table:
-        return _table(pc.min(table.column("partition")).as_py(), _added(table, parcel.value.zeros()))
-
-    return partials.groupBy(run).applyInArrow(add_group, _DDL)
+def _run(partition: Column, run: int) -> Column:
+    return f.floor(partition / run)
 
 
-def _added(table: pa.Table, zeros: tuple[Moments, ...]) -> tuple[Moments, ...]:
+def _collected(blocks: DataFrame, parcel: Shipped[Sums], run: int) -> dict[int, list[bytes] | None]:
+    """Return the statistics of each run of so many partitions, by its number; None where a copy is missing.
+
+    A run of more than one partition is added on the executors.
+    """
+    partials = blocks.mapInArrow(partial(_sum_partition, parcel), _DDL)
+    if run > 1:
+
+        def add_run(table: pa.Table) -> pa.Table:
+            number = pc.min(table.column("partition")).as_py() // run
+            own = _by_partition(table)
+            return _table(number, None if None in own.values() else _added(own.values(), parcel.value.zeros()))
+
+        partials = partials.groupBy(_run(f.col("partition"), run).alias("run")).applyInArrow(add_run, _DDL)
+    return _by_partition(partials.toArrow())
+
+
+def _by_partition(table: pa.Table) -> dict[int, list[bytes] | None]:
     columns = (table.column(name).to_pylist() for name in ("partition", "moments"))
-    rows = sorted(zip(*columns, strict=True), key=itemgetter(0))
-    return tuple(added((Moments.from_bytes(own[c], zero) for _, own in rows), zero) for c, zero in enumerate(zeros))
+    return dict(sorted(zip(*columns, strict=True), key=itemgetter(0)))
 
 
-def _table(partition: int, moments: Iterable[Moments]) -> pa.Table:
-    values = [[each.to_bytes() for each in moments]]
+def _added(partials: Iterable[list[bytes] | None], zeros: tuple[Moments, ...]) -> tuple[Moments, ...]:
+    own = [each for each in partials if each is not None]
+    return tuple(added((Moments.from_bytes(each[c], zero) for each in own), zero) for c, zero in enumerate(zeros))
+
+
+def _table(partition: int, moments: Iterable[Moments] | None) -> pa.Table:
+    values = [None if moments is None else [each.to_bytes() for each in moments]]
     return pa.Table.from_pydict({"partition": [partition], "moments": values}, schema=_SCHEMA)
 
 
 def _sum_partition(parcel: Shipped[Sums], batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    sums = parcel.value
-    numbered = (each for batch in batches for each in read_blocks(batch))
+    _settle()
+    numbered = (each for batch in batches for each in _read(batch))
     for partition, group in groupby(numbered, key=itemgetter(0)):
-        moments = sums.over((fold, block) for _, fold, block in group)
-        for each in moments:
-            check_balance(each, f"partition {partition}")
+        moments = _sums(parcel.value, group)
+        for each in moments or ():
+            check_balance(each, f"partition {partition}", parcel.value.precision)
         yield from _table(partition, moments).to_batches()
+
+
+def _read(batch: pa.RecordBatch) -> Iterator[tuple[int, int, Block | None]]:
+    return read_copies(batch) if "copy" in batch.schema.names else read_blocks(batch)
+
+
+def _sums(sums: Sums, group: Iterable[tuple[int, int, Block | None]]) -> tuple[Moments, ...] | None:
+    try:
+        return sums.over((fold, _present(block)) for _, fold, block in group)
+    except _MissingError:
+        return None
+
+
+class _MissingError(Exception):
+    """A copy is not on this machine; never leaves a task."""
+
+
+def _present(block: Block | None) -> Block:
+    if block is None:
+        raise _MissingError
+    return block
+
+
+@cache
+def _settle() -> None:
+    """Take what this worker has imported out of the garbage collector's sight, once.
+
+    Spark collects garbage after each task: 30 ms with all the modules in view, next to nothing without.
+    """
+    gc.freeze()

@@ -20,6 +20,7 @@ from gmm_spark.layouts import symmetric
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
+    from gmm_spark.kernel import Precision
     from gmm_spark.moments import Moments
     from gmm_spark.parameters import Family, FloatArray, Parameters
     from gmm_spark.racing import Request
@@ -57,9 +58,11 @@ class OverGroups:
 
     Args:
         groups: the groups.
+        precision: of the products.
     """
 
     groups: tuple[Group, ...]
+    precision: Precision = "float64"
 
     def zeros(self) -> tuple[Moments, ...]:
         """Return the statistics of no rows."""

@@ -134,6 +134,11 @@ class FitParams(ColumnParams):
         "least variance of a component where the data has unit variance; 0: no floor",
         _not_negative("covarianceFloor"),
     )
+    precision = param(
+        "precision",
+        "float64; or float32: blocks of half the size, and products in float32 where they err by less than 1e-3 nats",
+        _one_of("precision", ("float64", "float32")),
+    )
     handleInvalid = param(
         "handleInvalid",
         "error: refuse a table with unusable rows; skip: leave them out and count them",

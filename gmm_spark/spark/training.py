@@ -8,15 +8,14 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
-from pyspark import StorageLevel
 from pyspark.sql import functions as f
 
 from gmm_spark import coordinates, em, families, kernel, selection, starts
 from gmm_spark.errors import ConfigurationError, DataError
 from gmm_spark.spark import blocks, columns, events, preflight
-from gmm_spark.spark.expectation import DistributedExpectation
+from gmm_spark.spark.keeping import packed
 from gmm_spark.spark.rows import Layout
-from gmm_spark.spark.session import describe, described, shipped, small_batches
+from gmm_spark.spark.session import describe, described
 from gmm_spark.spark.summary import Summary
 from gmm_spark.spark.survey import Survey, survey
 
@@ -27,12 +26,10 @@ if TYPE_CHECKING:
 
     from gmm_spark.coordinates import Coordinates
     from gmm_spark.parameters import Family, FloatArray, Parameters
+    from gmm_spark.spark.expectation import DistributedExpectation
 
 # The optimum of a sample of n rows lies about p / (2n) nats a row below that of all rows.
 _SAMPLE_ROWS_PER_PARAMETER = 50
-# A Python task costs 30 to 60 ms: a pass over many small partitions reads several of them in one task. The number
-# does not depend on the cores, for the statistics are added in the order of the tasks.
-_LEAST_TASKS, _TASK_BYTES = 32, 32 << 20
 _SAMPLE_LEAST_TOL = 1e-9
 _SAMPLE_LEAST, _SAMPLE_BYTES = 20_000, 64 << 20
 
@@ -52,6 +49,7 @@ class Options:
     floor: float = 1e-6
     skip_invalid: bool = False
     max_invalid_fraction: float = 1.0
+    precision: kernel.Precision = "float64"
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,7 +85,8 @@ def train(
     rows, surveyed = table.rows, table.surveyed
     frame = coordinates.suited(options.family, surveyed.mean, surveyed.covariance, table.names)
     share = sample_rows(options, table.layout.d) / surveyed.rows
-    with packed(table, blocks.Packing(table.layout, frame, options.seed, share)) as expectation:
+    packing = blocks.Packing(table.layout, frame, options.seed, share, precision=options.precision)
+    with packed(table, packing) as expectation:
         start = frame.inward(initial) if initial else _search(expectation, rows, frame, surveyed, options, clock)
         with clock("em", rows):
             fit = _polish(expectation, start, em.Maximiser(frame, options.floor), options)
@@ -176,20 +175,6 @@ def _check_initial(initial: Parameters | None, d: int, options: Options) -> None
             expected=f"{options.k} components of {d} features, {options.family}",
             do="Set k and covarianceType to the model's, and give it the features that it was fitted on.",
         )
-
-
-@contextmanager
-def packed(table: Table, packing: blocks.Packing) -> Iterator[DistributedExpectation]:
-    """Give the engine over the table's blocks, which Spark keeps until the end."""
-    rows, surveyed = table.rows, table.surveyed
-    with small_batches(rows.sparkSession), shipped(rows.sparkSession, packing) as parcel:
-        tasks = min(surveyed.partitions, max(_LEAST_TASKS, surveyed.rows * table.layout.d * 8 // _TASK_BYTES))
-        made = blocks.pack(rows, parcel)
-        kept = (made.coalesce(tasks) if tasks < surveyed.partitions else made).persist(StorageLevel.MEMORY_AND_DISK)
-        try:
-            yield DistributedExpectation(kept, tasks)
-        finally:
-            kept.unpersist()
 
 
 def sample_rows(options: Options, d: int) -> int:

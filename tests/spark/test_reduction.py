@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from gmm_spark.spark import expectation, training
+from gmm_spark.spark import expectation, keeping
 from tests.spark.frames import assert_same_mixture, clusters, numbered, plain_steps, start, table
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def test_many_small_partitions_share_tasks(spark: SparkSession, monkeypatch: pyt
     """Five partitions read by two tasks hold every row once and give the same model to 1e-10."""
     df = table(spark, 5, **numbered(clusters()))
     each = plain_steps(df, start(), 1)
-    monkeypatch.setattr(training, "_LEAST_TASKS", 2)
+    monkeypatch.setattr(keeping, "_LEAST_TASKS", 2)
     shared = plain_steps(df, start(), 1)
     assert shared.summary.weight == each.summary.weight == len(clusters())
     assert_same_mixture(shared, each, 1e-10)

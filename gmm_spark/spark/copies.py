@@ -1,0 +1,141 @@
+"""Copies of the blocks in files on the executors' own disks: a pass maps them instead of moving them.
+
+To move blocks from the JVM to Python costs as much as the arithmetic on them; a file that was just
+written is in the page cache, and mapping it costs nothing. What Spark keeps stays the truth: a copy that
+is not where a task runs (its executor is gone, its disk was full) is a missing one, and the block comes
+the ordinary way.
+"""
+
+from __future__ import annotations
+
+import math
+import mmap
+import os
+import shutil
+import uuid
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
+
+import numpy as np
+
+from gmm_spark.kernel import Block
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import pyarrow as pa
+
+    from gmm_spark.parameters import FloatArray
+
+_HEADER = 4  # int64 numbers before each block: rows, length of total, whether it has weights, bytes of coordinates
+
+
+def folders(fit: str) -> list[Path]:
+    """Return this executor's folders for the copies of a fit: in Spark's scratch space, which ends with it."""
+    roots = os.environ.get("SPARK_LOCAL_DIRS", "")
+    return [Path(root) / f"gmm_spark-{fit}" for root in roots.split(",") if root]
+
+
+def remove(fit: str) -> None:
+    """Remove this executor's copies of a fit."""
+    for folder in folders(fit):
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+class CopyWriter:
+    """Writes the blocks of one task to one file; gives up where the disk does.
+
+    Args:
+        fit: the fit whose blocks these are; None writes nothing.
+    """
+
+    def __init__(self, fit: str | None) -> None:
+        self.name: str | None = None
+        self._file: IO[bytes] | None = None
+        own = folders(fit) if fit else []
+        if own:
+            # A name of its own for each attempt: what Spark keeps of an attempt names the file of that attempt.
+            name = uuid.uuid4().hex
+            folder = own[int(name[:8], 16) % len(own)]
+            try:
+                folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+                self._file = (folder / name).open("xb", buffering=0)
+                self.name = f"{folder.name}/{name}"
+            except OSError:
+                self._give_up()
+
+    def add(self, block: Block) -> int | None:
+        """Write a block; return where it begins, or None where there is no copy of it."""
+        if self._file is None:
+            return None
+        header = np.array([block.z.shape[1], len(block.total), block.weights is not None, block.z.nbytes], dtype="<i8")
+        parts = [header, block.total, *([] if block.weights is None else [block.weights]), block.z]
+        try:
+            offset = self._file.tell()
+            for part in parts:
+                _write_whole(self._file, np.ascontiguousarray(part).view(np.uint8).data.cast("B"))
+        except OSError:
+            self._give_up()
+            return None
+        return offset
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._file is not None:
+            self._file.close()
+
+    def _give_up(self) -> None:
+        if self._file is not None:
+            self._file.close()
+            Path(self._file.name).unlink(missing_ok=True)
+        self._file = None
+
+
+def _write_whole(file: IO[bytes], data: memoryview) -> None:
+    while data:
+        data = data[file.write(data) :]
+
+
+def read_copies(batch: pa.RecordBatch) -> Iterator[tuple[int, int, Block | None]]:
+    """Yield the partition number, the fold and the block of each row; no block where this machine has no copy."""
+    current, mapped = None, None
+    for partition, fold, copy, offset in zip(*(column.to_pylist() for column in batch.columns), strict=True):
+        if copy != current:
+            current, mapped = copy, _mapped(copy) if copy else None
+        yield partition, fold, None if mapped is None else _block(mapped, offset)
+
+
+def _mapped(copy: str) -> mmap.mmap | None:
+    roots = os.environ.get("SPARK_LOCAL_DIRS", "").split(",")
+    path = next((path for root in roots if (path := Path(root) / copy).is_file()), Path(os.devnull))
+    try:
+        with path.open("rb") as file:
+            return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    except (OSError, ValueError):  # nothing can't be mapped
+        return None
+
+
+def _block(mapped: mmap.mmap, offset: int) -> Block | None:
+    if offset + 8 * _HEADER > len(mapped):
+        return None
+    n, features, weighted, size = np.frombuffer(mapped, dtype="<i8", count=_HEADER, offset=offset).tolist()
+    places = np.cumsum([offset + 8 * _HEADER, 8 * features, 8 * n * weighted, size]).tolist()
+    if places[-1] > len(mapped):
+        return None
+    total = np.frombuffer(mapped, dtype="<f8", count=features, offset=places[0])
+    weights = np.frombuffer(mapped, dtype="<f8", count=n, offset=places[1]) if weighted else None
+    z = coordinates_of(memoryview(mapped)[places[2] : places[3]], n, features)
+    return Block(z, weights, total)
+
+
+def coordinates_of(data: memoryview | pa.Buffer, n: int, features: int) -> FloatArray:
+    """Return the (d, n) coordinates of a block in its bytes, float64 or float32 as their number tells.
+
+    Args:
+        data: the bytes.
+        n: rows.
+        features: F, the number of quadratic features: 1 + d + d(d+1)/2.
+    """
+    d = (math.isqrt(8 * features + 1) - 3) // 2
+    single = memoryview(data).nbytes < 8 * d * n
+    return np.frombuffer(data, dtype="<f4" if single else "<f8").reshape(d, n)

@@ -1,0 +1,109 @@
+"""Passes read copies of the blocks from the executors' disks, and never depend on them."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pytest
+
+from gmm_spark.spark import expectation, keeping
+from tests.spark.frames import assert_same_bits, clusters, numbered, plain_steps, start, table
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from pyspark.sql import DataFrame, SparkSession
+
+
+@pytest.fixture
+def rows(spark: SparkSession) -> Iterator[DataFrame]:
+    """Give a table of three weighted partitions whose rows stay where they are."""
+    x = clusters(900)
+    kept = table(spark, 3, **numbered(x), weight=1.0 + (x[:, 0] > 5)).cache()
+    yield kept
+    kept.unpersist()
+
+
+def copy_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Copy the blocks of small tables too."""
+    monkeypatch.setattr(keeping, "_LEAST_COPIED", 0)
+
+
+def folders(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """Yield how many files of copies this executor has."""
+    for _ in batches:
+        roots = [Path(root) for root in os.environ["SPARK_LOCAL_DIRS"].split(",")]
+        found = sum(len(list(root.glob("gmm_spark-*/*"))) for root in roots)
+        yield pa.RecordBatch.from_pydict({"found": pa.array([found], pa.int64())})
+
+
+def wipe(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """Count the copies of this executor, and remove them."""
+    yield from folders(batches)
+    for root in os.environ["SPARK_LOCAL_DIRS"].split(","):
+        for folder in Path(root).glob("gmm_spark-*"):
+            shutil.rmtree(folder)
+
+
+class AfterPass(logging.Handler):
+    """Looks at the executors' copies once, after the second pass; gathers what the fit says."""
+
+    def __init__(self, spark: SparkSession, look: object) -> None:
+        super().__init__()
+        self.spark, self.look = spark, look
+        self.found, self.said = -1, ""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Look, if this line tells of the second pass."""
+        self.said += record.getMessage()
+        if record.getMessage().startswith("pass 2:"):
+            everywhere = self.spark.range(0, 16, 1, 16)
+            counts = everywhere.mapInArrow(self.look, "found bigint").collect()  # type: ignore[arg-type] # a function
+            self.found = max(row[0] for row in counts)
+
+
+@pytest.fixture
+def watch() -> Iterator[type[AfterPass]]:
+    """Give handlers of the fit's log that end with the test."""
+    log, level = logging.getLogger("gmm_spark"), logging.getLogger("gmm_spark").level
+    log.setLevel(logging.INFO)
+    yield AfterPass
+    log.setLevel(level)
+    for handler in [each for each in log.handlers if isinstance(each, AfterPass)]:
+        log.removeHandler(handler)
+
+
+def test_copies_change_no_bit(
+    spark: SparkSession, rows: DataFrame, watch: type[AfterPass], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A fit that reads copies gives the bits of one that does not, finds all of them, and leaves none."""
+    expected = plain_steps(rows, start(), 3, weightCol="weight")
+    copy_all(monkeypatch)
+    watcher = watch(spark, folders)
+    logging.getLogger("gmm_spark").addHandler(watcher)
+    assert_same_bits(plain_steps(rows, start(), 3, weightCol="weight"), expected)
+    assert watcher.found > 0
+    assert "missing" not in watcher.said
+    left = spark.range(0, 16, 1, 16).mapInArrow(folders, "found bigint").collect()
+    assert {row[0] for row in left} == {0}
+
+
+@pytest.mark.parametrize("grouped", [False, True])
+def test_missing_copies_change_no_bit(
+    spark: SparkSession, rows: DataFrame, watch: type[AfterPass], monkeypatch: pytest.MonkeyPatch, *, grouped: bool
+) -> None:
+    """Where copies are gone in the middle of a fit, a fit says so, takes the blocks from Spark, and has the same bits."""
+    if grouped:
+        monkeypatch.setattr(expectation, "_DRIVER_BYTES", 0)
+    expected = plain_steps(rows, start(), 3, weightCol="weight")
+    copy_all(monkeypatch)
+    watcher = watch(spark, wipe)
+    logging.getLogger("gmm_spark").addHandler(watcher)
+    assert_same_bits(plain_steps(rows, start(), 3, weightCol="weight"), expected)
+    assert watcher.found > 0
+    assert "copies are missing" in watcher.said
