@@ -13,13 +13,13 @@ from gmm_spark.selection import FAILED, RETIRED, Candidate, Evaluation, grid, wi
 from gmm_spark.spark import blocks, searching
 from gmm_spark.spark.choice import Choice, Fitted, Selection, Shelf
 from gmm_spark.spark.grid import GridExpectation
+from gmm_spark.spark.keeping import packed
 from gmm_spark.spark.session import describe
 from gmm_spark.spark.training import (
     Clock,
     Options,
     Table,
     check_distinct,
-    packed,
     prepare,
     sample_rows,
     sample_tol,

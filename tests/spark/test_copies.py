@@ -97,7 +97,7 @@ def test_copies_change_no_bit(
 def test_missing_copies_change_no_bit(
     spark: SparkSession, rows: DataFrame, watch: type[AfterPass], monkeypatch: pytest.MonkeyPatch, *, grouped: bool
 ) -> None:
-    """Where copies are gone in the middle of a fit, a fit says so, takes the blocks from Spark, and has the same bits."""
+    """Where copies are gone in the middle of a fit, it says so, reads from Spark, and gets the same bits."""
     if grouped:
         monkeypatch.setattr(expectation, "_DRIVER_BYTES", 0)
     expected = plain_steps(rows, start(), 3, weightCol="weight")

@@ -15,7 +15,7 @@ from pyspark.sql import functions as f
 
 from gmm_spark import GaussianMixture, GaussianMixtureModel, MeanLogLikelihoodEvaluator
 from gmm_spark.errors import ConfigurationError
-from tests.spark.frames import PLAIN, assert_same_bits, clusters, names, start, table
+from tests.spark.frames import PLAIN, assert_same_bits, assert_same_mixture, clusters, names, start, table
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,6 +42,7 @@ OTHERS: dict[str, Any] = {  # a value of every param that is not its default
     "logDensityCol": "r",
     "handleInvalid": "skip",
     "maxInvalidFraction": 0.25,
+    "precision": "float32",
 }
 
 
@@ -210,6 +211,16 @@ def _max_invalid_fraction(fits: Fits) -> None:
             mixture.fit(holes)
 
 
+def _precision(fits: Fits) -> None:
+    single, double = (
+        GaussianMixture(k=3, maxIter=5, tol=0, precision=which).setInitialModel(start()).fit(fits.df)
+        for which in ("float32", "float64")
+    )
+    assert (single.means != double.means).any()
+    assert_same_mixture(single, double, 1e-4)
+    assert single.summary.meanLogLikelihood == pytest.approx(double.summary.meanLogLikelihood, abs=1e-5)
+
+
 EFFECTS: dict[str, Callable[[Fits], None]] = {
     "k": _k,
     "covarianceType": _covariance_type,
@@ -228,6 +239,7 @@ EFFECTS: dict[str, Callable[[Fits], None]] = {
     "logDensityCol": _output_cols,
     "handleInvalid": _handle_invalid,
     "maxInvalidFraction": _max_invalid_fraction,
+    "precision": _precision,
 }
 
 
