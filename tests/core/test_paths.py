@@ -1,0 +1,187 @@
+"""Every way through the kernel, in both precisions, gives the sums that the rows have."""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+from unittest import mock
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.special import logsumexp, softmax
+
+from gmm_spark import kernel, products
+from gmm_spark.em import Maximiser
+from gmm_spark.layouts import Layout, feature_count
+from gmm_spark.moments import Moments
+from gmm_spark.parameters import FAMILIES, FloatArray, Parameters
+from gmm_spark.softmax import Softmax
+from tests.strategies import Problem, assert_moments, assert_same, problems, random_mixture, sample
+
+SINGLE_ROUNDOFF = 6e-8  # u of float32, as in the bounds
+Path = Literal["product", "factor", "difference"]
+
+
+def whitened(d: int, k: int, n: int = 1600, seed: int = 0) -> tuple[FloatArray, Parameters]:
+    """Return (d, n) rows and a mixture near them, in coordinates where the rows have about unit variance."""
+    generator = np.random.default_rng(seed)
+    mixture = random_mixture(generator, k, d, "full", 0.3)
+    return sample(generator, mixture, n)[0].T, mixture
+
+
+def direct(z: FloatArray, weights: FloatArray, mixture: Parameters) -> Moments:
+    """Return the statistics about the origin by posteriors and a sum over rows for each component."""
+    posterior, log_density = kernel.posteriors(z.T, mixture)
+    upper = np.triu_indices(len(z))
+    shares = np.concatenate([posterior.T * weights, weights[None]])
+    sums = np.array([np.concatenate([[r.sum()], z @ r, ((z * r) @ z.T)[upper]]) for r in shares])
+    return Moments(float(weights @ log_density), sums[:-1], sums[-1], np.zeros_like(mixture.means))
+
+
+@pytest.mark.parametrize("path", ["product", "factor"])
+@pytest.mark.parametrize(("d", "k"), [(1, 1), (1, 40), (2, 3), (31, 5), (64, 2), (64, 40), (128, 3), (256, 2)])
+def test_sums_are_those_of_the_rows_at_every_width(d: int, k: int, path: Path) -> None:
+    """By product (features cut and built again) and by factor: the sums are the posteriors' own, over three tiles."""
+    z, mixture = whitened(d, k)
+    weights = np.random.default_rng(d).uniform(0.5, 2, (z.shape[1],))
+    with mock.patch.object(kernel, "choose", return_value=kernel.Choice(path, "quadratic")):
+        (moments,) = kernel.accumulate([kernel.Block(z, weights)], [mixture])
+    assert_moments(moments, direct(z, weights, mixture), 1e-11)
+
+
+@given(
+    layout=st.sampled_from(get_args(Layout)),
+    d=st.integers(1, 12),
+    k=st.integers(1, 40),
+    kept=st.integers(0, 100_000),
+    size=st.integers(80, 120),
+)
+def test_cut_features_give_the_sums_of_whole_ones(layout: Layout, d: int, k: int, kept: int, size: int) -> None:
+    """However many features are built at once, and kept or built again: the same sums to 1e-12."""
+    generator = np.random.default_rng(d)
+    rows = generator.standard_normal((d, 200))
+    theta = generator.standard_normal((k, feature_count(d, layout)))
+    whole = products.ByProduct(theta, d, layout, np.dtype(np.float64))
+    with (
+        mock.patch.object(products, "_KEPT_BYTES", kept),
+        mock.patch.object(products, "_CHUNK", size // 16),
+        mock.patch.object(products, "_UNPACKED", 40_000),
+        mock.patch.object(products, "_LEAST_COLUMNS", 8),
+    ):
+        cut = products.ByProduct(theta, d, layout, np.dtype(np.float64))
+        for engine in (whole, cut):
+            for tile in (rows[:, :size], rows[:, size:]):
+                shares = np.cos(engine.joint(tile))
+                engine.add(shares, tile)
+    np.testing.assert_allclose(cut.sums, whole.sums, rtol=1e-12, atol=1e-9)
+
+
+@given(problems())
+def test_the_factor_path_gives_the_same_m_step(problem: Problem) -> None:
+    """Sums by a factor a component lead to the parameters that sums by product lead to."""
+    frame = problem.frame
+    mixture, block = frame.inward(problem.start), kernel.Block(frame.rows(problem.x), problem.weights)
+    maximise = Maximiser(frame, 1e-6)
+    product = kernel.accumulate([block], [mixture])[0]
+    with mock.patch.object(kernel, "choose", return_value=kernel.Choice("factor", "quadratic")):
+        factor = kernel.accumulate([block], [mixture])[0]
+    assert_same(maximise(mixture, product)[0], maximise(mixture, factor)[0], frame, 1e-8)
+
+
+@pytest.mark.parametrize("d", [3, 40])
+def test_a_stack_of_all_families_equals_each_alone(d: int) -> None:
+    """Each family's statistics in a mixed stack are its statistics alone to 1e-12, though it may go another way."""
+    generator = np.random.default_rng(5)
+    stack = [random_mixture(generator, k, d, family, 0.5) for k, family in enumerate(FAMILIES * 2, start=1)]
+    z, weights = generator.standard_normal((d, 3000)), generator.uniform(0, 2, 3000)
+    blocks = [kernel.Block(z[:, :1800], weights[:1800]), kernel.Block(z[:, 1800:], weights[1800:])]
+    for together, candidate in zip(kernel.accumulate(blocks, stack), stack, strict=True):
+        (alone,) = kernel.accumulate(blocks, [candidate])
+        assert_moments(together, alone, 1e-12)
+
+
+def test_what_is_safe_is_chosen_before_what_is_fast() -> None:
+    """The path follows kappa, then d and the number of components; float32 only up to kappa = 833."""
+    generator = np.random.default_rng(0)
+    few, many = (random_mixture(generator, k, 64, "full", 0.1) for k in (2, 30))
+    assert kernel.choose([few], "float32") == kernel.Choice("factor", "quadratic", "float32")
+    assert kernel.choose([many]).path == kernel.choose([few, many]).path == "product"
+    for kappa, path, precision in ((800, "product", "float32"), (900, "product", "float64"), (2e9, "difference", "")):
+        mean = np.sqrt(kappa - 1)
+        far = Parameters(np.ones(1), np.array([[mean]]), np.ones((1, 1, 1)))
+        assert kernel.choose([far], "float32").path == path
+        assert kernel.choose([far], "float32").precision == (precision or "float64")
+
+
+def exponent_rows() -> tuple[FloatArray, FloatArray]:
+    """Return joint log-densities whose exponentials overflow, vanish, are subnormal or ordinary, and weights."""
+    generator = np.random.default_rng(0)
+    levels = np.repeat([0.0, 300, 460, 650, 720, 5000, -1e5, -1e290], 50)
+    gaps = -np.abs(generator.normal(0, 400, (6, levels.size)))
+    return np.where(np.arange(levels.size) % 2, gaps / 100, gaps) - generator.permutation(levels), levels[::-1] + 1
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_shares_and_densities_are_scipys_wherever_the_exponential_ends(sign: int) -> None:
+    """Densities far beyond the range of a double have the shares and logarithms of SciPy's log-sum-exp."""
+    joint, _ = exponent_rows()
+    joint = np.where(joint < -1e200, joint, sign * joint)
+    shares = np.empty_like(joint)
+    log_density = Softmax(joint.shape[1], np.dtype(np.float64))(joint, None, shares)
+    np.testing.assert_allclose(log_density, logsumexp(joint, axis=0), rtol=1e-13, atol=1e-13)
+    np.testing.assert_allclose(shares, softmax(joint, axis=0), rtol=1e-10, atol=1e-90)
+
+
+def test_single_shares_are_scipys() -> None:
+    """In float32 the shares are SciPy's to 1e-6, and nothing overflows."""
+    joint = exponent_rows()[0].clip(-1e30, 1e30).astype("f4")
+    shares = np.empty_like(joint)
+    log_density = Softmax(joint.shape[1], np.dtype(np.float32))(joint, None, shares)
+    exact = joint.astype(np.float64)
+    np.testing.assert_allclose(log_density, logsumexp(exact, axis=0), rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(shares, softmax(exact, axis=0), atol=1e-6)
+
+
+@pytest.mark.parametrize("stored", [np.float32, np.float64])
+@pytest.mark.parametrize(("d", "k"), [(1, 3), (4, 8), (16, 16), (40, 4), (64, 20)])
+def test_single_precision_keeps_its_bound(d: int, k: int, stored: type[np.floating]) -> None:
+    """Float32 products: the mean log-likelihood errs by less than 20 u kappa, the sums by as much of their size."""
+    z, mixture = whitened(d, k)
+    bound = 20 * SINGLE_ROUNDOFF * kernel.condition(mixture).max()
+    exact = direct(z, np.ones(z.shape[1]), mixture)
+    (moments,) = kernel.accumulate([kernel.Block(z.astype(stored))], [mixture], precision="float32")
+    assert kernel.choose([mixture], "float32").precision == "float32"
+    assert moments.sums.dtype == np.float64
+    assert abs(moments.mean_log_likelihood - exact.mean_log_likelihood) < bound
+    assert moments.imbalance < bound
+    size = np.sqrt(np.outer(exact.mass, (z**4).mean() * np.full(exact.sums.shape[1], z.shape[1])))
+    assert (np.abs(moments.sums - exact.sums) < bound * size).all()
+    assert (moments.sums != exact.sums).any()
+
+
+@given(problems(), st.sampled_from(get_args(kernel.Precision)))
+def test_stored_single_precision_costs_its_rounding(problem: Problem, precision: kernel.Precision) -> None:
+    """Rows stored in float32 have the M-step they have in float64 to 1e-3 of the data's spread."""
+    frame = problem.frame
+    mixture, z = frame.inward(problem.start), frame.rows(problem.x)
+    maximise = Maximiser(frame, 1e-6)
+    exact = kernel.accumulate([kernel.Block(z, problem.weights)], [mixture])[0]
+    (moments,) = kernel.accumulate(
+        [kernel.Block(z.astype(np.float32), problem.weights)], [mixture], precision=precision
+    )
+    bound = 20 * SINGLE_ROUNDOFF * kernel.condition(mixture).max()
+    assert abs(moments.mean_log_likelihood - exact.mean_log_likelihood) < bound
+    assert_same(maximise(mixture, moments)[0], maximise(mixture, exact)[0], frame, 1e-3)
+
+
+def test_a_mixture_beyond_single_precision_has_the_same_bits_as_in_double() -> None:
+    """Where one kappa is above 833 float32 is not used, and asking for it changes no bit."""
+    generator = np.random.default_rng(0)
+    mixture = random_mixture(generator, 3, 2, "full", 200.0)
+    z = sample(generator, mixture, 500)[0].T
+    assert kernel.condition(mixture).max() > 833
+    default, asked = (
+        kernel.accumulate([kernel.Block(z)], [mixture], precision=p)[0] for p in get_args(kernel.Precision)
+    )
+    assert default.to_bytes() == asked.to_bytes()
