@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gmm_spark.layouts import feature_count, log_weights
+from gmm_spark.scratch import scratch
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -75,8 +76,8 @@ class ByFactor:
             factors.constants,
             [_strips(*each, dtype) for each in zip(factors.inverses, factors.means, strict=True)],
         )
-        self._joint, self._squares = np.empty(k * _WIDTH, dtype), np.zeros((k, d + 1, d + 1))
-        self._rows, self._other = np.empty((d + 1) * _WIDTH, dtype), np.empty((d + 1) * _WIDTH, dtype)
+        self._joint, self._squares = scratch(k * _WIDTH, dtype), np.zeros((k, d + 1, d + 1))
+        self._rows, self._other = scratch((d + 1) * _WIDTH, dtype), scratch((d + 1) * _WIDTH, dtype)
         self._square = np.empty((d + 1, d + 1), dtype)
 
     def joint(self, z: FloatArray) -> FloatArray:

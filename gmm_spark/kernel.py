@@ -10,7 +10,7 @@ the features Phi and natural parameters Theta of `layouts`:
     L = Theta Phi;  m = max_k L;  E = exp(L - m);  s = sum_k E
     log-likelihood += w (m + log s);  R = E w / s;  sums += R Phi'
 
-`products` computes them, `factors` in another way where `choose` says so, `softmax` what is between.
+`products` computes them, `factors` in another way where `choose` says so, `softmax` what is between them.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from gmm_spark.layouts import precisions_of
 from gmm_spark.moments import Moments
 from gmm_spark.products import ByProduct
 from gmm_spark.reservoir import Reservoir
+from gmm_spark.scratch import scratch
 from gmm_spark.softmax import Softmax
 
 if TYPE_CHECKING:
@@ -149,37 +150,56 @@ def accumulate(
             wrong by more than 1e-3 (every kappa at most 833), and in float64 elsewhere.
     """
     choice = choose(candidates, precision)
-    zeros, engine = _zeros(candidates, choice), choice.engine(candidates)
-    softmax = Softmax(engine.width, engine.dtype)
-    bounds = np.cumsum([0, *(candidate.k for candidate in candidates)]).tolist()
-    shares = np.empty(bounds[-1] * engine.width, engine.dtype)
-    log_likelihoods, total, rows = np.zeros(len(candidates)), np.zeros_like(zeros[0].total), 0
-    lowest = [None if zero.lowest is None else Reservoir(candidates[0].d) for zero in zeros]
+    zeros = _zeros(candidates, choice)
+    running = _Running(choice.engine(candidates), zeros)
+    total, rows = np.zeros_like(zeros[0].total), 0
     for block in blocks:
         total += block.total
         rows += block.rows
-        for z, weights in _tiles(block, engine.width):
-            joint = engine.joint(z)
-            own = shares[: joint.size].reshape(joint.shape)
-            for c, (low, high) in enumerate(pairwise(bounds)):
-                log_density = softmax(joint[low:high], weights, own[low:high])
-                log_likelihoods[c] += log_density.sum(dtype=np.float64) if weights is None else weights @ log_density
-                if (kept := lowest[c]) is not None:
-                    kept.offer(log_density, z, weights)
-            engine.add(own, z)
-    sums = engine.sums
+        running.add(block)
     return tuple(
         Moments(
-            float(log_likelihoods[c]) + layouts.common_term(candidate, total, zeros[c].layout),
-            sums[bounds[c] : bounds[c + 1]].copy(),
+            log_likelihood + layouts.common_term(candidate, total, zero.layout),
+            sums,
             total,
-            zeros[c].centers,
-            zeros[c].layout,
+            zero.centers,
+            zero.layout,
             rows,
-            kept.rows if (kept := lowest[c]) is not None else None,
+            None if lowest is None else lowest.rows,
         )
-        for c, candidate in enumerate(candidates)
+        for candidate, zero, log_likelihood, sums, lowest in zip(candidates, zeros, *running.results(), strict=True)
     )
+
+
+class _Running:
+    """What is summed tile by tile, for each candidate of a stack."""
+
+    def __init__(self, engine: Engine, zeros: Sequence[Moments]) -> None:
+        self._engine, self._softmax = engine, Softmax(engine.width, engine.dtype)
+        self._bounds = np.cumsum([0, *(len(zero.sums) for zero in zeros)]).tolist()
+        self._shares = scratch(self._bounds[-1] * engine.width, engine.dtype)
+        self._log_likelihoods = [0.0] * len(zeros)
+        self._lowest = [None if zero.lowest is None else Reservoir(zero.centers.shape[1]) for zero in zeros]
+
+    def add(self, block: Block) -> None:
+        """Add the rows of a block."""
+        with np.errstate(over="ignore"):  # `Softmax` mends what overflows
+            for z, weights in _tiles(block, self._engine.width):
+                joint = self._engine.joint(z)
+                shares = self._shares[: joint.size].reshape(joint.shape)
+                for c, (low, high) in enumerate(pairwise(self._bounds)):
+                    log_density = self._softmax(joint[low:high], weights, shares[low:high])
+                    self._log_likelihoods[c] += float(
+                        np.add.reduce(log_density, dtype=np.float64) if weights is None else weights @ log_density
+                    )
+                    if (kept := self._lowest[c]) is not None:
+                        kept.offer(log_density, z, weights)
+                self._engine.add(shares, z)
+
+    def results(self) -> tuple[list[float], list[FloatArray], list[Reservoir | None]]:
+        """Return each candidate's log-likelihood, sums, and rows of least density."""
+        sums = self._engine.sums
+        return self._log_likelihoods, [sums[low:high].copy() for low, high in pairwise(self._bounds)], self._lowest
 
 
 def zero_moments(candidates: Sequence[Parameters]) -> tuple[Moments, ...]:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gmm_spark.layouts import feature_count
+from gmm_spark.scratch import scratch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -78,8 +79,8 @@ class ByProduct:
         self._chunks = tuple(_chunks(d, layout, size, kept=self._kept))
         ordered = np.maximum(theta[:, self._order], np.finfo(dtype).min / 4).astype(dtype)
         self._thetas = [np.ascontiguousarray(ordered[:, chunk.columns]) for chunk in self._chunks]
-        self._phi = np.empty(max(chunk.rows.stop for chunk in self._chunks) * self.width, dtype)
-        self._joint, self._part = np.empty(k * self.width, dtype), np.empty(k * self.width, dtype)
+        self._phi = scratch(max(chunk.rows.stop for chunk in self._chunks) * self.width, dtype)
+        self._joint, self._part = scratch(k * self.width, dtype), scratch(k * self.width, dtype)
         self._product, self._sums = np.empty((k, count), dtype), np.zeros((k, count))
 
     def joint(self, z: FloatArray) -> FloatArray:
