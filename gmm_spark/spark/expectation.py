@@ -20,12 +20,12 @@ from gmm_spark.kernel import accumulate, zero_moments
 from gmm_spark.moments import Moments, added
 from gmm_spark.spark.blocks import PACKED, read_blocks
 from gmm_spark.spark.copies import read_copies
-from gmm_spark.spark.session import shipped
+from gmm_spark.spark.session import result_limit, shipped
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from pyspark.sql import Column, DataFrame
+    from pyspark.sql import Column, DataFrame, SparkSession
 
     from gmm_spark.kernel import Block, Precision
     from gmm_spark.parameters import Parameters
@@ -38,7 +38,14 @@ _DDL = "partition int, moments array<binary>"
 
 
 # More bytes of partial statistics than this are added by tasks first: the driver must not grow with the partitions.
+# Nor may they near the limit that Spark sets to what a job brings to the driver.
 _DRIVER_BYTES = 64 << 20
+
+
+def driver_bytes(spark: SparkSession) -> int:
+    """Return how many bytes of partial statistics may come to the driver in one pass."""
+    limit = result_limit(spark)
+    return min(_DRIVER_BYTES, limit // 4) if limit else _DRIVER_BYTES
 
 
 class Sums(Protocol):
@@ -106,7 +113,7 @@ class DistributedExpectation:
         """Return what `sums` adds up: one read of the blocks."""
         zeros = sums.zeros()
         size = self.partitions * sum(len(zero.to_bytes()) for zero in zeros)
-        run = 1 if size <= _DRIVER_BYTES else math.isqrt(self.partitions)
+        run = 1 if size <= driver_bytes(self.blocks.sparkSession) else math.isqrt(self.partitions)
         with shipped(self.blocks.sparkSession, sums) as parcel:
             partials = self._partials(parcel, run)
         return _added([partials[number] for number in sorted(partials)], zeros)

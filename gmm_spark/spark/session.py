@@ -75,6 +75,13 @@ def small_batches(spark: SparkSession) -> Iterator[None]:
         spark.conf.unset(_BATCH_BYTES)
 
 
+def result_limit(spark: SparkSession) -> int:
+    """Return the most bytes that Spark lets a job bring to the driver, spark.driver.maxResultSize; 0: no limit."""
+    text = str(spark.conf.get("spark.driver.maxResultSize", "1g")).strip().lower().removesuffix("b")
+    shift = {"k": 10, "m": 20, "g": 30, "t": 40, "p": 50}.get(text[-1:])
+    return int(text[:-1]) << shift if shift else int(text)
+
+
 def describe(spark: SparkSession, text: str) -> None:
     """Name the next jobs in the Spark UI; Spark Connect has no such name."""
     if not is_connect(spark):

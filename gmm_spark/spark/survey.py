@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from pyspark import TaskContext
+from pyspark.sql import functions as f
 
 from gmm_spark.spark.rows import REASONS, Layout, Rows, decode
 
@@ -18,6 +20,11 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
     from gmm_spark.parameters import FloatArray
+
+_SCHEMA = pa.schema([("partition", pa.int32()), ("partitions", pa.int32()), ("survey", pa.binary())])
+_DDL = "partition int, partitions int, survey binary"
+# Scatters larger than this are merged by the executors, so many partitions at a time.
+_WIDE_BYTES, _RUN = 8 << 10, 64
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,11 +91,30 @@ class Survey:
 
 
 def survey(rows: DataFrame, layout: Layout) -> Survey:
-    """Read all rows once and return what they are; partitions are merged in their order."""
-    partials = rows.mapInArrow(partial(_survey_partition, layout), "partition int, survey binary").toArrow()
-    ordered = sorted(zip(*(column.to_pylist() for column in partials.columns), strict=True))
-    merged = reduce(Survey.__add__, (Survey.from_bytes(data, layout.d) for _, data in ordered), Survey.zero(layout.d))
-    return replace(merged, partitions=len(ordered))
+    """Read all rows once and return what they are; partitions are merged in their order.
+
+    Where d is large the executors merge runs of partitions first: the driver must not grow with their number.
+    """
+    partials = rows.mapInArrow(partial(_survey_partition, layout), _DDL)
+    if 8 * layout.d**2 > _WIDE_BYTES:
+
+        def merge_run(table: pa.Table) -> pa.Table:
+            return _table(pc.min(table.column("partition")).as_py(), _merged(table, layout.d))
+
+        run = f.floor(f.col("partition") / _RUN).alias("run")
+        partials = partials.groupBy(run).applyInArrow(merge_run, _DDL)
+    return _merged(partials.toArrow(), layout.d)
+
+
+def _merged(table: pa.Table, d: int) -> Survey:
+    ordered = sorted(zip(*(table.column(name).to_pylist() for name in _SCHEMA.names), strict=True))
+    merged = reduce(Survey.__add__, (Survey.from_bytes(data, d) for _, _, data in ordered), Survey.zero(d))
+    return replace(merged, partitions=sum(partitions for _, partitions, _ in ordered))
+
+
+def _table(partition: int, surveyed: Survey) -> pa.Table:
+    values = {"partition": [partition], "partitions": [surveyed.partitions], "survey": [surveyed.to_bytes()]}
+    return pa.Table.from_pydict(values, schema=_SCHEMA)
 
 
 def of_rows(rows: Rows) -> Survey:
@@ -112,9 +138,7 @@ def _survey_partition(layout: Layout, batches: Iterable[pa.RecordBatch]) -> Iter
     for batch in batches:
         surveyed += of_rows(decode(batch.columns, layout))
     if surveyed.counts.any():
-        yield pa.RecordBatch.from_pydict(
-            {"partition": pa.array([task_partition()], pa.int32()), "survey": pa.array([surveyed.to_bytes()])}
-        )
+        yield from _table(task_partition(), replace(surveyed, partitions=1)).to_batches()
 
 
 def task_partition() -> int:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, cast
 
+import numpy as np
 import pytest
 
-from gmm_spark.spark import expectation, keeping
+from gmm_spark.spark import expectation, keeping, survey
+from gmm_spark.spark.rows import Layout
+from gmm_spark.spark.session import result_limit
 from tests.spark.frames import assert_same_mixture, clusters, numbered, plain_steps, start, table
 
 if TYPE_CHECKING:
@@ -30,3 +34,24 @@ def test_many_small_partitions_share_tasks(spark: SparkSession, monkeypatch: pyt
     shared = plain_steps(df, start(), 1)
     assert shared.summary.weight == each.summary.weight == len(clusters())
     assert_same_mixture(shared, each, 1e-10)
+
+
+@pytest.mark.parametrize(("text", "expected"), [("1g", 1 << 30), ("512m", 512 << 20), ("64MB", 64 << 20), ("0", 0)])
+def test_the_limit_of_results_is_read_as_spark_writes_it(text: str, expected: int) -> None:
+    """Sizes have Spark's units; 0 is no limit."""
+    conf = SimpleNamespace(get=lambda name, _: {"spark.driver.maxResultSize": text}[name])
+    assert result_limit(cast("SparkSession", SimpleNamespace(conf=conf))) == expected
+
+
+def test_wide_surveys_are_merged_on_executors(spark: SparkSession, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs of partitions merged by executors give the survey that the driver's merging gives, to 1e-12."""
+    df = table(spark, 5, **numbered(clusters())).cache()
+    layout = Layout(3, array=False, weighted=False)
+    direct = survey.survey(df, layout)
+    monkeypatch.setattr(survey, "_WIDE_BYTES", 0)
+    monkeypatch.setattr(survey, "_RUN", 2)
+    merged = survey.survey(df, layout)
+    assert (merged.partitions, merged.rows) == (direct.partitions, direct.rows) == (5, len(clusters()))
+    np.testing.assert_allclose(merged.mean, direct.mean, rtol=1e-12)
+    np.testing.assert_allclose(merged.covariance, direct.covariance, rtol=1e-12)
+    df.unpersist()
