@@ -66,6 +66,10 @@ class ModelError(GmmSparkError):
     """A model directory is damaged, foreign, or does not fit the table."""
 
 
+class CheckpointError(GmmSparkError):
+    """A checkpoint is damaged, belongs to another fit, or is missing where one is required."""
+
+
 class OutputError(GmmSparkError):
     """The output would destroy or mix with something that is already there, or cannot be written."""
 

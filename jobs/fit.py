@@ -26,6 +26,7 @@ def fit(argv: Sequence[str]) -> str:
     # Spark is imported only now, so that a mistake in the options is told within a second.
     from gmm_spark.batch import facts, publish, quality, source  # noqa: PLC0415
     from gmm_spark.batch.run import job_run  # noqa: PLC0415
+    from gmm_spark.spark.checkpoints import Checkpoints  # noqa: PLC0415
     from gmm_spark.spark.session import job_session  # noqa: PLC0415
 
     spark = job_session("gmm_spark fit")
@@ -39,8 +40,9 @@ def fit(argv: Sequence[str]) -> str:
         run.note(inputs=[facts.of_input(rows, config.input)])
         others = [*inputs, target.location]
         aside = quality.quarantine_of(run, spark, config.quality.quarantine_path, rows, others)
+        kept = str(target.office.folder.child("checkpoint"))
         with run.phase("fit"), quality.counted(run):
-            model = estimator(config).fit(rows)
+            model = estimator(config, kept).fit(rows)
             run.took({f"fit, {phase}": seconds for phase, seconds in model.summary.seconds.items()})
         run.note(**facts.of_fit(model))
         check_convergence(config, model)
@@ -48,11 +50,12 @@ def fit(argv: Sequence[str]) -> str:
             model.write().overwrite().save(staging)  # a folder of this run alone
             if aside is not None:
                 aside.publish(rows, config.features, model)
+        Checkpoints(kept).clear(spark)
         return summary(model, str(target.location))
 
 
-def estimator(config: FitConfig) -> GaussianMixture:
-    """Return the estimator that the options describe."""
+def estimator(config: FitConfig, checkpoints: str) -> GaussianMixture:
+    """Return the estimator that the options describe; its last checkpoint stays, until the model is published."""
     from gmm_spark import GaussianMixture  # noqa: PLC0415
 
     columns, how = config.features, config.fit
@@ -71,6 +74,10 @@ def estimator(config: FitConfig) -> GaussianMixture:
         precision=how.precision,
         handleInvalid="error" if how.invalid == "fail" else "skip",
         maxInvalidFraction=config.quality.max_invalid_fraction,
+        checkpointDir=checkpoints,
+        checkpointSeconds=how.checkpoint_seconds,
+        keepLastCheckpoint=True,
+        resume=how.resume,
         **{name: value for name, value in given.items() if value is not None},
     )
 
@@ -93,7 +100,8 @@ def summary(model: GaussianMixtureModel, path: str) -> str:
     return (
         f"fit: {told.numRows} rows used, {sum(told.numInvalid.values())} left out ({left_out}), "
         f"{len(model.weights)} components, "
-        f"{told.outcome} after {told.numPasses} passes in {sum(told.seconds.values()):.1f} s, "
+        f"{told.outcome} after {told.numPasses} passes in {sum(told.seconds.values()):.1f} s"
+        f"{f' ({told.resumedPasses} of them from a checkpoint)' if told.resumedPasses else ''}, "
         f"mean log-likelihood {told.meanLogLikelihood:.6f}; model in {path}"
     )
 

@@ -62,6 +62,7 @@ def of_fit(model: GaussianMixtureModel) -> dict[str, Any]:
         outcome=told.outcome,
         message=told.message,
         passes=told.numPasses,
+        resumed_passes=told.resumedPasses,
         iterations=told.numIter,
         mean_log_likelihood=told.meanLogLikelihood,
         history=told.history,

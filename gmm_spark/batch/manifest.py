@@ -75,6 +75,7 @@ class Fit(_Part):
     outcome: str
     message: str
     passes: int
+    resumed_passes: int = Field(default=0, description="How many of them come from a run that was broken off.")
     iterations: int
     mean_log_likelihood: Number
     history: tuple[Number, ...] = Field(description="Mean log-likelihood of each pass, in nats per unit of weight.")

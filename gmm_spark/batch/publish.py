@@ -5,6 +5,7 @@ Beside the output `out` lies the hidden folder `.out.gmm_spark`:
     lock                    one writer at a time
     <run>.staging/new/      the output of a run in work
     <run>.staging/old/      what it is replacing
+    checkpoint/             how far a fit has come that has not been published yet
     manifests/<run>.json    how each run ended, the failed ones too
 
 How the last step is done is told in `modes`.

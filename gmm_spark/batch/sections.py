@@ -141,6 +141,14 @@ class FittingConfig(Section):
         default="float64",
         description="float32 halves what a pass reads, and multiplies in float32 where that errs by < 1e-3 nats.",
     )
+    resume: Literal["auto", "never", "require"] = Field(
+        default="auto",
+        description="A fit whose driver died: go on where it can, else begin anew (auto); or refuse to begin anew "
+        "(require); or do not look (never).",
+    )
+    checkpoint_seconds: Amount = Field(
+        default=30.0, description="Least seconds between two checkpoints of the parameters; 0 keeps every pass."
+    )
     require_convergence: bool = Field(
         default=False, description="Publish nothing and end with status 5 unless the fit converged."
     )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from gmm_spark.batch import logs
 from gmm_spark.batch.faults import explained
 from gmm_spark.errors import (
+    CheckpointError,
     ConfigurationError,
     DataError,
     GmmSparkError,
@@ -37,6 +38,7 @@ STATUSES: dict[type[GmmSparkError], int] = {
     NotConvergedError: 5,
     OutputError: 6,
     ModelError: 7,
+    CheckpointError: 7,
     ParametersError: 7,
     StorageError: 8,
 }

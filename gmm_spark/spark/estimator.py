@@ -22,11 +22,13 @@ from gmm_spark.errors import ModelError
 from gmm_spark.model import StoredModel, decode, encode
 from gmm_spark.parameters import Parameters
 from gmm_spark.spark import storage
-from gmm_spark.spark.params import ColumnParams, FitParams, constructor_defaults
+from gmm_spark.spark.checkpoints import asked_for
+from gmm_spark.spark.params import COLUMN_DEFAULTS, ColumnParams, FitParams, constructor_defaults
 from gmm_spark.spark.posterior import ScoreColumns, with_posterior
+from gmm_spark.spark.preparing import Options
 from gmm_spark.spark.sampling import sample
 from gmm_spark.spark.summary import Summary
-from gmm_spark.spark.training import Options, train
+from gmm_spark.spark.training import train
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -34,14 +36,6 @@ if TYPE_CHECKING:
 
     from gmm_spark.parameters import Family, FloatArray
     from gmm_spark.spark.columns import Features
-
-
-_COLUMN_DEFAULTS = {
-    "featuresCol": "features",
-    "predictionCol": "prediction",
-    "probabilityCol": "probability",
-    "logDensityCol": "log_density",
-}
 
 
 class GaussianMixture(Estimator["GaussianMixtureModel"], FitParams, MLReadable["GaussianMixture"], MLWritable):
@@ -77,6 +71,10 @@ class GaussianMixture(Estimator["GaussianMixtureModel"], FitParams, MLReadable["
         handleInvalid: str = "error",
         maxInvalidFraction: float = 1.0,
         precision: str = "float64",
+        checkpointDir: str | None = None,
+        checkpointSeconds: float = 30.0,
+        keepLastCheckpoint: bool = False,
+        resume: str = "auto",
     ) -> None:
         super().__init__()
         self._setDefault(**constructor_defaults(GaussianMixture))
@@ -111,7 +109,7 @@ class GaussianMixture(Estimator["GaussianMixtureModel"], FitParams, MLReadable["
     def _fit(self, dataset: DataFrame) -> GaussianMixtureModel:
         features = self._features(dataset.schema)
         weight = self.getOrDefault("weightCol") if self.isDefined("weightCol") else None
-        trained = train(dataset, features, weight, self._options(), self._initial)
+        trained = train(dataset, features, weight, self._options(), self._initial, asked_for(self))
         model = GaussianMixtureModel(trained.parameters, trained.features, trained.summary)
         return self._copyValues(model)
 
@@ -144,7 +142,7 @@ class GaussianMixtureModel(Model, ColumnParams, MLReadable["GaussianMixtureModel
 
     def __init__(self, parameters: Parameters, features: tuple[str, ...] = (), summary: Summary | None = None) -> None:
         super().__init__()
-        self._setDefault(**_COLUMN_DEFAULTS)
+        self._setDefault(**COLUMN_DEFAULTS)
         self.parameters = parameters
         self.features = features or tuple(f"x{i}" for i in range(parameters.d))
         self._summary = summary

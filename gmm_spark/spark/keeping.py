@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-    from gmm_spark.spark.training import Table
+    from gmm_spark.spark.preparing import Table
 
 # A Python task costs 30 to 60 ms: a pass over many small partitions reads several of them in one task. The number
 # does not depend on the cores, for the statistics are added in the order of the tasks.

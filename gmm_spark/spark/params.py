@@ -19,6 +19,13 @@ if TYPE_CHECKING:
 
 P = TypeVar("P", bound=type)
 
+COLUMN_DEFAULTS = {
+    "featuresCol": "features",
+    "predictionCol": "prediction",
+    "probabilityCol": "probability",
+    "logDensityCol": "log_density",
+}
+
 
 def _checked(
     name: str, convert: Callable[[Any], Any], ok: Callable[[Any], bool], expected: str
@@ -138,6 +145,22 @@ class FitParams(ColumnParams):
         "precision",
         "float64; or float32: blocks of half the size, and products in float32 where they err by less than 1e-3 nats",
         _one_of("precision", ("float64", "float32")),
+    )
+    checkpointDir = param(
+        "checkpointDir", "folder for the progress of this fit alone; unset: it is not kept", TypeConverters.toString
+    )
+    checkpointSeconds = param(
+        "checkpointSeconds",
+        "least seconds between two checkpoints; 0: one after every pass",
+        _not_negative("checkpointSeconds"),
+    )
+    keepLastCheckpoint = param(
+        "keepLastCheckpoint", "leave the last checkpoint when the fit has ended", TypeConverters.toBoolean
+    )
+    resume = param(
+        "resume",
+        "a fit that was broken off: auto goes on where it can, require refuses to begin anew, never begins anew",
+        _one_of("resume", ("auto", "never", "require")),
     )
     handleInvalid = param(
         "handleInvalid",

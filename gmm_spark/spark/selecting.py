@@ -14,17 +14,9 @@ from gmm_spark.spark import blocks, searching
 from gmm_spark.spark.choice import Choice, Fitted, Selection, Shelf
 from gmm_spark.spark.grid import GridExpectation
 from gmm_spark.spark.keeping import packed
+from gmm_spark.spark.preparing import Options, Table, prepare
 from gmm_spark.spark.session import describe
-from gmm_spark.spark.training import (
-    Clock,
-    Options,
-    Table,
-    check_distinct,
-    prepare,
-    sample_rows,
-    sample_tol,
-    summary_of,
-)
+from gmm_spark.spark.training import Clock, check_distinct, sample_rows, sample_tol, summary_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+import pyarrow as pa
 from py4j.protocol import Py4JJavaError  # type: ignore[import-untyped]
 from pyspark.errors import AnalysisException, PySparkException
 from pyspark.ml.util import DefaultParamsWriter
@@ -32,9 +33,9 @@ def save(spark: SparkSession, instance: Params, model: StoredModel, path: str, *
     metadata = DefaultParamsWriter._get_metadata_to_save(instance, spark, {"gmm_spark": header})  # noqa: SLF001
     mode = "overwrite" if overwrite else "error"
     for folder, lines in (("components", components), ("metadata", [metadata])):
-        spark.createDataFrame([(line,) for line in lines], "value string").coalesce(1).write.mode(mode).text(
-            f"{path}/{folder}"
-        )
+        # From an Arrow table: from a list of tuples Spark starts Python workers, and takes 0.8 s instead of 0.15 s.
+        table = pa.table({"value": pa.array(lines, pa.string())})
+        spark.createDataFrame(table).coalesce(1).write.mode(mode).text(f"{path}/{folder}")
 
 
 def load(spark: SparkSession, path: str) -> tuple[dict[str, object], StoredModel]:

@@ -28,8 +28,9 @@ class Summary:
         numRows: the rows used.
         numInvalid: rows left out, by reason.
         floorHits: covariances that had to be raised to the floor, over all steps.
-        seconds: wall-clock seconds by phase.
+        seconds: wall-clock seconds by phase, of the run that ended the fit.
         warnings: what was doubtful about the table before the fit, in sentences.
+        resumedPasses: how many passes of the history come from the checkpoint of a run that was broken off.
     """
 
     logLikelihood: float
@@ -48,6 +49,7 @@ class Summary:
     floorHits: int
     seconds: dict[str, float]
     warnings: tuple[str, ...] = ()
+    resumedPasses: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as JSON types."""

@@ -11,13 +11,13 @@ import numpy as np
 from pyspark.sql import functions as f
 
 from gmm_spark import coordinates, em, families, kernel, selection, starts
-from gmm_spark.errors import ConfigurationError, DataError
-from gmm_spark.spark import blocks, columns, events, preflight
+from gmm_spark.errors import DataError
+from gmm_spark.spark import blocks, events
+from gmm_spark.spark.checkpoints import identity_of
 from gmm_spark.spark.keeping import packed
-from gmm_spark.spark.rows import Layout
+from gmm_spark.spark.preparing import prepare
 from gmm_spark.spark.session import describe, described
 from gmm_spark.spark.summary import Summary
-from gmm_spark.spark.survey import Survey, survey
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,31 +25,17 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
     from gmm_spark.coordinates import Coordinates
-    from gmm_spark.parameters import Family, FloatArray, Parameters
+    from gmm_spark.parameters import FloatArray, Parameters
+    from gmm_spark.spark import columns
+    from gmm_spark.spark.checkpoints import Checkpoints, Progress
     from gmm_spark.spark.expectation import DistributedExpectation
+    from gmm_spark.spark.preparing import Options
+    from gmm_spark.spark.survey import Survey
 
 # The optimum of a sample of n rows lies about p / (2n) nats a row below that of all rows.
 _SAMPLE_ROWS_PER_PARAMETER = 50
 _SAMPLE_LEAST_TOL = 1e-9
 _SAMPLE_LEAST, _SAMPLE_BYTES = 20_000, 64 << 20
-
-
-@dataclass(frozen=True)
-class Options:
-    """What a fit is asked for; the fields mean what the params of `GaussianMixture` say."""
-
-    k: int
-    family: Family = "full"
-    max_iter: int = 100
-    tol: float = 1e-4
-    seed: int = 0
-    init_mode: str = "k-means++"
-    starts: int = 20
-    acceleration: em.Acceleration = "squarem"
-    floor: float = 1e-6
-    skip_invalid: bool = False
-    max_invalid_fraction: float = 1.0
-    precision: kernel.Precision = "float64"
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,7 +48,12 @@ class Trained:
 
 
 def train(
-    df: DataFrame, features: columns.Features, weight_col: str | None, options: Options, initial: Parameters | None
+    df: DataFrame,
+    features: columns.Features,
+    weight_col: str | None,
+    options: Options,
+    initial: Parameters | None,
+    checkpoints: Checkpoints | None = None,
 ) -> Trained:
     """Fit a Gaussian mixture to a table.
 
@@ -72,9 +63,11 @@ def train(
         weight_col: its weight column, or None where every row counts once.
         options: what is asked for.
         initial: start EM here instead of searching.
+        checkpoints: where to keep the progress, and to go on from.
 
     Raises:
         SchemaError: the weight column does not fit the table.
+        CheckpointError: there is nothing to go on from where `checkpoints` require it.
         ConfigurationError: the initial model does not fit the table or the options.
         DataError: unusable rows that may not be skipped, no rows, constant or dependent columns, or
             fewer distinct rows than components.
@@ -84,55 +77,26 @@ def train(
         table = prepare(df, features, weight_col, options, initial)
     rows, surveyed = table.rows, table.surveyed
     frame = coordinates.suited(options.family, surveyed.mean, surveyed.covariance, table.names)
-    share = sample_rows(options, table.layout.d) / surveyed.rows
+    identity = identity_of(table, frame, options, weight_col, initial)
+    progress = checkpoints.open(df.sparkSession, identity) if checkpoints else None
+    state = progress.state if progress else None
+    resumed = len(state.trace.history) if state else 0
+    share = 0.0 if state else sample_rows(options, table.layout.d) / surveyed.rows
     packing = blocks.Packing(table.layout, frame, options.seed, share, precision=options.precision)
     with packed(table, packing) as expectation:
-        start = frame.inward(initial) if initial else _search(expectation, rows, frame, surveyed, options, clock)
+        if state is None:
+            start = frame.inward(initial) if initial else _search(expectation, rows, frame, surveyed, options, clock)
+            state = em.begin(start, options.acceleration)
+            if progress:
+                progress.save(state)
         with clock("em", rows):
-            fit = _polish(expectation, start, em.Maximiser(frame, options.floor), options)
+            fit = _polish(expectation, state, em.Maximiser(frame, options.floor), options, progress)
+    if progress:
+        progress.ended()
     passes = 1 + len(fit.history) + (initial is None)
     parameters = frame.outward(fit.best.parameters).ordered()
-    told = replace(summary_of(fit, frame, surveyed, clock, passes), warnings=table.warnings)
-    return Trained(parameters, table.names, told)
-
-
-@dataclass(frozen=True, eq=False)
-class Table:
-    """A table that has been surveyed.
-
-    Args:
-        rows: its features and weights, as `rows.decode` reads them.
-        layout: what its columns mean.
-        surveyed: what its rows are.
-        names: d feature names.
-        warnings: what is doubtful about fitting it.
-    """
-
-    rows: DataFrame
-    layout: Layout
-    surveyed: Survey
-    names: tuple[str, ...]
-    warnings: tuple[str, ...] = ()
-
-
-def prepare(
-    df: DataFrame,
-    features: columns.Features,
-    weight_col: str | None,
-    options: Options,
-    initial: Parameters | None = None,
-) -> Table:
-    """Survey a table and refuse one that can't be fitted; the arguments and errors are those of `train`."""
-    weights = [columns.weight_column(df.schema, weight_col)] if weight_col else []
-    rows = df.select(*features.select(), *weights)
-    d = len(features.columns) if features.kind == "columns" else _dimension(rows, features, options)
-    _check_initial(initial, d, options)
-    layout = Layout(d, array=features.kind != "columns", weighted=bool(weights))
-    surveyed = survey(rows, layout)
-    most_invalid = options.max_invalid_fraction if options.skip_invalid else None
-    preflight.check_rows(surveyed, most_invalid, (*features.columns, *([weight_col] if weight_col else ())))
-    names = features.names(d)
-    return Table(rows, layout, surveyed, names, preflight.warned(surveyed, options.k, options.family, names))
+    told = summary_of(fit, frame, surveyed, clock, passes)
+    return Trained(parameters, table.names, replace(told, warnings=table.warnings, resumedPasses=resumed))
 
 
 @dataclass
@@ -151,30 +115,6 @@ class Clock:
         finally:
             self.seconds[phase] = round(time.perf_counter() - began, 3)
             events.told_phase(phase, self.seconds[phase])
-
-
-def _dimension(rows: DataFrame, features: columns.Features, options: Options) -> int:
-    """Return the length of any array; where rows may be skipped the commonest, for the first may be one of them."""
-    sizes = rows.where("size(x) > 0").select(f.size("x").alias("d"))
-    found = (sizes.select(f.mode("d", deterministic=True)) if options.skip_invalid else sizes).first()
-    if found is None or found[0] is None:
-        raise DataError(
-            f"column {features.columns[0]!r}",
-            got="no row that has a value",
-            expected="at least one row with features",
-            do="Check the input's path and its filter.",
-        )
-    return int(found[0])
-
-
-def _check_initial(initial: Parameters | None, d: int, options: Options) -> None:
-    if initial is not None and (initial.k, initial.d, initial.family) != (options.k, d, options.family):
-        raise ConfigurationError(
-            "initial model",
-            got=f"{initial.k} components of {initial.d} features, {initial.family}",
-            expected=f"{options.k} components of {d} features, {options.family}",
-            do="Set k and covarianceType to the model's, and give it the features that it was fitted on.",
-        )
 
 
 def sample_rows(options: Options, d: int) -> int:
@@ -230,20 +170,27 @@ def _usable(rows: DataFrame, d: int) -> DataFrame:
     return counted.drop("weight").dropna()
 
 
-def _polish(expectation: DistributedExpectation, start: Parameters, maximise: em.Maximiser, options: Options) -> em.Fit:
-    constant = maximise.frame.log_determinant
-
-    began = time.perf_counter()
+def _polish(
+    expectation: DistributedExpectation,
+    state: em.State,
+    maximise: em.Maximiser,
+    options: Options,
+    progress: Progress | None,
+) -> em.Fit:
+    constant, began = maximise.frame.log_determinant, time.perf_counter()
 
     def on_pass(state: em.State, measured: em.Pass) -> None:
         nonlocal began
-        seconds, began = time.perf_counter() - began, time.perf_counter()
+        seconds = time.perf_counter() - began
         number, value = len(state.trace.history), measured.moments.mean_log_likelihood - constant
         events.told_pass(number, measured, value, seconds, options.tol)
+        if progress:
+            progress.save(state)
         describe(expectation.blocks.sparkSession, f"gmm fit, pass {number + 1}")
+        began = time.perf_counter()
 
     goal = em.Goal(options.tol, options.max_iter)
-    return em.run(expectation, em.begin(start, options.acceleration), maximise, goal, on_pass)
+    return em.run(expectation, state, maximise, goal, on_pass)
 
 
 def summary_of(fit: em.Fit, frame: Coordinates, surveyed: Survey, clock: Clock, passes: int) -> Summary:

@@ -44,6 +44,16 @@ def submit(
         library: PYTHONPATH for the driver.
         prefix: a command that runs it, such as unshare.
     """
+    command, environment = submission(words, master=master, cwd=cwd, python=python, library=library)
+    return subprocess.run(
+        [*prefix, *command], capture_output=True, text=True, check=False, cwd=cwd, env=environment, timeout=150
+    )
+
+
+def submission(
+    words: Sequence[str | Path], *, master: str, cwd: Path, python: str | Path = sys.executable, library: str = ""
+) -> tuple[list[str], dict[str, str]]:
+    """Return the command and the environment of a submission; the arguments are those of `submit`."""
     spec = find_spec("pyspark")
     assert spec is not None
     assert spec.origin is not None
@@ -55,21 +65,5 @@ def submit(
         name: value for name, value in os.environ.items() if not name.startswith(("GMM_SPARK_", "PYTHON", "SPARK_"))
     }
     own = {"SPARK_HOME": str(home), "PYSPARK_PYTHON": str(python), "SPARK_LOCAL_IP": "127.0.0.1", "PYTHONPATH": library}
-    return subprocess.run(
-        [
-            *prefix,
-            str(home / "bin" / "spark-submit"),
-            "--master",
-            master,
-            "--properties-file",
-            str(DEFAULTS),
-            *conf,
-            *map(str, words),
-        ],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=cwd,
-        env={**kept, **own},
-        timeout=150,
-    )
+    command = [str(home / "bin" / "spark-submit"), "--master", master, "--properties-file", str(DEFAULTS), *conf]
+    return [*command, *map(str, words)], {**kept, **own}

@@ -92,7 +92,8 @@ def test_fit_writes_a_model_and_one_summary_line(run: Run) -> None:
     """A fit on executor processes ends well and says in one line what it did."""
     line = summary(run.fit)
     assert line.startswith(
-        "fit: 2970 rows used, 30 left out (30 null, 0 wrong_length, 0 nan, 0 infinite, 0 bad_weight), 2 components, converged after "
+        "fit: 2970 rows used, 30 left out (30 null, 0 wrong_length, 0 nan, 0 infinite, 0 bad_weight), "
+        "2 components, converged after "
     )
     assert line.endswith(f"model in file:{run.folder}/model")
 

@@ -70,9 +70,12 @@ def test_the_layout_does_not_matter(spark: SparkSession) -> None:
 
 
 @pytest.mark.classic_only
-def test_a_task_that_fails_once_changes_nothing(spark: SparkSession, expected: GaussianMixtureModel) -> None:
-    """A partition that has to be read again in every stage is counted once: the same bits."""
-    assert_same_bits(fit(rows(spark, upstream.fail_first_attempt)), expected)
+@pytest.mark.parametrize("failing", [upstream.fail_first_attempt, upstream.fail_two_attempts])
+def test_a_task_that_fails_changes_nothing(
+    spark: SparkSession, expected: GaussianMixtureModel, failing: upstream.MapBatches
+) -> None:
+    """A partition that has to be read again, once or twice, in every stage is counted once: the same bits."""
+    assert_same_bits(fit(rows(spark, failing)), expected)
 
 
 @pytest.mark.classic_only

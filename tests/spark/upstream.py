@@ -6,6 +6,7 @@ import importlib
 import os
 import signal
 import sys
+import time
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -49,6 +50,29 @@ def fail_first_attempt(batches: Batches) -> Iterator[pa.RecordBatch]:
         yield batch
         if context is not None and context.partitionId() == 1 and context.attemptNumber() == 0:
             raise RuntimeError("a task that fails once, on purpose")
+
+
+def fail_two_attempts(batches: Batches) -> Iterator[pa.RecordBatch]:
+    """Pass the rows on; two attempts of the second partition fail after a batch, in every stage."""
+    context = TaskContext.get()
+    for batch in batches:
+        yield batch
+        if context is not None and context.partitionId() == 1 and context.attemptNumber() <= 1:
+            raise RuntimeError("a task that fails twice, on purpose")
+
+
+def sleep_unless_copied(marker: Path) -> MapBatches:
+    """Return a function that passes rows on, and takes minutes for the first partition unless it is a second try."""
+    return partial(_sleep_unless_copied, marker)
+
+
+def _sleep_unless_copied(marker: Path, batches: Batches) -> Iterator[pa.RecordBatch]:
+    context = TaskContext.get()
+    if context is not None and context.partitionId() == 0:
+        if context.attemptNumber() == 0:
+            time.sleep(300)
+        marker.with_name(f"{marker.name}-{context.stageId()}").touch()
+    yield from batches
 
 
 def kill_executor_once(marker: Path, reads: int) -> MapBatches:

@@ -1,0 +1,259 @@
+"""A fit between two reads of the data, as text: exact, validated when it is read, never pickled.
+
+JSON lines, one for each set of parameters and of statistics, arrays as base64 of little-endian float64 (a
+million numbers take 10 ms; as decimal text 1 s); then one with the state that refers to them and with the
+identity of the fit; then the mark, a checksum of all before: without it the checkpoint is not complete.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from dataclasses import dataclass, field, fields, is_dataclass
+from enum import Enum
+from functools import cache
+from types import NoneType, UnionType
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, Union, get_args, get_origin, get_type_hints
+
+import numpy as np
+
+from gmm_spark.em import State
+from gmm_spark.errors import CheckpointError, GmmSparkError
+from gmm_spark.layouts import Layout, feature_count
+from gmm_spark.moments import Moments
+from gmm_spark.parameters import FloatArray, Parameters
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+FORMAT = 1
+Identity: TypeAlias = "Mapping[str, Any]"
+
+_SLACK = 1 << 16  # bytes for names and scalars
+_LONG = 60  # characters of a differing value that are worth showing
+
+
+def encode(state: State, identity: Identity) -> list[str]:
+    """Return the lines of a checkpoint.
+
+    Args:
+        state: the fit.
+        identity: what makes it this fit: options and data, as JSON values.
+    """
+    writer = _Writer()
+    told = {"format": FORMAT, "identity": identity, "state": writer.plain(state)}
+    lines = [*writer.lines, json.dumps(told)]
+    return [*lines, _mark(lines)]
+
+
+def decode(lines: Sequence[str], identity: Identity, where: str) -> State:
+    """Return the state that a checkpoint holds, or refuse it.
+
+    Args:
+        lines: what `encode` returned.
+        identity: of the fit that wants to go on.
+        where: its path, for the error.
+
+    Raises:
+        CheckpointError: it is cut short, changed, not one of ours, or belongs to another fit: then the
+            error names what differs.
+    """
+    try:
+        told = _sealed(lines, where)
+        _check_identity(told["identity"], identity, where)
+        state: State = _Reader(lines[:-2]).read(told["state"], State)
+        _check_shapes(state)
+    except CheckpointError:
+        raise
+    except (GmmSparkError, LookupError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
+        raise damaged(where, f"{type(error).__name__}: {error}") from error
+    return state
+
+
+def most_bytes(k: int, d: int, passes: int) -> int:
+    """Return more than a checkpoint of such a fit has: four mixtures, three statistics, and the history."""
+    numbers = 4 * (k + k * d + k * d * d) + 3 * (k * d + (k + 1) * feature_count(d) + 16 * (d + 4)) + 8 * passes
+    return _SLACK + 3 * 8 * numbers
+
+
+def differences(kept: object, wanted: Identity) -> list[str]:
+    """Return what differs between two identities, a phrase each."""
+    before = kept if isinstance(kept, dict) else {}
+    now = json.loads(json.dumps(wanted))
+    return [
+        f"{key} {_shown(before.get(key))} there, {_shown(now.get(key))} here"
+        for key in sorted({*before, *now})
+        if before.get(key) != now.get(key)
+    ]
+
+
+def damaged(where: str, detail: str) -> CheckpointError:
+    """Return the error for a checkpoint that can't be used."""
+    return CheckpointError(
+        f"checkpoint {where}",
+        got=detail[:500],
+        expected="a checkpoint as gmm_spark wrote it",
+        do="Remove it, or start anew with resume=never.",
+    )
+
+
+def _check_identity(kept: object, wanted: Identity, where: str) -> None:
+    if different := differences(kept, wanted):
+        raise CheckpointError(
+            f"checkpoint {where}",
+            got=f"another fit's: {'; '.join(different)}",
+            expected="the same options and the same data",
+            do="Give it those, name another place for checkpoints, or start anew with resume=never.",
+        )
+
+
+def _sealed(lines: Sequence[str], where: str) -> dict[str, Any]:
+    """Return the line before the mark, once the mark has been found true."""
+    if len(lines) < 2 or lines[-1] != _mark(lines[:-1]):  # noqa: PLR2004 - it and the mark
+        raise damaged(where, "no mark at its end that agrees with what is before: cut short or changed")
+    told = json.loads(lines[-2])
+    if not isinstance(told, dict) or told.get("format") != FORMAT:
+        raise damaged(where, f"no gmm_spark checkpoint of format {FORMAT}")
+    return told
+
+
+def _mark(lines: Iterable[str]) -> str:
+    return json.dumps({"sha256": hashlib.sha256("\n".join(lines).encode()).hexdigest()})
+
+
+def _shown(value: object) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= _LONG else f"{text[:_LONG]}..."
+
+
+@dataclass
+class _Writer:
+    """Values to JSON, arrays to lines of their own; what occurs twice is written once."""
+
+    lines: list[str] = field(default_factory=list)
+    places: dict[int, int] = field(default_factory=dict)
+
+    def plain(self, value: object) -> object:
+        if isinstance(value, (Parameters, Moments)):
+            return self._place(value)
+        if isinstance(value, Enum):
+            return value.value
+        if isinstance(value, tuple):
+            return [self.plain(each) for each in value]
+        if is_dataclass(value):
+            return {each.name: self.plain(getattr(value, each.name)) for each in fields(value)}
+        return value
+
+    def _place(self, value: Parameters | Moments) -> int:
+        if id(value) not in self.places:
+            self.places[id(value)] = len(self.lines)
+            line = _of_parameters(value) if isinstance(value, Parameters) else _of_moments(value)
+            self.lines.append(json.dumps(line))
+        return self.places[id(value)]
+
+
+def _of_parameters(value: Parameters) -> dict[str, object]:
+    arrays = {name: _text(getattr(value, name)) for name in ("weights", "means", "covariances")}
+    return {"parameters": [value.k, value.d, value.family], **arrays}
+
+
+def _of_moments(value: Moments) -> dict[str, object]:
+    k, d = value.centers.shape
+    numbers = base64.b64encode(value.to_bytes()).decode()
+    return {"moments": [k, d, value.layout], "centers": _text(value.centers), "numbers": numbers}
+
+
+def _text(array: FloatArray) -> str:
+    return base64.b64encode(array.astype("<f8").tobytes()).decode()
+
+
+@dataclass(frozen=True)
+class _Reader:
+    """JSON to the types that the fields of `State` are declared with: the text names no class."""
+
+    lines: Sequence[str]
+    made: dict[tuple[int, type], Parameters | Moments] = field(default_factory=dict)
+
+    def read(self, value: Any, hint: Any) -> Any:  # noqa: ANN401 - any field of any class
+        origin = get_origin(hint)
+        if origin in (Union, UnionType):
+            return None if value is None else self.read(value, next(a for a in get_args(hint) if a is not NoneType))
+        if origin is tuple:
+            return tuple(self.read(each, get_args(hint)[0]) for each in _a(list, value))
+        if origin is Literal:
+            return get_args(hint)[get_args(hint).index(value)]
+        if hint in (Parameters, Moments):
+            return self._placed(_a(int, value), hint)
+        if issubclass(hint, Enum):
+            return hint(value)
+        return self._object(_a(dict, value), hint) if is_dataclass(hint) else _a(hint, value)
+
+    def _object(self, values: dict[str, Any], kind: Any) -> Any:  # noqa: ANN401 - as above
+        hints = _hints(kind)
+        if set(values) != set(hints):
+            raise ValueError(f"{kind.__name__} with the fields {sorted(values)}")
+        return kind(**{name: self.read(values[name], hint) for name, hint in hints.items()})
+
+    def _placed(self, place: int, kind: type[Parameters | Moments]) -> Parameters | Moments:
+        if (place, kind) not in self.made:
+            if place < 0:
+                raise ValueError("a line before the first")
+            line = json.loads(self.lines[place])
+            self.made[place, kind] = _to_parameters(line) if kind is Parameters else _to_moments(line)
+        return self.made[place, kind]
+
+
+@cache
+def _hints(kind: type) -> dict[str, Any]:
+    # These names are imported for type checking only in some of the modules.
+    known = {"Parameters": Parameters, "Moments": Moments}
+    declared = get_type_hints(kind, localns=known)
+    return {each.name: declared[each.name] for each in fields(kind)}
+
+
+def _a(kind: type, value: Any) -> Any:  # noqa: ANN401 - any JSON value
+    if kind is float and type(value) is int:
+        return float(value)
+    if type(value) is not kind:
+        raise TypeError(f"{_shown(value)} where a value of type {kind.__name__} belongs")
+    return value
+
+
+def _to_parameters(line: dict[str, Any]) -> Parameters:
+    k, d, family = line["parameters"]
+    weights, means = _array(line["weights"], (k,)), _array(line["means"], (k, d))
+    return Parameters(weights, means, _array(line["covariances"], (k, d, d)), family)
+
+
+def _to_moments(line: dict[str, Any]) -> Moments:
+    k, d, layout = line["moments"]
+    if layout not in get_args(Layout):
+        raise ValueError(f"layout {_shown(layout)}")
+    if len(line["numbers"]) < 8 * (_a(int, k) + 1) * feature_count(_a(int, d), layout):
+        raise ValueError(f"too few statistics for {k} components of {d} features")
+    zero = Moments.zero(_array(line["centers"], (k, d)), layout)
+    moments = Moments.from_bytes(_array(line["numbers"], (len(zero.to_bytes()) // 8,)).tobytes(), zero)
+    finite = all(np.isfinite(each).all() for each in (moments.log_likelihood, moments.sums, moments.total))
+    if not (finite and moments.weight > 0):
+        raise ValueError("statistics that are not finite")
+    return moments
+
+
+def _array(text: str, shape: tuple[int, ...]) -> FloatArray:
+    """Return the array, once the text is known to have the length that its shape needs."""
+    bytes_ = 8 * int(np.prod([_a(int, size) for size in shape], dtype=object))
+    if min(shape) < 1 or len(text) != 4 * (-(-bytes_ // 3)):
+        raise ValueError(f"{len(text)} characters for an array of shape {shape}")
+    return np.frombuffer(base64.b64decode(text, validate=True), dtype="<f8").astype(np.float64).reshape(shape)
+
+
+def _check_shapes(state: State) -> None:
+    position, best = state.position, state.trace.best
+    passes = [each for each in (position.before, best) if each]
+    mixtures = [position.candidate, position.fallback, *(each.parameters for each in passes)]
+    shapes = {each.means.shape for each in mixtures if each} | {each.moments.centers.shape for each in passes}
+    begun = (position.before is not None) if position.phase in ("step", "leap") else True
+    judged = (position.fallback is not None) if position.phase == "leap" else True
+    if len(shapes) != 1 or not (begun and judged) or (best is None) == bool(state.trace.history):
+        raise ValueError("parts that do not belong together")

@@ -1,0 +1,100 @@
+"""What a fit is asked for, and the table that it is asked of: surveyed, and refused where it can't be fitted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pyspark.sql import functions as f
+
+from gmm_spark.errors import ConfigurationError, DataError
+from gmm_spark.spark import columns, preflight
+from gmm_spark.spark.rows import Layout
+from gmm_spark.spark.survey import Survey, survey
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
+    from gmm_spark import em, kernel
+    from gmm_spark.parameters import Family, Parameters
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a fit is asked for; the fields mean what the params of `GaussianMixture` say."""
+
+    k: int
+    family: Family = "full"
+    max_iter: int = 100
+    tol: float = 1e-4
+    seed: int = 0
+    init_mode: str = "k-means++"
+    starts: int = 20
+    acceleration: em.Acceleration = "squarem"
+    floor: float = 1e-6
+    skip_invalid: bool = False
+    max_invalid_fraction: float = 1.0
+    precision: kernel.Precision = "float64"
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """A table that has been surveyed.
+
+    Args:
+        rows: its features and weights, as `rows.decode` reads them.
+        layout: what its columns mean.
+        surveyed: what its rows are.
+        names: d feature names.
+        warnings: what is doubtful about fitting it.
+    """
+
+    rows: DataFrame
+    layout: Layout
+    surveyed: Survey
+    names: tuple[str, ...]
+    warnings: tuple[str, ...] = ()
+
+
+def prepare(
+    df: DataFrame,
+    features: columns.Features,
+    weight_col: str | None,
+    options: Options,
+    initial: Parameters | None = None,
+) -> Table:
+    """Survey a table and refuse one that can't be fitted; the arguments and errors are those of `train`."""
+    weights = [columns.weight_column(df.schema, weight_col)] if weight_col else []
+    rows = df.select(*features.select(), *weights)
+    d = len(features.columns) if features.kind == "columns" else _dimension(rows, features, options)
+    _check_initial(initial, d, options)
+    layout = Layout(d, array=features.kind != "columns", weighted=bool(weights))
+    surveyed = survey(rows, layout)
+    most_invalid = options.max_invalid_fraction if options.skip_invalid else None
+    preflight.check_rows(surveyed, most_invalid, (*features.columns, *([weight_col] if weight_col else ())))
+    names = features.names(d)
+    return Table(rows, layout, surveyed, names, preflight.warned(surveyed, options.k, options.family, names))
+
+
+def _dimension(rows: DataFrame, features: columns.Features, options: Options) -> int:
+    """Return the length of any array; where rows may be skipped the commonest, for the first may be one of them."""
+    sizes = rows.where("size(x) > 0").select(f.size("x").alias("d"))
+    found = (sizes.select(f.mode("d", deterministic=True)) if options.skip_invalid else sizes).first()
+    if found is None or found[0] is None:
+        raise DataError(
+            f"column {features.columns[0]!r}",
+            got="no row that has a value",
+            expected="at least one row with features",
+            do="Check the input's path and its filter.",
+        )
+    return int(found[0])
+
+
+def _check_initial(initial: Parameters | None, d: int, options: Options) -> None:
+    if initial is not None and (initial.k, initial.d, initial.family) != (options.k, d, options.family):
+        raise ConfigurationError(
+            "initial model",
+            got=f"{initial.k} components of {initial.d} features, {initial.family}",
+            expected=f"{options.k} components of {d} features, {options.family}",
+            do="Set k and covarianceType to the model's, and give it the features that it was fitted on.",
+        )

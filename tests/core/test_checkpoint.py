@@ -1,0 +1,136 @@
+"""Checkpoints as text: exact, complete or refused, and safe to read from a stranger."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gmm_spark import em
+from gmm_spark.checkpoint import decode, encode, most_bytes
+from gmm_spark.errors import CheckpointError
+from tests.core.test_states import accelerations, end_of, floors
+from tests.strategies import Problem, engine, problems, random_problem
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+IDENTITY = {"k": 3, "seed": 7, "tol": 1e-5, "features": ["x", "y"], "weight": None, "total weight": 0.1 + 0.2}
+GOAL = em.Goal(1e-6, 12)
+
+
+def states_of(problem: Problem, acceleration: em.Acceleration = "squarem", floor: float = 0.0) -> list[em.State]:
+    """Return every state of a fit, from its start to its end."""
+    frame = problem.frame
+    kept = [em.begin(frame.inward(problem.start), acceleration)]
+    em.run(engine(problem, frame), kept[0], em.Maximiser(frame, floor), GOAL, lambda state, _: kept.append(state))
+    return kept
+
+
+def sealed(lines: list[str]) -> list[str]:
+    """Return the lines with a true mark: what someone writes who knows the format."""
+    return [*lines, json.dumps({"sha256": hashlib.sha256("\n".join(lines).encode()).hexdigest()})]
+
+
+@given(problems(most=3), accelerations, floors)
+def test_a_state_reads_back_to_the_bit(problem: Problem, acceleration: em.Acceleration, floor: float) -> None:
+    """Any state that is written, read and gone on from ends with the bits of the fit that was never broken off."""
+    frame, states = problem.frame, states_of(problem, acceleration, floor)
+    whole = states[-1].fit
+    for state in states:
+        again = decode(encode(state, IDENTITY), IDENTITY, "there")
+        assert encode(again, IDENTITY) == encode(state, IDENTITY)
+        assert end_of(em.run(engine(problem, frame), again, em.Maximiser(frame, floor), GOAL)) == end_of(whole)
+
+
+@given(problems(most=3))
+def test_its_size_is_known_before_it_is_read(problem: Problem) -> None:
+    """No state takes more than `most_bytes`, and that is not much more than it takes."""
+    k, d = problem.start.means.shape
+    sizes = [sum(len(line) + 1 for line in encode(state, IDENTITY)) for state in states_of(problem)]
+    assert max(sizes) <= most_bytes(k, d, GOAL.max_iter) <= 100_000 + 10 * max(sizes)
+
+
+def test_another_fits_checkpoint_is_refused_by_name() -> None:
+    """The error names each option or number of the data that differs, with both values."""
+    lines = encode(states_of(random_problem(1, "full", 2, 2))[3], IDENTITY)
+    other = {**IDENTITY, "seed": 8, "features": ["x", "z"]}
+    with pytest.raises(CheckpointError) as refused:
+        decode(lines, other, "there")
+    assert "seed 7 there, 8 here" in str(refused.value)
+    assert 'features ["x", "y"] there, ["x", "z"] here' in str(refused.value)
+    assert "tol" not in str(refused.value)
+
+
+@given(st.data())
+def test_what_is_cut_short_or_changed_is_refused(data: st.DataObject) -> None:
+    """No prefix of a checkpoint and none with a changed character is taken for one."""
+    text = "\n".join(encode(states_of(random_problem(1, "diag", 2, 2))[4], IDENTITY))
+    at = data.draw(st.integers(0, len(text) - 1))
+    if data.draw(st.booleans()):
+        changed = text[:at]
+    else:
+        changed = text[:at] + data.draw(st.characters(codec="ascii").filter(lambda c: c != text[at])) + text[at + 1 :]
+    with pytest.raises(CheckpointError):
+        decode(changed.split("\n"), IDENTITY, "there")
+
+
+def numbers(*values: float) -> str:
+    """Return an array as checkpoints hold it."""
+    return base64.b64encode(np.array(values, dtype="<f8").tobytes()).decode()
+
+
+LIES: dict[str, Callable[[list[dict[str, Any]]], Any]] = {
+    "not positive definite": lambda lines: lines[0].update(covariances=numbers(*[-1.0] * 8)),
+    "not finite": lambda lines: lines[0].update(means=numbers(*[float("nan")] * 4)),
+    "too short": lambda lines: lines[0].update(means=numbers(1.0)),
+    "not base64": lambda lines: lines[0].update(weights="!" * len(lines[0]["weights"])),
+    "immense": lambda lines: lines[0].update(parameters=[10**6, 10**6, "full"]),
+    "negative": lambda lines: lines[0].update(parameters=[-2, -2, "full"]),
+    "immense statistics": lambda lines: next(x for x in lines if "moments" in x).update(
+        moments=[1, 10**5, "quadratic"], centers=numbers(*[0.0] * 10**5)
+    ),
+    "an unknown layout": lambda lines: next(x for x in lines if "moments" in x).update(moments=[2, 2, "os.system"]),
+    "an unknown field": lambda lines: lines[-1]["state"].update(code="import os"),
+    "a missing field": lambda lines: lines[-1]["state"]["position"].pop("limit"),
+    "another type": lambda lines: lines[-1]["state"]["position"].update(limit="4"),
+    "an unknown phase": lambda lines: lines[-1]["state"]["position"].update(phase="jump"),
+    "an unknown outcome": lambda lines: lines[-1]["state"].update(outcome="fine"),
+    "a line that is not there": lambda lines: lines[-1]["state"]["position"].update(candidate=99),
+    "a line before the first": lambda lines: lines[-1]["state"]["position"].update(candidate=-1),
+    "statistics for parameters": lambda lines: lines[-1]["state"]["position"].update(
+        candidate=next(i for i, line in enumerate(lines) if "moments" in line)
+    ),
+    "nothing to step from": lambda lines: lines[-1]["state"]["position"].update(before=None),
+    "a history without a best": lambda lines: lines[-1]["state"]["trace"].update(best=None),
+    "a list for the state": lambda lines: lines[-1].update(state=[]),
+    "another format": lambda lines: lines[-1].update(format=99),
+}
+
+
+@pytest.mark.parametrize("lie", LIES)
+def test_a_true_checksum_does_not_make_it_true(lie: str) -> None:
+    """What is not a fit of ours is refused though its mark agrees: an error of ours, nothing allocated, nothing run."""
+    lines = [json.loads(line) for line in encode(states_of(random_problem(1, "full", 2, 2))[1], IDENTITY)[:-1]]
+    assert decode(sealed([json.dumps(line) for line in lines]), IDENTITY, "there").trace.history
+    LIES[lie](lines)
+    with pytest.raises(CheckpointError):
+        decode(sealed([json.dumps(line) for line in lines]), IDENTITY, "there")
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.floats() | st.text(), lambda s: st.lists(s) | st.dictionaries(st.text(), s)
+    )
+)
+def test_any_json_is_refused(value: object) -> None:
+    """Any other JSON under a true mark is no checkpoint."""
+    for lines in ([json.dumps(value)], [json.dumps({"format": 1, "identity": IDENTITY, "state": value})]):
+        with pytest.raises(CheckpointError):
+            decode(sealed(lines), IDENTITY, "there")
