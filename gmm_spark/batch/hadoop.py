@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
 from py4j.protocol import Py4JError, Py4JJavaError  # type: ignore[import-untyped]
@@ -25,10 +25,12 @@ class HadoopLocation(Location):
     Args:
         spark: the session that knows the filesystems.
         path: its fully qualified Hadoop Path.
+        listed: its FileStatus where a listing has told it: a table has thousands of files, each a question else.
     """
 
     spark: SparkSession
     path: Any
+    listed: Any = field(default=None, compare=False, repr=False)
 
     def __str__(self) -> str:
         return str(self.path.toString())
@@ -52,18 +54,18 @@ class HadoopLocation(Location):
 
     def is_folder(self) -> bool:
         """Say whether there is a folder."""
-        return self.exists() and bool(self._status().isDirectory())
+        return (self.listed is not None or self.exists()) and bool((self.listed or self._status()).isDirectory())
 
     def children(self) -> list[Location]:
         """Return what is in this folder, by name."""
         if not self.is_folder():
             return []
-        found = [HadoopLocation(self.spark, each.getPath()) for each in self._filesystem().listStatus(self.path)]
-        return sorted(found, key=str)
+        found = self._filesystem().listStatus(self.path)
+        return sorted((HadoopLocation(self.spark, each.getPath(), each) for each in found), key=str)
 
     def size(self) -> int:
         """Return the bytes of this file."""
-        return int(self._status().getLen())
+        return int((self.listed or self._status()).getLen())
 
     def age(self) -> float:
         """Return the seconds since this file was written last, by the filesystem's clock and ours."""

@@ -144,7 +144,8 @@ class Target:
             self.lock.check()
         self.mode.publish(place)
         self.office.record(self.run.manifest(), self.run.key)
-        _LOG.info("published %s", self.location)
+        fields = {"event": "published", "path": written.path, "files": len(files), "bytes": written.bytes}
+        _LOG.info("published %s: %d files, %d bytes", written.path, len(files), written.bytes, extra={"fields": fields})
 
 
 def claimed(

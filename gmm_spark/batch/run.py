@@ -22,6 +22,7 @@ from gmm_spark.batch import faults, logs, provenance
 from gmm_spark.batch.manifest import Manifest, Rows
 from gmm_spark.batch.redaction import redacted
 from gmm_spark.batch.status import status_of
+from gmm_spark.spark.events import told_phase
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -84,7 +85,7 @@ class Run:
             yield
         finally:
             self.seconds[name] = round(self.seconds.get(name, 0.0) + time.perf_counter() - began, 3)
-            _LOG.info("%s: %.2f s", name, self.seconds[name])
+            told_phase(name, self.seconds[name])
 
     def took(self, seconds: Mapping[str, float]) -> None:
         """Add the seconds of phases that somebody else has counted."""
@@ -132,7 +133,7 @@ def job_run(job: str, config: JobConfig, spark: SparkSession) -> Iterator[Run]:
         job, config, config.run.id or provenance.run_id(spark), provenance.versions(spark), provenance.parents(spark)
     )
     logs.bind(job=job, run_id=run.id)
-    _LOG.info("%s: run %s", job, run.id)
+    _LOG.info("%s: run %s", job, run.id, extra={"fields": {"event": "start", **run.parents}})
     try:
         yield run
     except Exception as error:

@@ -238,3 +238,18 @@ def test_a_failed_run_leaves_its_manifest_beside_the_output(runs: Runs) -> None:
     told = runs.manifest(".bad.gmm_spark/manifests/night-1.json")
     assert (told["status"], told["output"], told["run_id"]) == (3, None, "night-1")
     assert "damaged/day=1" in told["error"]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not may_mount(), reason="this user may not mount a disk")
+def test_a_full_scratch_folder_ends_with_its_own_status(tmp_path: Path) -> None:
+    """Spark's scratch folder on a disk of one page: the fit says which disk is meant, and publishes nothing."""
+    tables.days(tmp_path / "in")
+    prefix = [*NAMESPACE, 'mkdir scratch && mount -t tmpfs -o size=4k tmpfs scratch && exec "$@"', "sh"]
+    words = ["--conf", f"spark.local.dir={tmp_path}/scratch", str(JOBS / "fit.py"), "--input.path=in", XY, DROP]
+    done = submission.submit(
+        [*words, "--output.path=model"], master="local[2]", cwd=tmp_path, library=str(ROOT), prefix=prefix
+    )
+    assert done.returncode == 8, done.stdout
+    assert "spark.local.dir" in done.stdout
+    assert not (tmp_path / "model").exists()

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -54,11 +55,9 @@ def test_of_many_writers_at_once_one_wins(tmp_path: Path) -> None:
         except OutputError:
             return
 
-    threads = [threading.Thread(target=reach, args=(str(i),)) for i in range(20)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    with ThreadPoolExecutor(20) as pool:
+        for done in [pool.submit(reach, str(i)) for i in range(20)]:
+            done.result()
     assert won == [(tmp_path / "lock").read_text()]
 
 
@@ -72,6 +71,30 @@ def test_the_lock_of_a_dead_process_is_taken_over_at_once(tmp_path: Path) -> Non
     acquired(file_in(tmp_path), "b")
     rewritten(tmp_path, began="1")
     assert acquired(file_in(tmp_path), "c").text == (tmp_path / "lock").read_text()
+
+
+def test_of_many_who_inherit_at_once_one_may_publish(tmp_path: Path) -> None:
+    """However many take over the lock of the same dead process, it is in the end the lock of one of them."""
+    acquired(file_in(tmp_path), "dead")
+    rewritten(tmp_path, machine="elsewhere")
+    os.utime(tmp_path / "lock", (0, 0))
+    start, mine = threading.Barrier(20), list[locks.Lock]()
+
+    def reach(name: str) -> None:
+        start.wait()
+        try:
+            mine.append(acquired(file_in(tmp_path), name))
+        except OutputError:
+            return
+
+    with ThreadPoolExecutor(20) as pool:
+        for done in [pool.submit(reach, str(i)) for i in range(20)]:
+            done.result()
+    assert [lock.text for lock in mine if lock.text == (tmp_path / "lock").read_text()]
+    for lock in mine:
+        if lock.text != (tmp_path / "lock").read_text():
+            with pytest.raises(OutputError, match="another writer"):
+                lock.check()
 
 
 def test_the_lock_of_another_machine_counts_until_its_signs_of_life_end(tmp_path: Path) -> None:

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from gmm_spark import GaussianMixture, GaussianMixtureModel
-from gmm_spark.errors import ModelError, OutputError, ParametersError
+from gmm_spark.errors import InputError, ModelError, OutputError, ParametersError
 from gmm_spark.model import read_model
+from gmm_spark.pointer import POINTER, Pointer
 from tests.spark.frames import assert_same_bits, clusters, plain_steps, start, table
 
 if TYPE_CHECKING:
@@ -45,6 +46,19 @@ def test_a_model_is_read_without_spark(tmp_path: Path) -> None:
     """The directory that Spark wrote is what `read_model` reads."""
     start().save(f"{tmp_path}/model")
     np.testing.assert_array_equal(read_model(tmp_path / "model").parameters.covariances, start().covariances)
+
+
+@pytest.mark.usefixtures("spark")
+def test_a_model_is_found_behind_its_pointer(tmp_path: Path) -> None:
+    """Of a folder that keeps its runs, the run that its pointer names is loaded, with Spark and without."""
+    start().save(f"{tmp_path}/kept/runs/b")
+    pointer = tmp_path / "kept" / POINTER
+    pointer.write_text(Pointer("runs/b", ("runs/a", "runs/b")).to_json())
+    np.testing.assert_array_equal(GaussianMixtureModel.load(f"{tmp_path}/kept").means, start().means)
+    np.testing.assert_array_equal(read_model(tmp_path / "kept").parameters.means, start().means)
+    pointer.write_text(pointer.read_text().replace("runs/b", "runs/../../b"))
+    with pytest.raises(InputError, match="no child of runs"):
+        GaussianMixtureModel.load(f"{tmp_path}/kept")
 
 
 @pytest.mark.usefixtures("spark")
