@@ -1,7 +1,8 @@
 """Run several jobs in one application, for a submission costs more than a job: PLAN.json RESULT.json.
 
 The plan holds SQL statements to run first, and for each job its file and its command line. The result
-holds for each what it wrote, its status (0 for a normal return), and how many Spark jobs it started.
+holds for each what it wrote, its status (0 for a normal return), how many Spark jobs it
+started, and its seconds.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import json
 import logging
 import runpy
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +27,7 @@ def spark_jobs(spark: SparkSession) -> int:
 
 def result(spark: SparkSession, job: str, words: list[str]) -> dict[str, Any]:
     """Run one job as if it had been submitted."""
-    before, status = spark_jobs(spark), 0
+    before, status, began = spark_jobs(spark), 0, time.perf_counter()
     sys.argv = [job, *words]
     logging.getLogger().handlers.clear()  # the one of the job before writes to that job's stderr
     with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.redirect_stderr(io.StringIO()) as err:
@@ -34,7 +36,13 @@ def result(spark: SparkSession, job: str, words: list[str]) -> dict[str, Any]:
         except SystemExit as end:
             status = int(end.code or 0)
     started = spark_jobs(spark) - before
-    return {"status": status, "out": out.getvalue(), "err": err.getvalue(), "spark_jobs": started}
+    return {
+        "status": status,
+        "out": out.getvalue(),
+        "err": err.getvalue(),
+        "spark_jobs": started,
+        "seconds": time.perf_counter() - began,
+    }
 
 
 def main(plan_file: str, result_file: str) -> None:

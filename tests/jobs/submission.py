@@ -33,6 +33,7 @@ def submit(
     python: str | Path = sys.executable,
     library: str = "",
     prefix: Sequence[str] = (),
+    patience: float = 150,
 ) -> subprocess.CompletedProcess[str]:
     """Submit a job through the spark-submit of the installed pyspark.
 
@@ -43,10 +44,11 @@ def submit(
         python: the interpreter of the driver and of the workers.
         library: PYTHONPATH for the driver.
         prefix: a command that runs it, such as unshare.
+        patience: seconds after which it is given up.
     """
     command, environment = submission(words, master=master, cwd=cwd, python=python, library=library)
     return subprocess.run(
-        [*prefix, *command], capture_output=True, text=True, check=False, cwd=cwd, env=environment, timeout=150
+        [*prefix, *command], capture_output=True, text=True, check=False, cwd=cwd, env=environment, timeout=patience
     )
 
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(400)
 
 MOUNTS = "mkdir sealed full && mount -t tmpfs -o size=64k tmpfs full && mount -t tmpfs -o ro tmpfs sealed"
 NAMESPACE = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c"]
@@ -139,7 +139,9 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Runs:
     far = f"spark.hadoop.fs.viewfs.mounttable.lake.link./far=file://{folder}/far"
     words = ["--conf", far, str(ROOT / "tests" / "jobs" / "in_one_session.py"), "plan.json", "result.json"]
     prefix = [*NAMESPACE, f'{MOUNTS} && exec "$@"', "sh"] if mounted else []
-    done = submission.submit(words, master="local-cluster[2,1,1024]", cwd=folder, library=str(ROOT), prefix=prefix)
+    done = submission.submit(
+        words, master="local-cluster[2,1,1024]", cwd=folder, library=str(ROOT), prefix=prefix, patience=350
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     return Runs(folder, json.loads((folder / "result.json").read_text(encoding="utf-8")), mounted)
 
