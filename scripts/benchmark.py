@@ -1,6 +1,7 @@
 """Seconds per EM iteration of gmm_spark, Spark ML and scikit-learn: one run, the same rows and cores.
 
     .venv/bin/python scripts/benchmark.py --rows 2000000 --features 16 --components 16
+    .venv/bin/python scripts/benchmark.py --table     # the README's rows, each in a process of its own
 
 Rows come from a known mixture, scaled down to a standard deviation of 0.1 so that Spark ML's components
 do not collapse and stop it early; its iterations are counted (`summary.numIter`) all the same. An
@@ -14,6 +15,7 @@ import argparse
 import json
 import os
 import statistics
+import subprocess
 import sys
 import tempfile
 import threading
@@ -45,6 +47,7 @@ if TYPE_CHECKING:
     from gmm_spark.parameters import Family
 
 SHORT, LONG = 1, 6
+NAMES = {"python": "a Python worker", "java": "the JVM", "driver": "the driver's Python"}
 
 
 @dataclass
@@ -91,13 +94,14 @@ def per_iteration(run: Callable[[int], tuple[float, int]], repeats: int) -> tupl
     return seconds, log_likelihood, iterations
 
 
-def ours(df: DataFrame, start: GaussianMixtureModel, family: str) -> Callable[[int], tuple[float, int]]:
+def ours(df: DataFrame, start: GaussianMixtureModel, family: str, precision: str) -> Callable[[int], tuple[float, int]]:
     """Return a fit of gmm_spark that runs exactly so many plain EM steps."""
 
     def run(steps: int) -> tuple[float, int]:
         mixture = GaussianMixture(
-            k=len(start.weights), covarianceType=family, maxIter=steps, tol=0.0, acceleration="none", featuresCol="x"
-        )
+            k=len(start.weights), covarianceType=family, maxIter=steps, tol=0.0, acceleration="none", featuresCol="x",
+            precision=precision,
+        )  # fmt: skip
         summary = mixture.setInitialModel(start).fit(df).summary
         return summary.meanLogLikelihood, summary.numIter
 
@@ -138,19 +142,19 @@ def sklearn(x: np.ndarray[Any, Any], start: GaussianMixtureModel, family: Family
     return run
 
 
-def resident(process: psutil.Process) -> int:
-    """Return the resident bytes of a Python process; 0 for another, or one that has ended."""
+def resident(process: psutil.Process) -> tuple[str, int]:
+    """Return what a process below this one is, python or java, and its resident bytes; 0 for one that has ended."""
     try:
-        return process.memory_info().rss if "python" in process.name() else 0
+        return "java" if "java" in process.name() else "python", process.memory_info().rss
     except psutil.Error:
-        return 0
+        return "python", 0
 
 
-class WorkerMemory:
-    """Watches the peak resident memory of the Python workers below this process."""
+class Memory:
+    """Watches the peak resident memory of the Python workers, of the JVM, and of this process: the driver's Python."""
 
     def __init__(self) -> None:
-        self.peak = 0
+        self.peak = {"python": 0, "java": 0, "driver": 0}
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
 
@@ -163,8 +167,11 @@ class WorkerMemory:
         self._thread.join()
 
     def _watch(self) -> None:
+        me = psutil.Process()
         while not self._stop.wait(0.05):
-            self.peak = max(self.peak, 0, *map(resident, psutil.Process().children(recursive=True)))
+            seen = [("driver", me.memory_info().rss), *map(resident, me.children(recursive=True))]
+            for kind, size in seen:
+                self.peak[kind] = max(self.peak[kind], size)
 
 
 def session(cores: int) -> SparkSession:
@@ -176,6 +183,7 @@ def session(cores: int) -> SparkSession:
         "spark.driver.memory": "8g",
         "spark.driver.bindAddress": "127.0.0.1",
         "spark.driver.host": "127.0.0.1",
+        "spark.python.unix.domain.socket.enabled": "true",  # as in conf/spark-defaults.conf
     }
     for key, value in settings.items():
         builder = builder.config(key, value)
@@ -185,10 +193,12 @@ def session(cores: int) -> SparkSession:
 def arguments() -> argparse.Namespace:
     """Return the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--table", action="store_true", help="all rows of the table, instead of the one below")
     parser.add_argument("--rows", type=int, default=2_000_000)
     parser.add_argument("--features", type=int, default=16)
     parser.add_argument("--components", type=int, default=16)
     parser.add_argument("--family", choices=["full", "tied", "diag", "spherical"], default="full")
+    parser.add_argument("--precision", choices=["float64", "float32"], default="float64")
     parser.add_argument("--cores", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--systems", default="gmm_spark,spark_ml,sklearn", help="which to run, comma separated")
@@ -196,19 +206,19 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def measure(options: argparse.Namespace, folder: str) -> tuple[list[Timing], int]:
-    """Run each system in turn on the same rows; return their timings and the peak memory of a worker of ours."""
+def measure(options: argparse.Namespace, folder: str) -> tuple[list[Timing], dict[str, int]]:
+    """Run each system in turn on the same rows; return their timings and the peak memory of ours."""
     spark = session(options.cores)
     mixture = truth(options.features, options.components, options.family, seed=1)
     start = started(mixture, options.family, seed=2)
     rows = GaussianMixtureModel(mixture).sample(options.rows, seed=3, spark=spark).select(f.col("features").alias("x"))
     rows.repartition(options.cores * 2).write.mode("overwrite").parquet(folder)
     df = spark.read.parquet(folder)
-    timings, memory = [], WorkerMemory()
+    timings, memory = [], Memory()
     for system in options.systems.split(","):
         if system == "gmm_spark":
             with memory:
-                figures = per_iteration(ours(df, start, options.family), options.repeats)
+                figures = per_iteration(ours(df, start, options.family, options.precision), options.repeats)
         elif system == "spark_ml":
             vectors = df.select(array_to_vector(f.col("x")).alias("vector"))
             figures = per_iteration(spark_ml(vectors, options.components), options.repeats)
@@ -232,16 +242,64 @@ def print_row(timings: list[Timing]) -> None:
     sys.stdout.flush()
 
 
+# n, d, k, family, and the ratio to Spark ML and to scikit-learn that is aimed at.
+TABLE: tuple[tuple[int, int, int, str, float | None, float], ...] = (
+    (4_000_000, 4, 8, "full", 8, 12),
+    (2_000_000, 16, 16, "full", 8, 10),
+    (500_000, 32, 32, "full", 10, 10),
+    (200_000, 64, 16, "full", 7, 4),
+    (2_000_000, 16, 16, "diag", None, 6),
+    (2_000_000, 16, 16, "tied", None, 12),
+    (4_000_000, 2, 3, "full", 4, 8),
+)
+
+
+def run_table(options: argparse.Namespace) -> None:
+    """Run each row in a process of its own, whose memory is its own; print a table."""
+    heads = ("n", "d", "K", "family", "gmm_spark s", "Spark ML s", "ratio (aim)", "scikit-learn s", "ratio (aim)")
+    print(f"| {' | '.join(heads)} | MiB worker, JVM, driver |")
+    print("|" + "---|" * 10)
+    for n, d, k, family, spark_aim, sklearn_aim in TABLE:
+        systems = "gmm_spark,spark_ml,sklearn" if spark_aim else "gmm_spark,sklearn"
+        with tempfile.TemporaryDirectory() as folder:
+            figures = Path(folder) / "figures.json"
+            command = [
+                sys.executable, __file__, "--rows", str(n), "--features", str(d), "--components", str(k),
+                "--family", family, "--precision", options.precision, "--cores", str(options.cores),
+                "--repeats", str(options.repeats), "--systems", systems, "--json", str(figures),
+            ]  # fmt: skip
+            subprocess.run(command, check=True, stdout=sys.stderr)  # noqa: S603 - this very script
+            report = json.loads(figures.read_text())
+        seconds = {each["system"]: each["seconds_per_iteration"] for each in report["timings"]}
+        peers = [ratio(seconds, "spark_ml", spark_aim), ratio(seconds, "sklearn", sklearn_aim)]
+        memory = ", ".join(f"{report['peak_bytes'][kind] / 2**20:.0f}" for kind in ("python", "java", "driver"))
+        print(
+            f"| {n:,} | {d} | {k} | {family} | {seconds['gmm_spark']:.3f} | {' | '.join(peers)} | {memory} |",
+            flush=True,
+        )
+
+
+def ratio(seconds: dict[str, float], peer: str, aim: float | None) -> str:
+    """Return a peer's seconds, and their ratio to ours beside the one that is aimed at."""
+    if aim is None:
+        return "- | -"
+    return f"{seconds[peer]:.3f} | {seconds[peer] / seconds['gmm_spark']:.1f} ({aim:g})"
+
+
 def main() -> None:
     """Measure, print, and write JSON where asked to."""
     options = arguments()
+    if options.table:
+        run_table(options)
+        return
     with tempfile.TemporaryDirectory(prefix="gmm_spark-benchmark-") as folder:
         timings, peak = measure(options, folder)
-    sys.stdout.write(f"peak resident memory of a Python worker of gmm_spark: {peak / 2**20:.0f} MiB\n")
+    told = ", ".join(f"{name} {peak[kind] / 2**20:.0f}" for kind, name in NAMES.items())
+    sys.stdout.write(f"peak resident memory of gmm_spark, MiB: {told}\n")
     if options.json:
         report = {
             "rows": options.rows, "features": options.features, "components": options.components,
-            "family": options.family, "cores": options.cores, "worker_peak_bytes": peak,
+            "family": options.family, "cores": options.cores, "peak_bytes": peak,
             "timings": [asdict(timing) for timing in timings],
         }  # fmt: skip
         options.json.write_text(json.dumps(report, indent=2))
