@@ -28,7 +28,7 @@ from gmm_spark.parameters import Parameters
 from gmm_spark.spark import blocks
 from gmm_spark.spark.columns import Features
 from gmm_spark.spark.keeping import packed
-from gmm_spark.spark.training import Options, prepare
+from gmm_spark.spark.preparing import Options, prepare
 
 
 @dataclass(frozen=True)

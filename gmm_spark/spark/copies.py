@@ -8,6 +8,7 @@ the ordinary way.
 
 from __future__ import annotations
 
+import errno
 import math
 import mmap
 import os
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
     from gmm_spark.parameters import FloatArray
 
+# A disk that is fuller than this is left to Spark, whose own blocks and shuffles need it more.
+_LEAST_FREE = 0.05
 _HEADER = 4  # int64 numbers before each block: rows, length of total, whether it has weights, bytes of coordinates
 
 
@@ -71,6 +74,7 @@ class CopyWriter:
         header = np.array([block.z.shape[1], len(block.total), block.weights is not None, block.z.nbytes], dtype="<i8")
         parts = [header, block.total, *([] if block.weights is None else [block.weights]), block.z]
         try:
+            self._check_space()
             offset = self._file.tell()
             for part in parts:
                 _write_whole(self._file, np.ascontiguousarray(part).view(np.uint8).data.cast("B"))
@@ -83,6 +87,11 @@ class CopyWriter:
         """Close the file."""
         if self._file is not None:
             self._file.close()
+
+    def _check_space(self) -> None:
+        space = os.fstatvfs(self._file.fileno()) if self._file else None
+        if space and space.f_bavail < _LEAST_FREE * space.f_blocks:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     def _give_up(self) -> None:
         if self._file is not None:

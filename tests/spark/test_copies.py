@@ -5,13 +5,16 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pyarrow as pa
 import pytest
 
-from gmm_spark.spark import expectation, keeping
+from gmm_spark.kernel import Block
+from gmm_spark.spark import copies, expectation, keeping
 from tests.spark.frames import assert_same_bits, clusters, numbered, plain_steps, start, table
 
 if TYPE_CHECKING:
@@ -76,6 +79,34 @@ def watch() -> Iterator[type[AfterPass]]:
     log.setLevel(level)
     for handler in [each for each in log.handlers if isinstance(each, AfterPass)]:
         log.removeHandler(handler)
+
+
+@pytest.mark.parametrize("kind", [np.float64, np.float32])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_a_copy_is_its_block(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, kind: type, weighted: bool) -> None:
+    """Blocks come back from a file bit by bit, of either precision, with and without weights."""
+    monkeypatch.setenv("SPARK_LOCAL_DIRS", f"{tmp_path}/a,{tmp_path}/b")
+    rng = np.random.default_rng(0)
+    written = [Block(rng.random((3, n)).astype(kind), rng.random(n) if weighted else None) for n in (5, 1, 64)]
+    with closing(copies.CopyWriter("fit")) as writer:
+        offsets = [writer.add(block) for block in written]
+    places = {"partition": [1] * 3, "fold": [0] * 3, "copy": [writer.name] * 3, "offset": offsets}
+    read = [block for _, _, block in copies.read_copies(pa.RecordBatch.from_pydict(places))]
+    for block, back in zip(written, read, strict=True):
+        assert back is not None
+        assert back.z.dtype == kind
+        np.testing.assert_array_equal(back.z, block.z)
+        np.testing.assert_array_equal(back.total, block.total)
+        np.testing.assert_array_equal(back.weights, block.weights)
+
+
+def test_a_full_disk_is_left_to_spark(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the disk is nearly full there is no copy, and no file is left."""
+    monkeypatch.setenv("SPARK_LOCAL_DIRS", str(tmp_path))
+    monkeypatch.setattr(copies, "_LEAST_FREE", 1.1)
+    with closing(copies.CopyWriter("fit")) as writer:
+        assert writer.add(Block(np.ones((2, 4)))) is None
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 
 def test_copies_change_no_bit(
