@@ -1,0 +1,24 @@
+"""Fit rows twice, the second time with a task that takes minutes unless it is copied: MARKER. Writes told.json."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+from pyspark.sql import SparkSession
+
+from gmm_spark import GaussianMixture
+from tests.spark import upstream
+from tests.spark.frames import names
+
+if __name__ == "__main__":
+    spark = SparkSession.builder.getOrCreate()
+    made = spark.range(0, 3000, 1, 4).mapInArrow(upstream.rows, upstream.ROWS_DDL)
+    slow = made.mapInArrow(upstream.sleep_unless_copied(Path(sys.argv[1])), upstream.ROWS_DDL)
+    models = [GaussianMixture(k=3, inputCols=names(3), tol=1e-5, starts=4).fit(df) for df in (made, slow)]
+    told = [
+        {**model.summary.to_dict(), "seconds": None, "means": model.means.tolist(), "all": model.covariances.tolist()}
+        for model in models
+    ]
+    Path("told.json").write_text(json.dumps(told), encoding="utf-8")
