@@ -91,6 +91,14 @@ class Run:
         """Add the seconds of phases that somebody else has counted."""
         self.seconds.update(seconds)
 
+    def record_failure(self, error: BaseException) -> None:
+        """Leave a manifest of a failed run where that is possible; the error itself is worth telling more."""
+        if self.on_failure is not None:
+            try:
+                self.on_failure(self.manifest(status_of(error), logs.told(str(error))))
+            except Exception as another:  # noqa: BLE001 - most likely the same disk is full
+                _LOG.warning("no manifest of this run could be left: %s", another)
+
     def configuration(self) -> Tree:
         """Return the resolved options without their secrets."""
         return redacted(self.config)
@@ -138,8 +146,7 @@ def job_run(job: str, config: JobConfig, spark: SparkSession) -> Iterator[Run]:
         yield run
     except Exception as error:
         known = faults.explained(error)
-        if run.on_failure is not None:
-            run.on_failure(run.manifest(status_of(known), logs.told(str(known))))
+        run.record_failure(known)
         if known is error:
             raise
         raise known from error

@@ -64,6 +64,18 @@ def test_a_failed_run_tells_its_status_and_its_error() -> None:
     assert (told["status"], told["error"], told["output"]) == (3, "the input: got nothing", None)
 
 
+def test_a_manifest_that_cannot_be_left_hides_no_error(caplog: pytest.LogCaptureFixture) -> None:
+    """What ended the run is told, though its manifest meets the same full disk."""
+    one = run("a")
+
+    def full(_: Manifest) -> None:
+        raise OSError(28, "No space left on device")
+
+    one.on_failure = full
+    one.record_failure(OutputError("o", got=1, expected="", do=""))
+    assert "no manifest of this run could be left" in caplog.text
+
+
 def test_seconds_are_counted_by_phase() -> None:
     """A phase that is entered twice is counted together, and one that fails is counted too."""
     one = run("a")
