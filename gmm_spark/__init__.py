@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from gmm_spark.spark.estimator import GaussianMixture, GaussianMixtureModel
+    from gmm_spark.spark.estimator import GaussianMixture
     from gmm_spark.spark.evaluator import MeanLogLikelihoodEvaluator
+    from gmm_spark.spark.fitted import GaussianMixtureModel
 
 __version__ = "0.1.0"
 __all__ = ["GaussianMixture", "GaussianMixtureModel", "MeanLogLikelihoodEvaluator"]

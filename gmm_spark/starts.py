@@ -35,12 +35,12 @@ if TYPE_CHECKING:
 _LLOYD_STEPS = (0, 2, 8)
 _SHORT_STEPS = 10
 # How many of the short runs go on: three, or as many as cost next to nothing on a small sample, for the best after
-# ten steps need not be the best at the end.
-_SURVIVORS, _SURVIVOR_CELLS = 3, 4_000_000
+# ten steps need not be the best at the end; and of few components more, for a run of two costs a fifth of one of ten.
+_SURVIVORS, _SURVIVOR_CELLS, _SURVIVOR_COMPONENTS = 3, 4_000_000, 24
 _LONG_STEPS = 500
 _SAME_OPTIMUM = 10.0  # two runs to tol that end closer than this many tol have found the same
 _CLEAR = 4.0  # standard errors by which a kurtosis must differ from a normal's
-_SHORT_ROWS = 20_000  # short runs only rank the starts: a part of the sample is enough for that
+_SHORT_ROWS, _SHORT_LEAST = 20_000, 4_000  # short runs only rank the starts: a part of the sample is enough for that
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,8 +74,8 @@ class Plan:
         floor: the least variance of a component, relative to the data's.
         tol: nats per unit of weight to which the survivors are run on the sample.
         uniform: draw the first centres uniformly instead of by k-means++.
-        thoroughness: the share of the work that this search may take, of those that share the machine: how many
-            starts are run to their end on a small sample.
+        thoroughness: the share of this search in the work of all that share the machine: it ranks the starts on
+            fewer rows, and of those on a small sample fewer are run to their end.
     """
 
     k: int
@@ -104,10 +104,11 @@ def ranked(sample: Sample, frame: Coordinates, plan: Plan) -> list[Parameters]:
         DataError: every single start went bad.
     """
     maximise = em.Maximiser(frame, plan.floor)
-    short = sample.head(max(_SHORT_ROWS, 50 * plan.k))
+    short = sample.head(_short_rows(plan, len(sample.z)))
     candidates = _short_runs(_expectation(short), draw(short, frame, plan), maximise)
     expectation = _expectation(sample)
-    survivors = max(_SURVIVORS, int(plan.thoroughness * _SURVIVOR_CELLS / sample.z.size))
+    cheap = max(_SURVIVOR_COMPONENTS // plan.k, int(plan.thoroughness * _SURVIVOR_CELLS / sample.z.size))
+    survivors = max(_SURVIVORS, cheap)
     fits = [_long_run(expectation, candidate, maximise, plan.tol) for candidate in candidates[:survivors]]
     finished = [fit for fit in fits if fit is not None]
     if not finished:
@@ -122,6 +123,12 @@ def ranked(sample: Sample, frame: Coordinates, plan: Plan) -> list[Parameters]:
     values = [fit.best.moments.mean_log_likelihood for fit in best_first]
     new = [i == 0 or values[i - 1] - values[i] > _SAME_OPTIMUM * plan.tol for i in range(len(values))]
     return [fit.best.parameters for fit, is_new in zip(best_first, new, strict=True) if is_new]
+
+
+def _short_rows(plan: Plan, d: int) -> int:
+    """Return how many rows rank the starts: at least ten for each free parameter."""
+    least = max(_SHORT_LEAST, 50 * plan.k, 10 * families.free_parameters(plan.family, plan.k, d))
+    return max(least, int(_SHORT_ROWS * plan.thoroughness))
 
 
 def in_memory(blocks: Sequence[kernel.Block]) -> em.Expectation:

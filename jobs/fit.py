@@ -6,17 +6,17 @@ spark-submit jobs/fit.py --config conf/fit.yaml --input.path=data/flights --outp
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from gmm_spark.batch import logs
 from gmm_spark.batch.config import FitConfig
 from gmm_spark.batch.layers import load
-from gmm_spark.batch.status import NotConvergedError, run
+from gmm_spark.batch.status import run
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from gmm_spark import GaussianMixture, GaussianMixtureModel
+    from gmm_spark import GaussianMixtureModel
 
 
 def fit(argv: Sequence[str]) -> str:
@@ -24,7 +24,7 @@ def fit(argv: Sequence[str]) -> str:
     config = load(FitConfig, argv, prog="fit.py")
     logs.adopt(config)
     # Spark is imported only now, so that a mistake in the options is told within a second.
-    from gmm_spark.batch import facts, publish, quality, source  # noqa: PLC0415
+    from gmm_spark.batch import facts, fitting, publish, quality, source, starting  # noqa: PLC0415
     from gmm_spark.batch.run import job_run  # noqa: PLC0415
     from gmm_spark.spark.checkpoints import Checkpoints  # noqa: PLC0415
     from gmm_spark.spark.session import job_session  # noqa: PLC0415
@@ -42,55 +42,16 @@ def fit(argv: Sequence[str]) -> str:
         aside = quality.quarantine_of(run, spark, config.quality.quarantine_path, rows, others)
         kept = str(target.office.folder.child("checkpoint"))
         with run.phase("fit"), quality.counted(run):
-            model = estimator(config, kept).fit(rows)
+            model = starting.fitted(config, rows, kept)
             run.took({f"fit, {phase}": seconds for phase, seconds in model.summary.seconds.items()})
         run.note(**facts.of_fit(model))
-        check_convergence(config, model)
+        fitting.check_convergence(config.fit, model.summary)
         with target.publication() as staging:
             model.write().overwrite().save(staging)  # a folder of this run alone
             if aside is not None:
                 aside.publish(rows, config.features, model)
         Checkpoints(kept).clear(spark)
         return summary(model, str(target.location))
-
-
-def estimator(config: FitConfig, checkpoints: str) -> GaussianMixture:
-    """Return the estimator that the options describe; its last checkpoint stays, until the model is published."""
-    from gmm_spark import GaussianMixture  # noqa: PLC0415
-
-    columns, how = config.features, config.fit
-    names = list(columns.columns) if columns.columns else None
-    given: dict[str, Any] = {"inputCols": names, "featuresCol": columns.column, "weightCol": columns.weight}
-    return GaussianMixture(
-        k=config.mixture.k,
-        covarianceType=config.mixture.family,
-        maxIter=how.max_iter,
-        tol=how.tol,
-        seed=how.seed,
-        initMode=how.init_mode,
-        starts=how.starts,
-        acceleration=how.acceleration,
-        covarianceFloor=how.covariance_floor,
-        precision=how.precision,
-        handleInvalid="error" if how.invalid == "fail" else "skip",
-        maxInvalidFraction=config.quality.max_invalid_fraction,
-        checkpointDir=checkpoints,
-        checkpointSeconds=how.checkpoint_seconds,
-        keepLastCheckpoint=True,
-        resume=how.resume,
-        **{name: value for name, value in given.items() if value is not None},
-    )
-
-
-def check_convergence(config: FitConfig, model: GaussianMixtureModel) -> None:
-    """Refuse a model that did not converge, if the options ask for that."""
-    if config.fit.require_convergence and model.summary.outcome != "converged":
-        raise NotConvergedError(
-            "the fit",
-            got=f"{model.summary.outcome} after {model.summary.numPasses} passes",
-            expected="converged, as fit.require_convergence asks",
-            do=model.summary.message,
-        )
 
 
 def summary(model: GaussianMixtureModel, path: str) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Mapping  # noqa: TC003 - pydantic reads the annotati
 from pydantic import PrivateAttr, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from gmm_spark.batch.choices import ChoiceConfig, GridConfig, SelectedFittingConfig
 from gmm_spark.batch.sections import (
     FeaturesConfig,
     FitQualityConfig,
@@ -20,6 +21,7 @@ from gmm_spark.batch.sections import (
     RunConfig,
     SampleConfig,
     ScoredConfig,
+    StartConfig,
 )
 
 
@@ -70,6 +72,7 @@ class FitConfig(JobConfig):
     input: InputConfig
     features: FeaturesConfig
     mixture: MixtureConfig = MixtureConfig()
+    start: StartConfig = StartConfig()
     fit: FittingConfig = FittingConfig()
     quality: FitQualityConfig = FitQualityConfig()
     output: OutputConfig
@@ -79,6 +82,18 @@ class FitConfig(JobConfig):
         if (self.fit.invalid == "quarantine") != (self.quality.quarantine_path is not None):
             raise ValueError("fit.invalid=quarantine and quality.quarantine_path together, or neither")
         return self
+
+
+class SelectConfig(JobConfig):
+    """Fit many Gaussian mixtures to a table together and choose one of them."""
+
+    input: InputConfig
+    features: FeaturesConfig
+    grid: GridConfig
+    choice: ChoiceConfig = ChoiceConfig()
+    fit: SelectedFittingConfig = SelectedFittingConfig()
+    quality: QualityConfig = QualityConfig()
+    output: OutputConfig
 
 
 class ScoreConfig(JobConfig):

@@ -113,8 +113,8 @@ class MixtureConfig(Section):
     )
 
 
-class FittingConfig(Section):
-    """How the mixture is fitted."""
+class EstimationConfig(Section):
+    """How parameters are found."""
 
     max_iter: int = Field(default=100, ge=0, description="Most EM iterations on all the rows.")
     tol: Amount = Field(
@@ -132,14 +132,19 @@ class FittingConfig(Section):
         default=1e-6,
         description="Smallest variance of a component in any direction, relative to the data's; 0 switches it off.",
     )
+    precision: Literal["float64", "float32"] = Field(
+        default="float64",
+        description="float32 halves what a pass reads, and multiplies in float32 where that errs by < 1e-3 nats.",
+    )
+
+
+class FittingConfig(EstimationConfig):
+    """How the mixture is fitted."""
+
     invalid: Literal["fail", "drop", "quarantine"] = Field(
         default="fail",
         description="Rows with null, NaN, infinite or misshapen features: stop, or leave them out and count them, "
         "or also write them to quality.quarantine_path.",
-    )
-    precision: Literal["float64", "float32"] = Field(
-        default="float64",
-        description="float32 halves what a pass reads, and multiplies in float32 where that errs by < 1e-3 nats.",
     )
     resume: Literal["auto", "never", "require"] = Field(
         default="auto",
@@ -172,6 +177,20 @@ class FitQualityConfig(QualityConfig):
     quarantine_path: Text | None = Field(
         default=None,
         description="Table of unusable rows as they came, with a column _errors; each run adds a folder run_id=...",
+    )
+
+
+class StartConfig(Section):
+    """What the fit takes over from an earlier model."""
+
+    model: Text | None = Field(
+        default=None,
+        description="Model directory to go on from: EM starts there, on all rows; null searches for a start.",
+    )
+    align_to: Text | None = Field(
+        default=None,
+        description="Model directory whose component numbers are kept: each component gets the number of the one that "
+        "it resembles; null orders them by weight.",
     )
 
 

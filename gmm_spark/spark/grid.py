@@ -45,11 +45,11 @@ class Group:
     request: Request
     turn: FloatArray | None
 
-    def accumulate(self, blocks: Sequence[tuple[int, Block]]) -> tuple[Moments, ...]:
+    def accumulate(self, blocks: Sequence[tuple[int, Block]], precision: Precision) -> tuple[Moments, ...]:
         """Return the candidates' statistics over the blocks of their folds."""
         own = (block for fold, block in blocks if self.request.takes(fold))
         turned = own if self.turn is None else (_turned(block, self.turn) for block in own)
-        return accumulate(turned, self.candidates)
+        return accumulate(turned, self.candidates, precision=precision)
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,7 +72,7 @@ class OverGroups:
         """Return the statistics of the blocks, each given with the fold of its rows."""
         added = self.zeros()
         for chunk in _chunks(blocks):
-            new = (moments for group in self.groups for moments in group.accumulate(chunk))
+            new = (moments for group in self.groups for moments in group.accumulate(chunk, self.precision))
             added = tuple(before + more for before, more in zip(added, new, strict=True))
         return added
 
@@ -97,7 +97,7 @@ class GridExpectation:
             places.setdefault(key, []).append(place)
         groups = tuple(self._group([requests[place] for place in own]) for own in places.values())
         order = [place for own in places.values() for place in own]
-        measured = dict(zip(order, self.expectation.read(OverGroups(groups)), strict=True))
+        measured = dict(zip(order, self.expectation.read(OverGroups(groups, self.expectation.precision)), strict=True))
         return tuple(measured[place] for place in range(len(requests)))
 
     def _group(self, requests: Sequence[Request]) -> Group:

@@ -60,7 +60,8 @@ def select(
     own = shelf(_fingerprint(table, options, choice)) if shelf else None
     run = _Run(table, options, choice, _Axes.of(table, choice), clock, own)
     share = sample_rows(replace(options, k=max(choice.ks), family="full"), table.layout.d) / table.surveyed.rows
-    packing = blocks.Packing(table.layout, run.axes.stored, options.seed, share, choice.of_rows(options.seed))
+    folds = choice.of_rows(options.seed)
+    packing = blocks.Packing(table.layout, run.axes.stored, options.seed, share, folds, precision=options.precision)
     with packed(table, packing) as expectation:
         return run.selection(expectation)
 
@@ -163,7 +164,7 @@ class _Run:
                 how.floor,
                 sample_tol(replace(how, k=cell.k, family=cell.family), sample.z, self.table.surveyed),
                 uniform=how.init_mode == "random",
-                thoroughness=1 / len(cells),
+                thoroughness=1 / len(grid(self.choice.ks, self.choice.families)),
             )
             for cell in cells
         )

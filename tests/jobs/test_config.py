@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from gmm_spark.batch.config import FitConfig, JobConfig, ScoreConfig, SimulateConfig
+from gmm_spark.batch.config import FitConfig, JobConfig, ScoreConfig, SelectConfig, SimulateConfig
 from gmm_spark.batch.files import read_file
 from gmm_spark.batch.layers import load
 from gmm_spark.batch.mistakes import ConfigurationMistakesError, options
@@ -178,13 +178,16 @@ def test_references_are_replaced_from_the_environment(tmp_path: Path) -> None:
         read_file(str(file), {})
 
 
-@pytest.mark.parametrize("job", [FitConfig, ScoreConfig, SimulateConfig])
+JOBS = [(FitConfig, "fit"), (ScoreConfig, "score"), (SelectConfig, "select"), (SimulateConfig, "simulate")]
+
+
+@pytest.mark.parametrize("job", [job for job, _ in JOBS])
 def test_every_option_has_a_help(job: type[JobConfig]) -> None:
     """--help can explain every option."""
     assert all(field.description for field in options(job).values())
 
 
-@pytest.mark.parametrize(("job", "name"), [(FitConfig, "fit"), (ScoreConfig, "score"), (SimulateConfig, "simulate")])
+@pytest.mark.parametrize(("job", "name"), JOBS)
 def test_example_files_hold_every_option_with_its_default(job: type[JobConfig], name: str) -> None:
     """conf/fit.yaml and its like are complete, and say what happens when an option is left out."""
     file = ROOT / "conf" / f"{name}.yaml"
@@ -194,7 +197,42 @@ def test_example_files_hold_every_option_with_its_default(job: type[JobConfig], 
         section, _, option = key.partition(".")
         assert f"{option}:" in text, key
         if option in tree[section] and not field.is_required() and option not in ("path", "columns"):
-            assert tree[section][option] == field.get_default(call_default_factory=True), key
+            default = field.get_default(call_default_factory=True)
+            assert tree[section][option] == (list(default) if isinstance(default, tuple) else default), key
+
+
+@pytest.mark.parametrize("text", ["2-4,8", "2,3,4,8", "[2, 3, 4, 8]", '["2-4", 8]', "2-3,3-4,8"])
+def test_numbers_of_components_are_ranges_and_lists(text: str, tmp_path: Path) -> None:
+    """A grid's k means the same in all notations, on the command line and in a file."""
+    rest = ["--input.path=in", "--features.columns=a", "--output.path=out"]
+    config = load(SelectConfig, [*rest, f"--grid.k={text}", "--grid.families=all"], prog="select.py")
+    assert config.grid.k == (2, 3, 4, 8)
+    assert config.grid.families == ("full", "tied", "diag", "spherical")
+    (tmp_path / "s.yaml").write_text(f"grid: {{k: {text if text[0] == '[' else repr(text)}, families: full}}")
+    config = load(SelectConfig, [*rest, "--config", str(tmp_path / "s.yaml")], prog="select.py")
+    assert (config.grid.k, config.grid.families) == ((2, 3, 4, 8), ("full",))
+
+
+@pytest.mark.parametrize(
+    ("word", "expected"),
+    [
+        ("--grid.k=0-3", "greater than or equal to 1"),
+        ("--grid.k=3-2", "at least 1 item"),
+        ("--grid.k=two", "a valid integer"),
+        ("--grid.k=", "at least 1 item"),
+        ("--grid.families=round", "'full', 'tied', 'diag' or 'spherical'"),
+        ("--choice.criterion=best", "'bic', 'aic', 'icl', 'heldout' or 'gain'"),
+        ("--choice.criterion=heldout", "choice.holdout or choice.folds"),
+        ("--choice.folds=1", "at least 2"),
+        ("--choice.holdout=1", "less than 1"),
+        ("--fit.invalid=quarantine", "'fail' or 'drop'"),
+    ],
+)
+def test_wrong_grids_and_choices_are_told(word: str, expected: str) -> None:
+    """An empty or impossible grid, a criterion without its rows and unknown words are refused with what is expected."""
+    words = ["--input.path=in", "--features.columns=a", "--output.path=out"]
+    grid = [] if word.startswith("--grid.k") else ["--grid.k=2"]
+    assert expected in mistake(*words, *grid, word, job=SelectConfig)
 
 
 @pytest.mark.parametrize("name", ["demo-fit", "demo-score"])

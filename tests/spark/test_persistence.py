@@ -170,3 +170,15 @@ def test_arrays_that_are_no_mixture_are_refused(weights: ArrayLike, means: Array
     """fromArrays checks what it is given."""
     with pytest.raises(ParametersError):
         GaussianMixtureModel.fromArrays(weights, means, covariances)
+
+
+def test_an_aligned_order_is_kept(spark: SparkSession, tmp_path: Path) -> None:
+    """Components in the order of another model's are saved and loaded in that order, and scored under those numbers."""
+    yesterday = GaussianMixtureModel.fromArrays([0.2, 0.8], [[0.0, 0.0], [9.0, 9.0]], np.stack([np.eye(2)] * 2))
+    today = GaussianMixtureModel.fromArrays([0.7, 0.3], [[8.5, 9.0], [0.2, 0.1]], np.stack([np.eye(2)] * 2))
+    today.alignedTo(yesterday).write().save(str(tmp_path / "model"))
+    loaded = GaussianMixtureModel.load(str(tmp_path / "model"))
+    assert loaded.weights.tolist() == [0.3, 0.7]
+    assert loaded.means.tolist() == [[0.2, 0.1], [8.5, 9.0]]
+    scored = loaded.transform(table(spark, features=np.array([[0.0, 0.0]]))).select("prediction").toArrow()
+    assert scored.column(0).to_pylist() == [0]

@@ -1,0 +1,145 @@
+"""The candidates of a selection as files: kept as they end, so that a rerun skips them, and published together.
+
+A selection's output holds
+
+    model/              the model that was chosen
+    models/<name>/      the model of each candidate
+    table/              Parquet: a row for each candidate
+    table.txt           the same for people
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from gmm_spark.errors import ModelError
+from gmm_spark.model import StoredModel, decode, encode
+from gmm_spark.selection import Candidate
+from gmm_spark.spark.choice import Fitted
+from gmm_spark.spark.storage import written
+from gmm_spark.spark.summary import Summary
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+    from gmm_spark import GaussianMixtureModel
+    from gmm_spark.batch.location import Location
+    from gmm_spark.spark.selector import ModelSelection
+
+_LOG = logging.getLogger(__name__)
+_PREFIX = "candidates-"
+_TEXT, _WHOLE, _REAL = pa.string(), pa.int64(), pa.float64()
+_SCHEMA = pa.schema(
+    [
+        ("name", _TEXT),
+        ("k", _WHOLE),
+        ("family", _TEXT),
+        ("start", _WHOLE),
+        ("chosen", pa.bool_()),
+        ("outcome", _TEXT),
+        ("parameters", _WHOLE),
+        ("log_likelihood", _REAL),
+        ("mean_log_likelihood", _REAL),
+        ("heldout_mean_log_likelihood", _REAL),
+        ("gain_per_component", _REAL),
+        ("bic", _REAL),
+        ("aic", _REAL),
+        ("icl", _REAL),
+        ("passes", _WHOLE),
+        ("floor_hits", _WHOLE),
+        ("message", _TEXT),
+        ("model", _TEXT),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class FolderShelf:
+    """Fits that have ended, a file each, in a folder named by the fingerprint of data and options.
+
+    Args:
+        folder: where it is.
+    """
+
+    folder: Location
+
+    @staticmethod
+    def within(office: Location, fingerprint: str) -> FolderShelf:
+        """Return the shelf of a selection beside its output."""
+        folder = office.child(_PREFIX + fingerprint)
+        folder.make_folder()
+        return FolderShelf(folder)
+
+    def kept(self) -> list[Fitted]:
+        """Return the fits of an earlier run; a file that is damaged counts as none."""
+        found = [fitted for file in self.folder.children() if (fitted := _read(file)) is not None]
+        if found:
+            _LOG.info("%d fits of an earlier run are taken as they are", len(found))
+        return found
+
+    def keep(self, fitted: Fitted) -> None:
+        """Keep a fit that has ended."""
+        candidate = fitted.candidate
+        header, components = encode(StoredModel(fitted.parameters, _numbered(fitted), fitted.summary.to_dict()))
+        told = {"family": candidate.family, "k": candidate.k, "start": candidate.start, "fold": fitted.fold}
+        fold = "" if fitted.fold is None else f"-fold{fitted.fold}"
+        file = self.folder.child(f"{candidate.name}{fold}.json")
+        file.replace(json.dumps({**told, "header": header, "components": components}))
+
+
+def clear(office: Location) -> None:
+    """Remove all fits that were kept beside an output; only for the holder of its lock."""
+    for each in office.children():
+        if each.name.startswith(_PREFIX):
+            each.discard()
+
+
+def rows(found: ModelSelection) -> list[dict[str, Any]]:
+    """Return the table of a selection, with the path of each model within the output."""
+    fitted = {candidate.name for candidate in found.models}
+    return [{**row, "model": f"models/{row['name']}" if row["name"] in fitted else None} for row in found.table]
+
+
+def write(spark: SparkSession, found: ModelSelection, folder: Location, text: str) -> None:
+    """Write the output of a selection.
+
+    Args:
+        spark: the session.
+        found: the selection.
+        folder: where to.
+        text: the table for people.
+    """
+    for candidate, model in found.models.items():
+        _write_model(spark, model, folder.child(f"models/{candidate.name}"))
+    _write_model(spark, found.bestModel, folder.child("model"))
+    table = spark.createDataFrame(pa.Table.from_pylist(rows(found), _SCHEMA))
+    table.coalesce(1).write.parquet(str(folder.child("table")))
+    folder.child("table.txt").replace(text)
+
+
+def _write_model(spark: SparkSession, model: GaussianMixtureModel, folder: Location) -> None:
+    # By files of our own, not by Spark: two jobs for each of many small models would take longer than their fits.
+    for name, lines in written(spark, model, model.stored()).items():
+        part = folder.child(f"{name}/part-00000")
+        part.parent().make_folder()
+        part.replace("".join(f"{line}\n" for line in lines))
+
+
+def _read(file: Location) -> Fitted | None:
+    try:
+        told: dict[str, Any] = json.loads(file.read() or "")
+        stored = decode(told["header"], told["components"], str(file))
+        candidate = Candidate(told["family"], int(told["k"]), int(told["start"]))
+        return Fitted(candidate, told["fold"], stored.parameters, Summary.from_dict(dict(stored.summary)))
+    except (ModelError, ValueError, KeyError, TypeError) as error:
+        _LOG.warning("%s is fitted again: %s", file, error)
+        return None
+
+
+def _numbered(fitted: Fitted) -> tuple[str, ...]:
+    return tuple(f"x{i}" for i in range(fitted.parameters.d))

@@ -1,0 +1,114 @@
+"""The options of a selection: which mixtures are fitted, and how one of them is chosen."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic_settings import NoDecode
+
+from gmm_spark.batch.sections import Amount, EstimationConfig, Section
+from gmm_spark.parameters import FAMILIES, Family
+from gmm_spark.selection import CRITERIA, Criterion
+
+_RANGE = re.compile(r"(\d+)-(\d+)")
+_MOST = 1000  # components in a list: a typing error must not make a grid that nobody can fit
+
+
+def _numbers(value: object) -> object:
+    """Turn 2-5,8 into the numbers it means; anything else is left to the check of the type."""
+    if isinstance(value, str) and value.lstrip().startswith("["):
+        value = json.loads(value)
+    words = [word.strip() for word in value.split(",") if word.strip()] if isinstance(value, str) else value
+    if not isinstance(words, list | tuple):
+        return (words,) if isinstance(words, int) else words
+    return tuple(number for word in words for number in _expanded(word))
+
+
+def _expanded(word: object) -> tuple[object, ...]:
+    found = _RANGE.fullmatch(word) if isinstance(word, str) else None
+    return tuple(range(int(found[1]), min(int(found[2]), _MOST) + 1)) if found else (word,)
+
+
+def _words(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    if value.lstrip().startswith("["):
+        return json.loads(value)
+    return FAMILIES if value == "all" else [word.strip() for word in value.split(",") if word.strip()]
+
+
+def _unique(values: tuple[object, ...]) -> tuple[object, ...]:
+    return tuple(dict.fromkeys(values))
+
+
+Numbers = Annotated[
+    tuple[Annotated[int, Field(ge=1, le=_MOST)], ...],
+    Field(min_length=1),
+    NoDecode,
+    AfterValidator(_unique),
+    BeforeValidator(_numbers),
+]
+Families = Annotated[
+    tuple[Family, ...], Field(min_length=1), NoDecode, AfterValidator(_unique), BeforeValidator(_words)
+]
+
+
+class GridConfig(Section):
+    """The mixtures to fit: every family with every number of components."""
+
+    k: Numbers = Field(description="Numbers of components, such as 2-11 or 2,3,5.")
+    families: Families = Field(
+        default=("full",), description="Covariance families: some of full, tied, diag, spherical, or the word all."
+    )
+    finalists: int = Field(
+        default=1, ge=1, description="How many different optima found on the sample go on to all rows, of each mixture."
+    )
+
+
+class ChoiceConfig(Section):
+    """How one of the mixtures is chosen."""
+
+    criterion: Literal[Criterion] = Field(
+        default=CRITERIA[0],
+        description="bic, aic or icl (the smallest wins), heldout (the largest), or gain: components are added while "
+        "each gains least_gain.",
+    )
+    least_gain: Amount = Field(
+        default=0.01, description="Nats per row that each added component must gain, for the criterion gain."
+    )
+    holdout: float = Field(
+        default=0.0, ge=0, lt=1, description="Share of the rows, by a hash of the row, that nothing is fitted to."
+    )
+    folds: int = Field(
+        default=0,
+        ge=0,
+        description="Hold each of so many parts of the rows out of a further fit of each mixture; 0: off.",
+    )
+    retire: bool = Field(
+        default=True, description="End mixtures early that cannot win any more; the table tells which."
+    )
+
+    @model_validator(mode="after")
+    def _held_out_once(self) -> ChoiceConfig:
+        if self.holdout and self.folds:
+            raise ValueError("one of choice.holdout and choice.folds")
+        if self.folds == 1:
+            raise ValueError("choice.folds of 0, or at least 2")
+        if self.criterion == "heldout" and not (self.holdout or self.folds):
+            raise ValueError("choice.holdout or choice.folds for the criterion heldout")
+        return self
+
+
+class SelectedFittingConfig(EstimationConfig):
+    """How each mixture is fitted."""
+
+    invalid: Literal["fail", "drop"] = Field(
+        default="fail",
+        description="Rows with null, NaN, infinite or misshapen features: stop, or leave them out and count them.",
+    )
+    require_convergence: bool = Field(
+        default=False, description="Publish nothing and end with status 5 unless the chosen mixture converged."
+    )

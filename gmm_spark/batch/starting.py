@@ -1,0 +1,105 @@
+"""What a fit takes over from an earlier model: where EM starts, and the numbers of its components."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gmm_spark.batch import fitting
+from gmm_spark.errors import ModelError
+from gmm_spark.spark.columns import quoted
+from gmm_spark.spark.fitted import GaussianMixtureModel
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
+    from gmm_spark.batch.config import FitConfig
+    from gmm_spark.batch.sections import FeaturesConfig, MixtureConfig
+
+
+def fitted(config: FitConfig, rows: DataFrame, checkpoints: str) -> GaussianMixtureModel:
+    """Fit as the options say, from an earlier model and with its numbers where they name one.
+
+    Args:
+        config: the options.
+        rows: the input.
+        checkpoints: where the progress is kept; the last checkpoint stays, until the model is published.
+
+    Raises:
+        ModelError: an earlier model is missing or damaged, or does not fit the options.
+        GmmSparkError: as `GaussianMixture.fit`.
+    """
+    start, mixture = config.start, config.mixture
+    own = {
+        "k": mixture.k,
+        "covarianceType": mixture.family,
+        "maxInvalidFraction": config.quality.max_invalid_fraction,
+        "checkpointDir": checkpoints,
+        "checkpointSeconds": config.fit.checkpoint_seconds,
+        "keepLastCheckpoint": True,
+        "resume": config.fit.resume,
+    }
+    estimator = fitting.estimator(config.features, config.fit, **own)
+    reference = _earlier(start.align_to, "start.align_to", config.features)
+    if reference is not None:
+        _check_numbers(reference, str(start.align_to), mixture)
+    initial = _earlier(start.model, "start.model", config.features)
+    if initial is not None:
+        _check_start(initial, str(start.model), mixture)
+        estimator.setInitialModel(initial)
+    model = estimator.fit(rows)
+    return model if reference is None else model.alignedTo(reference)
+
+
+def _earlier(path: str | None, option: str, columns: FeaturesConfig) -> GaussianMixtureModel | None:
+    """Return the model at a path, or None where the options name none.
+
+    Args:
+        path: a model directory.
+        option: the option that names it, for the error.
+        columns: the features of the fit.
+
+    Raises:
+        ModelError: there is no model, it is damaged, or it describes other features.
+    """
+    if path is None:
+        return None
+    model = GaussianMixtureModel.load(path)
+    if columns.columns is not None and model.features != columns.columns:
+        raise ModelError(
+            f"{option} {path}",
+            got=f"a model of the features {quoted(model.features)}",
+            expected=f"one of {quoted(columns.columns)}, as features.columns says",
+            do="Name a model of the same features in the same order, or unset the option.",
+        )
+    return model
+
+
+def _check_start(model: GaussianMixtureModel, path: str, mixture: MixtureConfig) -> None:
+    """Refuse to start from a mixture that is not the one asked for.
+
+    Raises:
+        ModelError: other numbers of components, or another family.
+    """
+    found = model.parameters
+    if (found.k, found.family) != (mixture.k, mixture.family):
+        raise ModelError(
+            f"start.model {path}",
+            got=f"{found.k} components, {found.family}",
+            expected=f"{mixture.k} components, {mixture.family}, as mixture.k and mixture.family say",
+            do=f"Set mixture.k={found.k} and mixture.family={found.family}, or name another model.",
+        )
+
+
+def _check_numbers(model: GaussianMixtureModel, path: str, mixture: MixtureConfig) -> None:
+    """Refuse to keep more numbers than there will be components; before the fit, for it may be long.
+
+    Raises:
+        ModelError: the model has more components than are asked for.
+    """
+    if model.parameters.k > mixture.k:
+        raise ModelError(
+            f"start.align_to {path}",
+            got=f"{model.parameters.k} components",
+            expected=f"at most the {mixture.k} of mixture.k, or a number would be left over",
+            do="Fit at least as many components, or do without the alignment.",
+        )

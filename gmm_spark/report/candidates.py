@@ -1,0 +1,35 @@
+"""The table of a selection as text."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+_COLUMNS: tuple[tuple[str, str, Callable[[Any], str]], ...] = (
+    ("", "chosen", lambda chosen: "*" if chosen else ""),
+    ("candidate", "name", str),
+    ("p", "parameters", str),
+    ("log-likelihood", "log_likelihood", "{:.3f}".format),
+    ("nats per row", "mean_log_likelihood", "{:.6f}".format),
+    ("held out", "heldout_mean_log_likelihood", "{:.6f}".format),
+    ("gain", "gain_per_component", "{:.6f}".format),
+    ("BIC", "bic", "{:.3f}".format),
+    ("AIC", "aic", "{:.3f}".format),
+    ("ICL", "icl", "{:.3f}".format),
+    ("passes", "passes", str),
+    ("floored", "floor_hits", str),
+    ("outcome", "outcome", str),
+)
+
+
+def candidates_table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return the rows of a selection as text, the chosen one marked; - where there is no number."""
+    told = [[title for title, _, _ in _COLUMNS]]
+    told += [["-" if row[name] is None else shown(row[name]) for _, name, shown in _COLUMNS] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*told, strict=True)]
+    lines = ["  ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in told]
+    notes = ["", "BIC, AIC, ICL: smaller is better; nats per row, held out: larger is better."]
+    notes += ["gain: nats per row that each added component gains over the next smaller k of its family."]
+    return "\n".join([*lines, *notes]) + "\n"

@@ -1,0 +1,95 @@
+"""Fit many Gaussian mixtures to a table together, choose one, and write them all with their table.
+
+spark-submit jobs/select.py --input.path=data/flights --features.columns=distance,air_time \
+    --grid.k=2-8 --grid.families=full,tied --output.path=models/flights
+"""
+
+from __future__ import annotations
+
+import sys
+from functools import partial
+from importlib.machinery import PathFinder
+from importlib.util import module_from_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from gmm_spark.batch.config import SelectConfig
+    from gmm_spark.spark.selector import ModelSelection
+
+
+def select(argv: Sequence[str]) -> str:
+    """Select as the command line says; return the summary."""
+    from gmm_spark.batch import logs  # noqa: PLC0415 - not above: see the end of this file
+    from gmm_spark.batch.config import SelectConfig  # noqa: PLC0415
+    from gmm_spark.batch.layers import load  # noqa: PLC0415
+
+    config = load(SelectConfig, argv, prog="select.py")
+    logs.adopt(config)
+    # Spark is imported only now, so that a mistake in the options is told within a second.
+    from gmm_spark.batch import candidates, facts, fitting, publish, quality, source  # noqa: PLC0415
+    from gmm_spark.batch.paths import locate  # noqa: PLC0415
+    from gmm_spark.batch.run import job_run  # noqa: PLC0415
+    from gmm_spark.report.candidates import candidates_table  # noqa: PLC0415
+    from gmm_spark.spark import selector  # noqa: PLC0415
+    from gmm_spark.spark.session import job_session  # noqa: PLC0415
+
+    spark = job_session("gmm_spark select")
+    with (
+        job_run("select", config, spark) as run,
+        publish.claimed(run, spark, config.output, source.locations(spark, config.input)) as target,
+    ):
+        if target.done:
+            return target.done
+        rows = source.read(spark, config.input)
+        run.note(inputs=[facts.of_input(rows, config.input)])
+        most_invalid = config.quality.max_invalid_fraction
+        mixture = fitting.estimator(config.features, config.fit, maxInvalidFraction=most_invalid)
+        shelf = partial(candidates.FolderShelf.within, target.office.folder)
+        how = {"finalists": config.grid.finalists, **config.choice.model_dump()}
+        with run.phase("select"), quality.counted(run):
+            found = selector.select(rows, mixture, config.grid.k, config.grid.families, shelf=shelf, **how)
+            run.took({f"select, {phase}": seconds for phase, seconds in found.seconds.items()})
+        table = candidates.rows(found)
+        run.note(**facts.of_fit(found.bestModel), chosen=found.best.name, passes=found.numPasses, candidates=table)
+        fitting.check_convergence(config.fit, found.bestModel.summary)
+        with target.publication() as staging:
+            candidates.write(spark, found, locate(spark, staging), candidates_table(table))
+        candidates.clear(target.office.folder)
+        return summary(config, found, str(target.location))
+
+
+def summary(config: SelectConfig, found: ModelSelection, path: str) -> str:
+    """Return the one line that tells how the selection went."""
+    told = found.bestModel.summary
+    return (
+        f"select: {told.numRows} rows used, {sum(told.numInvalid.values())} left out, {len(found.evaluations)} "
+        f"candidates in {found.numPasses} passes and {sum(found.seconds.values()):.1f} s; {found.best.name} by "
+        f"{config.choice.criterion}, {told.outcome}, mean log-likelihood {told.meanLogLikelihood:.6f}; "
+        f"model in {path}/model"
+    )
+
+
+def _give_way() -> None:
+    """Put the standard library's module `select` in the place of this file.
+
+    Python looks for modules in the folder of the program that it runs first, so that every job of this
+    folder would get this file where the standard library asks for `select`.
+    """
+    here = Path(__file__).resolve().parent
+    spec = PathFinder.find_spec("select", [path for path in sys.path if Path(path).resolve() != here])
+    if spec is None or spec.loader is None:
+        raise ImportError("no module named 'select' in the standard library")
+    sys.modules["select"] = module_from_spec(spec)
+    spec.loader.exec_module(sys.modules["select"])
+
+
+if __name__ == "select":
+    _give_way()
+
+if __name__ == "__main__":
+    from gmm_spark.batch.status import run
+
+    run("select", select, sys.argv[1:])

@@ -1,0 +1,145 @@
+"""select.py as a scheduler runs it: the published tables of Old Faithful and iris, each from one run; and reruns."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pyarrow.parquet as pq
+import pytest
+
+from gmm_spark.batch.candidates import FolderShelf
+from gmm_spark.batch.local import LocalLocation
+from gmm_spark.model import read_model
+from gmm_spark.parameters import Parameters
+from gmm_spark.selection import Candidate
+from gmm_spark.spark.choice import Fitted
+from gmm_spark.spark.summary import Summary
+from tests.jobs import submission
+from tests.jobs.submission import JOBS, ROOT
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytestmark = pytest.mark.timeout(300)
+# mclust BIC (Scrucca et al. 2023; larger is better, the negative of ours). It stops early at K = 3: ours may beat it.
+FAITHFUL = {
+    "full": (-2607.623, -2322.192, -2349.696),
+    "tied": (-2607.623, -2325.220, -2314.316),
+    "diag": (-3055.835, -2346.065, -2342.366),
+    "spherical": (-4024.721, -3458.305, -3336.598),
+}
+IRIS = {
+    "full": (-829.9782, -574.0178, -580.8396),
+    "diag": (-1522.1202, -857.5515, -744.6382),
+    "spherical": (-1804.0854, -1012.2352, -853.8144),
+    "tied": (-829.9782, -688.0972, -632.9647),
+}
+CSV = ["--input.format=csv", "--input.options", "header=true", "--input.options", "inferSchema=true"]
+EXACT = ["--fit.covariance_floor=0", "--fit.tol=1e-6", "--fit.max_iter=300", "--grid.families=all"]
+
+
+@pytest.fixture(scope="module")
+def runs(data: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+    """Run all selections of this file in one application; return its folder and what each told."""
+    folder = tmp_path_factory.mktemp("select")
+    faithful = [f"--input.path={data / 'faithful.csv'}", *CSV, "--features.columns=eruptions,waiting"]
+    iris = [
+        f"--input.path={data / 'iris.csv'}",
+        *CSV,
+        "--features.columns=Sepal.Length,Sepal.Width,Petal.Length,Petal.Width",
+    ]
+    again = [*faithful, "--grid.k=1-2", "--fit.max_iter=0", "--output.path=again"]
+    jobs = {
+        "faithful": [*faithful, *EXACT, "--grid.k=1-4", "--output.path=faithful"],
+        "iris": [*iris, *EXACT, "--grid.k=1-3", "--fit.starts=10", "--output.path=iris"],
+        "unpublished": [*again, "--fit.require_convergence=true"],
+        "rerun": again,
+        "refused": [*faithful, "--grid.k=2", "--output.path=faithful"],
+    }
+    plan = {"sql": [], "jobs": {name: [str(JOBS / "select.py"), words] for name, words in jobs.items()}}
+    (folder / "plan.json").write_text(json.dumps(plan))
+    words: list[str | Path] = [ROOT / "tests" / "jobs" / "in_one_session.py", "plan.json", "result.json"]
+    done = submission.submit(words, master="local[2]", cwd=folder, library=str(ROOT))
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder, json.loads((folder / "result.json").read_text())
+
+
+@pytest.mark.parametrize(("name", "published"), [("faithful", FAITHFUL), ("iris", IRIS)])
+def test_one_run_gives_the_published_table(
+    runs: tuple[Path, dict[str, Any]], name: str, published: dict[str, tuple[float, ...]]
+) -> None:
+    """BIC of all families and K: mclust's at K = 1 and 2, at K = 3 no worse; and the model of each is there."""
+    folder, told = runs
+    assert told[name]["status"] == 0, told[name]["err"]
+    rows = {(row["family"], row["k"]): row for row in pq.read_table(folder / name / "table").to_pylist()}
+    for family, values in published.items():
+        for k, value in enumerate(values, start=1):
+            row = rows[family, k]
+            assert -row["bic"] >= value - 1e-3, row
+            assert k == 3 or row["outcome"] == "retired" or -row["bic"] <= value + 1e-2, row
+            stored = read_model(folder / name / row["model"])
+            assert (stored.parameters.family, stored.parameters.k) == (family, k)
+            assert stored.summary["bic"] == row["bic"]
+    text = (folder / name / "table.txt").read_text().splitlines()
+    assert len(text) == 1 + len(rows) + 3
+
+
+def test_the_published_winner_of_old_faithful_is_found(runs: tuple[Path, dict[str, Any]]) -> None:
+    """tied with three components is the best of all by BIC: chosen, at the stable path, and named in the summary."""
+    folder, told = runs
+    (chosen,) = [row for row in pq.read_table(folder / "faithful" / "table").to_pylist() if row["chosen"]]
+    assert chosen["name"] == "tied-3"
+    assert -chosen["bic"] == pytest.approx(-2314.296, abs=2e-3)
+    best, same = (read_model(folder / "faithful" / path) for path in ("model", "models/tied-3"))
+    assert best.parameters.means.tolist() == same.parameters.means.tolist()
+    assert best.features == ("eruptions", "waiting")
+    assert "; tied-3 by bic, converged," in told["faithful"]["out"]
+    assert told["faithful"]["out"].strip().endswith("faithful/model")
+    manifest = json.loads((folder / "faithful" / "_manifest.json").read_text())
+    assert manifest["notes"]["chosen"] == "tied-3"
+
+
+def test_the_passes_are_shared(runs: tuple[Path, dict[str, Any]]) -> None:
+    """Sixteen candidates take as many passes as the longest of them."""
+    folder, _ = runs
+    manifest = json.loads((folder / "faithful" / "_manifest.json").read_text())
+    passes = [row["passes"] for row in pq.read_table(folder / "faithful" / "table").to_pylist()]
+    assert len(passes) == 16
+    assert manifest["notes"]["passes"] == max(passes) < sum(passes) / 4
+
+
+def test_a_rerun_skips_what_has_ended(runs: tuple[Path, dict[str, Any]]) -> None:
+    """A run that ended before it published is finished by the next one without a single fit, and tidied up."""
+    folder, told = runs
+    assert told["unpublished"]["status"] == 5, told["unpublished"]["err"]
+    assert told["rerun"]["status"] == 0, told["rerun"]["err"]
+    assert "2 candidates in 2 passes" in told["rerun"]["out"]
+    assert "2 fits of an earlier run" in told["rerun"]["err"]
+    assert len(pq.read_table(folder / "again" / "table")) == 2
+    assert not list((folder / ".again.gmm_spark").glob("candidates-*"))
+
+
+def test_an_output_that_exists_is_refused(runs: tuple[Path, dict[str, Any]]) -> None:
+    """As for every job: status 6, and nothing is read."""
+    _, told = runs
+    assert told["refused"]["status"] == 6
+    assert told["refused"]["spark_jobs"] == 0
+
+
+def test_a_damaged_file_on_the_shelf_is_fitted_again(tmp_path: Path) -> None:
+    """What was kept comes back to the bit; a file that was cut or changed counts as not there."""
+    shelf = FolderShelf.within(LocalLocation(tmp_path), "f00d")
+    mixture = Parameters([0.7, 0.3], [[0.1, 1 / 3], [2.0, 3.0]], [[[1.0, 0.1], [0.1, 2.0]]] * 2, "tied")  # type: ignore[arg-type]
+    told = Summary(-9.5, -0.1, 3, 5, "converged", "", (-0.3, -0.1), 1.0, 2.0, 3.0, 95.0, 95, {"nan": 0}, 0, {"em": 1.0})
+    for k_start in range(3):
+        shelf.keep(Fitted(Candidate("tied", 2, k_start), None if k_start else 1, mixture, told))
+    kept = {each.key: each for each in shelf.kept()}
+    assert set(kept) == {(Candidate("tied", 2, 0), 1), (Candidate("tied", 2, 1), None), (Candidate("tied", 2, 2), None)}
+    one = kept[Candidate("tied", 2, 1), None]
+    assert one.parameters.means.tolist() == mixture.means.tolist()
+    assert one.summary == told
+    file = tmp_path / "candidates-f00d" / "tied-2-start1.json"
+    file.write_text(file.read_text().replace("0.1", "0.2", 1))
+    (tmp_path / "candidates-f00d" / "tied-2-start2.json").write_text("{")
+    assert [each.key for each in shelf.kept()] == [(Candidate("tied", 2, 0), 1)]

@@ -1,0 +1,192 @@
+"""A grid of mixtures on Spark: each measured right, all by the same passes, and none fitted twice."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from scipy.stats import multivariate_normal
+
+from gmm_spark import GaussianMixture, kernel
+from gmm_spark.errors import ConfigurationError, DataError
+from gmm_spark.parameters import FAMILIES
+from gmm_spark.selection import Candidate
+from gmm_spark.spark.hashing import Folds
+from gmm_spark.spark.selector import select
+from tests.spark.frames import clusters, names, numbered, table
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pyspark.sql import SparkSession
+
+    from gmm_spark import GaussianMixtureModel
+    from gmm_spark.spark.choice import Fitted
+    from tests.spark.frames import FloatArray
+
+SEED = 4
+
+
+def mixture(**params: object) -> GaussianMixture:
+    """Return the estimator of the columns x0, x1, x2 of `clusters`."""
+    return GaussianMixture(inputCols=names(3), seed=SEED, starts=4, **params)  # type: ignore[arg-type]
+
+
+def mean_log_density(model: GaussianMixtureModel, x: FloatArray) -> float:
+    """Return nats a row, by the scoring kernel on plain numpy rows."""
+    return float(kernel.posteriors(x, model.parameters)[1].mean())
+
+
+def test_all_families_and_k_are_fitted_by_the_same_passes(spark: SparkSession) -> None:
+    """Every model has the log-likelihood that its row says, and the passes are those of the longest fit."""
+    x = clusters()
+    found = select(table(spark, **numbered(x)), mixture(), [1, 2, 3], FAMILIES, retire=False)
+    assert len(found.evaluations) == len(found.models) == 12
+    for row in found.evaluations:
+        assert row.outcome == "converged", row
+        assert row.mean_log_likelihood == pytest.approx(mean_log_density(found.models[row.candidate], x), abs=1e-9)
+    passes = [row.passes for row in found.evaluations]
+    assert found.numPasses == max(passes) < sum(passes) / 3
+    assert found.best == min(found.evaluations, key=lambda row: row.bic).candidate
+    assert found.best.k == 3
+    rows = {row["name"]: row for row in found.table}
+    assert [name for name, row in rows.items() if row["chosen"]] == [found.best.name]
+    gain = rows["full-3"]["mean_log_likelihood"] - rows["full-2"]["mean_log_likelihood"]
+    assert rows["full-3"]["gain_per_component"] == pytest.approx(gain)
+    scored = found.bestModel.transform(table(spark, **numbered(x[:5]))).toArrow()
+    predicted = dict(zip(scored.column("x0").to_pylist(), scored.column("prediction").to_pylist(), strict=True))
+    assert predicted == {row[0]: found.bestModel.predict(row) for row in x[:5]}
+
+
+def test_held_out_rows_are_measured_and_not_fitted(spark: SparkSession) -> None:
+    """A quarter is held out by a hash of the row: both means are those of the two parts."""
+    x = clusters()
+    weights = np.random.default_rng(0).uniform(0.5, 2.0, len(x))
+    df = table(spark, w=weights, **numbered(x))
+    found = select(df, mixture(weightCol="w"), [1, 3], ["full", "diag"], criterion="heldout", holdout=0.25)
+    held = Folds(1, 0.25, SEED).of(x.T) == 0
+    assert 0.15 < held.mean() < 0.35
+    for row in found.evaluations:
+        density = kernel.posteriors(x, found.models[row.candidate].parameters)[1]
+        assert row.weight == pytest.approx(weights[~held].sum())
+        assert row.mean_log_likelihood == pytest.approx(np.average(density[~held], weights=weights[~held]), abs=1e-9)
+        assert row.heldout == pytest.approx(np.average(density[held], weights=weights[held]), abs=1e-9)
+    assert found.best == max(found.evaluations, key=lambda row: row.heldout or -np.inf).candidate
+
+
+@pytest.mark.classic_only
+def test_folds_cross_validate(spark: SparkSession) -> None:
+    """With three folds and K = 1 the held-out mean is that of Gaussians fitted by hand to two thirds of the rows."""
+    x = clusters()
+    found = select(table(spark, **numbered(x)), mixture(), [1], criterion="heldout", folds=3)
+    folds = Folds(3, 1.0, SEED).of(x.T)
+    assert set(folds) == {0, 1, 2}
+    by_hand = sum(
+        multivariate_normal(x[folds != v].mean(axis=0), np.cov(x[folds != v].T, bias=True)).logpdf(x[folds == v]).sum()
+        for v in range(3)
+    )
+    assert found.evaluations[0].heldout == pytest.approx(by_hand / len(x), abs=1e-9)
+    np.testing.assert_allclose(found.bestModel.means[0], x.mean(axis=0))
+    assert len(found.models) == 1
+
+
+class CrashError(Exception):
+    """The driver is killed."""
+
+
+@dataclass
+class Shelf:
+    """Keeps fits in memory; the run dies when it is about to keep one more than it may."""
+
+    most: int
+    fits: list[Fitted] = field(default_factory=list)
+    fingerprints: list[str] = field(default_factory=list)
+
+    def open(self, fingerprint: str) -> Shelf:
+        """Return itself."""
+        self.fingerprints.append(fingerprint)
+        return self
+
+    def kept(self) -> Sequence[Fitted]:
+        """Return the fits so far."""
+        return tuple(self.fits)
+
+    def keep(self, fitted: Fitted) -> None:
+        """Keep one, or die."""
+        if len(self.fits) >= self.most:
+            raise CrashError
+        self.fits.append(fitted)
+
+
+@pytest.mark.classic_only
+def test_a_rerun_fits_only_what_had_not_ended(spark: SparkSession) -> None:
+    """After a crash the fits that had ended are taken as they are, and the result is that of an unbroken run."""
+    df = table(spark, **numbered(clusters()))
+    shelf = Shelf(most=4)
+
+    def run() -> list[dict[str, object]]:
+        return select(df, mixture(), [1, 2, 3], ["full", "diag"], retire=False, shelf=shelf.open).table
+
+    with pytest.raises(CrashError):
+        run()
+    first = {each.key: each for each in shelf.fits}
+    assert len(first) == 4
+    shelf.most = 99
+    whole = select(df, mixture(), [1, 2, 3], ["full", "diag"], retire=False).table
+    for row, unbroken in zip(run(), whole, strict=True):
+        for name in ("name", "outcome", "passes", "chosen"):
+            assert row[name] == unbroken[name]
+        assert [row[name] for name in ("bic", "icl")] == pytest.approx([unbroken[name] for name in ("bic", "icl")])
+    assert len(shelf.fits) == 6
+    assert set(first) < {each.key for each in shelf.fits}
+    again = select(df, mixture(), [1, 2, 3], ["full", "diag"], retire=False, shelf=shelf.open)
+    assert again.numPasses == 2
+    assert [row["bic"] for row in again.table] == pytest.approx([row["bic"] for row in whole])
+    assert len(set(shelf.fingerprints)) == 1
+    select(df, mixture(tol=1e-3), [1], shelf=(other := Shelf(most=99)).open)
+    assert set(other.fingerprints).isdisjoint(shelf.fingerprints)
+
+
+@pytest.mark.classic_only
+def test_a_candidate_that_cannot_be_fitted_leaves_the_others_alone(spark: SparkSession) -> None:
+    """With four distinct rows K = 5 is told as failed with its reason; with nothing else the selection fails."""
+    x = np.repeat([[0.0, 0.0, 1.0], [1.0, 5.0, 0.0], [2.0, 1.0, 3.0], [7.0, 2.0, 2.0]], 25, axis=0)
+    df = table(spark, **numbered(x))
+    found = select(df, mixture(), [1, 5], ["diag"])
+    one, five = found.evaluations
+    assert (one.outcome, five.outcome) == ("converged", "failed")
+    assert "4 distinct rows" in five.message
+    assert Candidate("diag", 5) not in found.models
+    assert found.best == Candidate("diag", 1)
+    assert found.table[1]["bic"] is None
+    with pytest.raises(DataError, match="4 distinct rows"):
+        select(df, mixture(), [5], ["diag"])
+
+
+@pytest.mark.classic_only
+def test_finalists_are_different_optima(spark: SparkSession) -> None:
+    """Each further start of a mixture is one that ended lower on the sample, and losers are retired or converge."""
+    found = select(table(spark, **numbered(clusters())), mixture(), [4], ["full"], finalists=3)
+    values = [row.mean_log_likelihood for row in found.evaluations]
+    assert 1 <= len(values) <= 3
+    assert found.best.start == int(np.argmax(values))
+    assert {row.outcome for row in found.evaluations} <= {"converged", "retired", "iteration_limit", "no_progress"}
+
+
+@pytest.mark.classic_only
+@pytest.mark.parametrize(
+    ("asked", "what"),
+    [
+        ({"k": []}, "numbers of components"),
+        ({"k": [0]}, "numbers of components"),
+        ({"k": [2], "criterion": "heldout"}, "criterion heldout"),
+        ({"k": [2], "holdout": 0.2, "folds": 3}, "held-out rows"),
+        ({"k": [2], "folds": 1}, "folds"),
+    ],
+)
+def test_impossible_choices_are_refused(spark: SparkSession, asked: dict[str, object], what: str) -> None:
+    """An empty grid, or a criterion without its rows, is a configuration error before any Spark job."""
+    with pytest.raises(ConfigurationError, match=what):
+        select(table(spark, **numbered(clusters(rows=10))), mixture(), **asked)  # type: ignore[arg-type]
