@@ -24,12 +24,14 @@ def fit(argv: Sequence[str]) -> str:
     config = load(FitConfig, argv, prog="fit.py")
     logs.adopt(config)
     # Spark is imported only now, so that a mistake in the options is told within a second.
-    from gmm_spark.batch import facts, fitting, publish, quality, source, starting  # noqa: PLC0415
+    from gmm_spark.batch import dryrun, facts, fitting, publish, quality, source, starting  # noqa: PLC0415
     from gmm_spark.batch.run import job_run  # noqa: PLC0415
     from gmm_spark.spark.checkpoints import Checkpoints  # noqa: PLC0415
     from gmm_spark.spark.session import job_session  # noqa: PLC0415
 
     spark = job_session("gmm_spark fit")
+    if config.dry_run:
+        return dryrun.of_fit(spark, config)
     with (
         job_run("fit", config, spark) as run,
         publish.claimed(run, spark, config.output, inputs := source.locations(spark, config.input)) as target,

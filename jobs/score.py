@@ -24,12 +24,14 @@ def score(argv: Sequence[str]) -> str:
     logs.adopt(config)
     # Spark is imported only now, so that a mistake in the options is told within a second.
     from gmm_spark import GaussianMixtureModel  # noqa: PLC0415
-    from gmm_spark.batch import facts, publish, quality, scoring, source  # noqa: PLC0415
+    from gmm_spark.batch import dryrun, facts, publish, quality, scoring, source  # noqa: PLC0415
     from gmm_spark.batch.paths import locate  # noqa: PLC0415
     from gmm_spark.batch.run import job_run  # noqa: PLC0415
     from gmm_spark.spark.session import job_session  # noqa: PLC0415
 
     spark = job_session("gmm_spark score")
+    if config.dry_run:
+        return dryrun.of_score(spark, config, GaussianMixtureModel.load(config.model.path))
     with (
         job_run("score", config, spark) as run,
         publish.claimed(

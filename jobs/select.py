@@ -29,7 +29,7 @@ def select(argv: Sequence[str]) -> str:
     config = load(SelectConfig, argv, prog="select.py")
     logs.adopt(config)
     # Spark is imported only now, so that a mistake in the options is told within a second.
-    from gmm_spark.batch import candidates, facts, fitting, publish, quality, source  # noqa: PLC0415
+    from gmm_spark.batch import candidates, dryrun, facts, fitting, publish, quality, source  # noqa: PLC0415
     from gmm_spark.batch.paths import locate  # noqa: PLC0415
     from gmm_spark.batch.run import job_run  # noqa: PLC0415
     from gmm_spark.report.candidates import candidates_table  # noqa: PLC0415
@@ -37,6 +37,8 @@ def select(argv: Sequence[str]) -> str:
     from gmm_spark.spark.session import job_session  # noqa: PLC0415
 
     spark = job_session("gmm_spark select")
+    if config.dry_run:
+        return dryrun.of_select(spark, config)
     with (
         job_run("select", config, spark) as run,
         publish.claimed(run, spark, config.output, source.locations(spark, config.input)) as target,

@@ -32,6 +32,7 @@ class JobConfig(BaseSettings):
 
     _references: Mapping[tuple[str, ...], str] = PrivateAttr(default={})
     _environment: Mapping[str, str] = PrivateAttr(default={})
+    _dry_run: bool = PrivateAttr(default=False)
 
     model_config = SettingsConfigDict(
         frozen=True, extra="forbid", env_prefix="GMM_SPARK_", env_nested_delimiter="__", env_parse_none_str="null"
@@ -61,9 +62,16 @@ class JobConfig(BaseSettings):
         """The environment variables that the file refers to."""
         return self._environment
 
-    def note_references(self, references: Mapping[tuple[str, ...], str], environment: Mapping[str, str]) -> None:
-        """Keep where the values came from, so that they can be told without their secrets."""
-        self._references, self._environment = dict(references), dict(environment)
+    @property
+    def dry_run(self) -> bool:
+        """Whether the job shall only tell what it would do."""
+        return self._dry_run
+
+    def note_origin(
+        self, references: Mapping[tuple[str, ...], str], environment: Mapping[str, str], *, dry_run: bool
+    ) -> None:
+        """Keep where the values came from, so that they can be told without their secrets, and what is asked for."""
+        self._references, self._environment, self._dry_run = dict(references), dict(environment), dry_run
 
 
 class FitConfig(JobConfig):

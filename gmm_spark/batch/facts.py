@@ -29,7 +29,7 @@ _FILE = re.compile(r"FileStatus\{path=(.*?); isDirectory=false; length=(\d+);.*?
 
 def of_input(rows: DataFrame, config: InputConfig) -> Input:
     """Return what a table is: its schema, its version where it has one, and what its files are."""
-    files = _files(rows)
+    files = files_of(rows)
     return Input(
         name=scrubbed(str(config.path or config.table)),
         kind="table" if config.path is None else "path",
@@ -102,7 +102,7 @@ def _run_of(place: Location) -> str | None:
     return None if pointer is None else pointer.folder.rpartition("/")[2]
 
 
-def _files(rows: DataFrame) -> list[tuple[str, str, str]] | None:
+def files_of(rows: DataFrame) -> list[tuple[str, str, str]] | None:
     """Return path, bytes and modification time of every file of a table; None where it is not made of files."""
     plan: Any = rows._jdf.queryExecution().analyzed()  # noqa: SLF001 - no public way knows them
     try:

@@ -70,7 +70,7 @@ def load(config: type[Config], argv: Sequence[str], *, prog: str) -> Config:
         raise explained(error, config, layers, file.references) from None
     above = layers["environment"], layers["command line"]
     own = {place: text for place, text in file.references.items() if not any(_overrides(tree, place) for tree in above)}
-    made.note_references(own, file.environment)
+    made.note_origin(own, file.environment, dry_run=arguments.dry_run)
     return made
 
 
@@ -93,6 +93,11 @@ def _parser(config: type[JobConfig], prog: str) -> ArgumentParser:
         formatter_class=RawDescriptionHelpFormatter,
     )
     parser.add_argument("--config", metavar="FILE", help="YAML file with sections of options.")
+    parser.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="Print the resolved options, the checked schema and what the job will cost; read no row, write nothing.",
+    )
     return parser
 
 

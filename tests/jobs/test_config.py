@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import subprocess
 import sys
 import time
@@ -243,9 +244,15 @@ def test_demo_files_are_valid(name: str) -> None:
     assert config.model_dump()["output"]["path"].startswith("demo-output/")
 
 
+def _seconds_of_children() -> float:
+    # Not by the clock: a machine with ten other jobs takes ten times as long.
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
 def test_a_mistake_ends_the_job_within_two_seconds_without_spark() -> None:
-    """The answer to a wrong option comes on stderr, with status 2, before Spark is imported."""
-    began = time.monotonic()
+    """The answer to a wrong option comes on stderr, with status 2, before Spark is imported; by the processor's clock."""
+    began = _seconds_of_children()
     done = subprocess.run(
         [sys.executable, "-X", "importtime", str(ROOT / "jobs" / "fit.py"), *FIT, "--mixture.k=0"],
         capture_output=True,
@@ -258,7 +265,7 @@ def test_a_mistake_ends_the_job_within_two_seconds_without_spark() -> None:
     assert "Traceback" not in done.stderr
     assert "pyspark" not in done.stderr
     assert done.stdout == ""
-    assert time.monotonic() - began < 2
+    assert _seconds_of_children() - began < 2
 
 
 def test_help_prints_every_option_and_ends_well(capsys: pytest.CaptureFixture[str]) -> None:
@@ -280,3 +287,76 @@ def test_every_kind_of_error_has_a_status_of_its_own(capsys: pytest.CaptureFixtu
     assert caught.value.code == 1
     run("fit", lambda _: "done", [])
     assert capsys.readouterr().out == "done\n"
+
+
+def test_the_kubernetes_example_gives_options_that_exist() -> None:
+    """The arguments of conf/kubernetes.yaml are options of its job."""
+    spec = yaml.safe_load((ROOT / "conf" / "kubernetes.yaml").read_text())["spec"]["template"]
+    assert spec["mainApplicationFile"].endswith("jobs/score.py")
+    config = load(ScoreConfig, spec["arguments"], prog="score.py")
+    assert (config.output.mode, config.logs.format) == ("runs", "json")
+
+
+MISTAKES: list[tuple[list[str], str, str]] = [  # command line, the key that is told, and part of the remedy
+    (["--mixture.k=0"], "mixture.k", "greater than or equal to 1"),
+    (["--mixture.k=2.5"], "mixture.k", "valid integer"),
+    (["--mixture.family=round"], "mixture.family", "'spherical'"),
+    (["--mixtur.k=2"], "mixtur.k", "perhaps mixture.k"),
+    (["--fit.tol=-1"], "fit.tol", "greater than or equal to 0"),
+    (["--fit.tol=inf"], "fit.tol", "finite"),
+    (["--fit.seed=x"], "fit.seed", "valid integer"),
+    (["--fit.starts=0"], "fit.starts", "greater than or equal to 1"),
+    (["--fit.init_mode=magic"], "fit.init_mode", "'random'"),
+    (["--fit.invalid=quarantine"], "the sections", "quality.quarantine_path together"),
+    (["--quality.quarantine_path=aside"], "the sections", "fit.invalid=quarantine"),
+    (["--quality.max_invalid_fraction=5"], "quality.max_invalid_fraction", "less than or equal to 1"),
+    (["--features.columns=a,a"], "features.columns", "each column once"),
+    (["--input.where="], "input.where", "at least 1 character"),
+    (["--features.column=c"], "features", "exactly one of"),
+    (["--input.table=t"], "input", "exactly one of"),
+    (["--input.path=null"], "input", "exactly one of"),
+    (["--input.options={x"], "the environment or on the command line", "JSON"),
+    (["--output.path="], "output.path", "at least 1 character"),
+    (["--output.mode=append"], "output.mode", "'overwrite'"),
+    (["--logs.format=xml"], "logs.format", "'json'"),
+    (["--run.id=two words"], "run.id", "pattern"),
+    (["--output.overwrite"], "command line", "--help"),
+    (["stray"], "'stray'", "--help"),
+    (["--config", "nowhere.yaml"], "nowhere.yaml", "conf/ holds"),
+]
+
+
+@pytest.mark.parametrize(("words", "key", "remedy"), MISTAKES)
+def test_each_kind_of_mistake_is_told_by_key_and_remedy_at_once(words: list[str], key: str, remedy: str) -> None:
+    """Twenty-five kinds of mistakes: each names the key and what would be right, in well under three seconds."""
+    began = time.process_time()
+    message = mistake(*FIT, *words)
+    assert time.process_time() - began < 3
+    assert key in message
+    assert remedy in message
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("mixture: {k: 2, k: 3}", "the key 'k' twice"),
+        ("a: &a {k: 2}\nmixture: *a", "an alias"),
+        ("mixture: " + "[" * 100 + "]" * 100, "levels of values"),
+        ("mixture: " + "[" * 5000, "recursion"),
+        ("mixture: !!python/object/apply:os.system [true]", "could not determine a constructor"),
+        ("#" * 200_000, "more than 131072 bytes"),
+        ("mixture: {k: \x00}", "special characters"),
+    ],
+)
+def test_a_file_that_could_do_harm_is_refused(tmp_path: Path, text: str, told: str) -> None:
+    """A key twice, aliases, bombs of brackets, foreign types and huge files are refused with their fault."""
+    file = tmp_path / "fit.yaml"
+    file.write_text(text)
+    assert told in mistake(*FIT, "--config", str(file))
+
+
+def test_a_file_may_be_named_by_uri(tmp_path: Path) -> None:
+    """file:///... is read as the local file that it is, without Spark."""
+    file = tmp_path / "a fit.yaml"
+    file.write_text("mixture: {k: 7}")
+    assert fit("--config", file.as_uri()).mixture.k == 7

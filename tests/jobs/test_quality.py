@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import yaml
 
 from gmm_spark.model import read_model
 from tests.jobs import submission
@@ -43,6 +44,22 @@ JOBS_RUN: Mapping[str, tuple[str, list[str]]] = {
     "too many": ("fit", [MIXED, *XW, DROP, "--quality.max_invalid_fraction=0.049", "--output.path=no/fit"]),
     "not one": ("fit", [MIXED, *XW, "--output.path=no/one"]),
     "score": ("score", [MIXED, "--model.path=m/clean", "--output.path=scored"]),
+    "dry fit": (
+        "fit",
+        [
+            "--input.path=parts",
+            "--features.column=x",
+            "--features.weight=w",
+            "--output.path=no/dry",
+            "--dry-run",
+            "--input.options",
+            "password=letmein",
+        ],
+    ),
+    "dry columns": ("fit", ["--input.path=taken", "--features.columns=x,y", "--output.path=no/dry", "--dry-run"]),
+    "dry score": ("score", [MIXED, "--model.path=m/clean", "--output.path=no/dry", "--dry-run"]),
+    "dry misfit": ("fit", [MIXED, "--features.column=xx", "--output.path=no/dry", "--dry-run"]),
+    "dry exists": ("fit", [MIXED, *XW, "--output.path=m/clean", "--dry-run"]),
     "score too many": (
         "score",
         [MIXED, "--model.path=m/clean", "--output.path=no/score", "--quality.max_invalid_fraction=0.039"],
@@ -66,6 +83,8 @@ REFUSED = {
     "not one": (4, [TOLD, "fit.invalid: drop"]),
     "score too many": (4, ["160 of 4000 rows (4 %)", "at most 3.9 %", "nothing was published"]),
     "aside in input": (6, ["mixed/aside"]),
+    "dry misfit": (3, ["'xx'"]),
+    "dry exists": (6, ["m/clean"]),
     "taken name": (3, ["'_errors'"]),
     "empty": (4, ["no rows"]),
     "one row": (4, ["'x', 'y'", "the same value in every row"]),
@@ -108,7 +127,7 @@ def night(tmp_path_factory: pytest.TempPathFactory) -> Night:
     folder = tmp_path_factory.mktemp("quality")
     table, clean = mixed()
     good = table.filter(pa.array(clean))
-    parts = {f"parts/{i:02}": good.slice(*((100 * i, 100) if i < 38 else (3800, 0))) for i in range(40)}
+    parts = {f"parts/{i:02}": good.slice(*((380 * i, 380) if i < 10 else (3800, 0))) for i in range(12)}
     xy = pa.table({"x": [1.0, 2.0], "y": [0.0, 3.0]})
     taken = xy.append_column("_Errors", pa.array(["a", "b"]))
     others = {"taken/0": taken, "empty/0": xy.slice(0, 0), "empty2/0": table.slice(0, 0), "one/0": xy.slice(0, 1)}
@@ -192,6 +211,25 @@ def test_the_rest_is_used_as_if_it_were_alone(night: Night, name: str) -> None:
     np.testing.assert_allclose(other.weights, clean.weights, rtol=1e-8)
     np.testing.assert_allclose(other.means, clean.means, rtol=1e-8)
     np.testing.assert_allclose(other.covariances, clean.covariances, rtol=1e-7, atol=1e-8)
+
+
+def test_a_dry_run_tells_options_schema_and_cost(night: Night) -> None:
+    """A YAML document with what the job would read and cost, secrets hidden; no row is read and nothing is written."""
+    told = yaml.safe_load(night.results["dry fit"]["out"])
+    assert told["configuration"]["mixture"]["k"] == 2
+    assert told["configuration"]["input"]["options"] == {"password": "***"}
+    assert (told["input"]["rows"], told["input"]["files"]) == (ROWS - 5 * EACH, 12)
+    assert "x:array<double>" in told["input"]["schema"]
+    assert "letmein" not in night.results["dry fit"]["out"] + night.results["dry fit"]["err"]
+    cost = yaml.safe_load(night.results["dry columns"]["out"])["cost"]
+    assert cost["passes"] == "4 to 103"
+    # K = 2 components of 1 + 2 + 3 quadratic features; 2 rows of 2 numbers.
+    assert (cost["statistics_bytes"], cost["kept_bytes"], cost["flops_per_pass"]) == (96, 32, 2 * 2 * 4 * 6)
+    scored = yaml.safe_load(night.results["dry score"]["out"])
+    assert "probability:array<float>" in scored["output"]["schema"]
+    assert all(
+        night.results[name]["spark_jobs"] <= 1 for name in ("dry fit", "dry columns", "dry misfit", "dry exists")
+    )
 
 
 def test_an_empty_table_is_scored_to_an_empty_table(night: Night) -> None:

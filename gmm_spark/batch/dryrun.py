@@ -1,0 +1,160 @@
+"""What a job would do and cost: told from options, schema and file footers, without reading a row.
+
+Spark's own inference of a Parquet schema reads one footer by a Spark job; nothing else is started.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import yaml
+from py4j.protocol import Py4JError, Py4JJavaError  # type: ignore[import-untyped]
+
+from gmm_spark.batch import facts, modes, publish, scoring, source
+from gmm_spark.batch.paths import locate
+from gmm_spark.batch.redaction import redacted
+from gmm_spark.spark import preflight, quarantine
+from gmm_spark.spark.columns import Features, weight_column
+from gmm_spark.spark.training import Options, sample_rows
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from pyspark.sql import DataFrame, SparkSession
+
+    from gmm_spark import GaussianMixtureModel
+    from gmm_spark.batch.config import FitConfig, JobConfig, ScoreConfig, SimulateConfig
+    from gmm_spark.batch.location import Location
+    from gmm_spark.batch.sections import InputConfig, OutputConfig
+
+# Footers lie at the ends of files, a request each on an object store: of more files, these many tell for all.
+_MOST_FOOTERS = 50
+# Survey and packing, and at least the start and one step measured.
+_LEAST_PASSES, _OTHER_PASSES = 4, 3
+
+
+def of_fit(spark: SparkSession, config: FitConfig) -> str:
+    """Return what a fit would do, as YAML; or refuse it as the fit itself would.
+
+    Raises:
+        GmmSparkError: input, columns or output are not what the job needs.
+    """
+    inputs = source.locations(spark, config.input)
+    location = _checked(spark, config.output, inputs)
+    rows = source.read(spark, config.input)
+    columns = config.features
+    found = Features.of(rows.schema, input_cols=columns.columns, features_col=columns.column)
+    if columns.weight is not None:
+        weight_column(rows.schema, columns.weight)
+    if config.quality.quarantine_path is not None:
+        quarantine.check(rows.schema)
+        publish.check_apart(locate(spark, config.quality.quarantine_path), [*inputs, location])
+    d = len(found.columns) if found.kind == "columns" else None
+    read = _input(rows, config.input)
+    features = {"columns": list(found.columns), "kind": found.kind, "count": d or "known once a row is read"}
+    return _document(config, "fit", input=read, features=features, cost=_fit_cost(config, read, d))
+
+
+def of_score(spark: SparkSession, config: ScoreConfig, model: GaussianMixtureModel) -> str:
+    """Return what a score would do, as YAML; or refuse it as the score itself would.
+
+    Raises:
+        GmmSparkError: input, columns or output are not what the job needs.
+    """
+    _checked(spark, config.output, [*source.locations(spark, config.input), locate(spark, config.model.path)])
+    rows = source.read(spark, config.input)
+    passing = scoring.columns(rows.schema, config.output, source.partition_columns(rows, config.input))
+    scored = scoring.scored(rows, model, passing, config.output)
+    read = _input(rows, config.input)
+    cost: dict[str, Any] = {"passes": 1}
+    if isinstance(count := read["rows"], int):
+        width = 4 if config.output.probability == "float" else 8
+        # A triangular product for each component: d^2 flops. Posteriors, log-density and prediction are written.
+        cost["flops"] = count * model.parameters.k * model.parameters.d**2
+        cost["posterior_bytes"] = count * (width * model.parameters.k + 12)
+    features = {"columns": list(model.features), "components": model.parameters.k}
+    written = {"schema": scored.schema.simpleString(), "partition_by": list(passing.partition_by)}
+    return _document(config, "score", input=read, features=features, output=written, cost=cost)
+
+
+def of_simulate(spark: SparkSession, config: SimulateConfig, model: GaussianMixtureModel) -> str:
+    """Return what a simulation would do, as YAML; or refuse it as the simulation itself would.
+
+    Raises:
+        OutputError: the output overlaps the model, or exists.
+    """
+    _checked(spark, config.output, [locate(spark, config.model.path)])
+    features = {"columns": list(model.features), "components": model.parameters.k}
+    return _document(config, "simulate", features=features, cost={"bytes": 8 * config.sample.rows * model.parameters.d})
+
+
+def _checked(spark: SparkSession, output: OutputConfig, inputs: Iterable[Location]) -> Location:
+    location = locate(spark, output.path)
+    publish.check_apart(location, inputs)
+    modes.mode_of(output).check(location)
+    return location
+
+
+def _document(config: JobConfig, job: str, **parts: Any) -> str:  # noqa: ANN401 - JSON values
+    tree = {"job": job, "configuration": redacted(config), **parts}
+    return yaml.safe_dump(tree, sort_keys=False, width=120).rstrip()
+
+
+def _input(rows: DataFrame, config: InputConfig) -> dict[str, Any]:
+    told = facts.of_input(rows, config)
+    count = _rows(rows)
+    return {
+        "name": told.name,
+        "schema": told.schema_,
+        "files": told.files,
+        "bytes": told.bytes,
+        "rows": "unknown: only Parquet tells" if count is None else count,
+        "at_most": config.where is not None,
+        "partitions": rows.rdd.getNumPartitions(),
+    }
+
+
+def _rows(rows: DataFrame) -> int | None:
+    """Return the number of rows by the footers of Parquet files, all of them or some; None for other formats."""
+    files = facts.files_of(rows)
+    jvm: Any = rows.sparkSession._jvm  # noqa: SLF001 - the only door to Parquet's own reader
+    if not files:
+        return 0 if files == [] else None
+    step = -(-len(files) // _MOST_FOOTERS)
+    some = files[::step]
+    try:
+        counts = [_footer(rows.sparkSession, jvm, path) for path, _, _ in some]
+    except (Py4JJavaError, Py4JError):  # another format, or a damaged file: the job itself will tell
+        return None
+    size = sum(int(each) for _, each, _ in some)
+    return round(sum(counts) * sum(int(each) for _, each, _ in files) / max(size, 1)) if step > 1 else sum(counts)
+
+
+def _footer(spark: SparkSession, jvm: Any, path: str) -> int:  # noqa: ANN401 - a Java gateway
+    configuration = spark._jsc.hadoopConfiguration()  # noqa: SLF001 - as above
+    file = jvm.org.apache.parquet.hadoop.util.HadoopInputFile.fromPath(
+        jvm.org.apache.hadoop.fs.Path(path), configuration
+    )
+    reader = jvm.org.apache.parquet.hadoop.ParquetFileReader.open(file)
+    try:
+        return int(reader.getRecordCount())
+    finally:
+        reader.close()
+
+
+def _fit_cost(config: FitConfig, read: dict[str, Any], d: int | None) -> dict[str, Any]:
+    cost: dict[str, Any] = {"passes": f"{_LEAST_PASSES} to {config.fit.max_iter + _OTHER_PASSES}"}
+    if d is None:
+        return cost
+    k, family, partitions = config.mixture.k, config.mixture.family, read["partitions"]
+    statistics = preflight.statistics_bytes(k, d, family)
+    sample = 8 * d * sample_rows(Options(k, family), d)
+    cost |= {
+        "statistics_bytes": statistics,
+        "bytes_to_driver_per_pass": partitions * statistics,
+        # The sample with its working copies, a few candidates, and the partials: above 64 MB the executors add them.
+        "driver_bytes": 4 * sample + 8 * statistics + min(partitions * statistics, 64 << 20),
+    }
+    if isinstance(count := read["rows"], int):
+        cost |= {"kept_bytes": 8 * d * count, "flops_per_pass": count * 4 * statistics // 8}
+    return cost
