@@ -251,7 +251,7 @@ def _seconds_of_children() -> float:
 
 
 def test_a_mistake_ends_the_job_within_two_seconds_without_spark() -> None:
-    """The answer to a wrong option comes on stderr, with status 2, before Spark is imported; by the processor's clock."""
+    """The answer to a wrong option comes on stderr, with status 2, before Spark is imported; by processor time."""
     began = _seconds_of_children()
     done = subprocess.run(
         [sys.executable, "-X", "importtime", str(ROOT / "jobs" / "fit.py"), *FIT, "--mixture.k=0"],

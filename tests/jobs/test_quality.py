@@ -35,12 +35,19 @@ JOBS_RUN: Mapping[str, tuple[str, list[str]]] = {
     "clean": ("fit", ["--input.path=clean", *XW, "--output.path=m/clean"]),
     "aside": ("fit", [MIXED, *XW, ASIDE, QUARANTINE, "--output.path=m/aside", "--run.id=monday"]),
     "aside again": ("fit", [MIXED, *XW, ASIDE, QUARANTINE, "--output.path=m/aside", "--run.id=monday"]),
-    "next day": (
-        "fit",
-        [MIXED, *XW, ASIDE, QUARANTINE, "--output.path=m/aside", "--run.id=tuesday", "--output.mode=overwrite"],
-    ),
     "clean day": ("fit", ["--input.path=clean", *XW, ASIDE, QUARANTINE, "--output.path=m/day", "--run.id=wednesday"]),
-    "enough": ("fit", [MIXED, *XW, DROP, "--quality.max_invalid_fraction=0.05", "--output.path=m/enough"]),
+    "enough": (
+        "fit",
+        [
+            MIXED,
+            *XW,
+            ASIDE,
+            QUARANTINE,
+            "--quality.max_invalid_fraction=0.05",
+            "--output.path=m/enough",
+            "--run.id=tuesday",
+        ],
+    ),
     "too many": ("fit", [MIXED, *XW, DROP, "--quality.max_invalid_fraction=0.049", "--output.path=no/fit"]),
     "not one": ("fit", [MIXED, *XW, "--output.path=no/one"]),
     "score": ("score", [MIXED, "--model.path=m/clean", "--output.path=scored"]),
@@ -75,7 +82,6 @@ JOBS_RUN: Mapping[str, tuple[str, list[str]]] = {
     "empty": ("fit", ["--input.path=empty", "--features.columns=x,y", "--output.path=no/empty"]),
     "score empty": ("score", ["--input.path=empty2", "--model.path=m/clean", "--output.path=scored-empty"]),
     "one row": ("fit", ["--input.path=one", "--features.columns=x,y", "--mixture.k=1", "--output.path=no/one-row"]),
-    "one group": ("fit", ["--input.path=group.parquet", *XW, "--output.path=m/group"]),
     "empty parts": ("fit", ["--input.path=parts", *XW, "--output.path=m/parts"]),
 }
 REFUSED = {
@@ -131,7 +137,7 @@ def night(tmp_path_factory: pytest.TempPathFactory) -> Night:
     xy = pa.table({"x": [1.0, 2.0], "y": [0.0, 3.0]})
     taken = xy.append_column("_Errors", pa.array(["a", "b"]))
     others = {"taken/0": taken, "empty/0": xy.slice(0, 0), "empty2/0": table.slice(0, 0), "one/0": xy.slice(0, 1)}
-    for name, each in {"mixed/0": table, "clean/0": good, "group": good, **parts, **others}.items():
+    for name, each in {"mixed/0": table, "clean/0": good, **parts, **others}.items():
         (folder / name).parent.mkdir(exist_ok=True)
         pq.write_table(each, folder / f"{name}.parquet", row_group_size=ROWS)
     plan = {"sql": [], "jobs": {name: (f"{JOBS}/{job}.py", words) for name, (job, words) in JOBS_RUN.items()}}
@@ -204,9 +210,9 @@ def test_a_run_repeated_quarantines_once(night: Night) -> None:
     assert manifest(night, "m/day")["notes"]["quarantine"]["rows"] == 0
 
 
-@pytest.mark.parametrize("name", ["aside", "enough", "group", "parts"])
+@pytest.mark.parametrize("name", ["aside", "enough", "parts"])
 def test_the_rest_is_used_as_if_it_were_alone(night: Night, name: str) -> None:
-    """The model is that of the clean rows, however they are laid out in files, row groups and empty parts."""
+    """The model is that of the clean rows, in one row group or in twelve files of which two are empty."""
     clean, other = (read_model(night.folder / "m" / each).parameters for each in ("clean", name))
     np.testing.assert_allclose(other.weights, clean.weights, rtol=1e-8)
     np.testing.assert_allclose(other.means, clean.means, rtol=1e-8)
