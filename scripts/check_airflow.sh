@@ -25,7 +25,7 @@ try:
 except ImportError:  # before Airflow 3.2
     from airflow.models.dagbag import DagBag
 
-bag = DagBag(sys.argv[1], include_examples=False)
+bag = DagBag(sys.argv[1])
 assert not bag.import_errors, bag.import_errors
 tasks = [task for dag in bag.dags.values() for task in dag.tasks]
 told = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import MISSING, asdict, dataclass
 from dataclasses import fields as dataclass_fields
 from typing import Any, get_args, get_origin, get_type_hints
@@ -87,5 +88,6 @@ def _is(value: object, kind: Any) -> bool:  # noqa: ANN401 - a type or a generic
     if get_origin(kind) is dict:
         return isinstance(value, dict) and all(_is(each, inner[1]) for each in value.values())
     if kind is float:
-        return isinstance(value, (int, float)) and not isinstance(value, bool)
+        # A whole number of a thousand digits is JSON, and no float.
+        return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
     return type(value) is kind

@@ -148,6 +148,18 @@ def test_a_header_is_checked_before_anything_is_allocated(tmp_path: Path, change
 
 
 @pytest.mark.parametrize(
+    ("name", "value"),
+    [("aic", 10**400), ("seconds", {"em": 10**400}), ("history", [True]), ("numRows", 1.5), ("surprise", 1)],
+)
+def test_a_summary_of_other_types_is_refused(tmp_path: Path, name: str, value: object) -> None:
+    """What tells how the fit went is checked field by field before it is shown."""
+    header, lines = encode(MODEL)
+    _write(tmp_path / "m", *model_files({**header, "summary": {**SUMMARY, name: value}}, list(map(json.loads, lines))))
+    with pytest.raises(GmmSparkError, match=name):
+        description(read_model(tmp_path / "m"))
+
+
+@pytest.mark.parametrize(
     ("name", "value", "told"),
     [
         ("weight", "0.5", "instead of numbers"),
