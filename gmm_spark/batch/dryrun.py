@@ -15,7 +15,8 @@ from gmm_spark.batch.paths import locate
 from gmm_spark.batch.redaction import redacted
 from gmm_spark.spark import preflight, quarantine
 from gmm_spark.spark.columns import Features, weight_column
-from gmm_spark.spark.training import Options, sample_rows
+from gmm_spark.spark.preparing import Options
+from gmm_spark.spark.training import sample_rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
