@@ -5,6 +5,7 @@ Spark's own inference of a Parquet schema reads one footer by a Spark job; nothi
 
 from __future__ import annotations
 
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import yaml
@@ -24,9 +25,10 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
     from gmm_spark import GaussianMixtureModel
-    from gmm_spark.batch.config import FitConfig, JobConfig, ScoreConfig, SimulateConfig
+    from gmm_spark.batch.config import FitConfig, JobConfig, ScoreConfig, SelectConfig, SimulateConfig
     from gmm_spark.batch.location import Location
     from gmm_spark.batch.sections import InputConfig, OutputConfig
+    from gmm_spark.parameters import Family
 
 # Footers lie at the ends of files, a request each on an object store: of more files, these many tell for all.
 _MOST_FOOTERS = 50
@@ -43,17 +45,21 @@ def of_fit(spark: SparkSession, config: FitConfig) -> str:
     inputs = source.locations(spark, config.input)
     location = _checked(spark, config.output, inputs)
     rows = source.read(spark, config.input)
-    columns = config.features
-    found = Features.of(rows.schema, input_cols=columns.columns, features_col=columns.column)
-    if columns.weight is not None:
-        weight_column(rows.schema, columns.weight)
     if config.quality.quarantine_path is not None:
         quarantine.check(rows.schema)
         publish.check_apart(locate(spark, config.quality.quarantine_path), [*inputs, location])
-    d = len(found.columns) if found.kind == "columns" else None
-    read = _input(rows, config.input)
-    features = {"columns": list(found.columns), "kind": found.kind, "count": d or "known once a row is read"}
-    return _document(config, "fit", input=read, features=features, cost=_fit_cost(config, read, d))
+    return _fits(config, "fit", rows, [(config.mixture.k, config.mixture.family)])
+
+
+def of_select(spark: SparkSession, config: SelectConfig) -> str:
+    """Return what a selection would do, as YAML; or refuse it as the selection itself would.
+
+    Raises:
+        GmmSparkError: input, columns or output are not what the job needs.
+    """
+    _checked(spark, config.output, source.locations(spark, config.input))
+    rows = source.read(spark, config.input)
+    return _fits(config, "select", rows, list(product(config.grid.k, config.grid.families)))
 
 
 def of_score(spark: SparkSession, config: ScoreConfig, model: GaussianMixtureModel) -> str:
@@ -143,14 +149,26 @@ def _footer(spark: SparkSession, jvm: Any, path: str) -> int:  # noqa: ANN401 - 
         reader.close()
 
 
-def _fit_cost(config: FitConfig, read: dict[str, Any], d: int | None) -> dict[str, Any]:
+def _fits(config: FitConfig | SelectConfig, job: str, rows: DataFrame, mixtures: list[tuple[int, Family]]) -> str:
+    """Return the document of a job that fits these numbers of components and families, all in one pass."""
+    columns = config.features
+    found = Features.of(rows.schema, input_cols=columns.columns, features_col=columns.column)
+    if columns.weight is not None:
+        weight_column(rows.schema, columns.weight)
+    d = len(found.columns) if found.kind == "columns" else None
+    read = _input(rows, config.input)
+    features = {"columns": list(found.columns), "kind": found.kind, "count": d or "known once a row is read"}
     cost: dict[str, Any] = {"passes": f"{_LEAST_PASSES} to {config.fit.max_iter + _OTHER_PASSES}"}
-    if d is None:
-        return cost
-    k, family, partitions = config.mixture.k, config.mixture.family, read["partitions"]
-    statistics = preflight.statistics_bytes(k, d, family)
-    sample = 8 * d * sample_rows(Options(k, family), d)
-    cost |= {
+    if d is not None:
+        cost |= _sizes(read, d, mixtures)
+    return _document(config, job, input=read, features=features, cost=cost)
+
+
+def _sizes(read: dict[str, Any], d: int, mixtures: list[tuple[int, Family]]) -> dict[str, Any]:
+    partitions = read["partitions"]
+    statistics = sum(preflight.statistics_bytes(k, d, family) for k, family in mixtures)
+    sample = 8 * d * max(sample_rows(Options(k, family), d) for k, family in mixtures)
+    cost = {
         "statistics_bytes": statistics,
         "bytes_to_driver_per_pass": partitions * statistics,
         # The sample with its working copies, a few candidates, and the partials: above 64 MB the executors add them.

@@ -65,6 +65,10 @@ JOBS_RUN: Mapping[str, tuple[str, list[str]]] = {
     ),
     "dry columns": ("fit", ["--input.path=taken", "--features.columns=x,y", "--output.path=no/dry", "--dry-run"]),
     "dry score": ("score", [MIXED, "--model.path=m/clean", "--output.path=no/dry", "--dry-run"]),
+    "dry select": (
+        "select",
+        ["--input.path=taken", "--features.columns=x,y", "--grid.k=1,2", "--output.path=no/dry", "--dry-run"],
+    ),
     "dry misfit": ("fit", [MIXED, "--features.column=xx", "--output.path=no/dry", "--dry-run"]),
     "dry exists": ("fit", [MIXED, *XW, "--output.path=m/clean", "--dry-run"]),
     "score too many": (
@@ -231,6 +235,11 @@ def test_a_dry_run_tells_options_schema_and_cost(night: Night) -> None:
     assert cost["passes"] == "4 to 103"
     # K = 2 components of 1 + 2 + 3 quadratic features; 2 rows of 2 numbers.
     assert (cost["statistics_bytes"], cost["kept_bytes"], cost["flops_per_pass"]) == (96, 32, 2 * 2 * 4 * 6)
+    # One and two components of each family: three components a family, all in one pass.
+    selection = yaml.safe_load(night.results["dry select"]["out"])
+    families = selection["configuration"]["grid"]["families"]
+    per_component = {"full": 48, "tied": 24, "diag": 40, "spherical": 40}
+    assert selection["cost"]["statistics_bytes"] == 3 * sum(per_component[family] for family in families)
     scored = yaml.safe_load(night.results["dry score"]["out"])
     assert "probability:array<float>" in scored["output"]["schema"]
     assert all(
