@@ -22,12 +22,11 @@ from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
 import numpy as np
 
-from gmm_spark import layouts
+from gmm_spark import layouts, reservoir
 from gmm_spark.factors import ByDifference, ByFactor, TriangularFactors
 from gmm_spark.layouts import precisions_of
 from gmm_spark.moments import Moments
 from gmm_spark.products import ByProduct
-from gmm_spark.reservoir import Reservoir
 from gmm_spark.scratch import scratch
 from gmm_spark.softmax import Softmax
 
@@ -139,7 +138,11 @@ class Block:
 
 
 def accumulate(
-    blocks: Iterable[Block], candidates: Sequence[Parameters], *, precision: Precision = "float64"
+    blocks: Iterable[Block],
+    candidates: Sequence[Parameters],
+    *,
+    precision: Precision = "float64",
+    kept: int = reservoir.SIZE,
 ) -> tuple[Moments, ...]:
     """Return each candidate's sufficient statistics over all the blocks: one read serves them all.
 
@@ -148,9 +151,10 @@ def accumulate(
         candidates: mixtures of one d, each of any k and family.
         precision: float32 computes a tile's features and products in float32 where no log-density can then be
             wrong by more than 1e-3 (every kappa at most 833), and in float64 elsewhere.
+        kept: how many rows of least density to return.
     """
     choice = choose(candidates, precision)
-    zeros = _zeros(candidates, choice)
+    zeros = _zeros(candidates, choice, kept)
     running = _Running(choice.engine(candidates), zeros)
     total, rows = np.zeros_like(zeros[0].total), 0
     for block in blocks:
@@ -179,7 +183,9 @@ class _Running:
         self._bounds = np.cumsum([0, *(len(zero.sums) for zero in zeros)]).tolist()
         self._shares = scratch(self._bounds[-1] * engine.width, engine.dtype)
         self._log_likelihoods = [0.0] * len(zeros)
-        self._lowest = [None if zero.lowest is None else Reservoir(zero.centers.shape[1]) for zero in zeros]
+        kept = [zero.lowest for zero in zeros]
+        d = zeros[0].centers.shape[1]
+        self._lowest = [None if each is None else reservoir.Reservoir(d, len(each)) for each in kept]
 
     def add(self, block: Block) -> None:
         """Add the rows of a block."""
@@ -196,21 +202,21 @@ class _Running:
                         kept.offer(log_density, z, weights)
                 self._engine.add(shares, z)
 
-    def results(self) -> tuple[list[float], list[FloatArray], list[Reservoir | None]]:
+    def results(self) -> tuple[list[float], list[FloatArray], list[reservoir.Reservoir | None]]:
         """Return each candidate's log-likelihood, sums, and rows of least density."""
         sums = self._engine.sums
         return self._log_likelihoods, [sums[low:high].copy() for low, high in pairwise(self._bounds)], self._lowest
 
 
-def zero_moments(candidates: Sequence[Parameters]) -> tuple[Moments, ...]:
+def zero_moments(candidates: Sequence[Parameters], kept: int = reservoir.SIZE) -> tuple[Moments, ...]:
     """Return the statistics of no rows, in the layout and about the centers that `accumulate` uses."""
-    return _zeros(candidates, choose(candidates))
+    return _zeros(candidates, choose(candidates), kept)
 
 
-def _zeros(candidates: Sequence[Parameters], choice: Choice) -> tuple[Moments, ...]:
+def _zeros(candidates: Sequence[Parameters], choice: Choice, kept: int) -> tuple[Moments, ...]:
     if choice.path == "difference":
-        return tuple(Moments.zero(each.means) for each in candidates)
-    return tuple(Moments.zero(np.zeros_like(each.means), choice.layout) for each in candidates)
+        return tuple(Moments.zero(each.means, kept=kept) for each in candidates)
+    return tuple(Moments.zero(np.zeros_like(each.means), choice.layout, kept) for each in candidates)
 
 
 def condition(parameters: Parameters) -> FloatArray:

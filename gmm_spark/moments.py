@@ -41,10 +41,10 @@ class Moments:
     lowest: FloatArray | None = None
 
     @staticmethod
-    def zero(centers: FloatArray, layout: Layout = "quadratic") -> Moments:
-        """Return the statistics of no rows at all, about these centers (k, d)."""
+    def zero(centers: FloatArray, layout: Layout = "quadratic", kept: int = reservoir.SIZE) -> Moments:
+        """Return the statistics of no rows at all, about these centers (k, d), with room for so many least rows."""
         k, d = centers.shape
-        lowest = None if layout == "linear" else reservoir.nothing(d)
+        lowest = None if layout == "linear" else reservoir.nothing(d, kept)
         sums, total = np.zeros((k, feature_count(d, layout))), np.zeros(feature_count(d))
         return Moments(0.0, sums, total, centers, layout, 0, lowest)
 

@@ -1,6 +1,6 @@
 """The rows that a mixture explains worst: a small reservoir that travels with the statistics.
 
-Each row is [log p(z), z_1 .. z_d]; a reservoir holds the SIZE least of them in lexicographic order. Ties
+Each row is [log p(z), z_1 .. z_d]; a reservoir holds the least few of them in lexicographic order. Ties
 in the density are broken by the coordinates, so the least of a union of rows are the least of the
 parts' least, however the rows were divided: merging is a commutative monoid.
 """
@@ -19,22 +19,22 @@ if TYPE_CHECKING:
 # As many components as can be reseeded at once; 8 rows are a few per cent of the sums that they travel with.
 SIZE = 8
 # A bound that is a little too high costs less than one that is sharpened with every row.
-_MOST_NEW = 4 * SIZE
+_MOST_NEW = 4
 
 
-def nothing(d: int) -> FloatArray:
-    """Return the (SIZE, 1 + d) reservoir of no rows: places not taken are infinite."""
-    return np.full((SIZE, 1 + d), np.inf)
+def nothing(d: int, size: int = SIZE) -> FloatArray:
+    """Return the (size, 1 + d) reservoir of no rows: places not taken are infinite."""
+    return np.full((size, 1 + d), np.inf)
 
 
 def merged(one: FloatArray, other: FloatArray) -> FloatArray:
-    """Return the reservoir of the rows of both."""
+    """Return the reservoir of the rows of both, which are of one size."""
     rows = np.concatenate([one, other])
     order = np.argsort(rows[:, 0], kind="stable")
     density = rows[order, 0]
     if (density[1:] == density[:-1]).any():
         order = np.lexsort(rows.T[::-1])
-    return np.asarray(rows[order[:SIZE]])
+    return np.asarray(rows[order[: len(one)]])
 
 
 def points(reservoir: FloatArray) -> FloatArray:
@@ -50,15 +50,15 @@ class Reservoir:
     Almost every tile costs one look for its least density.
     """
 
-    def __init__(self, d: int) -> None:
-        self._kept = nothing(d)
+    def __init__(self, d: int, size: int = SIZE) -> None:
+        self._kept, self._size = nothing(d, size), size
         self._bound = np.inf
         self._new: list[FloatArray] = []
         self._count = 0
 
     @property
     def rows(self) -> FloatArray:
-        """(SIZE, 1 + d) the least of all rows that were offered."""
+        """(size, 1 + d) the least of all rows that were offered."""
         self._settle()
         return self._kept
 
@@ -74,27 +74,26 @@ class Reservoir:
             return
         below = log_density <= self._bound
         low = np.flatnonzero(below if weights is None else below & (weights > 0))
-        if low.size > SIZE:  # in the first tile, and where a value is repeated
+        if low.size > self._size:  # in the first tile, and where a value is repeated
             values = log_density[low]
-            low = low[values <= np.partition(values, SIZE - 1)[SIZE - 1]]
+            low = low[values <= np.partition(values, self._size - 1)[self._size - 1]]
         self._new.append(np.concatenate([log_density[None, low], z[:, low]]))
         self._count += low.size
-        if self._count > _MOST_NEW or self._bound == np.inf:
+        if self._count > _MOST_NEW * self._size or self._bound == np.inf:
             self._settle()
 
     def _settle(self) -> None:
         if self._new:
             rows = np.concatenate(self._new, axis=1) + 0.0  # there is one zero, not two
-            self._kept = merged(self._kept, rows[:, _least(rows)].T)
+            self._kept = merged(self._kept, rows[:, _least(rows, self._size)].T)
             self._bound, self._count = float(self._kept[-1, 0]), 0
             self._new.clear()
 
 
-def _least(keys: FloatArray) -> NDArray[np.intp]:
-    """Return the places of the SIZE lexicographically least columns, in no order, in linear time."""
+def _least(keys: FloatArray, wanted: int) -> NDArray[np.intp]:
+    """Return the places of so many lexicographically least columns, in no order, in linear time."""
     undecided = np.arange(keys.shape[1])
     chosen: list[NDArray[np.intp]] = []
-    wanted = SIZE
     for key in keys:
         if len(undecided) <= wanted:
             break

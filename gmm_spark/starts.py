@@ -57,6 +57,11 @@ class Sample:
     weights: FloatArray
     covariance: FloatArray
 
+    @property
+    def effective_rows(self) -> float:
+        """How many rows of equal weight would be as good: Kish, Survey Sampling, 1965."""
+        return float(self.weights.sum() ** 2 / (self.weights**2).sum())
+
     def head(self, rows: int) -> Sample:
         """Return the first rows: themselves a random sample."""
         return Sample(self.z[:, :rows], self.weights[:rows], self.covariance)
@@ -97,15 +102,21 @@ def search(sample: Sample, frame: Coordinates, plan: Plan) -> Parameters:
     return ranked(sample, frame, plan)[0]
 
 
-def ranked(sample: Sample, frame: Coordinates, plan: Plan) -> list[Parameters]:
+def ranked(sample: Sample, frame: Coordinates, plan: Plan, given: Sequence[Parameters] = ()) -> list[Parameters]:
     """Return the starts that were run to their end on the sample, the best first, each optimum once.
+
+    Args:
+        sample: where to look.
+        frame: the coordinates of the sample.
+        plan: what to look for.
+        given: starts to try beside those that are drawn.
 
     Raises:
         DataError: every single start went bad.
     """
     maximise = em.Maximiser(frame, plan.floor)
     short = sample.head(_short_rows(plan, len(sample.z)))
-    candidates = _short_runs(_expectation(short), draw(short, frame, plan), maximise)
+    candidates = _short_runs(_expectation(short), [*given, *draw(short, frame, plan)], maximise)
     expectation = _expectation(sample)
     cheap = max(_SURVIVOR_COMPONENTS // plan.k, int(plan.thoroughness * _SURVIVOR_CELLS / sample.z.size))
     survivors = max(_SURVIVORS, cheap)

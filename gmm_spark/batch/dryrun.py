@@ -17,7 +17,7 @@ from gmm_spark.batch.redaction import redacted
 from gmm_spark.spark import preflight, quarantine
 from gmm_spark.spark.columns import Features, weight_column
 from gmm_spark.spark.preparing import Options
-from gmm_spark.spark.training import sample_rows
+from gmm_spark.spark.starting import sample_rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

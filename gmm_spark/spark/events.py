@@ -9,6 +9,7 @@ from gmm_spark.stopping import passes_to
 
 if TYPE_CHECKING:
     from gmm_spark import em
+    from gmm_spark.missed import Look
 
 _log = logging.getLogger("gmm_spark")
 
@@ -41,5 +42,21 @@ def told_pass(number: int, measured: em.Pass, value: float, seconds: float, tol:
         "" if left is None else f" in about {left} passes",
         measured.floored,
         seconds,
+        extra={"fields": fields},
+    )
+
+
+def told_look(looked: Look) -> None:
+    """Tell what all rows said of a start that was found on a sample."""
+    seen = looked.evidence
+    verdict = "replaced" if looked.replaced else "kept"
+    fields = {"event": "look", "start": verdict, "alarming": seen.alarming, "tail": seen.tail, "gap": seen.gap}
+    _log.info(
+        "the start on all rows: %.3g nats a row lost in a tail that the sample has not, %.3g to the sample's mean; "
+        "%.3g allowed: %s",
+        seen.tail,
+        seen.gap,
+        seen.allowed,
+        f"a cluster was missed, the start is {verdict}" if seen.alarming else "nothing was missed",
         extra={"fields": fields},
     )

@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyspark.sql import functions as f
 
+from gmm_spark import reservoir
 from gmm_spark.em import check_balance
 from gmm_spark.kernel import accumulate, zero_moments
 from gmm_spark.moments import Moments, added
@@ -72,18 +73,20 @@ class OverAll:
     Args:
         candidates: the mixtures, in the coordinates of the blocks.
         precision: of the products, where their bound allows it.
+        kept: how many rows of least density to return with each.
     """
 
     candidates: tuple[Parameters, ...]
     precision: Precision = "float64"
+    kept: int = reservoir.SIZE
 
     def zeros(self) -> tuple[Moments, ...]:
         """Return the statistics of no rows."""
-        return zero_moments(self.candidates)
+        return zero_moments(self.candidates, self.kept)
 
     def over(self, blocks: Iterable[tuple[int, Block]]) -> tuple[Moments, ...]:
         """Return the statistics of the blocks."""
-        return accumulate((block for _, block in blocks), self.candidates, precision=self.precision)
+        return accumulate((block for _, block in blocks), self.candidates, precision=self.precision, kept=self.kept)
 
 
 @dataclass(frozen=True)

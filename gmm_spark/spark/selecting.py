@@ -16,7 +16,8 @@ from gmm_spark.spark.grid import GridExpectation
 from gmm_spark.spark.keeping import packed
 from gmm_spark.spark.preparing import Options, Table, prepare
 from gmm_spark.spark.session import describe
-from gmm_spark.spark.training import Clock, check_distinct, sample_rows, sample_tol, summary_of
+from gmm_spark.spark.starting import check_distinct, sample_rows, sample_tol
+from gmm_spark.spark.training import Clock, summary_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -162,7 +163,7 @@ class _Run:
                 how.starts,
                 how.seed,
                 how.floor,
-                sample_tol(replace(how, k=cell.k, family=cell.family), sample.z, self.table.surveyed),
+                sample_tol(replace(how, k=cell.k, family=cell.family), sample, self.table.surveyed),
                 uniform=how.init_mode == "random",
                 thoroughness=1 / len(grid(self.choice.ks, self.choice.families)),
             )

@@ -18,7 +18,8 @@ class Summary:
         logLikelihood: weighted log-likelihood of the returned parameters, in nats.
         meanLogLikelihood: the same per unit of weight.
         numIter: EM steps on all rows.
-        numPasses: full reads of the data: survey, packing, and one for each parameters measured.
+        numPasses: full reads of the data: survey, packing, and one for each parameters measured, also for those of a
+            start that was replaced.
         outcome: converged, iteration_limit, no_progress or degenerate.
         message: what the outcome means, in a sentence.
         history: meanLogLikelihood of each pass, the start's first.
@@ -32,6 +33,7 @@ class Summary:
         seconds: wall-clock seconds by phase, of the run that ended the fit.
         warnings: what was doubtful about the table before the fit, in sentences.
         resumedPasses: how many passes of the history come from the checkpoint of a run that was broken off.
+        startReplaced: whether all rows showed a cluster that the sample had missed, and led to another start.
     """
 
     logLikelihood: float
@@ -51,6 +53,7 @@ class Summary:
     seconds: dict[str, float]
     warnings: tuple[str, ...] = ()
     resumedPasses: int = 0
+    startReplaced: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as JSON types."""

@@ -7,12 +7,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-import numpy as np
-from pyspark.sql import functions as f
-
-from gmm_spark import coordinates, em, families, kernel, selection, starts
-from gmm_spark.errors import DataError
-from gmm_spark.spark import blocks, events
+from gmm_spark import coordinates, em, families, kernel, missed, selection
+from gmm_spark.spark import blocks, events, starting
 from gmm_spark.spark.checkpoints import identity_of
 from gmm_spark.spark.keeping import packed
 from gmm_spark.spark.preparing import prepare
@@ -25,17 +21,12 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
     from gmm_spark.coordinates import Coordinates
-    from gmm_spark.parameters import FloatArray, Parameters
+    from gmm_spark.parameters import Parameters
     from gmm_spark.spark import columns
     from gmm_spark.spark.checkpoints import Checkpoints, Progress
     from gmm_spark.spark.expectation import DistributedExpectation
     from gmm_spark.spark.preparing import Options
     from gmm_spark.spark.survey import Survey
-
-# The optimum of a sample of n rows lies about p / (2n) nats a row below that of all rows.
-_SAMPLE_ROWS_PER_PARAMETER = 50
-_SAMPLE_LEAST_TOL = 1e-9
-_SAMPLE_LEAST, _SAMPLE_BYTES = 20_000, 64 << 20
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,22 +72,27 @@ def train(
     progress = checkpoints.open(df.sparkSession, identity) if checkpoints else None
     state = progress.state if progress else None
     resumed = len(state.trace.history) if state else 0
-    share = 0.0 if state else sample_rows(options, table.layout.d) / surveyed.rows
+    share = 0.0 if state else starting.sample_rows(options, table.layout.d) / surveyed.rows
     packing = blocks.Packing(table.layout, frame, options.seed, share, precision=options.precision)
+    looked: missed.Look | None = None
     with packed(table, packing) as expectation:
         if state is None:
-            start = frame.inward(initial) if initial else _search(expectation, rows, frame, surveyed, options, clock)
+            start = frame.inward(initial) if initial else None
+            if start is None:
+                start, looked = starting.search(expectation, table, frame, options, clock)
             state = em.begin(start, options.acceleration)
             if progress:
                 progress.save(state)
         with clock("em", rows):
-            fit = _polish(expectation, state, em.Maximiser(frame, options.floor), options, progress)
+            fit = _polish(expectation, state, em.Maximiser(frame, options.floor), options, progress, looked)
     if progress:
         progress.ended()
-    passes = 1 + len(fit.history) + (initial is None)
+    passes = 1 + len(fit.history) + (initial is None) + (looked.passes if looked else 0)
     parameters = frame.outward(fit.best.parameters).ordered()
+    replaced = looked is not None and looked.replaced
     told = summary_of(fit, frame, surveyed, clock, passes)
-    return Trained(parameters, table.names, replace(told, warnings=table.warnings, resumedPasses=resumed))
+    told = replace(told, warnings=table.warnings, resumedPasses=resumed, startReplaced=replaced)
+    return Trained(parameters, table.names, told)
 
 
 @dataclass
@@ -117,65 +113,13 @@ class Clock:
             events.told_phase(phase, self.seconds[phase])
 
 
-def sample_rows(options: Options, d: int) -> int:
-    """Return how many rows to look for starts on."""
-    wanted = _SAMPLE_ROWS_PER_PARAMETER * families.free_parameters(options.family, options.k, d)
-    return min(max(_SAMPLE_LEAST, wanted), max(_SAMPLE_LEAST, _SAMPLE_BYTES // (8 * d)))
-
-
-def _search(
-    expectation: DistributedExpectation,
-    rows: DataFrame,
-    frame: Coordinates,
-    surveyed: Survey,
-    options: Options,
-    clock: Clock,
-) -> Parameters:
-    with clock("pack", rows):
-        z, weights = blocks.collect_sample(expectation.blocks, len(frame.center))
-    with clock("starts", rows):
-        check_distinct(z[:, weights > 0], rows, options.k)
-        sample = starts.Sample(z, weights, surveyed.covariance)
-        uniform = options.init_mode == "random"
-        tol = sample_tol(options, z, surveyed)
-        plan = starts.Plan(options.k, options.family, options.starts, options.seed, options.floor, tol, uniform)
-        return starts.search(sample, frame, plan)
-
-
-def sample_tol(options: Options, z: FloatArray, surveyed: Survey) -> float:
-    """Return how far to run on the sample: to a tenth of its own error p / (2m), or all the way if it is all rows."""
-    d, m = z.shape
-    error = families.free_parameters(options.family, options.k, d) / (2 * m) if m < surveyed.rows else 0.0
-    return max(options.tol, 0.1 * error, _SAMPLE_LEAST_TOL)
-
-
-def check_distinct(z: FloatArray, rows: DataFrame, k: int) -> None:
-    """Refuse a table with fewer distinct rows than components; z is a sample of it, (d, m)."""
-    if len(np.unique(z.T[: 1000 * k], axis=0)) >= k or len(np.unique(z.T, axis=0)) >= k:
-        return
-    distinct = _usable(rows, len(z)).distinct().limit(k).count()
-    if distinct < k:
-        raise DataError(
-            f"number of components k = {k}",
-            got=f"{distinct} distinct rows",
-            expected="at least as many distinct rows as components",
-            do=f"Set k to at most {distinct}.",
-        )
-
-
-def _usable(rows: DataFrame, d: int) -> DataFrame:
-    counted = rows.where("weight > 0 and weight < double('inf')") if "weight" in rows.columns else rows
-    if "x" in rows.columns:
-        return counted.where(f.size("x") == d).select(*(f.col("x")[i].alias(f"x{i}") for i in range(d))).dropna()
-    return counted.drop("weight").dropna()
-
-
 def _polish(
     expectation: DistributedExpectation,
     state: em.State,
     maximise: em.Maximiser,
     options: Options,
     progress: Progress | None,
+    looked: missed.Look | None,
 ) -> em.Fit:
     constant, began = maximise.frame.log_determinant, time.perf_counter()
 
@@ -190,7 +134,7 @@ def _polish(
         began = time.perf_counter()
 
     goal = em.Goal(options.tol, options.max_iter)
-    return em.run(expectation, state, maximise, goal, on_pass)
+    return em.run(missed.known(looked, expectation) if looked else expectation, state, maximise, goal, on_pass)
 
 
 def summary_of(fit: em.Fit, frame: Coordinates, surveyed: Survey, clock: Clock, passes: int) -> Summary:

@@ -1,0 +1,105 @@
+"""The search for a start: on a sample of the rows, and then a look of all rows at what was found there."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from pyspark.sql import functions as f
+
+from gmm_spark import families, missed, starts
+from gmm_spark.errors import DataError
+from gmm_spark.reservoir import SIZE
+from gmm_spark.spark import blocks, events
+from gmm_spark.spark.expectation import DistributedExpectation, OverAll, driver_bytes
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
+    from gmm_spark.coordinates import Coordinates
+    from gmm_spark.moments import Moments
+    from gmm_spark.parameters import FloatArray, Parameters
+    from gmm_spark.spark.preparing import Options, Table
+    from gmm_spark.spark.survey import Survey
+    from gmm_spark.spark.training import Clock
+
+# The optimum of a sample of n rows lies about p / (2n) nats a row below that of all rows.
+_SAMPLE_ROWS_PER_PARAMETER = 50
+_SAMPLE_LEAST_TOL = 1e-9
+_SAMPLE_LEAST, _SAMPLE_BYTES = 20_000, 64 << 20
+
+
+def search(
+    expectation: DistributedExpectation, table: Table, frame: Coordinates, options: Options, clock: Clock
+) -> tuple[Parameters, missed.Look | None]:
+    """Return the best start and what all rows said of it; nothing where they are the sample.
+
+    Args:
+        expectation: the engine over the blocks.
+        table: the surveyed table.
+        frame: the coordinates of the blocks.
+        options: what is asked for.
+        clock: told of the phases.
+
+    Raises:
+        DataError: fewer distinct rows than components, or every start went bad.
+    """
+    rows, surveyed = table.rows, table.surveyed
+    with clock("pack", rows):
+        z, weights = blocks.collect_sample(expectation.blocks, table.layout.d)
+    with clock("starts", rows):
+        check_distinct(z[:, weights > 0], rows, options.k)
+        sample = starts.Sample(z, weights, surveyed.covariance)
+        tol = sample_tol(options, sample, surveyed)
+        uniform = options.init_mode == "random"
+        plan = starts.Plan(options.k, options.family, options.starts, options.seed, options.floor, tol, uniform)
+        start = starts.search(sample, frame, plan)
+    if len(weights) >= surveyed.rows or options.k == 1:
+        return start, None
+    with clock("look", rows):
+        looked = missed.look(lambda candidate: _seen(expectation, candidate), start, sample, frame, plan)
+    events.told_look(looked)
+    return looked.start, looked
+
+
+def _seen(expectation: DistributedExpectation, candidate: Parameters) -> Moments:
+    """Return a start's statistics over all rows, with as many of the least likely ones as the driver may hold."""
+    room = driver_bytes(expectation.blocks.sparkSession) // 2 // (8 * expectation.partitions * (1 + candidate.d))
+    kept = min(missed.KEPT, max(SIZE, room))
+    (moments,) = expectation.read(OverAll((missed.gathering(candidate),), expectation.precision, kept))
+    return moments
+
+
+def sample_rows(options: Options, d: int) -> int:
+    """Return how many rows to look for starts on."""
+    wanted = _SAMPLE_ROWS_PER_PARAMETER * families.free_parameters(options.family, options.k, d)
+    return min(max(_SAMPLE_LEAST, wanted), max(_SAMPLE_LEAST, _SAMPLE_BYTES // (8 * d)))
+
+
+def sample_tol(options: Options, sample: starts.Sample, surveyed: Survey) -> float:
+    """Return how far to run on the sample: to a tenth of its own error p / (2n), or all the way if it is all rows."""
+    d, n = sample.z.shape
+    free = families.free_parameters(options.family, options.k, d)
+    error = free / (2 * sample.effective_rows) if n < surveyed.rows else 0.0
+    return max(options.tol, 0.1 * error, _SAMPLE_LEAST_TOL)
+
+
+def check_distinct(z: FloatArray, rows: DataFrame, k: int) -> None:
+    """Refuse a table with fewer distinct rows than components; z is a sample of it, (d, m)."""
+    if len(np.unique(z.T[: 1000 * k], axis=0)) >= k or len(np.unique(z.T, axis=0)) >= k:
+        return
+    distinct = _usable(rows, len(z)).distinct().limit(k).count()
+    if distinct < k:
+        raise DataError(
+            f"number of components k = {k}",
+            got=f"{distinct} distinct rows",
+            expected="at least as many distinct rows as components",
+            do=f"Set k to at most {distinct}.",
+        )
+
+
+def _usable(rows: DataFrame, d: int) -> DataFrame:
+    counted = rows.where("weight > 0 and weight < double('inf')") if "weight" in rows.columns else rows
+    if "x" in rows.columns:
+        return counted.where(f.size("x") == d).select(*(f.col("x")[i].alias(f"x{i}") for i in range(d))).dropna()
+    return counted.drop("weight").dropna()

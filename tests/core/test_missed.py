@@ -1,0 +1,111 @@
+"""All rows tell when the sample that a start was found on has missed a cluster, and only then."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from gmm_spark import coordinates, em, families, kernel, missed, starts
+from gmm_spark.parameters import FAMILIES
+
+if TYPE_CHECKING:
+    from gmm_spark.moments import Moments
+    from gmm_spark.parameters import Family, FloatArray, Parameters
+
+
+@dataclass
+class Search:
+    """A search on a sample of rows, and the reads of all of them."""
+
+    x: FloatArray
+    k: int
+    family: Family
+    taken: slice
+    starts: int = 20
+    reads: list[Parameters] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        covariance, d = np.cov(self.x.T, bias=True), self.x.shape[1]
+        self.frame = coordinates.suited(self.family, self.x.mean(axis=0), covariance, tuple("abcdefgh"[:d]))
+        self.z = np.ascontiguousarray(self.frame.rows(self.x))
+        z = np.ascontiguousarray(self.z[:, self.taken])
+        self.sample = starts.Sample(z, np.ones(z.shape[1]), covariance)
+        tol = 0.1 * families.free_parameters(self.family, self.k, d) / (2 * z.shape[1])
+        self.plan = starts.Plan(self.k, self.family, self.starts, 0, 1e-6, tol)
+        self.start = starts.search(self.sample, self.frame, self.plan)
+
+    def measure(self, candidate: Parameters) -> Moments:
+        """Read all rows."""
+        self.reads.append(candidate)
+        block = kernel.Block(self.z)
+        return kernel.accumulate([block], [missed.gathering(candidate)], kept=missed.KEPT)[0]
+
+    def look(self) -> missed.Look:
+        """Look at the start with all rows."""
+        return missed.look(self.measure, self.start, self.sample, self.frame, self.plan)
+
+    def evidence(self) -> missed.Evidence:
+        """Return what all rows say of the start."""
+        return missed.evidence_of(self.start, self.measure(self.start), self.sample)
+
+
+def with_a_rare_cluster(seed: int) -> FloatArray:
+    """Return 60,000 rows: two clusters and, last, 40 rows halfway between them, 25 deviations from each."""
+    rng = np.random.default_rng(seed)
+    two = rng.standard_normal((59_960, 2)) + np.where(rng.random((59_960, 1)) < 0.4, 25.0, -25.0) * [1.0, 0.0]
+    return np.concatenate([two, 0.3 * rng.standard_normal((40, 2))])
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_cluster_that_the_sample_missed_is_found(family: Family) -> None:
+    """With 500 rows of two clusters for a sample, the third among all rows is found and gets its share and mean."""
+    search = Search(with_a_rare_cluster(seed=1), 3, family, slice(500))
+    looked = search.look()
+    assert looked.replaced
+    assert (len(search.reads), looked.passes) == (2, 1)
+    maximise = em.Maximiser(search.frame, 1e-6)
+    engine = missed.known(looked, lambda candidates: kernel.accumulate([kernel.Block(search.z)], candidates))
+    fit = em.run(engine, em.begin(looked.start, "squarem"), maximise, em.Goal(1e-7, 200))
+    found = search.frame.outward(fit.best.parameters).ordered()
+    assert found.weights[2] == pytest.approx(40 / 60_000, rel=0.01)
+    np.testing.assert_allclose(found.means[2], 0, atol=0.3)
+
+
+@pytest.mark.parametrize(("family", "d", "k"), [("full", 2, 3), ("diag", 6, 2), ("tied", 3, 4)])
+def test_there_is_no_alarm_where_nothing_was_missed(family: Family, d: int, k: int) -> None:
+    """On mixtures that are what they are taken for, the tail's loss is about one n-th nat a row, and no alarm."""
+    losses = []
+    for seed in range(8):
+        rng = np.random.default_rng(seed)
+        means = 3 * rng.standard_normal((k, d))
+        x = means[rng.integers(k, size=60_000)] + rng.standard_normal((60_000, d))
+        evidence = Search(x, k, family, slice(2000), starts=4).evidence()
+        assert not evidence.alarming
+        assert abs(evidence.gap) < 5 * evidence.error
+        losses.append(2000 * evidence.tail)
+    assert 0.1 < np.mean(losses) < 4  # a standard exponential, but for what the sample's own error adds
+
+
+def test_a_second_look_never_makes_it_worse() -> None:
+    """On scattered outliers, which are no cluster, the start that goes on is at least as likely as the first one."""
+    rng = np.random.default_rng(3)
+    x = np.concatenate([rng.standard_normal((30_000, 2)), rng.uniform(-60, 60, (20, 2))])
+    search = Search(x, 2, "full", slice(1000))
+    looked = search.look()
+    assert looked.moments.log_likelihood >= search.measure(search.start).log_likelihood
+    assert looked.evidence.alarming
+
+
+def test_the_start_that_was_looked_at_is_not_read_again() -> None:
+    """The first pass of the fit is the look itself."""
+    search = Search(with_a_rare_cluster(seed=2)[:3000], 2, "full", slice(500), starts=2)
+    looked = search.look()
+
+    def unread(candidates: object) -> tuple[Moments, ...]:
+        pytest.fail(f"read for {candidates}")
+
+    (moments,) = missed.known(looked, unread)([looked.start])
+    assert moments is looked.moments

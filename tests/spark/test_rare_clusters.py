@@ -1,0 +1,93 @@
+"""Clusters of a few rows among many: in the sample that starts are sought on, or found when all rows are read."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from gmm_spark import GaussianMixture
+from gmm_spark.spark import starting
+from gmm_spark.spark.blocks import inclusion
+from tests.spark.frames import assert_same_mixture, clusters, names, numbered, table
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+    from gmm_spark import GaussianMixtureModel
+    from gmm_spark.parameters import FloatArray
+
+ROWS, RARE = 100_000, 40
+
+
+def rows(place: float) -> FloatArray:
+    """Return two clusters of many rows at -25 and 25, and one of a few rows that lies `place` along the other axis."""
+    rng = np.random.default_rng(5)
+    many = ROWS - RARE
+    two = rng.standard_normal((many, 2)) + np.where(rng.random((many, 1)) < 0.4, 25.0, -25.0) * [1.0, 0.0]
+    few = 0.3 * rng.standard_normal((RARE, 2)) + [0.0, place]
+    return rng.permutation(np.concatenate([two, few]))
+
+
+def fit(df: DataFrame, monkeypatch: pytest.MonkeyPatch, **params: object) -> GaussianMixtureModel:
+    """Fit three components with starts from a sample of about 500 rows."""
+    monkeypatch.setattr(starting, "_SAMPLE_LEAST", 500)
+    monkeypatch.setattr(starting, "_SAMPLE_ROWS_PER_PARAMETER", 1)
+    return GaussianMixture(k=3, inputCols=names(2), **params).fit(df)  # type: ignore[arg-type]
+
+
+@pytest.mark.classic_only
+def test_one_that_the_sample_missed_is_found_when_all_rows_are_read(
+    spark: SparkSession, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A cluster in the middle, of which a sample has 0.2 rows, gets its share and its mean, and a line in the log."""
+    with caplog.at_level("INFO", "gmm_spark"):
+        model = fit(table(spark, **numbered(rows(0.0))), monkeypatch)
+    assert model.summary.startReplaced
+    assert "a cluster was missed, the start is replaced" in caplog.text
+    assert model.weights[2] == pytest.approx(RARE / ROWS, rel=0.01)
+    np.testing.assert_allclose(model.means[2], 0, atol=0.2)
+    assert model.summary.numPasses == 3 + len(model.summary.history)  # survey, packing, and the start that was not kept
+
+
+@pytest.mark.classic_only
+def test_one_far_away_is_in_the_sample(spark: SparkSession, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The half of the sample that goes by distance has a far cluster's rows: no second look is needed."""
+    model = fit(table(spark, **numbered(rows(60.0))), monkeypatch)
+    assert not model.summary.startReplaced
+    assert model.weights[2] == pytest.approx(RARE / ROWS, rel=0.01)
+    np.testing.assert_allclose(model.means[2], [0, 60], atol=0.2)
+
+
+@pytest.mark.slow
+@pytest.mark.classic_only
+def test_the_seed_and_not_the_layout_decides(spark: SparkSession, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On 1, 7 and 64 partitions the same seed gives the same model to 1e-10: sample, starts, look and passes."""
+    x = clusters(6000)[:, :2]
+    one, *others = (fit(table(spark, p, **numbered(x)), monkeypatch, tol=1e-5) for p in (1, 7, 64))
+    for other in others:
+        assert_same_mixture(other, one, 1e-10)
+        assert other.summary.numPasses == one.summary.numPasses
+
+
+@pytest.mark.parametrize("share", [1e-3, 0.05, 0.4])
+def test_means_over_the_sample_are_those_over_all_rows(share: float) -> None:
+    """Rows counted by one over their chance add up to all rows and their squares, within four standard errors."""
+    rng = np.random.default_rng(0)
+    z = rng.standard_normal((3, 50_000)) * rng.standard_exponential(50_000)
+    z /= np.sqrt((z**2).mean(axis=1, keepdims=True))
+    chance = inclusion(z, share)
+    assert chance.min() >= share / 2
+    assert chance.sum() <= share * z.shape[1] * (1 + 1e-9)
+    taken = rng.random(len(chance)) < chance
+    for value in (np.ones(len(chance)), z[0] ** 2, np.abs(z).sum(axis=0)):
+        error = float(np.sqrt(((1 - chance) / chance) @ value**2))
+        assert (value[taken] / chance[taken]).sum() == pytest.approx(value.sum(), abs=4 * error)
+
+
+def test_a_sample_of_all_rows_has_each_once() -> None:
+    """Where the sample may be as large as the table, no row is left out and none counts more."""
+    z = np.random.default_rng(0).standard_normal((2, 100))
+    assert (inclusion(z, 1.0) == 1).all()
+    assert (inclusion(z, 0.0) == 0).all()
