@@ -103,10 +103,20 @@ def _run_of(place: Location) -> str | None:
 
 
 def files_of(rows: DataFrame) -> list[tuple[str, str, str]] | None:
-    """Return path, bytes and modification time of every file of a table; None where it is not made of files."""
-    plan: Any = rows._jdf.queryExecution().analyzed()  # noqa: SLF001 - no public way knows them
+    """Return path, bytes and modification time of every file that is read; None where a table is not made of files.
+
+    A condition on partition columns leaves the files of the others out.
+    """
+    # No public way knows them. The scan knows the condition; a condition that never holds leaves no scan to ask.
+    query: Any = rows._jdf.queryExecution()  # noqa: SLF001
     try:
-        return _FILE.findall(plan.collectLeaves().head().relation().location().allFiles().mkString("\n"))
+        scan = query.sparkPlan().collectLeaves().head()
+        listed = scan.relation().location().listFiles(scan.partitionFilters(), scan.dataFilters())
+        return _FILE.findall(listed.mkString("\n"))
+    except Py4JError as error:
+        _LOG.debug("no scan of files: %s", error)
+    try:
+        return _FILE.findall(query.analyzed().collectLeaves().head().relation().location().allFiles().mkString("\n"))
     except Py4JError as error:
         _LOG.debug("no list of files: %s", error)
         return None

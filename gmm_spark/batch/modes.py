@@ -13,6 +13,7 @@ On an object store a rename is a copy, so that of these four only the last is sa
 from __future__ import annotations
 
 import logging
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -263,13 +264,14 @@ def _give_back(aside: Location, target: Location) -> None:
 
 
 def _check_layout(found: list[str], target: Location) -> None:
-    """Refuse to put partitions into a table that is laid out by other columns.
+    """Refuse to put partitions into a table that is laid out by other columns, or spells their values otherwise.
 
     Raises:
         OutputError: it is.
     """
-    new = {_columns(path) for path in found}
-    old = {_columns(path) for path in partitions(target)}
+    there = list(partitions(target))
+    new = {_key(path)[0] for path in found}
+    old = {_key(path)[0] for path in there}
     if any(True for name, _ in target.files() if "=" not in name):
         old.add(())
     if old and new - old:
@@ -279,7 +281,19 @@ def _check_layout(found: list[str], target: Location) -> None:
             expected=f"partitions by {', '.join(map(str, sorted(new)))}",
             do="Correct output.partition_by, or choose another output.path.",
         )
+    spelt = {_key(path): path for path in there}
+    for path in found:
+        if (other := spelt.get(_key(path), path)) != path:
+            raise OutputError(
+                f"the output {target}",
+                got=f"the partition {other}",
+                expected=f"it as {path}, for readers would add the rows of both",
+                do="Rename that folder, or choose another output.path.",
+            )
 
 
-def _columns(path: str) -> tuple[str, ...]:
-    return tuple(part.partition("=")[0] for part in path.split("/"))
+def _key(path: str) -> tuple[tuple[str, ...], tuple[str | int, ...]]:
+    """Return columns and values of a partition as readers take them: month=01, which others write, is month=1."""
+    parts = [part.partition("=") for part in path.split("/")]
+    values = (int(value) if re.fullmatch(r"-?\d+", value, re.ASCII) else value for _, _, value in parts)
+    return tuple(name for name, _, _ in parts), tuple(values)

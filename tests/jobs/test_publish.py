@@ -194,6 +194,15 @@ def test_partitions_by_other_columns_are_refused(tmp_path: Path) -> None:
             by_day(tmp_path / name, "b", "month=1")
 
 
+def test_a_partition_of_another_spelling_is_refused(tmp_path: Path) -> None:
+    """Where another program has written day=01, a second folder day=1 would give readers its rows twice."""
+    by_day(tmp_path / "out", "theirs", "day=01", "day=x1")
+    with pytest.raises(OutputError, match="day=01"):
+        by_day(tmp_path / "out", "a", "day=1")
+    by_day(tmp_path / "out", "a", "day=x01", "day=01")
+    assert contents(tmp_path / "out") == {"day=01/part-0": "a", "day=x01/part-0": "a", "day=x1/part-0": "theirs"}
+
+
 def test_no_reader_ever_finds_nothing(tmp_path: Path) -> None:
     """While an output is overwritten thirty times, it can be opened at every moment."""
     out = tmp_path / "out"
