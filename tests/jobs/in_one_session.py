@@ -1,8 +1,12 @@
-"""Run several jobs in one application, for a submission costs more than a job: PLAN.json RESULT.json.
+"""Run several jobs in one application, for a submission costs more than a job.
+
+PLAN.json RESULT.json   runs one plan
+FOLDER PID              runs every NAME.plan that appears in the folder, and leaves NAME.result, until there is
+                        a file `end` or that process is gone
 
 The plan holds SQL statements to run first, and for each job its file and its command line. The result
 holds for each what it wrote, its status (0 for a normal return), how many Spark jobs it
-started, and its seconds.
+started, and its seconds. A plan may name the folder that its relative paths start from.
 """
 
 from __future__ import annotations
@@ -11,9 +15,11 @@ import contextlib
 import io
 import json
 import logging
+import os
 import runpy
 import sys
 import time
+import traceback
 from pathlib import Path
 from typing import Any
 
@@ -45,14 +51,60 @@ def result(spark: SparkSession, job: str, words: list[str]) -> dict[str, Any]:
     }
 
 
-def main(plan_file: str, result_file: str) -> None:
-    """Run the plan."""
-    plan = json.loads(Path(plan_file).read_text(encoding="utf-8"))
-    spark = SparkSession.builder.getOrCreate()
+def results(spark: SparkSession, plan: dict[str, Any]) -> dict[str, Any]:
+    """Run a plan."""
+    if "folder" in plan:
+        enter(spark, plan["folder"])
     for statement in plan["sql"]:
         spark.sql(statement)
-    results = {name: result(spark, job, words) for name, (job, words) in plan["jobs"].items()}
-    Path(result_file).write_text(json.dumps(results), encoding="utf-8")
+    return {name: result(spark, job, words) for name, (job, words) in plan["jobs"].items()}
+
+
+def enter(spark: SparkSession, folder: str) -> None:
+    """Let relative paths start from this folder: those of Python, and those of Spark."""
+    os.chdir(folder)
+    jvm: Any = spark._jvm  # noqa: SLF001 - no public way
+    hadoop = jvm.org.apache.hadoop.fs
+    local = hadoop.FileSystem.get(spark._jsc.hadoopConfiguration())  # noqa: SLF001
+    local.setWorkingDirectory(hadoop.Path(folder))
+
+
+def serve(spark: SparkSession, folder: Path, owner: int) -> None:
+    """Run plans as they come."""
+    while not (folder / "end").exists() and alive(owner):
+        for file in sorted(folder.glob("*.plan")):
+            try:
+                told = results(spark, json.loads(file.read_text(encoding="utf-8")))
+            except Exception:  # noqa: BLE001 - of one plan alone
+                told = {"failed": traceback.format_exc()}
+            file.unlink()
+            leave(told, file.with_suffix(".result"))
+        time.sleep(0.02)
+
+
+def alive(process: int) -> bool:
+    """Say whether a process of this user is there."""
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def leave(told: dict[str, Any], file: Path) -> None:
+    """Write a result; the file is complete once it is there."""
+    draft = file.with_suffix(".draft")
+    draft.write_text(json.dumps(told), encoding="utf-8")
+    draft.rename(file)
+
+
+def main(first: str, second: str) -> None:
+    """Run the plan, or the plans."""
+    spark = SparkSession.builder.getOrCreate()
+    if Path(first).is_dir():
+        serve(spark, Path(first), int(second))
+    else:
+        leave(results(spark, json.loads(Path(first).read_text(encoding="utf-8"))), Path(second))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Unusable rows in scheduled jobs: counted by reason, put aside as they came, or too many. One application."""
+"""Unusable rows in scheduled jobs: counted by reason, put aside as they came, or too many."""
 
 from __future__ import annotations
 
@@ -14,12 +14,13 @@ import pytest
 import yaml
 
 from gmm_spark.model import read_model
-from tests.jobs import submission
-from tests.jobs.submission import JOBS, ROOT
+from tests.jobs.submission import JOBS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
+
+    from tests.jobs.application import Application
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -132,8 +133,8 @@ def mixed() -> tuple[pa.Table, np.ndarray[Any, np.dtype[np.bool_]]]:
 
 
 @pytest.fixture(scope="module")
-def night(tmp_path_factory: pytest.TempPathFactory) -> Night:
-    """Run all jobs in one application."""
+def night(tmp_path_factory: pytest.TempPathFactory, application: Application) -> Night:
+    """Run all jobs of this file."""
     folder = tmp_path_factory.mktemp("quality")
     table, clean = mixed()
     good = table.filter(pa.array(clean))
@@ -144,12 +145,8 @@ def night(tmp_path_factory: pytest.TempPathFactory) -> Night:
     for name, each in {"mixed/0": table, "clean/0": good, **parts, **others}.items():
         (folder / name).parent.mkdir(exist_ok=True)
         pq.write_table(each, folder / f"{name}.parquet", row_group_size=ROWS)
-    plan = {"sql": [], "jobs": {name: (f"{JOBS}/{job}.py", words) for name, (job, words) in JOBS_RUN.items()}}
-    (folder / "plan.json").write_text(json.dumps(plan), encoding="utf-8")
-    words: list[str | Path] = [ROOT / "tests" / "jobs" / "in_one_session.py", "plan.json", "result.json"]
-    done = submission.submit(words, master="local[2]", cwd=folder, library=str(ROOT))
-    assert done.returncode == 0, done.stdout + done.stderr
-    return Night(folder, json.loads((folder / "result.json").read_text(encoding="utf-8")))
+    jobs = {name: (f"{JOBS}/{job}.py", words) for name, (job, words) in JOBS_RUN.items()}
+    return Night(folder, application.run(folder, jobs))
 
 
 def manifest(night: Night, output: str, run: str = "*") -> dict[str, Any]:

@@ -1,8 +1,7 @@
-"""What the jobs refuse, with which status, and what they leave behind. One application runs them all."""
+"""What the jobs refuse, with which status, and what they leave behind."""
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -11,12 +10,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tests.jobs import submission, tables
-from tests.jobs.submission import JOBS, ROOT
+from tests.jobs import tables
+from tests.jobs.submission import JOBS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
+
+    from tests.jobs.application import Application
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -123,8 +124,8 @@ class Runs:
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory: pytest.TempPathFactory) -> Runs:
-    """Run all jobs in one application."""
+def runs(tmp_path_factory: pytest.TempPathFactory, application: Application) -> Runs:
+    """Run all jobs of this file."""
     folder = tmp_path_factory.mktemp("refusals")
     tables.days(folder / "in")
     (folder / "link").symlink_to(folder / "in")
@@ -134,18 +135,11 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Runs:
     own = {"damage": DAMAGE, "miscount": MISCOUNT}
     for job, text in own.items():
         (folder / f"{job}.py").write_text(text, encoding="utf-8")
-    plan = {
-        "sql": ["CREATE TABLE flights USING parquet PARTITIONED BY (day) AS SELECT id, x, y, day FROM parquet.`in`"],
-        "jobs": {
-            name: (f"{folder if job in own else JOBS}/{job}.py", words)
-            for name, (job, words, *_) in {**ACCEPTED, **REFUSED}.items()
-        },
-    }
-    (folder / "plan.json").write_text(json.dumps(plan), encoding="utf-8")
-    words: list[str | Path] = [ROOT / "tests" / "jobs" / "in_one_session.py", "plan.json", "result.json"]
-    done = submission.submit(words, master="local[2]", cwd=folder, library=str(ROOT))
-    assert done.returncode == 0, done.stdout
-    return Runs(folder, json.loads((folder / "result.json").read_text(encoding="utf-8")))
+    given = {**ACCEPTED, **{name: each[:2] for name, each in REFUSED.items()}}
+    jobs = {name: (f"{folder if job in own else JOBS}/{job}.py", words) for name, (job, words) in given.items()}
+    table = f"CREATE TABLE flights USING parquet PARTITIONED BY (day) LOCATION '{folder}/warehouse/flights'"
+    rows = "SELECT id, x, y, day FROM parquet.`in`"
+    return Runs(folder, application.run(folder, jobs, [f"{table} AS {rows}"]))
 
 
 @pytest.mark.parametrize("name", ACCEPTED)

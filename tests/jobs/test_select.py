@@ -15,11 +15,12 @@ from gmm_spark.parameters import Parameters
 from gmm_spark.selection import Candidate
 from gmm_spark.spark.choice import Fitted
 from gmm_spark.spark.summary import Summary
-from tests.jobs import submission
-from tests.jobs.submission import JOBS, ROOT
+from tests.jobs.submission import JOBS
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from tests.jobs.application import Application
 
 pytestmark = pytest.mark.timeout(300)
 # mclust BIC (Scrucca et al. 2023; larger is better, the negative of ours). It stops early at K = 3: ours may beat it.
@@ -40,8 +41,8 @@ EXACT = ["--fit.covariance_floor=0", "--fit.tol=1e-6", "--fit.max_iter=300", "--
 
 
 @pytest.fixture(scope="module")
-def runs(data: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
-    """Run all selections of this file in one application; return its folder and what each told."""
+def runs(data: Path, tmp_path_factory: pytest.TempPathFactory, application: Application) -> tuple[Path, dict[str, Any]]:
+    """Run all selections of this file; return their folder and what each told."""
     folder = tmp_path_factory.mktemp("select")
     faithful = [f"--input.path={data / 'faithful.csv'}", *CSV, "--features.columns=eruptions,waiting"]
     iris = [
@@ -57,12 +58,7 @@ def runs(data: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, di
         "rerun": again,
         "refused": [*faithful, "--grid.k=2", "--output.path=faithful"],
     }
-    plan = {"sql": [], "jobs": {name: [str(JOBS / "select.py"), words] for name, words in jobs.items()}}
-    (folder / "plan.json").write_text(json.dumps(plan))
-    words: list[str | Path] = [ROOT / "tests" / "jobs" / "in_one_session.py", "plan.json", "result.json"]
-    done = submission.submit(words, master="local[2]", cwd=folder, library=str(ROOT))
-    assert done.returncode == 0, done.stdout + done.stderr
-    return folder, json.loads((folder / "result.json").read_text())
+    return folder, application.run(folder, {name: (JOBS / "select.py", words) for name, words in jobs.items()})
 
 
 @pytest.mark.parametrize(("name", "published"), [("faithful", FAITHFUL), ("iris", IRIS)])

@@ -1,4 +1,4 @@
-"""A refit goes on from yesterday's model, and its components keep their numbers. One application runs all jobs."""
+"""A refit goes on from yesterday's model, and its components keep their numbers."""
 
 from __future__ import annotations
 
@@ -10,12 +10,14 @@ import pytest
 
 from gmm_spark.model import StoredModel, encode, read_model
 from gmm_spark.parameters import Parameters
-from tests.jobs import submission, tables
-from tests.jobs.submission import JOBS, ROOT
+from tests.jobs import tables
+from tests.jobs.submission import JOBS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
+
+    from tests.jobs.application import Application
 
 pytestmark = pytest.mark.timeout(300)
 FIT, XY = ["--input.path=in", "--fit.invalid=drop"], "--features.columns=x,y"
@@ -50,19 +52,14 @@ def write_yesterday(folder: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+def runs(tmp_path_factory: pytest.TempPathFactory, application: Application) -> tuple[Path, dict[str, Any]]:
     """Run all jobs of this file; return their folder and what each told."""
     folder = tmp_path_factory.mktemp("warm")
     tables.days(folder / "in")
     write_yesterday(folder / "yesterday")
     jobs = dict(ACCEPTED) | {name: [*words, "--output.path=out"] for name, (words, _) in REFUSED.items()}
     jobs = {name: words if any("columns" in word for word in words) else [XY, *words] for name, words in jobs.items()}
-    plan = {"sql": [], "jobs": {name: [str(JOBS / "fit.py"), [*FIT, *words]] for name, words in jobs.items()}}
-    (folder / "plan.json").write_text(json.dumps(plan))
-    words: list[str | Path] = [ROOT / "tests" / "jobs" / "in_one_session.py", "plan.json", "result.json"]
-    done = submission.submit(words, master="local[2]", cwd=folder, library=str(ROOT))
-    assert done.returncode == 0, done.stdout + done.stderr
-    told = json.loads((folder / "result.json").read_text())
+    told = application.run(folder, {name: (JOBS / "fit.py", [*FIT, *words]) for name, words in jobs.items()})
     for name in ACCEPTED:
         assert told[name]["status"] == 0, told[name]["err"]
     return folder, told
