@@ -16,10 +16,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tests.jobs.submission import JOBS, ROOT, submission, submit
+from tests.jobs.submission import JOBS, submission
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from tests.jobs.application import Application
 
 PASSES = 12
 WORDS = [
@@ -74,7 +76,7 @@ def manifest(model: Path) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("kills", [1, pytest.param(5, marks=pytest.mark.slow)])
-def test_a_killed_driver_repeats_at_most_one_pass(kills: int, tmp_path: Path) -> None:
+def test_a_killed_driver_repeats_at_most_one_pass(kills: int, tmp_path: Path, application: Application) -> None:
     """Killed by SIGKILL at random moments and run again, a fit ends with the bits of one that was never killed."""
     moments = random.Random(kills)  # noqa: S311 - no secret
     write_rows(tmp_path / "rows")
@@ -82,12 +84,8 @@ def test_a_killed_driver_repeats_at_most_one_pass(kills: int, tmp_path: Path) ->
         killed_after(moments.randint(1, PASSES - 4), moments.uniform(0, 0.5), f"out{i}", tmp_path) for i in range(kills)
     ]
     outputs = [*(f"out{i}" for i in range(kills)), "whole"]
-    jobs = {output: [str(JOBS / "fit.py"), [*WORDS, f"--output.path={output}"]] for output in outputs}
-    (tmp_path / "plan.json").write_text(json.dumps({"sql": [], "jobs": jobs}))
-    words: list[str | Path] = [ROOT / "tests" / "jobs" / "in_one_session.py", "plan.json", "result.json"]
-    done = submit(words, master="local[2]", cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    result = json.loads((tmp_path / "result.json").read_text())
+    jobs = {output: (JOBS / "fit.py", [*WORDS, f"--output.path={output}"]) for output in outputs}
+    result = application.run(tmp_path, jobs)
     whole = manifest(tmp_path / "whole")
     for i, last in enumerate(told):
         assert result[f"out{i}"]["status"] == 0, result[f"out{i}"]["err"]
