@@ -23,6 +23,7 @@ from gmm_spark.errors import CheckpointError, GmmSparkError
 from gmm_spark.layouts import Layout, feature_count
 from gmm_spark.moments import Moments
 from gmm_spark.parameters import FloatArray, Parameters
+from gmm_spark.stopping import Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -207,7 +208,7 @@ class _Reader:
 @cache
 def _hints(kind: type) -> dict[str, Any]:
     # These names are imported for type checking only in some of the modules.
-    known = {"Parameters": Parameters, "Moments": Moments}
+    known = {"Parameters": Parameters, "Moments": Moments, "Outcome": Outcome}
     declared = get_type_hints(kind, localns=known)
     return {each.name: declared[each.name] for each in fields(kind)}
 
@@ -254,6 +255,7 @@ def _check_shapes(state: State) -> None:
     mixtures = [position.candidate, position.fallback, *(each.parameters for each in passes)]
     shapes = {each.means.shape for each in mixtures if each} | {each.moments.centers.shape for each in passes}
     begun = (position.before is not None) if position.phase in ("step", "leap") else True
+    begun &= position.phase != "lookup" or bool(state.reseedings)
     judged = (position.fallback is not None) if position.phase == "leap" else True
     if len(shapes) != 1 or not (begun and judged) or (best is None) == bool(state.trace.history):
         raise ValueError("parts that do not belong together")

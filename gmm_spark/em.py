@@ -19,7 +19,8 @@ from gmm_spark.errors import DataError, ParametersError
 from gmm_spark.maximisation import Maximiser
 from gmm_spark.moments import Moments
 from gmm_spark.parameters import Parameters
-from gmm_spark.passes import Acceleration, Pass, Position
+from gmm_spark.passes import Acceleration, Goal, Pass, Position, verdict
+from gmm_spark.reseeding import Reseeding, reseeded, wasted
 from gmm_spark.stopping import Outcome
 
 if TYPE_CHECKING:
@@ -48,8 +49,6 @@ Expectation: TypeAlias = Callable[[Sequence[Parameters]], Sequence[Moments]]
 # A relative difference between the components' sums and all rows' above this is a fault, not rounding.
 _UNBALANCED = {"float64": 1e-8, "float32": 1e-5}
 _SAME_WEIGHT = 1e-9  # a relative change of the total weight above this is no rounding
-_FALL = 1e-9  # a relative fall of the log-likelihood below this is rounding
-_STILL = 1e-12  # and a relative gain below this is nothing that could be told from rounding
 
 
 def iterate(
@@ -90,6 +89,7 @@ class Fit:
         history: mean log-likelihood per unit of weight of every pass, the start's first.
         floored: floor hits over all passes.
         detail: what a degenerate fit died of.
+        reseeded: components that were begun anew on the way, whether or not it led to the best.
     """
 
     best: Pass
@@ -97,24 +97,12 @@ class Fit:
     history: tuple[float, ...]
     floored: int
     detail: str = ""
+    reseeded: int = 0
 
     @property
     def iterations(self) -> int:
         """The number of new parameters that were tried after the start."""
         return len(self.history) - 1
-
-
-@dataclass(frozen=True)
-class Goal:
-    """When a fit is done.
-
-    Args:
-        tol: nats per unit of weight still to be gained; 0 runs exactly max_iter steps.
-        max_iter: the number of new parameters to try after the start.
-    """
-
-    tol: float
-    max_iter: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -146,6 +134,11 @@ class Trace:
         better = self.best is None or exact or value >= self.best.moments.mean_log_likelihood
         return Trace(new if better else self.best, (*self.history, value), self.floored + new.floored)
 
+    def seen(self, new: Pass) -> Trace:
+        """Return the trace with a pass that measured the same parameters once more."""
+        self._check_weight(new.moments)
+        return replace(self, history=(*self.history, new.moments.mean_log_likelihood))
+
     def ended(self, outcome: Outcome, detail: str = "") -> Fit:
         """Return the fit that ends here."""
         assert self.best is not None  # noqa: S101 - a fit that ends has measured a pass
@@ -171,12 +164,14 @@ class State:
         trace: what it has seen.
         outcome: how the fit ended; None while there is something to measure.
         detail: what a degenerate fit died of.
+        reseedings: when components were begun anew.
     """
 
     position: Position
     trace: Trace = Trace()
     outcome: Outcome | None = None
     detail: str = ""
+    reseedings: tuple[Reseeding, ...] = ()
 
     @property
     def candidate(self) -> Parameters:
@@ -187,7 +182,8 @@ class State:
     def fit(self) -> Fit:
         """The fit, once it has an outcome."""
         assert self.outcome is not None  # noqa: S101 - asked of an ended fit only
-        return self.trace.ended(self.outcome, self.detail)
+        reseeded = sum(len(each.components) for each in self.reseedings)
+        return replace(self.trace.ended(self.outcome, self.detail), reseeded=reseeded)
 
 
 def begin(start: Parameters, acceleration: Acceleration) -> State:
@@ -203,15 +199,50 @@ def advance(state: State, moments: Moments, maximise: Maximiser, goal: Goal) -> 
         DataError: the pass saw other rows than those before.
     """
     new = state.position.measured(moments)
+    if state.position.phase == "lookup":
+        *earlier, entry = state.reseedings
+        seen = replace(state, trace=state.trace.seen(new), reseedings=tuple(earlier))
+        return _begun_anew(seen, new, entry, maximise)
     try:
         state = replace(state, trace=state.trace.add(new, goal))
-        if outcome := _verdict(new, state.trace, goal):
-            return replace(state, outcome=outcome)
-        return replace(state, position=state.position.onward(new, maximise))
+        outcome, detail = verdict(new, len(state.trace.history), goal), ""
+        if outcome is None:
+            return replace(state, position=state.position.onward(new, maximise))
     except ParametersError as error:
         if state.trace.best is None:
             raise
-        return replace(state, outcome=Outcome.DEGENERATE, detail=str(error))
+        outcome, detail = Outcome.DEGENERATE, str(error)
+    entry = Reseeding(len(state.trace.history), (), outcome, detail)
+    if goal.tol > 0 and entry.passes + 1 < goal.max_iter and len(state.reseedings) < goal.reseedings:
+        return _begun_anew(state, new, entry, maximise)
+    return _ended(state, entry)
+
+
+def _begun_anew(state: State, new: Pass, entry: Reseeding, maximise: Maximiser) -> State:
+    """Return a state that goes on with new beginnings for components that do no work, or the end if there are none.
+
+    The best parameters stay the best until something better is measured: a reseeding costs passes, never the model.
+    """
+    best = state.trace.best
+    assert best is not None  # noqa: S101 - a fit that ends has measured a pass
+    at = replace(new.parameters, family=best.parameters.family)
+    which, acceleration = wasted(at, new.moments, maximise), state.position.acceleration
+    if which.any() and new.moments.lowest is None:
+        twin = replace(at, family="full")  # the same mixture in a layout that gathers the least likely rows
+        return replace(state, position=Position(twin, acceleration, "lookup"), reseedings=(*state.reseedings, entry))
+    start, components = reseeded(at, new.moments, which, maximise)
+    if not components:
+        return _ended(state, entry)
+    entry = replace(entry, components=components)
+    return replace(state, position=Position(start, acceleration), reseedings=(*state.reseedings, entry))
+
+
+def _ended(state: State, entry: Reseeding) -> State:
+    """Return the end of a fit: as it would have ended before a reseeding that led to nothing better."""
+    assert state.trace.best is not None  # noqa: S101 - a fit that ends has measured a pass
+    best = state.trace.history.index(state.trace.best.moments.mean_log_likelihood) + 1
+    true = next(each for each in (*state.reseedings, entry) if best <= each.passes)
+    return replace(state, outcome=true.outcome, detail=true.detail)
 
 
 def run(
@@ -266,15 +297,5 @@ def fit(
             return trace.ended(Outcome.DEGENERATE, str(error))
         if on_pass:
             on_pass(len(trace.history), new)
-        if outcome := _verdict(new, trace, goal):
+        if outcome := verdict(new, len(trace.history), goal):
             return trace.ended(outcome)
-
-
-def _verdict(new: Pass, trace: Trace, goal: Goal) -> Outcome | None:
-    if goal.tol > 0 and new.gain is not None:
-        scale = max(1.0, abs(new.moments.mean_log_likelihood))
-        if new.gain < -_FALL * scale:
-            return Outcome.NO_PROGRESS
-        if new.remaining < goal.tol or new.gain < min(_STILL * scale, goal.tol):
-            return Outcome.CONVERGED
-    return Outcome.ITERATION_LIMIT if len(trace.history) > goal.max_iter else None

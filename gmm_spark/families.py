@@ -16,6 +16,8 @@ from gmm_spark.parameters import positive_definite
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from numpy.typing import NDArray
+
     from gmm_spark.coordinates import Coordinates
     from gmm_spark.parameters import Family, FloatArray
 
@@ -46,6 +48,22 @@ def constrain(
         floor: the least variance, in units of the data's own variance; 0 switches it off.
     """
     return _CONSTRAINTS[family](covariances, mass, coordinates, floor)
+
+
+def at_floor(
+    family: Family, covariances: FloatArray, mass: FloatArray, coordinates: Coordinates, floor: float
+) -> NDArray[np.bool_]:
+    """Tell which of the (k,) components `constrain` raises to the floor in every direction; the same arguments."""
+    if floor <= 0:
+        return np.zeros(len(mass), dtype=np.bool_)
+    if family == "tied":
+        covariances = np.repeat(np.tensordot(mass / mass.sum(), covariances, axes=1)[None], len(mass), axis=0)
+    if family in ("full", "tied"):
+        return np.asarray(np.linalg.eigvalsh(covariances)[:, -1] <= floor)
+    variances, least = _user_variances(covariances, coordinates), floor * _data_variances(coordinates)
+    if family == "spherical":
+        return np.asarray(variances.mean(axis=1) <= least.max())
+    return np.asarray((variances <= least).all(axis=1))
 
 
 def _full(covariances: FloatArray, _: FloatArray, __: Coordinates, floor: float) -> tuple[FloatArray, int]:

@@ -12,6 +12,8 @@ from gmm_spark.errors import ParametersError
 from gmm_spark.parameters import Parameters
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from gmm_spark.coordinates import Coordinates
     from gmm_spark.moments import Moments
     from gmm_spark.parameters import FloatArray
@@ -39,12 +41,29 @@ class Maximiser:
         Raises:
             ParametersError: a covariance is singular; the floor, if any, did not prevent it.
         """
-        mass = moments.mass
-        means, central = moments.means(at.means), moments.covariances(at.covariances)
-        covariances, floored = families.constrain(at.family, central, mass, self.frame, self.floor)
-        if self.floor == 0:
-            _refuse_noise(covariances, means - moments.centers)
-        return Parameters(mass / mass.sum(), means, covariances, at.family), floored
+        covariances, floored = self._covariances(at, moments)
+        singular = self.singular(at, moments)
+        if singular.any():
+            raise ParametersError(
+                f"covariances of components {np.flatnonzero(singular).tolist()}",
+                got="a variance of 0, up to rounding",
+                expected="rows that spread in every direction",
+                do="Use fewer components, or a covarianceFloor above 0.",
+            )
+        means = moments.means(at.means)
+        return Parameters(moments.mass / moments.mass.sum(), means, covariances, at.family), floored
+
+    def singular(self, at: Parameters, moments: Moments) -> NDArray[np.bool_]:
+        """Tell which of the (k,) covariances have a variance that is only what rounding left of a difference of sums.
+
+        None where there is a floor.
+        """
+        if self.floor > 0:
+            return np.zeros(at.k, dtype=np.bool_)
+        covariances, _ = self._covariances(at, moments)
+        offsets = moments.means(at.means) - moments.centers
+        noise = _NOISE * (np.einsum("kii->k", covariances) + (offsets**2).sum(axis=1))
+        return np.asarray(np.linalg.eigvalsh(covariances)[:, 0] <= noise)
 
     def floored(self, parameters: Parameters) -> Parameters:
         """Return the parameters with their covariances raised to the floor."""
@@ -53,15 +72,6 @@ class Maximiser:
         )
         return Parameters(parameters.weights, parameters.means, covariances, parameters.family)
 
-
-def _refuse_noise(covariances: FloatArray, offsets: FloatArray) -> None:
-    """Refuse covariances with a variance that is only what rounding left of a difference of sums."""
-    least = np.linalg.eigvalsh(covariances)[:, 0]
-    noise = _NOISE * (np.einsum("kii->k", covariances) + (offsets**2).sum(axis=1))
-    if (least <= noise).any():
-        raise ParametersError(
-            f"covariances of components {np.flatnonzero(least <= noise).tolist()}",
-            got="a variance of 0, up to rounding",
-            expected="rows that spread in every direction",
-            do="Use fewer components, or a covarianceFloor above 0.",
-        )
+    def _covariances(self, at: Parameters, moments: Moments) -> tuple[FloatArray, int]:
+        central = moments.covariances(at.covariances)
+        return families.constrain(at.family, central, moments.mass, self.frame, self.floor)

@@ -107,13 +107,25 @@ class Moments:
 
     @property
     def imbalance(self) -> float:
-        """How far the components' sums are from those of all rows, relative: rounding, or a fault."""
-        if self.centers.any():
-            parts, whole = self.mass.sum(), self.total[:1]
-        else:
-            shared = self.sums.shape[1] if self.layout == "quadratic" else 1 + self.centers.shape[1]
-            parts, whole = self.sums[:, :shared].sum(axis=0), self.total[:shared]
+        """How far the components' sums are from those of all rows, relative: rounding, or a fault.
+
+        The identity sum_k pi_k (Sigma_k + mu_k mu_k') = S2 / N of an M-step without constraint and floor, in the sums
+        that it is made of, before any division; and the same of the means and of the weight. A layout that has no
+        second moments, or only squares, is held to what it has.
+        """
+        parts, whole = self._shared()
         return float(np.abs(parts - whole).max() / max(self.weight, np.abs(whole).max(), np.finfo(np.float64).tiny))
+
+    def _shared(self) -> tuple[FloatArray, FloatArray]:
+        """Return the components' sums about the origin, added up, and the same sums of all rows."""
+        d = self.centers.shape[1]
+        mass, first, second = np.split(self.sums, [1, 1 + d], axis=1)
+        moved = first + mass * self.centers
+        axes = np.arange(d)
+        i, j = {"quadratic": np.triu_indices(d), "diagonal": (axes, axes), "linear": (axes[:0], axes[:0])}[self.layout]
+        squares = second + first[:, i] * self.centers[:, j] + self.centers[:, i] * moved[:, j]
+        whole = symmetric(self.total[None, d + 1 :], d)[0]
+        return np.concatenate([mass, moved, squares], axis=1).sum(axis=0), np.append(self.total[: d + 1], whole[i, j])
 
     def to_bytes(self) -> bytes:
         """Return the numbers as little-endian float64, for the wire."""

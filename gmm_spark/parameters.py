@@ -57,9 +57,14 @@ class Parameters:
         """The number of features."""
         return int(self.means.shape[1])
 
+    @property
+    def order(self) -> NDArray[np.intp]:
+        """(k,) the components by falling weight, ties by mean."""
+        return np.lexsort((*self.means.T[::-1], -self.weights))
+
     def ordered(self) -> Parameters:
         """Return the same mixture with its components by falling weight, ties by mean."""
-        order = np.lexsort((*self.means.T[::-1], -self.weights))
+        order = self.order
         return Parameters(self.weights[order], self.means[order], self.covariances[order], self.family)
 
 

@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from gmm_spark.acceleration import extrapolate
-from gmm_spark.stopping import remaining_gain
+from gmm_spark.kernel import condition
+from gmm_spark.stopping import Outcome, remaining_gain
 
 if TYPE_CHECKING:
     from gmm_spark.maximisation import Maximiser
@@ -18,12 +19,15 @@ if TYPE_CHECKING:
     from gmm_spark.parameters import Parameters
 
 Acceleration = Literal["squarem", "none"]
-Phase = Literal["start", "step", "leap", "retreat"]
+Phase = Literal["start", "step", "leap", "retreat", "lookup"]
 
 _FIRST_LIMIT, _LIMIT_FACTOR = 4.0, 4.0
 # Every stretch is at most that of the slowest direction, and small ones alternate with large ones: the
 # largest counts, and fades in case it was that of a plateau on the way.
 _FORGET = 0.9
+_FALL = 1e-9  # a relative fall of the log-likelihood below this is rounding
+_ERROR = 20 * 1.1e-16  # times kappa: the error of a log-density
+_STILL = 1e-12  # a relative gain below this is nothing that could be told from rounding
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,8 +61,9 @@ class Position:
     Args:
         candidate: the parameters to measure next, in coordinates z.
         acceleration: none steps for ever; squarem takes a step, a leap, and a retreat where the leap fell.
-        phase: what the candidate is: the start, an EM step from the accepted point, the leap, or the
-            second EM step that stands in for a refused leap.
+        phase: what the candidate is: the start, an EM step from the accepted point, the leap, the
+            second EM step that stands in for a refused leap, or the mixture of the pass before once more, in a
+            layout that gathers its least likely rows.
         floored: components whose covariance was raised to the floor on the way to the candidate.
         before: the pass that a step starts from, and that a leap must not fall below.
         fallback: where a refused leap goes on from.
@@ -129,3 +134,40 @@ class Position:
             return self._step(new, maximise, self.limit * (_LIMIT_FACTOR if self.limited else 1))
         limit = max(1.0, self.limit / _LIMIT_FACTOR)
         return replace(self, candidate=self.fallback, phase="retreat", before=None, fallback=None, limit=limit)
+
+
+@dataclass(frozen=True)
+class Goal:
+    """When a fit is done.
+
+    Args:
+        tol: nats per unit of weight still to be gained; 0 runs exactly max_iter steps.
+        max_iter: the number of new parameters to try after the start.
+        reseedings: how often at most components that do no work are begun anew; never with tol = 0.
+    """
+
+    tol: float
+    max_iter: int
+    reseedings: int = 0
+
+
+def verdict(new: Pass, passes: int, goal: Goal) -> Outcome | None:
+    """Return how the fit ends with this pass; None if it goes on.
+
+    Args:
+        new: the pass.
+        passes: how many there have been.
+        goal: when to end.
+    """
+    if goal.tol > 0 and new.gain is not None:
+        scale = max(1.0, abs(new.moments.mean_log_likelihood))
+        if new.gain < -_FALL * scale - _rounding(new):
+            return Outcome.NO_PROGRESS
+        if new.remaining < goal.tol or new.gain < min(_STILL * scale, goal.tol):
+            return Outcome.CONVERGED
+    return Outcome.ITERATION_LIMIT if passes > goal.max_iter else None
+
+
+def _rounding(new: Pass) -> float:
+    """Return 20 u kappa, the largest error of a log-density at these parameters."""
+    return _ERROR * float(condition(new.parameters)[new.parameters.weights > 0].max())

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from gmm_spark.model import StoredModel
     from gmm_spark.parameters import FloatArray
+    from gmm_spark.reseeding import PointMass
 
 
 def description(model: StoredModel, *, correlations: bool = False) -> str:
@@ -39,7 +40,7 @@ def _lines(model: StoredModel, *, correlations: bool) -> Iterator[str]:
     if correlations:
         scales = deviations[:, :, None] * deviations[:, None, :]
         yield from _correlations(model.features, mixture.covariances / scales)
-    yield from _fit(Summary.from_dict(dict(model.summary)) if model.summary else None)
+    yield from _fit(Summary.from_dict(dict(model.summary)) if model.summary else None, model.features)
 
 
 def _by_component(weights: FloatArray, features: Sequence[str], values: FloatArray) -> Iterator[str]:
@@ -55,7 +56,7 @@ def _correlations(features: Sequence[str], matrices: FloatArray) -> Iterator[str
         yield from _table(["", *features], [[name, *_numbers(row)] for name, row in zip(features, matrix, strict=True)])
 
 
-def _fit(summary: Summary | None) -> Iterator[str]:
+def _fit(summary: Summary | None, features: Sequence[str]) -> Iterator[str]:
     yield "\nFit"
     if summary is None:
         yield "  none: the model was made from arrays"
@@ -70,8 +71,15 @@ def _fit(summary: Summary | None) -> Iterator[str]:
     criteria = f"aic {summary.aic:.2f}, bic {summary.bic:.2f}, icl {summary.icl:.2f}"
     yield f"  criteria            {criteria} (smaller is better)"
     yield f"  raised to the floor {summary.floorHits} covariances"
+    yield f"  begun anew          {summary.reseeded} components that held next to no rows"
+    yield from (f"  point mass          {_point_mass(each, features)}" for each in summary.pointMasses)
     yield f"  seconds             {', '.join(f'{one_line(name)} {value:g}' for name, value in summary.seconds.items())}"
     yield from (f"  warning             {one_line(warning)}" for warning in summary.warnings)
+
+
+def _point_mass(mass: PointMass, features: Sequence[str]) -> str:
+    value = ", ".join(f"{name} = {number:.9g}" for name, number in zip(features, mass.value, strict=False))
+    return f"component {mass.component} holds one repeated value, {mass.share:.4f} of the weight: {value}"
 
 
 def _numbers(values: Iterable[float]) -> list[str]:

@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING
 from gmm_spark.stopping import passes_to
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from gmm_spark import em
     from gmm_spark.missed import Look
+    from gmm_spark.reseeding import PointMass, Reseeding
 
 _log = logging.getLogger("gmm_spark")
 
@@ -60,3 +63,28 @@ def told_look(looked: Look) -> None:
         f"a cluster was missed, the start is {verdict}" if seen.alarming else "nothing was missed",
         extra={"fields": fields},
     )
+
+
+def told_reseeding(entry: Reseeding) -> None:
+    """Tell that components which did no work begin anew."""
+    fields = {"event": "reseeded", "phase": "em", "components": list(entry.components), "else": entry.outcome.value}
+    _log.info(
+        "components %s held next to no rows: begun anew at the least likely ones (the fit would have ended: %s)",
+        list(entry.components),
+        entry.outcome.value,
+        extra={"fields": fields},
+    )
+
+
+def told_point_masses(masses: Sequence[PointMass], features: Sequence[str]) -> None:
+    """Tell of each repeated value that holds a component."""
+    for each in masses:
+        value = ", ".join(f"{name} = {number:.9g}" for name, number in zip(features, each.value, strict=True))
+        fields = {"event": "point_mass", "component": each.component, "value": list(each.value), "share": each.share}
+        _log.info(
+            "component %d is a point mass: %.3g of the weight at %s",
+            each.component,
+            each.share,
+            value,
+            extra={"fields": fields},
+        )

@@ -17,7 +17,8 @@ from gmm_spark.spark.keeping import packed
 from gmm_spark.spark.preparing import Options, Table, prepare
 from gmm_spark.spark.session import describe
 from gmm_spark.spark.starting import check_distinct, sample_rows, sample_tol
-from gmm_spark.spark.training import Clock, summary_of
+from gmm_spark.spark.summary import summary_of
+from gmm_spark.spark.training import Clock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -197,8 +198,8 @@ class _Run:
         runner, fit = finish.runner, finish.fit
         if fit is None:
             return None
-        frame = runner.maximise.frame
-        summary = summary_of(fit, frame, self.table.surveyed, self.clock, passes=2 + len(fit.history))
+        frame, passes = runner.maximise.frame, 2 + len(fit.history)
+        summary = summary_of(fit, runner.maximise, self.table.surveyed, self.clock.seconds, passes)
         if finish.outcome == RETIRED:
             summary = replace(summary, outcome=RETIRED, message=finish.message)
         fitted = Fitted(runner.candidate, _fold(runner), frame.outward(fit.best.parameters).ordered(), summary)

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import MISSING, asdict, dataclass
+from dataclasses import MISSING, asdict, dataclass, is_dataclass
 from dataclasses import fields as dataclass_fields
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, get_args, get_origin, get_type_hints
 
+from gmm_spark import families, kernel, selection
 from gmm_spark.errors import ModelError
+from gmm_spark.reseeding import PointMass, point_masses
+
+if TYPE_CHECKING:
+    from gmm_spark import em
+    from gmm_spark.spark.survey import Survey
 
 
 @dataclass(frozen=True)
@@ -34,6 +40,8 @@ class Summary:
         warnings: what was doubtful about the table before the fit, in sentences.
         resumedPasses: how many passes of the history come from the checkpoint of a run that was broken off.
         startReplaced: whether all rows showed a cluster that the sample had missed, and led to another start.
+        reseeded: components that held next to no rows and were begun anew elsewhere, whether or not that helped.
+        pointMasses: the repeated values that hold a component each: its number, the value, its share of the weight.
     """
 
     logLikelihood: float
@@ -54,10 +62,14 @@ class Summary:
     warnings: tuple[str, ...] = ()
     resumedPasses: int = 0
     startReplaced: bool = False
+    reseeded: int = 0
+    pointMasses: tuple[PointMass, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as JSON types."""
-        return {**asdict(self), "history": list(self.history), "warnings": list(self.warnings)}
+        masses = [{**asdict(each), "value": list(each.value)} for each in self.pointMasses]
+        lists = {"history": list(self.history), "warnings": list(self.warnings), "pointMasses": masses}
+        return {**asdict(self), **lists}
 
     @staticmethod
     def from_dict(fields: dict[str, Any]) -> Summary:
@@ -80,7 +92,8 @@ class Summary:
         given: dict[str, Any] = {
             name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()
         }
-        return Summary(**given)
+        masses = (PointMass(**{**each, "value": tuple(each["value"])}) for each in fields.get("pointMasses", ()))
+        return Summary(**{**given, "pointMasses": tuple(masses)})
 
 
 def _is(value: object, kind: Any) -> bool:  # noqa: ANN401 - a type or a generic alias
@@ -90,7 +103,40 @@ def _is(value: object, kind: Any) -> bool:  # noqa: ANN401 - a type or a generic
         return isinstance(value, list) and all(_is(each, inner[0]) for each in value)
     if get_origin(kind) is dict:
         return isinstance(value, dict) and all(_is(each, inner[1]) for each in value.values())
+    if is_dataclass(kind):
+        kinds = get_type_hints(kind)
+        return isinstance(value, dict) and kinds.keys() == value.keys() and all(_is(value[n], kinds[n]) for n in kinds)
     if kind is float:
         # A whole number of a thousand digits is JSON, and no float.
         return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
     return type(value) is kind
+
+
+def summary_of(
+    fit: em.Fit, maximise: em.Maximiser, surveyed: Survey, seconds: dict[str, float], passes: int
+) -> Summary:
+    """Return how a fit by this M-step went."""
+    frame = maximise.frame
+    best, weight = fit.best, fit.best.moments.weight
+    log_likelihood = best.moments.log_likelihood - weight * frame.log_determinant
+    free = families.free_parameters(best.parameters.family, best.parameters.k, best.parameters.d)
+    entropy = kernel.entropy(best.parameters, best.moments)
+    return Summary(
+        logLikelihood=log_likelihood,
+        meanLogLikelihood=log_likelihood / weight,
+        numIter=fit.iterations,
+        numPasses=passes,
+        outcome=fit.outcome.value,
+        message=fit.outcome.message + (f" ({fit.detail})" if fit.detail else ""),
+        history=tuple(value - frame.log_determinant for value in fit.history),
+        aic=selection.aic(log_likelihood, free),
+        bic=selection.bic(log_likelihood, free, weight),
+        icl=selection.icl(log_likelihood, free, weight, entropy),
+        weight=weight,
+        numRows=surveyed.rows,
+        numInvalid=surveyed.invalid,
+        floorHits=fit.floored,
+        seconds=seconds,
+        reseeded=fit.reseeded,
+        pointMasses=point_masses(best.parameters, best.moments, maximise),
+    )

@@ -7,26 +7,27 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from gmm_spark import coordinates, em, families, kernel, missed, selection
+from gmm_spark import coordinates, em, missed
 from gmm_spark.spark import blocks, events, starting
 from gmm_spark.spark.checkpoints import identity_of
 from gmm_spark.spark.keeping import packed
 from gmm_spark.spark.preparing import prepare
 from gmm_spark.spark.session import describe, described
-from gmm_spark.spark.summary import Summary
+from gmm_spark.spark.summary import Summary, summary_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from pyspark.sql import DataFrame
 
-    from gmm_spark.coordinates import Coordinates
     from gmm_spark.parameters import Parameters
     from gmm_spark.spark import columns
     from gmm_spark.spark.checkpoints import Checkpoints, Progress
     from gmm_spark.spark.expectation import DistributedExpectation
     from gmm_spark.spark.preparing import Options
-    from gmm_spark.spark.survey import Survey
+
+# Components that do no work were begun anew on the sample already: once more is enough where a pass is dear.
+_RESEEDINGS = 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,14 +84,16 @@ def train(
             state = em.begin(start, options.acceleration)
             if progress:
                 progress.save(state)
+        maximise = em.Maximiser(frame, options.floor)
         with clock("em", rows):
-            fit = _polish(expectation, state, em.Maximiser(frame, options.floor), options, progress, looked)
+            fit = _polish(expectation, state, maximise, options, progress, looked)
     if progress:
         progress.ended()
     passes = 1 + len(fit.history) + (initial is None) + (looked.passes if looked else 0)
     parameters = frame.outward(fit.best.parameters).ordered()
     replaced = looked is not None and looked.replaced
-    told = summary_of(fit, frame, surveyed, clock, passes)
+    told = summary_of(fit, maximise, surveyed, clock.seconds, passes)
+    events.told_point_masses(told.pointMasses, table.names)
     told = replace(told, warnings=table.warnings, resumedPasses=resumed, startReplaced=replaced)
     return Trained(parameters, table.names, told)
 
@@ -128,35 +131,12 @@ def _polish(
         seconds = time.perf_counter() - began
         number, value = len(state.trace.history), measured.moments.mean_log_likelihood - constant
         events.told_pass(number, measured, value, seconds, options.tol)
+        if state.position.phase == "start":
+            events.told_reseeding(state.reseedings[-1])
         if progress:
             progress.save(state)
         describe(expectation.blocks.sparkSession, f"gmm fit, pass {number + 1}")
         began = time.perf_counter()
 
-    goal = em.Goal(options.tol, options.max_iter)
+    goal = em.Goal(options.tol, options.max_iter, _RESEEDINGS)
     return em.run(missed.known(looked, expectation) if looked else expectation, state, maximise, goal, on_pass)
-
-
-def summary_of(fit: em.Fit, frame: Coordinates, surveyed: Survey, clock: Clock, passes: int) -> Summary:
-    """Return how a fit in the coordinates of the frame went."""
-    best, weight = fit.best, fit.best.moments.weight
-    log_likelihood = best.moments.log_likelihood - weight * frame.log_determinant
-    free = families.free_parameters(best.parameters.family, best.parameters.k, best.parameters.d)
-    entropy = kernel.entropy(best.parameters, best.moments)
-    return Summary(
-        logLikelihood=log_likelihood,
-        meanLogLikelihood=log_likelihood / weight,
-        numIter=fit.iterations,
-        numPasses=passes,
-        outcome=fit.outcome.value,
-        message=fit.outcome.message + (f" ({fit.detail})" if fit.detail else ""),
-        history=tuple(value - frame.log_determinant for value in fit.history),
-        aic=selection.aic(log_likelihood, free),
-        bic=selection.bic(log_likelihood, free, weight),
-        icl=selection.icl(log_likelihood, free, weight, entropy),
-        weight=weight,
-        numRows=surveyed.rows,
-        numInvalid=surveyed.invalid,
-        floorHits=fit.floored,
-        seconds=clock.seconds,
-    )

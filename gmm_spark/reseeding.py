@@ -1,0 +1,145 @@
+"""Components that do no work: found in the statistics, and begun anew at rows that the mixture explains worst.
+
+A component is wasted if it is dead (it holds less than (d + 1) / 2 mean rows, the fewest that could
+carry a covariance), if rounding has left it no variance (without a floor), or if it is the lesser of two at
+one point mass. A point mass, a repeated value that holds a component in which every direction is at
+the floor, is no waste: it is reported.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from gmm_spark import families, reservoir
+from gmm_spark.layouts import symmetric
+from gmm_spark.parameters import FloatArray, Parameters
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from gmm_spark.maximisation import Maximiser
+    from gmm_spark.moments import Moments
+    from gmm_spark.stopping import Outcome
+
+    Mask = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Reseeding:
+    """Components that were begun anew, and how the fit would have ended otherwise.
+
+    Args:
+        passes: how many passes there had been.
+        components: which, in the order of the parameters at that time.
+        outcome: how the fit would have ended.
+        detail: what it would have died of.
+    """
+
+    passes: int
+    components: tuple[int, ...]
+    outcome: Outcome
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class PointMass:
+    """A repeated value that holds a component.
+
+    Args:
+        component: its number in the fitted model.
+        value: (d,) the value, in the user's units.
+        share: the component's share of the weight.
+    """
+
+    component: int
+    value: tuple[float, ...]
+    share: float
+
+
+def wasted(at: Parameters, moments: Moments, maximise: Maximiser) -> Mask:
+    """Tell which (k,) components do no work; none where there are too few rows for all to be alive."""
+    least = _least_mass(moments, at.d)
+    if not np.isfinite(moments.sums).all() or moments.weight < at.k * least:
+        return np.zeros(at.k, dtype=np.bool_)
+    return (moments.mass < least) | maximise.singular(at, moments) | _doubled(at, moments, maximise)
+
+
+def reseeded(at: Parameters, moments: Moments, which: Mask, maximise: Maximiser) -> tuple[Parameters, tuple[int, ...]]:
+    """Return the parameters with wasted components begun anew at the least likely rows, and which these are.
+
+    Each gets the mean of one row, the covariance of all the data (the tied family keeps its own) and the
+    weight of d + 1 rows: it explains what nothing else does, and takes next to nothing from the others.
+
+    Args:
+        at: the parameters that were measured.
+        moments: their statistics, with the reservoir.
+        which: (k,) the wasted components.
+        maximise: the M-step.
+    """
+    found = reservoir.points(moments.lowest) if moments.lowest is not None else np.empty((0, at.d))
+    chosen = np.flatnonzero(which)[: len(found)]
+    others = np.setdiff1d(np.arange(at.k), chosen)
+    means, covariances, weights = at.means.copy(), at.covariances.copy(), at.weights.copy()
+    if not chosen.size or not weights[others].any():
+        return at, ()
+    means[chosen] = found[: len(chosen)]
+    weights[chosen] = min((at.d + 1) * moments.row_weight / moments.weight, 1 / at.k)
+    weights[others] *= (1 - weights[chosen].sum()) / weights[others].sum()
+    if at.family != "tied":
+        covariances[chosen] = _data_covariance(moments)
+    return maximise.floored(Parameters(weights, means, covariances, at.family)), tuple(chosen.tolist())
+
+
+def point_masses(at: Parameters, moments: Moments, maximise: Maximiser) -> tuple[PointMass, ...]:
+    """Return the repeated values that hold a component each, in the user's units and order of components.
+
+    Args:
+        at: the parameters that were measured, in coordinates z.
+        moments: their statistics.
+        maximise: the M-step: it knows the user's units and the floor.
+    """
+    frame = maximise.frame
+    enough = max(_least_mass(moments, at.d), _REPEATED * moments.row_weight)
+    held = _at_floor(at, moments, maximise) & (moments.mass >= enough)
+    values = frame.center + moments.means(at.means) @ frame.factor.T
+    shares = moments.mass / moments.mass.sum()
+    order = frame.outward(at).order.tolist()
+    return tuple(
+        PointMass(place, tuple(values[k].tolist()), float(shares[k])) for place, k in enumerate(order) if held[k]
+    )
+
+
+# One row is no repeated value.
+_REPEATED = 1.5
+
+
+def _least_mass(moments: Moments, d: int) -> float:
+    return (d + 1) / 2 * moments.row_weight
+
+
+def _at_floor(at: Parameters, moments: Moments, maximise: Maximiser) -> Mask:
+    covariances = moments.covariances(at.covariances)
+    return families.at_floor(at.family, covariances, moments.mass, maximise.frame, maximise.floor)
+
+
+def _doubled(at: Parameters, moments: Moments, maximise: Maximiser) -> Mask:
+    """Tell which components sit at a point mass that a heavier one holds: within a deviation of its mean."""
+    held = _at_floor(at, moments, maximise)
+    means = moments.means(at.means)
+    doubled = np.zeros(at.k, dtype=np.bool_)
+    kept: list[int] = []
+    for k in sorted(np.flatnonzero(held).tolist(), key=lambda k: -moments.mass[k]):
+        offsets = means[kept] - means[k]
+        distances = np.einsum("ni,ij,nj->n", offsets, np.linalg.inv(at.covariances[k]), offsets)
+        doubled[k] = bool((distances < 1).any())
+        kept.append(k)
+    return doubled
+
+
+def _data_covariance(moments: Moments) -> FloatArray:
+    d = moments.centers.shape[1]
+    mean = moments.total[1 : d + 1] / moments.weight
+    return np.asarray(symmetric(moments.total[None, d + 1 :], d)[0] / moments.weight - np.outer(mean, mean))

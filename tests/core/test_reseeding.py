@@ -1,0 +1,195 @@
+"""Components that do no work are found and begun anew; point masses are told; the model is never the worse for it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from gmm_spark import checkpoint, em, kernel, reseeding, starts
+from gmm_spark.parameters import FAMILIES, Family, FloatArray, Parameters
+from gmm_spark.stopping import Outcome
+from tests.strategies import frame_of, shaped
+
+FLOOR = 1e-6
+GOAL = em.Goal(tol=1e-6, max_iter=400, reseedings=2)
+
+
+def three_clusters(seed: int = 0) -> FloatArray:
+    """Return rows of three well separated clusters, the last a fiftieth of all."""
+    generator = np.random.default_rng(seed)
+    sizes, centres = (500, 480, 20), np.array([[0.0, 0], [20, 0], [0, 30]])
+    return np.concatenate([c + generator.standard_normal((n, 2)) for n, c in zip(sizes, centres, strict=True)])
+
+
+def setting(x: FloatArray, family: Family, floor: float = FLOOR) -> tuple[em.Expectation, em.Maximiser]:
+    """Return the engine over the rows, and the M-step."""
+    frame = frame_of(x, np.ones(len(x)), family)
+    return starts.in_memory([kernel.Block(frame.rows(x))]), em.Maximiser(frame, floor)
+
+
+def with_a_dead_one(x: FloatArray, family: Family, maximise: em.Maximiser) -> Parameters:
+    """Return a start whose third component is where no row is."""
+    covariances = shaped(family, np.stack([np.cov(x[:500].T), np.cov(x[500:980].T), np.eye(2)]))
+    means = np.array([[0.0, 0], [20, 0], [1e3, -1e3]])
+    return maximise.frame.inward(Parameters(np.array([0.5, 0.49, 0.01]), means, covariances, family))
+
+
+@pytest.mark.parametrize("acceleration", ["none", "squarem"])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_dead_component_finds_the_cluster_that_was_missed(family: Family, acceleration: em.Acceleration) -> None:
+    """EM never moves a component without rows; begun anew at the least likely row it finds the third cluster."""
+    x = three_clusters()
+    expectation, maximise = setting(x, family)
+    start = with_a_dead_one(x, family, maximise)
+    left = em.run(expectation, em.begin(start, acceleration), maximise, replace(GOAL, reseedings=0))
+    fit = em.run(expectation, em.begin(start, acceleration), maximise, GOAL)
+    mixture = maximise.frame.outward(fit.best.parameters)
+    assert left.best.parameters.weights.min() == 0
+    assert fit.reseeded >= 1
+    assert fit.outcome is Outcome.CONVERGED
+    assert fit.best.moments.mean_log_likelihood > left.best.moments.mean_log_likelihood + 0.05
+    nearest = np.linalg.norm(mixture.means - x[980:].mean(axis=0), axis=1).min()
+    assert nearest < 0.5
+    assert fit.best.parameters.family == family
+    assert len(fit.history) == fit.iterations + 1
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_exact_steps_are_never_reseeded(family: Family) -> None:
+    """With tol = 0 the dead component stays as it is: t passes are t plain EM steps."""
+    x = three_clusters()
+    expectation, maximise = setting(x, family)
+    start = with_a_dead_one(x, family, maximise)
+    fit = em.run(expectation, em.begin(start, "none"), maximise, em.Goal(0, 12, 9))
+    at = start
+    for _ in range(12):
+        at, _ = maximise(at, expectation([at])[0])
+    assert fit.reseeded == 0
+    np.testing.assert_array_equal(fit.best.parameters.means, at.means)
+    np.testing.assert_array_equal(fit.best.parameters.weights, at.weights)
+
+
+@pytest.mark.parametrize("family", ["full", "tied"])
+def test_a_reseeding_survives_a_checkpoint(family: Family) -> None:
+    """Written down and read back after every pass, and before the rows are known, it goes on alike."""
+    x = three_clusters()
+    expectation, maximise = setting(x, family)
+    state = em.begin(with_a_dead_one(x, family, maximise), "squarem")
+    whole = em.run(expectation, state, maximise, GOAL)
+    phases = set()
+    while state.outcome is None:
+        state = em.advance(state, expectation([state.candidate])[0], maximise, GOAL)
+        phases.add(state.position.phase)
+        state = checkpoint.decode(checkpoint.encode(state, {}), {}, "here")
+    assert ("lookup" in phases) == (family == "tied")
+    assert state.fit.history == whole.history
+    assert state.fit.reseeded == whole.reseeded >= 1
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_reseeding_never_makes_the_model_worse(family: Family, seed: int) -> None:
+    """With duplicates, outliers and too many components: at least as likely as without, and as long as told."""
+    generator = np.random.default_rng(seed)
+    x = np.round(generator.standard_t(2, (150, 2)), 1)
+    expectation, maximise = setting(x, family)
+    covariances = shaped(family, np.stack([np.cov(x.T)] * 12))
+    chosen = generator.choice(len(x), 12, replace=False)
+    start = maximise.frame.inward(Parameters(np.full(12, 1 / 12), x[chosen], covariances, family))
+    fits = [
+        em.run(expectation, em.begin(start, "squarem"), maximise, replace(GOAL, max_iter=100, reseedings=n))
+        for n in (0, 3)
+    ]
+    assert fits[1].best.moments.mean_log_likelihood >= fits[0].best.moments.mean_log_likelihood
+    assert len(fits[1].history) <= 101
+    assert fits[1].history[: len(fits[0].history)] == fits[0].history
+
+
+def test_the_outcome_is_that_of_the_model_returned() -> None:
+    """A lone outlier's component is begun anew; where that led to nothing better, the fit is the one before."""
+    x = np.concatenate([three_clusters()[:980], [[60.0, 60.0]]])
+    expectation, maximise = setting(x, "diag", floor=1e-3)
+    weights, means = np.array([0.6, 0.399, 0.001]), np.array([[0.0, 0], [20, 0], [60, 60]])
+    start = maximise.frame.inward(Parameters(weights, means, np.stack([np.eye(2)] * 3), "diag"))
+    alone = em.run(expectation, em.begin(start, "none"), maximise, replace(GOAL, reseedings=0))
+    goal = replace(GOAL, max_iter=alone.iterations + 3)
+    cut = em.run(expectation, em.begin(start, "none"), maximise, goal)
+    assert cut.reseeded == 1
+    assert len(cut.history) == goal.max_iter + 1
+    assert cut.outcome is alone.outcome is Outcome.CONVERGED
+    np.testing.assert_array_equal(cut.best.parameters.means, alone.best.parameters.means)
+
+
+def test_a_singular_component_is_begun_anew_where_there_is_no_floor() -> None:
+    """Without a floor, a component that falls onto one repeated value is not the end of the fit at once."""
+    generator = np.random.default_rng(3)
+    x = np.concatenate([np.full((6, 2), 9.0), generator.standard_normal((200, 2)), [[-30.0, 0]] * 3])
+    expectation, maximise = setting(x, "full", floor=0.0)
+    covariances = np.stack([np.eye(2) * 1e-4, np.eye(2)])
+    start = maximise.frame.inward(Parameters(np.array([0.03, 0.97]), np.array([[9.0, 9], [0, 0]]), covariances))
+    state, reseedings = em.begin(start, "none"), []
+    while state.outcome is None:
+        state = em.advance(state, expectation([state.candidate])[0], maximise, GOAL)
+        reseedings.append(len(state.reseedings))
+    assert state.reseedings
+    assert state.reseedings[0].outcome is Outcome.DEGENERATE
+    assert 0 in state.reseedings[0].components
+    assert np.isfinite(state.trace.history).all()
+
+
+@pytest.mark.parametrize("family", ["full", "diag", "spherical"])
+def test_a_point_mass_is_told_with_its_value(family: Family) -> None:
+    """A repeated value that holds a component: its number in the model's order, its value and its share."""
+    generator = np.random.default_rng(1)
+    x = np.concatenate([np.tile([3.0, -7e5], (300, 1)), generator.standard_normal((700, 2)) * [1, 1e3] + [0, 2e4]])
+    expectation, maximise = setting(x, family)
+    covariances = shaped(family, np.stack([np.cov(x.T) * 1e-4, np.cov(x[300:].T)]))
+    start = maximise.frame.inward(
+        Parameters(np.array([0.3, 0.7]), np.array([[3, -7e5], [0, 2e4]]), covariances, family)
+    )
+    fit = em.run(expectation, em.begin(start, "squarem"), maximise, GOAL)
+    (mass,) = reseeding.point_masses(fit.best.parameters, fit.best.moments, maximise)
+    np.testing.assert_allclose(mass.value, [3.0, -7e5], rtol=1e-6, atol=1e-6)
+    assert abs(mass.share - 0.3) < 1e-6
+    assert mass.component == 1
+    assert maximise.frame.outward(fit.best.parameters).ordered().weights[1] == pytest.approx(0.3)
+    assert fit.reseeded == 0
+
+
+def test_two_components_at_one_point_mass_are_one_too_many() -> None:
+    """The lesser of two that hold the same repeated value is begun anew, and the likelihood rises."""
+    x = np.concatenate([np.tile([40.0, 0.0], (200, 1)), three_clusters()])
+    expectation, maximise = setting(x, "full")
+    tight = np.eye(2) * 1e-5
+    wide = np.cov(x[200:].T)
+    means = np.array([[40.0, 0], [40, 1e-4], [5, 5]])
+    start = maximise.frame.inward(Parameters(np.array([0.1, 0.06, 0.84]), means, np.stack([tight, tight, wide])))
+    left = em.run(expectation, em.begin(start, "none"), maximise, replace(GOAL, reseedings=0))
+    fit = em.run(expectation, em.begin(start, "none"), maximise, GOAL)
+    assert len(reseeding.point_masses(left.best.parameters, left.best.moments, maximise)) == 2
+    assert fit.reseeded >= 1
+    assert fit.best.moments.mean_log_likelihood > left.best.moments.mean_log_likelihood
+    assert len(reseeding.point_masses(fit.best.parameters, fit.best.moments, maximise)) == 1
+
+
+@pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
+def test_weights_times_a_constant_change_nothing(scale: float) -> None:
+    """Dead is counted in mean rows, so the unit of the weights does not matter."""
+    x = three_clusters()
+    _, maximise = setting(x, "full")
+    start = with_a_dead_one(x, "full", maximise)
+    block = kernel.Block(maximise.frame.rows(x), np.full(len(x), scale))
+    fit = em.run(starts.in_memory([block]), em.begin(start, "none"), maximise, GOAL)
+    plain = em.run(setting(x, "full")[0], em.begin(start, "none"), maximise, GOAL)
+    assert fit.reseeded == plain.reseeded == 1
+    np.testing.assert_allclose(fit.best.parameters.means, plain.best.parameters.means, atol=1e-6)
+
+
+def test_too_few_rows_for_all_components_are_left_alone() -> None:
+    """Where there are not (d + 1) / 2 rows a component, some must be dead: nothing is begun anew."""
+    x = np.random.default_rng(0).standard_normal((8, 3))
+    expectation, maximise = setting(x, "diag")
+    start = maximise.frame.inward(Parameters(np.full(5, 0.2), x[:5], np.stack([np.eye(3)] * 5), "diag"))
+    assert em.run(expectation, em.begin(start, "none"), maximise, GOAL).reseeded == 0

@@ -1,0 +1,87 @@
+"""Components that do no work, point masses, and tables with too little in them, on Spark."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from gmm_spark import GaussianMixture, GaussianMixtureModel
+from gmm_spark.errors import DataError
+from gmm_spark.model import read_model
+from gmm_spark.report.description import description
+from tests.spark.frames import names, numbered, table
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pyspark.sql import SparkSession
+
+    from gmm_spark.parameters import Family
+
+
+@pytest.mark.parametrize("family", ["full", "tied"])
+def test_a_dead_component_finds_the_cluster_that_was_missed(
+    spark: SparkSession, family: Family, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its rows come back with the statistics from the tasks; what was done is in the log and in the summary."""
+    generator = np.random.default_rng(0)
+    centres = np.repeat([[0.0, 0], [20, 0], [0, 30]], [300, 280, 20], axis=0)
+    x = centres + generator.standard_normal((600, 2))
+    dead = GaussianMixtureModel.fromArrays(
+        [0.5, 0.49, 0.01], [[0.0, 0.0], [20.0, 0.0], [1e3, -1e3]], np.stack([np.eye(2)] * 3), family
+    )
+    estimator = GaussianMixture(k=3, inputCols=names(2), covarianceType=family, tol=1e-6).setInitialModel(dead)
+    with caplog.at_level(logging.INFO, "gmm_spark"):
+        model = estimator.fit(table(spark, partitions=3, **numbered(x)))
+    assert model.summary.reseeded == 1
+    assert model.summary.outcome == "converged"
+    assert "components [2] held next to no rows" in caplog.text
+    assert np.linalg.norm(model.means[2] - x[580:].mean(axis=0)) < 0.5
+    assert model.weights[2] == pytest.approx(1 / 30, rel=1e-3)
+
+
+@pytest.mark.classic_only
+def test_a_point_mass_is_told_with_its_value(
+    spark: SparkSession, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """In the log, in the summary, in the model that is read back, and in its description."""
+    x = np.concatenate([np.tile([3.5, -700.25], (300, 1)), np.random.default_rng(1).standard_normal((700, 2)) * 9])
+    with caplog.at_level(logging.INFO, "gmm_spark"):
+        model = GaussianMixture(k=2, inputCols=names(2), seed=1).fit(table(spark, **numbered(x)))
+    (mass,) = model.summary.pointMasses
+    np.testing.assert_allclose(mass.value, [3.5, -700.25], rtol=1e-9)
+    assert model.weights[mass.component] == pytest.approx(0.3)
+    assert mass.share == pytest.approx(0.3)
+    assert "component 1 is a point mass: 0.3 of the weight at x0 = 3.5, x1 = -700.25" in caplog.text
+    model.write().save(str(tmp_path / "model"))
+    assert GaussianMixtureModel.load(str(tmp_path / "model")).summary == model.summary
+    told = "component 1 holds one repeated value, 0.3000 of the weight: x0 = 3.5, x1 = -700.25"
+    assert told in description(read_model(tmp_path / "model"))
+
+
+@pytest.mark.classic_only
+@pytest.mark.parametrize("family", ["full", "tied", "diag", "spherical"])
+def test_more_features_than_rows(spark: SparkSession, family: Family) -> None:
+    """full and tied are refused with what to do; diag and spherical need no more than columns that vary."""
+    x = np.random.default_rng(2).standard_normal((5, 7))
+    estimator = GaussianMixture(k=2, inputCols=names(7), covarianceType=family, maxIter=20)
+    df = table(spark, **numbered(x))
+    if family in ("full", "tied"):
+        with pytest.raises(DataError, match=r"fewer distinct rows than features.*diag"):
+            estimator.fit(df)
+        return
+    model = estimator.fit(df)
+    assert np.isfinite(model.covariances).all()
+    assert model.weights.sum() == pytest.approx(1)
+    assert model.summary.outcome in ("converged", "no_progress", "iteration_limit")
+
+
+@pytest.mark.classic_only
+@pytest.mark.parametrize("family", ["full", "spherical"])
+def test_one_row_is_refused(spark: SparkSession, family: Family) -> None:
+    """One row has no variance: its columns are named as constant."""
+    with pytest.raises(DataError, match=r"\['x0', 'x1'\].*same value in every row"):
+        GaussianMixture(k=1, inputCols=names(2), covarianceType=family).fit(table(spark, x0=[1.0], x1=[-4e9]))
