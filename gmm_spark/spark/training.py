@@ -67,7 +67,7 @@ def train(
     clock = Clock()
     with clock("survey", df):
         table = prepare(df, features, weight_col, options, initial)
-    rows, surveyed = table.rows, table.surveyed
+    surveyed = table.surveyed
     frame = coordinates.suited(options.family, surveyed.mean, surveyed.covariance, table.names)
     identity = identity_of(table, frame, options, weight_col, initial)
     progress = checkpoints.open(df.sparkSession, identity) if checkpoints else None
@@ -78,24 +78,39 @@ def train(
     looked: missed.Look | None = None
     with packed(table, packing) as expectation:
         if state is None:
-            start = frame.inward(initial) if initial else None
-            if start is None:
-                start, looked = starting.search(expectation, table, frame, options, clock)
-            state = em.begin(start, options.acceleration)
+            at = frame.inward(initial) if initial else None
+            state, looked = _begun(expectation, at, table, frame, options, clock)
             if progress:
                 progress.save(state)
         maximise = em.Maximiser(frame, options.floor)
-        with clock("em", rows):
+        with clock("em", df):
             fit = _polish(expectation, state, maximise, options, progress, looked)
     if progress:
         progress.ended()
     passes = 1 + len(fit.history) + (initial is None) + (looked.passes if looked else 0)
-    parameters = frame.outward(fit.best.parameters).ordered()
-    replaced = looked is not None and looked.replaced
-    told = summary_of(fit, maximise, surveyed, clock.seconds, passes)
+    told = replace(
+        summary_of(fit, maximise, surveyed, clock.seconds, passes),
+        warnings=table.warnings,
+        resumedPasses=resumed,
+        startReplaced=looked is not None and looked.replaced,
+    )
     events.told_point_masses(told.pointMasses, table.names)
-    told = replace(told, warnings=table.warnings, resumedPasses=resumed, startReplaced=replaced)
-    return Trained(parameters, table.names, told)
+    return Trained(frame.outward(fit.best.parameters).ordered(), table.names, told)
+
+
+def _begun(
+    expectation: DistributedExpectation,
+    at: Parameters | None,
+    table: Table,
+    frame: coordinates.Coordinates,
+    options: Options,
+    clock: Clock,
+) -> tuple[em.State, missed.Look | None]:
+    """Return the state of a fit that begins at these parameters, or where a search says."""
+    looked = None
+    if at is None:
+        at, looked = starting.search(expectation, table, frame, options, clock)
+    return em.begin(at, options.acceleration), looked
 
 
 @dataclass
