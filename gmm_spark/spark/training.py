@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from gmm_spark.spark import columns
     from gmm_spark.spark.checkpoints import Checkpoints, Progress
     from gmm_spark.spark.expectation import DistributedExpectation
-    from gmm_spark.spark.preparing import Options
+    from gmm_spark.spark.preparing import Options, Table
 
 # Components that do no work were begun anew on the sample already: once more is enough where a pass is dear.
 _RESEEDINGS = 1
