@@ -129,7 +129,8 @@ class Trace:
         value = new.moments.mean_log_likelihood
         self._check_weight(new.moments)
         if not np.isfinite(value):
-            raise ParametersError("log-likelihood", got=value, expected="a finite number", do="Rescale the data.")
+            where = f"log-likelihood of pass {len(self.history) + 1}"
+            raise ParametersError(where, got=value, expected="a number", do="Rescale the data.")
         exact = goal.tol == 0 and new.gain is not None
         better = self.best is None or exact or value >= self.best.moments.mean_log_likelihood
         return Trace(new if better else self.best, (*self.history, value), self.floored + new.floored)
