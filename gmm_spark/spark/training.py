@@ -146,7 +146,7 @@ def _polish(
         seconds = time.perf_counter() - began
         number, value = len(state.trace.history), measured.moments.mean_log_likelihood - constant
         events.told_pass(number, measured, value, seconds, options.tol)
-        if state.position.phase == "start":
+        if state.position.phase == "start" and state.reseedings:
             events.told_reseeding(state.reseedings[-1])
         if progress:
             progress.save(state)
