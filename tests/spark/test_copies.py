@@ -124,6 +124,7 @@ def test_copies_change_no_bit(
     assert {row[0] for row in left} == {0}
 
 
+@pytest.mark.classic_only
 @pytest.mark.parametrize("grouped", [False, True])
 def test_missing_copies_change_no_bit(
     spark: SparkSession, rows: DataFrame, watch: type[AfterPass], monkeypatch: pytest.MonkeyPatch, *, grouped: bool

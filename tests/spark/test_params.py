@@ -43,12 +43,17 @@ OTHERS: dict[str, Any] = {  # a value of every param that is not its default
     "handleInvalid": "skip",
     "maxInvalidFraction": 0.25,
     "precision": "float32",
+    "checkpointDir": "somewhere",
+    "checkpointSeconds": 5.0,
+    "resume": "never",
+    "keepLastCheckpoint": True,
 }
+CHECKPOINTS = {"checkpointDir", "checkpointSeconds", "resume", "keepLastCheckpoint"}  # turned in test_checkpoints.py
 
 
 def test_all_params_are_known_here() -> None:
     """The tests below speak of every param that there is."""
-    assert {param.name for param in GaussianMixture().params} == set(OTHERS) == set(EFFECTS)
+    assert {param.name for param in GaussianMixture().params} == set(OTHERS) == set(EFFECTS) | CHECKPOINTS
 
 
 @pytest.mark.parametrize("name", OTHERS)

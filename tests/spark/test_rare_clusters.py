@@ -51,6 +51,7 @@ def test_one_that_the_sample_missed_is_found_when_all_rows_are_read(
     assert model.summary.numPasses == 3 + len(model.summary.history)  # survey, packing, and the start that was not kept
 
 
+@pytest.mark.slow
 @pytest.mark.classic_only
 def test_one_far_away_is_in_the_sample(spark: SparkSession, monkeypatch: pytest.MonkeyPatch) -> None:
     """The half of the sample that goes by distance has a far cluster's rows: no second look is needed."""
