@@ -156,5 +156,5 @@ def test_a_first_pass_that_fails_leads_to_no_state() -> None:
     expectation = engine(replace(problem, weights=np.full(len(problem.x), np.nan)), frame)
     state = em.begin(frame.inward(problem.start), "squarem")
     (moments,) = expectation([state.candidate])
-    with pytest.raises(ParametersError, match="log-likelihood: got nan"):
+    with pytest.raises(ParametersError, match="log-likelihood of pass 1: got nan"):
         em.advance(state, moments, em.Maximiser(frame, 0.0), em.Goal(1e-4, 3))

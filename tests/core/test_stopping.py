@@ -142,7 +142,7 @@ def test_a_fit_without_a_first_pass_has_no_model_to_return() -> None:
     """Where the very first measurement is no number there is an error, not an outcome."""
     problem = random_problem(0, "full", 2, 2)
     broken = replace(problem, weights=np.full(len(problem.x), np.nan))
-    with pytest.raises(ParametersError, match="log-likelihood: got nan"):
+    with pytest.raises(ParametersError, match="log-likelihood of pass 1: got nan"):
         run(broken, tol=1e-4, max_iter=3, frame=problem.frame)
 
 
