@@ -15,6 +15,7 @@ from gmm_spark.spark.copies import CopyWriter, coordinates_of
 from gmm_spark.spark.hashing import NO_FOLD, Folds, mixed, row_hashes
 from gmm_spark.spark.rows import Layout, decode
 from gmm_spark.spark.survey import task_partition
+from gmm_spark.spark.worker import settle
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -111,6 +112,7 @@ def read_blocks(batch: pa.RecordBatch) -> Iterator[tuple[int, int, Block]]:
 
 
 def _pack_partition(shipped: Shipped[Packing], batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    settle()
     packing = shipped.value
     with closing(CopyWriter(packing.copies)) as copies:
         for block in _full_blocks(packing, batches):

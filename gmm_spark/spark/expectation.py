@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import gc
 import logging
 import math
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import partial
 from itertools import groupby
 from operator import itemgetter
 from typing import TYPE_CHECKING, Protocol
@@ -22,6 +21,7 @@ from gmm_spark.moments import Moments, added
 from gmm_spark.spark.blocks import PACKED, read_blocks
 from gmm_spark.spark.copies import read_copies
 from gmm_spark.spark.session import result_limit, shipped
+from gmm_spark.spark.worker import settle
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -170,7 +170,7 @@ def _table(partition: int, moments: Iterable[Moments] | None) -> pa.Table:
 
 
 def _sum_partition(parcel: Shipped[Sums], batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    _settle()
+    settle()
     numbered = (each for batch in batches for each in _read(batch))
     for partition, group in groupby(numbered, key=itemgetter(0)):
         moments = _sums(parcel.value, group)
@@ -198,12 +198,3 @@ def _present(block: Block | None) -> Block:
     if block is None:
         raise _MissingError
     return block
-
-
-@cache
-def _settle() -> None:
-    """Take what this worker has imported out of the garbage collector's sight, once.
-
-    Spark collects garbage after each task: 30 ms with all the modules in view, next to nothing without.
-    """
-    gc.freeze()

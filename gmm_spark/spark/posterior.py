@@ -13,6 +13,7 @@ from pyspark.sql import functions as f
 from gmm_spark import kernel
 from gmm_spark.errors import SchemaError
 from gmm_spark.spark.rows import REASONS, Layout, decode
+from gmm_spark.spark.worker import settle
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -80,6 +81,7 @@ def variadic(function: partial[pa.Array]) -> Callable[..., pa.Array]:
 
 
 def _score(parameters: Parameters, layout: Layout, single: bool, arrays: list[pa.Array]) -> pa.Array:  # noqa: FBT001
+    settle()
     rows = decode(arrays, layout)
     ok = rows.reasons == 0
     probability = np.zeros((len(ok), parameters.k), dtype=np.float32 if single else np.float64)

@@ -13,6 +13,7 @@ from pyspark import TaskContext
 from pyspark.sql import functions as f
 
 from gmm_spark.spark.rows import REASONS, Layout, Rows, decode
+from gmm_spark.spark.worker import settle
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -134,6 +135,7 @@ def of_rows(rows: Rows) -> Survey:
 
 
 def _survey_partition(layout: Layout, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    settle()
     surveyed = Survey.zero(layout.d)
     for batch in batches:
         surveyed += of_rows(decode(batch.columns, layout))
