@@ -32,7 +32,7 @@ FORMAT = 1
 Identity: TypeAlias = "Mapping[str, Any]"
 
 _SLACK = 1 << 16  # bytes for names and scalars
-_LONG = 60  # characters of a differing value that are worth showing
+_LONG, _MANY = 60, 20  # characters of a differing value, and differences, that are worth showing
 
 
 def encode(state: State, identity: Identity) -> list[str]:
@@ -64,7 +64,7 @@ def decode(lines: Sequence[str], identity: Identity, where: str) -> State:
         told = _sealed(lines, where)
         _check_identity(told["identity"], identity, where)
         state: State = _Reader(lines[:-2]).read(told["state"], State)
-        _check_shapes(state)
+        _check_sense(state)
     except CheckpointError:
         raise
     except (GmmSparkError, LookupError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
@@ -83,7 +83,7 @@ def differences(kept: object, wanted: Identity) -> list[str]:
     before = kept if isinstance(kept, dict) else {}
     now = json.loads(json.dumps(wanted))
     return [
-        f"{key} {_shown(before.get(key))} there, {_shown(now.get(key))} here"
+        f"{key[:_LONG]} {_shown(before.get(key))} there, {_shown(now.get(key))} here"
         for key in sorted({*before, *now})
         if before.get(key) != now.get(key)
     ]
@@ -101,9 +101,10 @@ def damaged(where: str, detail: str) -> CheckpointError:
 
 def _check_identity(kept: object, wanted: Identity, where: str) -> None:
     if different := differences(kept, wanted):
+        more = f"; and {len(different) - _MANY} more" if len(different) > _MANY else ""
         raise CheckpointError(
             f"checkpoint {where}",
-            got=f"another fit's: {'; '.join(different)}",
+            got=f"another fit's: {'; '.join(different[:_MANY])}{more}",
             expected="the same options and the same data",
             do="Give it those, name another place for checkpoints, or start anew with resume=never.",
         )
@@ -216,7 +217,7 @@ def _hints(kind: type) -> dict[str, Any]:
 def _a(kind: type, value: Any) -> Any:  # noqa: ANN401 - any JSON value
     if kind is float and type(value) is int:
         return float(value)
-    if type(value) is not kind:
+    if type(value) is not kind or (isinstance(value, int) and abs(value) >> 63):
         raise TypeError(f"{_shown(value)} where a value of type {kind.__name__} belongs")
     return value
 
@@ -249,7 +250,7 @@ def _array(text: str, shape: tuple[int, ...]) -> FloatArray:
     return np.frombuffer(base64.b64decode(text, validate=True), dtype="<f8").astype(np.float64).reshape(shape)
 
 
-def _check_shapes(state: State) -> None:
+def _check_sense(state: State) -> None:
     position, best = state.position, state.trace.best
     passes = [each for each in (position.before, best) if each]
     mixtures = [position.candidate, position.fallback, *(each.parameters for each in passes)]
@@ -257,5 +258,9 @@ def _check_shapes(state: State) -> None:
     begun = (position.before is not None) if position.phase in ("step", "leap") else True
     begun &= position.phase != "lookup" or bool(state.reseedings)
     judged = (position.fallback is not None) if position.phase == "leap" else True
-    if len(shapes) != 1 or not (begun and judged) or (best is None) == bool(state.trace.history):
+    history = state.trace.history
+    measured = best.moments.mean_log_likelihood in history if best else not history
+    if len(shapes) != 1 or not (begun and judged and measured):
         raise ValueError("parts that do not belong together")
+    if not (position.limit >= 1 and (position.slowest is None or position.slowest >= 1) and np.isfinite(history).all()):
+        raise ValueError("numbers that no fit comes to")

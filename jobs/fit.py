@@ -6,6 +6,7 @@ spark-submit jobs/fit.py --config conf/fit.yaml --input.path=data/flights --outp
 from __future__ import annotations
 
 import sys
+from functools import partial
 from typing import TYPE_CHECKING
 
 from gmm_spark.batch import logs
@@ -34,14 +35,13 @@ def fit(argv: Sequence[str]) -> str:
         return dryrun.of_fit(spark, config)
     with (
         job_run("fit", config, spark) as run,
-        publish.claimed(run, spark, config.output, inputs := source.locations(spark, config.input)) as target,
+        publish.claimed(run, spark, config.output, partial(source.locations, spark, config.input)) as target,
     ):
         if target.done:
             return target.done
         rows = source.read(spark, config.input)
         run.note(inputs=[facts.of_input(rows, config.input)])
-        others = [*inputs, target.location]
-        aside = quality.quarantine_of(run, spark, config.quality.quarantine_path, rows, others)
+        aside = quality.quarantine_of(target, config.quality.quarantine_path, rows)
         kept = str(target.office.folder.child("checkpoint"))
         with run.phase("fit"), quality.counted(run):
             model = starting.fitted(config, rows, kept)

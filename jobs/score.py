@@ -35,7 +35,10 @@ def score(argv: Sequence[str]) -> str:
     with (
         job_run("score", config, spark) as run,
         publish.claimed(
-            run, spark, config.output, [*source.locations(spark, config.input), locate(spark, config.model.path)]
+            run,
+            spark,
+            config.output,
+            lambda: [*source.locations(spark, config.input), locate(spark, config.model.path)],
         ) as target,
     ):
         if target.done:

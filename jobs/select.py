@@ -41,12 +41,13 @@ def select(argv: Sequence[str]) -> str:
         return dryrun.of_select(spark, config)
     with (
         job_run("select", config, spark) as run,
-        publish.claimed(run, spark, config.output, source.locations(spark, config.input)) as target,
+        publish.claimed(run, spark, config.output, partial(source.locations, spark, config.input)) as target,
     ):
         if target.done:
             return target.done
         rows = source.read(spark, config.input)
         run.note(inputs=[facts.of_input(rows, config.input)])
+        aside = quality.quarantine_of(target, config.quality.quarantine_path, rows)
         most_invalid = config.quality.max_invalid_fraction
         mixture = fitting.estimator(config.features, config.fit, maxInvalidFraction=most_invalid)
         shelf = partial(candidates.FolderShelf.within, target.office.folder)
@@ -59,6 +60,8 @@ def select(argv: Sequence[str]) -> str:
         fitting.check_convergence(config.fit, found.bestModel.summary)
         with target.publication() as staging:
             candidates.write(spark, found, locate(spark, staging), candidates_table(table))
+            if aside is not None:
+                aside.publish(rows, config.features, found.bestModel)
         candidates.clear(target.office.folder)
         return summary(config, found, str(target.location))
 

@@ -33,7 +33,7 @@ def simulate(argv: Sequence[str]) -> str:
         return dryrun.of_simulate(spark, config, GaussianMixtureModel.load(config.model.path))
     with (
         job_run("simulate", config, spark) as run,
-        publish.claimed(run, spark, config.output, [locate(spark, config.model.path)]) as target,
+        publish.claimed(run, spark, config.output, lambda: [locate(spark, config.model.path)]) as target,
     ):
         if target.done:
             return target.done

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from pydantic_settings import NoDecode
 
-from gmm_spark.batch.sections import Amount, EstimationConfig, Section
+from gmm_spark.batch.sections import Amount, Section
 from gmm_spark.parameters import FAMILIES, Family
 from gmm_spark.selection import CRITERIA, Criterion
 
@@ -29,7 +29,12 @@ def _numbers(value: object) -> object:
 
 def _expanded(word: object) -> tuple[object, ...]:
     found = _RANGE.fullmatch(word) if isinstance(word, str) else None
-    return tuple(range(int(found[1]), min(int(found[2]), _MOST) + 1)) if found else (word,)
+    if found is None:
+        return (word,)
+    first, last = int(found[1]), int(found[2])
+    if first > last:
+        raise ValueError(f"a range that rises instead of {word}")
+    return tuple(range(first, min(last, _MOST) + 1))
 
 
 def _words(value: object) -> object:
@@ -100,15 +105,3 @@ class ChoiceConfig(Section):
         if self.criterion == "heldout" and not (self.holdout or self.folds):
             raise ValueError("choice.holdout or choice.folds for the criterion heldout")
         return self
-
-
-class SelectedFittingConfig(EstimationConfig):
-    """How each mixture is fitted."""
-
-    invalid: Literal["fail", "drop"] = Field(
-        default="fail",
-        description="Rows with null, NaN, infinite or misshapen features: stop, or leave them out and count them.",
-    )
-    require_convergence: bool = Field(
-        default=False, description="Publish nothing and end with status 5 unless the chosen mixture converged."
-    )

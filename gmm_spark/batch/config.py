@@ -7,8 +7,9 @@ from collections.abc import Mapping  # noqa: TC003 - pydantic reads the annotati
 from pydantic import PrivateAttr, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from gmm_spark.batch.choices import ChoiceConfig, GridConfig, SelectedFittingConfig
+from gmm_spark.batch.choices import ChoiceConfig, GridConfig
 from gmm_spark.batch.sections import (
+    EstimationConfig,
     FeaturesConfig,
     FitQualityConfig,
     FittingConfig,
@@ -74,34 +75,35 @@ class JobConfig(BaseSettings):
         self._references, self._environment, self._dry_run = dict(references), dict(environment), dry_run
 
 
-class FitConfig(JobConfig):
-    """Fit a Gaussian mixture to a table and write the model directory."""
+class EstimatingConfig(JobConfig):
+    """What the jobs that fit mixtures have in common."""
 
     input: InputConfig
     features: FeaturesConfig
-    mixture: MixtureConfig = MixtureConfig()
-    start: StartConfig = StartConfig()
-    fit: FittingConfig = FittingConfig()
+    fit: EstimationConfig = EstimationConfig()
     quality: FitQualityConfig = FitQualityConfig()
     output: OutputConfig
 
     @model_validator(mode="after")
-    def _quarantine_has_a_place(self) -> FitConfig:
+    def _quarantine_has_a_place(self) -> EstimatingConfig:
         if (self.fit.invalid == "quarantine") != (self.quality.quarantine_path is not None):
             raise ValueError("fit.invalid=quarantine and quality.quarantine_path together, or neither")
         return self
 
 
-class SelectConfig(JobConfig):
+class FitConfig(EstimatingConfig):
+    """Fit a Gaussian mixture to a table and write the model directory."""
+
+    mixture: MixtureConfig = MixtureConfig()
+    start: StartConfig = StartConfig()
+    fit: FittingConfig = FittingConfig()
+
+
+class SelectConfig(EstimatingConfig):
     """Fit many Gaussian mixtures to a table together and choose one of them."""
 
-    input: InputConfig
-    features: FeaturesConfig
     grid: GridConfig
     choice: ChoiceConfig = ChoiceConfig()
-    fit: SelectedFittingConfig = SelectedFittingConfig()
-    quality: QualityConfig = QualityConfig()
-    output: OutputConfig
 
 
 class ScoreConfig(JobConfig):

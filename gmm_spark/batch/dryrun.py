@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
     from gmm_spark import GaussianMixtureModel
-    from gmm_spark.batch.config import FitConfig, JobConfig, ScoreConfig, SelectConfig, SimulateConfig
+    from gmm_spark.batch.config import EstimatingConfig, FitConfig, JobConfig, ScoreConfig, SelectConfig, SimulateConfig
     from gmm_spark.batch.location import Location
     from gmm_spark.batch.sections import InputConfig, OutputConfig
     from gmm_spark.parameters import Family
@@ -42,13 +42,7 @@ def of_fit(spark: SparkSession, config: FitConfig) -> str:
     Raises:
         GmmSparkError: input, columns or output are not what the job needs.
     """
-    inputs = source.locations(spark, config.input)
-    location = _checked(spark, config.output, inputs)
-    rows = source.read(spark, config.input)
-    if config.quality.quarantine_path is not None:
-        quarantine.check(rows.schema)
-        publish.check_apart(locate(spark, config.quality.quarantine_path), [*inputs, location])
-    return _fits(config, "fit", rows, [(config.mixture.k, config.mixture.family)])
+    return _fits(spark, config, "fit", [(config.mixture.k, config.mixture.family)])
 
 
 def of_select(spark: SparkSession, config: SelectConfig) -> str:
@@ -57,9 +51,7 @@ def of_select(spark: SparkSession, config: SelectConfig) -> str:
     Raises:
         GmmSparkError: input, columns or output are not what the job needs.
     """
-    _checked(spark, config.output, source.locations(spark, config.input))
-    rows = source.read(spark, config.input)
-    return _fits(config, "select", rows, list(product(config.grid.k, config.grid.families)))
+    return _fits(spark, config, "select", list(product(config.grid.k, config.grid.families)))
 
 
 def of_score(spark: SparkSession, config: ScoreConfig, model: GaussianMixtureModel) -> str:
@@ -149,8 +141,14 @@ def _footer(spark: SparkSession, jvm: Any, path: str) -> int:  # noqa: ANN401 - 
         reader.close()
 
 
-def _fits(config: FitConfig | SelectConfig, job: str, rows: DataFrame, mixtures: list[tuple[int, Family]]) -> str:
+def _fits(spark: SparkSession, config: EstimatingConfig, job: str, mixtures: list[tuple[int, Family]]) -> str:
     """Return the document of a job that fits these numbers of components and families, all in one pass."""
+    inputs = source.locations(spark, config.input)
+    location = _checked(spark, config.output, inputs)
+    rows = source.read(spark, config.input)
+    if config.quality.quarantine_path is not None:
+        quarantine.check(rows.schema)
+        publish.check_apart(locate(spark, config.quality.quarantine_path), [*inputs, location])
     columns = config.features
     found = Features.of(rows.schema, input_cols=columns.columns, features_col=columns.column)
     if columns.weight is not None:

@@ -8,14 +8,13 @@ from gmm_spark.batch.status import NotConvergedError
 from gmm_spark.spark.estimator import GaussianMixture
 
 if TYPE_CHECKING:
-    from gmm_spark.batch.choices import SelectedFittingConfig
-    from gmm_spark.batch.sections import FeaturesConfig, FittingConfig
+    from gmm_spark.batch.sections import EstimationConfig, FeaturesConfig
     from gmm_spark.spark.summary import Summary
 
 
 def estimator(
     columns: FeaturesConfig,
-    how: FittingConfig | SelectedFittingConfig,
+    how: EstimationConfig,
     **own: Any,  # noqa: ANN401 - params of the estimator
 ) -> GaussianMixture:
     """Return the estimator that the options describe.
@@ -41,7 +40,7 @@ def estimator(
     )
 
 
-def check_convergence(how: FittingConfig | SelectedFittingConfig, told: Summary) -> None:
+def check_convergence(how: EstimationConfig, told: Summary) -> None:
     """Refuse a model that did not converge, if the options ask for that.
 
     Raises:

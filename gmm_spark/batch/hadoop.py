@@ -52,6 +52,10 @@ class HadoopLocation(Location):
         """Say whether there is a file or folder."""
         return bool(self._filesystem().exists(self.path))
 
+    def is_file(self) -> bool:
+        """Say whether there is a file."""
+        return (self.listed is not None or self.exists()) and bool((self.listed or self._status()).isFile())
+
     def is_folder(self) -> bool:
         """Say whether there is a folder."""
         return (self.listed is not None or self.exists()) and bool((self.listed or self._status()).isDirectory())
@@ -75,16 +79,6 @@ class HadoopLocation(Location):
         """Make this folder and those around it."""
         self._filesystem().mkdirs(self.path)
 
-    def read(self) -> str | None:
-        """Return the text of this file."""
-        if not self.exists():
-            return None
-        stream = self._filesystem().open(self.path)
-        try:
-            return bytes(stream.readAllBytes()).decode("utf-8", errors="replace")
-        finally:
-            stream.close()
-
     def head(self, most: int) -> bytes:
         """Return the first bytes of this file."""
         try:
@@ -94,7 +88,8 @@ class HadoopLocation(Location):
             finally:
                 stream.close()
         except Py4JJavaError as error:
-            raise OSError(str(error.java_exception.toString())) from error
+            told = str(error.java_exception.toString())
+            raise (FileNotFoundError if "FileNotFoundException" in told else OSError)(told) from error
 
     def create(self, text: str) -> bool:
         """Write this file if there is none; on HDFS the name is taken in one step."""

@@ -50,6 +50,10 @@ class LocalLocation(Location):
         """Say whether there is a file or folder, or a link to one."""
         return self.path.exists()
 
+    def is_file(self) -> bool:
+        """Say whether there is a plain file, or a link to one."""
+        return self.path.is_file()
+
     def is_folder(self) -> bool:
         """Say whether there is a folder."""
         return self.path.is_dir()
@@ -69,13 +73,6 @@ class LocalLocation(Location):
     def make_folder(self) -> None:
         """Make this folder and those around it."""
         self.path.mkdir(parents=True, exist_ok=True)
-
-    def read(self) -> str | None:
-        """Return the text of this file."""
-        try:
-            return self.path.read_text(encoding="utf-8", errors="replace")
-        except (FileNotFoundError, NotADirectoryError):
-            return None
 
     def head(self, most: int) -> bytes:
         """Return the first bytes of this file."""

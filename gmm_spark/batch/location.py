@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _LOG = logging.getLogger(__name__)
+# Files of ours are untrusted input: more of one than any can need is not read, and what is cut is refused as damaged.
+_MOST_TEXT = 64 << 20
 
 
 class Location(ABC):
@@ -36,6 +38,10 @@ class Location(ABC):
         """Say whether there is a file or folder."""
 
     @abstractmethod
+    def is_file(self) -> bool:
+        """Say whether there is a plain file: whoever opens a pipe waits for ever."""
+
+    @abstractmethod
     def is_folder(self) -> bool:
         """Say whether there is a folder."""
 
@@ -56,14 +62,11 @@ class Location(ABC):
         """Make this folder and those around it, where they are missing."""
 
     @abstractmethod
-    def read(self) -> str | None:
-        """Return the text of this file; None where there is none."""
-
-    @abstractmethod
     def head(self, most: int) -> bytes:
         """Return the first bytes of this file, at most so many.
 
         Raises:
+            FileNotFoundError: there is none.
             OSError: it cannot be read.
         """
 
@@ -90,6 +93,17 @@ class Location(ABC):
     @abstractmethod
     def _move(self, to: Location) -> bool:
         """Move to a name that is not taken; say whether the filesystem did."""
+
+    def read(self) -> str | None:
+        """Return the text of this file, at most 64 MB of it; None where there is no plain file.
+
+        Raises:
+            OSError: it cannot be read.
+        """
+        try:
+            return self.head(_MOST_TEXT + 1).decode("utf-8", errors="replace") if self.is_file() else None
+        except FileNotFoundError:  # removed meanwhile
+            return None
 
     def sibling(self, name: str) -> Location:
         """Return the location of another name in the same folder."""

@@ -25,7 +25,7 @@ from gmm_spark.batch.paths import Location, locate
 from gmm_spark.errors import OutputError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from contextlib import AbstractContextManager
 
     from pyspark.sql import SparkSession
@@ -48,6 +48,11 @@ class Office:
 
     folder: Location
 
+    @staticmethod
+    def beside(target: Location) -> Office:
+        """Return the hidden folder of an output."""
+        return Office(target.sibling(f".{target.name}.gmm_spark"))
+
     @property
     def lock(self) -> Location:
         """The lock file."""
@@ -68,6 +73,10 @@ class Office:
             return
         file.parent().make_folder()
         file.replace(manifest.to_json())
+
+    def recorder(self, key: str) -> Callable[[Manifest], None]:
+        """Return what keeps how the run of this key ended."""
+        return lambda manifest: self.record(manifest, key)
 
     def clean(self, target: Location) -> None:
         """Undo what dead runs have begun: give back what they had moved away, and remove their staging folders.
@@ -93,6 +102,7 @@ class Target:
         mode: how it is published.
         office: its hidden folder.
         lock: held as long as the run goes on; None where the run has nothing left to do.
+        inputs: all that the run reads.
     """
 
     location: Location
@@ -100,6 +110,7 @@ class Target:
     mode: modes.Mode
     office: Office
     lock: Lock | None
+    inputs: tuple[Location, ...] = ()
 
     @property
     def done(self) -> str | None:
@@ -149,7 +160,7 @@ class Target:
 
 
 def claimed(
-    run: Run, spark: SparkSession, output: OutputConfig, inputs: Iterable[Location]
+    run: Run, spark: SparkSession, output: OutputConfig, inputs: Callable[[], Iterable[Location]]
 ) -> AbstractContextManager[Target]:
     """Give the target of a job to one writer, or refuse it before anything is read.
 
@@ -157,36 +168,42 @@ def claimed(
         run: the run that wants to write.
         spark: the session that knows the filesystems.
         output: what the options say.
-        inputs: all that the job reads.
+        inputs: finds all that the job reads.
 
     Raises:
+        SchemaError: an input is not there.
         OutputError: the target is an input, lies inside one or holds one; it exists and may not be replaced;
             another run is writing it; or a run of this id wrote it with other options.
     """
-    location = locate(spark, output.path)
-    check_apart(location, inputs)
-    return claim(run, location, modes.mode_of(output))
+    return claim(run, locate(spark, output.path), modes.mode_of(output), inputs)
 
 
 @contextmanager
-def claim(run: Run, location: Location, mode: modes.Mode) -> Iterator[Target]:
+def claim(
+    run: Run, location: Location, mode: modes.Mode, inputs: Callable[[], Iterable[Location]] = tuple
+) -> Iterator[Target]:
     """Give the target of a job to one writer.
 
     Raises:
-        OutputError: as `claimed`.
+        GmmSparkError: as `claimed`.
     """
-    office = Office(location.sibling(f".{location.name}.gmm_spark"))
-    run.on_failure = lambda manifest: office.record(manifest, run.key)
+    office = Office.beside(location)
+    if location.parent().exists():  # no folder is made where it might be within an input
+        run.on_failure = office.recorder(run.key)
     if (before := _published(office, location, run)) is not None:
         _tidy(office, location, before, run)
         yield Target(location, run, mode, office, None)
         return
+    sources = tuple(inputs())
+    run.on_failure = None  # beside an output that overlaps an input nothing is written
+    check_apart(location, sources)
+    run.on_failure = office.recorder(run.key)
     mode.check(location)
     office.folder.make_folder()
     with locked(office.lock, run.id) as lock:
         office.clean(location)
         mode.check(location)
-        yield Target(location, run, mode, office, lock)
+        yield Target(location, run, mode, office, lock, sources)
 
 
 def check_apart(location: Location, inputs: Iterable[Location]) -> None:

@@ -16,12 +16,13 @@ from gmm_spark.spark.preflight import Refused
 from gmm_spark.spark.rows import REASONS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
 
-    from pyspark.sql import DataFrame, SparkSession
+    from pyspark.sql import DataFrame
 
     from gmm_spark import GaussianMixtureModel
     from gmm_spark.batch.location import Location
+    from gmm_spark.batch.publish import Target
     from gmm_spark.batch.run import Run
     from gmm_spark.batch.sections import FeaturesConfig, QualityConfig
 
@@ -103,25 +104,21 @@ class Quarantine:
         _LOG.info("quarantine: %d rows in %s", expected, self.location, extra={"fields": fields})
 
 
-def quarantine_of(
-    run: Run, spark: SparkSession, path: str | None, rows: DataFrame, others: Iterable[Location]
-) -> Quarantine | None:
+def quarantine_of(target: Target, path: str | None, rows: DataFrame) -> Quarantine | None:
     """Return where unusable rows go, or None where the options ask for nothing of the kind.
 
     Args:
-        run: the run.
-        spark: the session that knows the filesystems.
+        target: the output of the run.
         path: the table of quarantined rows.
         rows: the input.
-        others: inputs and output.
 
     Raises:
-        OutputError: the path is one of the others, lies inside one or holds one.
+        OutputError: the path is an input or the output, lies inside one or holds one.
         SchemaError: the input has a column `_errors`.
     """
     if path is None:
         return None
     quarantine.check(rows.schema)
-    table = locate(spark, path)
-    publish.check_apart(table, others)
-    return Quarantine(run, table.child(f"run_id={run.key}"))
+    table = locate(rows.sparkSession, path)
+    publish.check_apart(table, [*target.inputs, target.location])
+    return Quarantine(target.run, table.child(f"run_id={target.run.key}"))

@@ -1,6 +1,6 @@
 """One run of a job: who it is, what it found out and how long each phase took; all of it ends in the manifest.
 
-with job_run("fit", config, spark) as run, publish.claimed(run, spark, config.output, inputs) as target:
+with job_run("fit", config, spark) as run, publish.claimed(run, spark, config.output, find_inputs) as target:
     with run.phase("fit"):
         ...
     run.note(rows={"read": 10, "used": 9}, warnings=["..."])
@@ -19,6 +19,7 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 from gmm_spark.batch import faults, logs, provenance
+from gmm_spark.batch.layers import merged
 from gmm_spark.batch.manifest import Manifest, Rows
 from gmm_spark.batch.redaction import redacted
 from gmm_spark.batch.status import status_of
@@ -52,7 +53,7 @@ class Run:
         started: when it began, in UTC.
         seconds: wall-clock seconds by phase, so far.
         facts: what the manifest will tell, so far.
-        on_failure: where the manifest of a failed run goes; set once the output is known to be ours.
+        on_failure: keeps the manifest of a failed run; set while there is a place for it.
     """
 
     job: str
@@ -160,10 +161,10 @@ def configuration_hash(config: JobConfig) -> str:
 
 def file_name(run_id: str) -> str:
     """Return a run's id as a name without separators; ids that differ keep different names."""
-    plain = re.sub(r"[^A-Za-z0-9._=-]", "-", run_id)
-    if plain == run_id and plain[0].isalnum() and len(plain) <= _LONGEST_NAME:
-        return plain
-    return f"r{plain[:_LONGEST_NAME]}-{hashlib.sha256(run_id.encode()).hexdigest()[:10]}"
+    safe = re.sub(r"[^A-Za-z0-9._=-]", "-", run_id)
+    if safe == run_id and safe[0].isalnum() and len(safe) <= _LONGEST_NAME:
+        return safe
+    return f"r{safe[:_LONGEST_NAME]}-{hashlib.sha256(run_id.encode()).hexdigest()[:10]}"
 
 
 def plain(value: object) -> Any:  # noqa: ANN401 - a JSON value
@@ -177,13 +178,3 @@ def plain(value: object) -> Any:  # noqa: ANN401 - a JSON value
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     return value if value is None or isinstance(value, (bool, int, str)) else str(value)
-
-
-def merged(before: Tree, after: Tree) -> Tree:
-    """Return both maps as one, the inner maps too; the second wins."""
-    both = {
-        name: merged(before[name], value)
-        for name, value in after.items()
-        if isinstance(value, dict) and isinstance(before.get(name), dict)
-    }
-    return {**before, **after, **both}

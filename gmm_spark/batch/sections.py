@@ -22,8 +22,8 @@ def _split(value: object) -> object:
     return [word.strip() for word in value.split(",") if word.strip()]
 
 
-def _distinct(names: tuple[str, ...]) -> tuple[str, ...]:
-    if len(set(names)) < len(names):
+def _distinct(names: tuple[str, ...] | str) -> tuple[str, ...] | str:
+    if names != "all" and len(set(names)) < len(names):
         raise ValueError("a list that names each column once")
     return names
 
@@ -36,8 +36,9 @@ Text = Annotated[str, Field(min_length=1)]
 # NoDecode hands the text of environment and command line to _split, so that a,b works in all layers.
 Names = Annotated[tuple[Text, ...], NoDecode, AfterValidator(_distinct), BeforeValidator(_split)]
 Kept = Annotated[
-    Literal["all"] | Annotated[tuple[Text, ...], AfterValidator(_distinct)],
+    Literal["all"] | tuple[Text, ...],
     NoDecode,
+    AfterValidator(_distinct),
     BeforeValidator(_all_or_names),
     BeforeValidator(_split),
 ]
@@ -114,7 +115,7 @@ class MixtureConfig(Section):
 
 
 class EstimationConfig(Section):
-    """How parameters are found."""
+    """How mixtures are fitted."""
 
     max_iter: int = Field(default=100, ge=0, description="Most EM iterations on all the rows.")
     tol: Amount = Field(
@@ -136,16 +137,19 @@ class EstimationConfig(Section):
         default="float64",
         description="float32 halves what a pass reads, and multiplies in float32 where that errs by < 1e-3 nats.",
     )
-
-
-class FittingConfig(EstimationConfig):
-    """How the mixture is fitted."""
-
     invalid: Literal["fail", "drop", "quarantine"] = Field(
         default="fail",
         description="Rows with null, NaN, infinite or misshapen features: stop, or leave them out and count them, "
         "or also write them to quality.quarantine_path.",
     )
+    require_convergence: bool = Field(
+        default=False, description="Publish nothing and end with status 5 unless the fit converged."
+    )
+
+
+class FittingConfig(EstimationConfig):
+    """How one mixture is fitted."""
+
     resume: Literal["auto", "never", "require"] = Field(
         default="auto",
         description="A fit whose driver died: go on where it can, else begin anew (auto); or refuse to begin anew "
@@ -153,9 +157,6 @@ class FittingConfig(EstimationConfig):
     )
     checkpoint_seconds: Amount = Field(
         default=30.0, description="Least seconds between two checkpoints of the parameters; 0 keeps every pass."
-    )
-    require_convergence: bool = Field(
-        default=False, description="Publish nothing and end with status 5 unless the fit converged."
     )
 
 

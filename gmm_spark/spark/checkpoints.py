@@ -22,7 +22,7 @@ from gmm_spark.errors import CheckpointError
 from gmm_spark.spark.session import described, is_connect
 
 if TYPE_CHECKING:
-    from pyspark.sql import DataFrame, SparkSession
+    from pyspark.sql import DataFrame, DataFrameReader, SparkSession
 
     from gmm_spark.coordinates import Coordinates
     from gmm_spark.em import State
@@ -34,6 +34,7 @@ Resume = Literal["auto", "never", "require"]
 
 _log = logging.getLogger("gmm_spark")
 _SLOTS = ("checkpoint-a", "checkpoint-b")
+_FILES = "part-*.txt"  # no others: Spark would unpack a file named .gz to any size
 _READABLE = 64 << 20  # bytes that are read in any case, so that the error can name what differs
 
 
@@ -137,7 +138,7 @@ class Progress:
         if size > most:
             return damaged(where, f"{size} bytes, where this fit needs at most {most}")
         try:
-            return decode([row[0] for row in self.spark.read.text(where).collect()], self.identity, where)
+            return decode([row[0] for row in _reader(self.spark, "text").load(where).collect()], self.identity, where)
         except CheckpointError as error:
             return error
         except (PySparkException, Py4JJavaError) as error:  # Hadoop's checksum of a file is wrong, or it is gone
@@ -190,7 +191,7 @@ def _write(spark: SparkSession, folder: str, lines: list[str]) -> None:
 
 
 def _overwrite(folder: str, lines: DataFrame) -> None:
-    lines.write.mode("overwrite").text(folder)
+    lines.write.mode("overwrite").text(folder, compression="none")
 
 
 def _reason(error: Exception) -> str:
@@ -202,13 +203,18 @@ def _sizes(spark: SparkSession, path: str) -> dict[str, int]:
     pattern = f"{path}/checkpoint-[ab]"
     try:
         # Twice the same path, for Spark logs a long stack trace where a single one is not there.
-        files = spark.read.format("binaryFile").load([pattern, pattern]).select("path", "length").distinct().collect()
+        found = _reader(spark, "binaryFile").load([pattern, pattern])
+        files = found.select("path", "length").distinct().collect()
     except AnalysisException as error:
         if error.getCondition() != "PATH_NOT_FOUND":
             raise
         return {}
     sizes = {slot: sum(row["length"] for row in files if f"/{slot}/" in row["path"]) for slot in _SLOTS}
     return {slot: size for slot, size in sizes.items() if size}
+
+
+def _reader(spark: SparkSession, source: str) -> DataFrameReader:
+    return spark.read.format(source).option("pathGlobFilter", _FILES)
 
 
 def _delete(spark: SparkSession, path: str) -> None:

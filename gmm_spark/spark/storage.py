@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from pyspark.ml.param import Params
     from pyspark.sql import DataFrame, SparkSession
 
+_LARGEST_INT = 2**31 - 1  # of Java
+_LONGEST_LINE = "mapreduce.input.linerecordreader.line.maxlength"
+
 
 def save(spark: SparkSession, instance: Params, model: StoredModel, path: str, *, overwrite: bool) -> None:
     """Write a model directory; the metadata last, for it completes the model.
@@ -94,7 +97,10 @@ def _found(spark: SparkSession, path: str) -> DataFrame | None:
 def _read_lines(spark: SparkSession, folder: str, path: str, most: int, characters: int) -> list[str]:
     """Return the lines of a folder, without those that are too long and at most one more than there may be."""
     try:
-        lines = spark.read.text(folder).where(f.length("value") <= characters).limit(most + 1)
+        # Of a line that is longer than it may be, Spark's reader keeps no more than this.
+        longest = min(4 * characters + 2, _LARGEST_INT)  # UTF-8 has at most four bytes a character
+        reader = spark.read.option(_LONGEST_LINE, longest)
+        lines = reader.text(folder).where(f.length("value") <= characters).limit(most + 1)
         return [row[0] for row in lines.collect()]
     except (PySparkException, Py4JJavaError) as error:  # not there, or Hadoop's checksum of a file is wrong
         raise ModelError(

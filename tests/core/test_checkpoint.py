@@ -5,6 +5,9 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import resource
+import time
+from random import Random
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,7 +17,8 @@ from hypothesis import strategies as st
 
 from gmm_spark import em
 from gmm_spark.checkpoint import decode, encode, most_bytes
-from gmm_spark.errors import CheckpointError
+from gmm_spark.errors import CheckpointError, GmmSparkError
+from tests.core.mutations import CASES, bytes_of, values_of
 from tests.core.test_states import accelerations, end_of, floors
 from tests.strategies import Problem, engine, problems, random_problem
 
@@ -134,3 +138,55 @@ def test_any_json_is_refused(value: object) -> None:
     for lines in ([json.dumps(value)], [json.dumps({"format": 1, "identity": IDENTITY, "state": value})]):
         with pytest.raises(CheckpointError):
             decode(sealed(lines), IDENTITY, "there")
+
+
+def flipped(lines: list[str], random: Random) -> list[str]:
+    """Return a checkpoint with bytes that were changed."""
+    return bytes_of("\n".join(lines).encode(), random).decode("utf-8", "replace").split("\n")
+
+
+def forged(lines: list[str], random: Random) -> list[str]:
+    """Return a checkpoint with other values under a true mark."""
+    return sealed([json.dumps(line) for line in values_of([json.loads(line) for line in lines[:-1]], random)])
+
+
+def poisoned(lines: list[str], random: Random) -> list[str]:
+    """Return a checkpoint with other numbers in one of its arrays, under a true mark."""
+    trees = [json.loads(line) for line in lines[:-1]]
+    line = random.choice(trees[:-1])
+    name = random.choice([name for name, value in line.items() if isinstance(value, str)])
+    array = np.frombuffer(base64.b64decode(line[name]), dtype="<f8").copy()
+    for _ in range(random.randrange(1, 4)):
+        values = [0.0, -1.0, 1e-320, 1e308, -1e308, float("nan"), float("inf"), random.gauss(0, 1), 1e9]
+        array[random.randrange(len(array))] = random.choice(values)
+    line[name] = numbers(*array)
+    return sealed([json.dumps(tree) for tree in trees])
+
+
+@pytest.mark.parametrize("mutated", [flipped, forged, poisoned])
+def test_a_hostile_checkpoint_is_refused_by_an_error_of_ours(
+    mutated: Callable[[list[str], Random], list[str]],
+) -> None:
+    """Whatever it holds: an error of ours, or a state from which a fit comes to its end; quickly, in little memory."""
+    problem = random_problem(1, "full", 2, 2)
+    kept = [encode(state, IDENTITY) for state in states_of(problem)[:6]]
+    before, read, slowest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, 0, 0.0
+    for case in range(CASES):
+        random, began = Random(case), time.process_time()  # noqa: S311 - to be repeatable
+        lines, told = mutated(random.choice(kept), random), ""
+        try:
+            state = decode(lines, IDENTITY, "there")
+            read += 1
+            with np.errstate(all="ignore"):
+                em.run(engine(problem, problem.frame), state, em.Maximiser(problem.frame, 1e-6), GOAL)
+        except GmmSparkError as error:
+            told = str(error)
+        except Exception as error:
+            raise AssertionError(f"case {case} of {mutated.__name__}") from error
+        assert told.isprintable()
+        assert len(told) < 10_000
+        slowest = max(slowest, time.process_time() - began)
+    assert read < CASES
+    assert read > 0 or mutated is flipped
+    assert slowest < 5
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 400 * 1024

@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import os
-import resource
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -75,31 +71,6 @@ def test_maps_null_and_the_word_all_are_understood() -> None:
     assert load(ScoreConfig, [*score, "--output.keep=all"], prog="s").output.keep == "all"
     assert load(ScoreConfig, [*score, "--output.keep=id"], prog="s").output.keep == ("id",)
     assert load(ScoreConfig, [*score, "--output.partition_by=[]"], prog="s").output.partition_by == ()
-
-
-@pytest.mark.parametrize(
-    ("word", "key", "expected"),
-    [
-        ("--mixture.k=0", "mixture.k", "greater than or equal to 1"),
-        ("--mixture.k=two", "mixture.k", "a valid integer"),
-        ("--mixture.family=round", "mixture.family", "'full', 'tied', 'diag' or 'spherical'"),
-        ("--fit.tol=-1", "fit.tol", "greater than or equal to 0"),
-        ("--fit.tol=nan", "fit.tol", ""),
-        ("--fit.invalid=skip", "fit.invalid", "'fail', 'drop' or 'quarantine'"),
-        ("--features.columns=a,a", "features.columns", "each column once"),
-        ("--features.column=c", "features", "exactly one of features.columns and features.column"),
-        ("--input.table=t", "input", "exactly one of input.path and input.table"),
-        ("--output.path=", "output.path", "at least 1 character"),
-        ("--output.mode=perhaps", "output.mode", "'create', 'overwrite' or 'runs'"),
-        ("--fit.require_convergence=perhaps", "fit.require_convergence", "a valid boolean"),
-    ],
-)
-def test_wrong_values_are_told_by_option_value_and_expectation(word: str, key: str, expected: str) -> None:
-    """A wrong value is answered with the option, what it got and what it takes."""
-    message = mistake(*FIT, word)
-    assert key in message
-    assert "(command line)" in message
-    assert expected in message
 
 
 @pytest.mark.parametrize(
@@ -214,58 +185,12 @@ def test_numbers_of_components_are_ranges_and_lists(text: str, tmp_path: Path) -
     assert (config.grid.k, config.grid.families) == ((2, 3, 4, 8), ("full",))
 
 
-@pytest.mark.parametrize(
-    ("word", "expected"),
-    [
-        ("--grid.k=0-3", "greater than or equal to 1"),
-        ("--grid.k=3-2", "at least 1 item"),
-        ("--grid.k=two", "a valid integer"),
-        ("--grid.k=", "at least 1 item"),
-        ("--grid.families=round", "'full', 'tied', 'diag' or 'spherical'"),
-        ("--choice.criterion=best", "'bic', 'aic', 'icl', 'heldout' or 'gain'"),
-        ("--choice.criterion=heldout", "choice.holdout or choice.folds"),
-        ("--choice.folds=1", "at least 2"),
-        ("--choice.holdout=1", "less than 1"),
-        ("--fit.invalid=quarantine", "'fail' or 'drop'"),
-    ],
-)
-def test_wrong_grids_and_choices_are_told(word: str, expected: str) -> None:
-    """An empty or impossible grid, a criterion without its rows and unknown words are refused with what is expected."""
-    words = ["--input.path=in", "--features.columns=a", "--output.path=out"]
-    grid = [] if word.startswith("--grid.k") else ["--grid.k=2"]
-    assert expected in mistake(*words, *grid, word, job=SelectConfig)
-
-
 @pytest.mark.parametrize("name", ["demo-fit", "demo-score"])
 def test_demo_files_are_valid(name: str) -> None:
     """The demo's files fit the options of their jobs."""
     job = FitConfig if name.endswith("fit") else ScoreConfig
     config = load(job, ["--config", str(ROOT / "conf" / f"{name}.yaml")], prog=name)
     assert config.model_dump()["output"]["path"].startswith("demo-output/")
-
-
-def _seconds_of_children() -> float:
-    # Not by the clock: a machine with ten other jobs takes ten times as long.
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
-
-
-def test_a_mistake_ends_the_job_within_two_seconds_without_spark() -> None:
-    """The answer to a wrong option comes on stderr, with status 2, before Spark is imported; by processor time."""
-    began = _seconds_of_children()
-    done = subprocess.run(
-        [sys.executable, "-X", "importtime", str(ROOT / "jobs" / "fit.py"), *FIT, "--mixture.k=0"],
-        capture_output=True,
-        text=True,
-        check=False,
-        env={"PYTHONPATH": str(ROOT)},
-    )
-    assert done.returncode == STATUSES[ConfigurationError] == 2
-    assert "mixture.k (command line): got '0'" in done.stderr
-    assert "Traceback" not in done.stderr
-    assert "pyspark" not in done.stderr
-    assert done.stdout == ""
-    assert _seconds_of_children() - began < 2
 
 
 def test_help_prints_every_option_and_ends_well(capsys: pytest.CaptureFixture[str]) -> None:
@@ -295,45 +220,6 @@ def test_the_kubernetes_example_gives_options_that_exist() -> None:
     assert spec["mainApplicationFile"].endswith("jobs/score.py")
     config = load(ScoreConfig, spec["arguments"], prog="score.py")
     assert (config.output.mode, config.logs.format) == ("runs", "json")
-
-
-MISTAKES: list[tuple[list[str], str, str]] = [  # command line, the key that is told, and part of the remedy
-    (["--mixture.k=0"], "mixture.k", "greater than or equal to 1"),
-    (["--mixture.k=2.5"], "mixture.k", "valid integer"),
-    (["--mixture.family=round"], "mixture.family", "'spherical'"),
-    (["--mixtur.k=2"], "mixtur.k", "perhaps mixture.k"),
-    (["--fit.tol=-1"], "fit.tol", "greater than or equal to 0"),
-    (["--fit.tol=inf"], "fit.tol", "finite"),
-    (["--fit.seed=x"], "fit.seed", "valid integer"),
-    (["--fit.starts=0"], "fit.starts", "greater than or equal to 1"),
-    (["--fit.init_mode=magic"], "fit.init_mode", "'random'"),
-    (["--fit.invalid=quarantine"], "the sections", "quality.quarantine_path together"),
-    (["--quality.quarantine_path=aside"], "the sections", "fit.invalid=quarantine"),
-    (["--quality.max_invalid_fraction=5"], "quality.max_invalid_fraction", "less than or equal to 1"),
-    (["--features.columns=a,a"], "features.columns", "each column once"),
-    (["--input.where="], "input.where", "at least 1 character"),
-    (["--features.column=c"], "features", "exactly one of"),
-    (["--input.table=t"], "input", "exactly one of"),
-    (["--input.path=null"], "input", "exactly one of"),
-    (["--input.options={x"], "the environment or on the command line", "JSON"),
-    (["--output.path="], "output.path", "at least 1 character"),
-    (["--output.mode=append"], "output.mode", "'overwrite'"),
-    (["--logs.format=xml"], "logs.format", "'json'"),
-    (["--run.id=two words"], "run.id", "pattern"),
-    (["--output.overwrite"], "command line", "--help"),
-    (["stray"], "'stray'", "--help"),
-    (["--config", "nowhere.yaml"], "nowhere.yaml", "conf/ holds"),
-]
-
-
-@pytest.mark.parametrize(("words", "key", "remedy"), MISTAKES)
-def test_each_kind_of_mistake_is_told_by_key_and_remedy_at_once(words: list[str], key: str, remedy: str) -> None:
-    """Twenty-five kinds of mistakes: each names the key and what would be right, in well under three seconds."""
-    began = time.process_time()
-    message = mistake(*FIT, *words)
-    assert time.process_time() - began < 3
-    assert key in message
-    assert remedy in message
 
 
 @pytest.mark.parametrize(

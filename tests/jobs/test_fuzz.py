@@ -1,18 +1,28 @@
-"""Configurations and manifests from a stranger: only our own errors, no hang. scripts/fuzz.sh runs 10,000. No Spark."""
+"""Configurations, manifests and other files from a stranger: only our own errors, no hang. No Spark.
+
+scripts/fuzz.sh runs 10,000 cases.
+"""
 
 from __future__ import annotations
 
 import json
+import os
+import resource
 import time
+from contextlib import suppress
 from datetime import datetime, timezone
 from random import Random
 from typing import TYPE_CHECKING
 
+import pytest
 import yaml
 
 from gmm_spark.batch.config import FitConfig
 from gmm_spark.batch.layers import load
+from gmm_spark.batch.local import LocalLocation
 from gmm_spark.batch.manifest import read_manifest
+from gmm_spark.batch.modes import Overwrite
+from gmm_spark.batch.publish import claim
 from gmm_spark.batch.redaction import redacted
 from gmm_spark.errors import GmmSparkError
 from tests.core.mutations import CASES, HOSTILE, bytes_of, values_of
@@ -21,8 +31,6 @@ from tests.jobs.submission import ROOT
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    import pytest
 
 TEXT = (ROOT / "conf" / "fit.yaml").read_text(encoding="utf-8")
 SECONDS = 10.0
@@ -84,3 +92,27 @@ def test_a_hostile_manifest_is_refused_by_an_error_of_ours() -> None:
         except BaseException as error:
             raise AssertionError(f"case {case}") from error
     assert 0 < read < CASES
+
+
+@pytest.mark.parametrize("kind", ["pipe", "terabyte", "zeros", "loop"])
+@pytest.mark.parametrize(
+    "name",
+    [".out.gmm_spark/lock", ".out.gmm_spark/manifests/a.json", "out/_manifest.json", "out/current.gmm_spark.json"],
+)
+def test_a_hostile_file_among_ours_holds_nobody_up(tmp_path: Path, name: str, kind: str) -> None:
+    """A pipe, a terabyte, a device or a link to itself for a lock, manifest or pointer: refused, or passed over."""
+    before, began = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.process_time()
+    file = tmp_path / name
+    for folder in (file.parent, tmp_path / "out"):
+        folder.mkdir(parents=True, exist_ok=True)
+    if kind == "pipe":
+        os.mkfifo(file)
+    elif kind == "terabyte":
+        with file.open("wb") as opened:
+            opened.truncate(1 << 40)
+    else:
+        file.symlink_to("/dev/zero" if kind == "zeros" else file)
+    with suppress(GmmSparkError), claim(runs.run("a"), LocalLocation(tmp_path / "out"), Overwrite()) as target:
+        assert target.done is None
+    assert time.process_time() - began < SECONDS
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 400 * 1024

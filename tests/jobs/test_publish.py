@@ -12,7 +12,7 @@ import pytest
 from gmm_spark.batch import modes
 from gmm_spark.batch.local import LocalLocation
 from gmm_spark.batch.publish import check_apart, claim
-from gmm_spark.errors import InputError, OutputError
+from gmm_spark.errors import InputError, OutputError, SchemaError
 from gmm_spark.pointer import followed
 from tests.jobs.runs import run
 
@@ -113,6 +113,43 @@ def test_the_manifest_tells_what_was_published(tmp_path: Path) -> None:
     told = json.loads((tmp_path / "out" / modes.MANIFEST).read_text())
     assert told["output"]["files"] == [{"path": "part-0", "bytes": 4}]
     assert (told["run_id"], told["status"], told["parents"]) == ("a", 0, {"scheduler": "s-1"})
+
+
+def missing() -> list[LocalLocation]:
+    """Look for an input that is not there."""
+    raise SchemaError("input.path in", got="nothing there", expected="rows", do="Correct input.path.")
+
+
+def test_a_run_without_its_input_leaves_a_manifest_and_may_be_run_again(tmp_path: Path) -> None:
+    """The manifest tells the status; that of the same run done later takes its place, and no failure takes that."""
+    one, kept = run("a"), tmp_path / ".out.gmm_spark/manifests/a.json"
+    with pytest.raises(SchemaError) as caught, claim(one, LocalLocation(tmp_path / "out"), modes.Create(), missing):
+        pass
+    one.record_failure(caught.value)
+    failed = json.loads(kept.read_text())
+    assert (failed["status"], failed["run_id"], failed["output"]) == (3, "a", None)
+    published(tmp_path / "out", "a", "at last")
+    one.record_failure(caught.value)
+    assert json.loads(kept.read_text())["status"] == 0
+
+
+def test_a_run_that_is_published_needs_its_input_no_more(tmp_path: Path) -> None:
+    """A retry does nothing, though the input has been moved away since."""
+    published(tmp_path / "out", "a", "new")
+    with claim(run("a"), LocalLocation(tmp_path / "out"), modes.Create(), missing) as target:
+        assert "nothing to do" in str(target.done)
+
+
+def test_nothing_is_written_beside_an_output_that_is_within_an_input(tmp_path: Path) -> None:
+    """Not even the manifest of the run that was refused for it; nor is a folder made where there is none."""
+    (tmp_path / "in").mkdir()
+    for path, inputs in (("in/out", lambda: [LocalLocation(tmp_path / "in")]), ("none/out", missing)):
+        one = run("a")
+        with pytest.raises((OutputError, SchemaError)) as caught:  # noqa: SIM117
+            with claim(one, LocalLocation(tmp_path / path), modes.Create(), inputs):
+                pass
+        one.record_failure(caught.value)
+    assert [path.name for path in tmp_path.rglob("*")] == ["in"]
 
 
 @pytest.mark.parametrize("source", ["out", "out/day=0", "."])

@@ -33,7 +33,8 @@ ASIDE, QUARANTINE = "--fit.invalid=quarantine", "--quality.quarantine_path=aside
 DROP = "--fit.invalid=drop"
 
 JOBS_RUN: Mapping[str, tuple[str, list[str]]] = {
-    "clean": ("fit", ["--input.path=clean", *XW, "--output.path=m/clean"]),
+    "not there": ("fit", ["--input.path=none", *XW, "--output.path=m/clean", "--run.id=late"]),
+    "clean": ("fit", ["--input.path=clean", *XW, "--output.path=m/clean", "--run.id=late"]),
     "aside": ("fit", [MIXED, *XW, ASIDE, QUARANTINE, "--output.path=m/aside", "--run.id=monday"]),
     "aside again": ("fit", [MIXED, *XW, ASIDE, QUARANTINE, "--output.path=m/aside", "--run.id=monday"]),
     "clean day": ("fit", ["--input.path=clean", *XW, ASIDE, QUARANTINE, "--output.path=m/day", "--run.id=wednesday"]),
@@ -50,6 +51,7 @@ JOBS_RUN: Mapping[str, tuple[str, list[str]]] = {
         ],
     ),
     "too many": ("fit", [MIXED, *XW, DROP, "--quality.max_invalid_fraction=0.049", "--output.path=no/fit"]),
+    "select": ("select", [MIXED, *XW, "--grid.k=2", ASIDE, QUARANTINE, "--output.path=m/select", "--run.id=thursday"]),
     "not one": ("fit", [MIXED, *XW, "--output.path=no/one"]),
     "score": ("score", [MIXED, "--model.path=m/clean", "--output.path=scored"]),
     "dry fit": (
@@ -87,9 +89,9 @@ JOBS_RUN: Mapping[str, tuple[str, list[str]]] = {
     "empty": ("fit", ["--input.path=empty", "--features.columns=x,y", "--output.path=no/empty"]),
     "score empty": ("score", ["--input.path=empty2", "--model.path=m/clean", "--output.path=scored-empty"]),
     "one row": ("fit", ["--input.path=one", "--features.columns=x,y", "--mixture.k=1", "--output.path=no/one-row"]),
-    "empty parts": ("fit", ["--input.path=parts", *XW, "--output.path=m/parts"]),
 }
 REFUSED = {
+    "not there": (3, ["none", "nothing there"]),
     "too many": (4, ["200 of 4000 rows (5 %)", TOLD, "at most 4.9 %"]),
     "not one": (4, [TOLD, "fit.invalid: drop"]),
     "score too many": (4, ["160 of 4000 rows (4 %)", "at most 3.9 %", "nothing was published"]),
@@ -174,7 +176,11 @@ def test_a_table_that_is_not_is_refused_with_its_numbers(night: Night, name: str
 def test_nothing_is_published_where_a_job_was_refused(night: Night) -> None:
     """Neither a model nor a scored table nor quarantined rows."""
     assert [path for path in (night.folder / "no").glob("*") if not path.name.startswith(".")] == []
-    assert sorted(path.name for path in (night.folder / "aside").glob("[!.]*")) == ["run_id=monday", "run_id=tuesday"]
+    assert sorted(path.name for path in (night.folder / "aside").glob("[!.]*")) == [
+        "run_id=monday",
+        "run_id=thursday",
+        "run_id=tuesday",
+    ]
     assert not (night.folder / "mixed" / "aside").exists()
 
 
@@ -184,6 +190,7 @@ def test_every_reason_is_counted_in_summary_and_manifest(night: Night) -> None:
     assert "0 left out (0 null, 0 wrong_length, 0 nan, 0 infinite, 0 bad_weight)" in night.results["clean"]["out"]
     assert manifest(night, "m/aside", "monday")["rows"]["refused"] == COUNTS
     assert manifest(night, "m/enough")["rows"]["refused"] == COUNTS
+    assert manifest(night, "m/select")["rows"]["refused"] == COUNTS
     failed = manifest(night, "no/fit")
     assert (failed["status"], failed["rows"]["read"], failed["rows"]["refused"]) == (4, ROWS, COUNTS)
     without_weights = {**COUNTS, "bad_weight": 0}
@@ -193,9 +200,12 @@ def test_every_reason_is_counted_in_summary_and_manifest(night: Night) -> None:
 
 
 def test_quarantined_rows_are_as_they_came(night: Night) -> None:
-    """Exactly the unusable rows, all their columns unchanged, each with the reasons in _errors."""
+    """Exactly the unusable rows, all their columns unchanged, each with the reasons in _errors; of a selection too."""
     table, clean = mixed()
-    aside = pq.read_table(night.folder / "aside" / "run_id=monday").sort_by("id")
+    aside, selected = (
+        pq.read_table(night.folder / "aside" / f"run_id={run}").sort_by("id") for run in ("monday", "thursday")
+    )
+    assert repr(selected.to_pydict()) == repr(aside.to_pydict())
     expected = table.filter(pa.array(~clean))
     assert aside.column_names == ["id", "x", "w", "name", "_errors"]
     assert repr(aside.drop_columns("_errors").to_pydict()) == repr(expected.to_pydict())  # NaN is not itself
@@ -207,13 +217,13 @@ def test_a_run_repeated_quarantines_once(night: Night) -> None:
     """The same run again does nothing; the next day's run adds its own folder beside it."""
     assert "nothing to do" in night.results["aside again"]["out"]
     both = pq.read_table(night.folder / "aside", partitioning="hive")
-    assert both.num_rows == 2 * 5 * EACH
+    assert both.num_rows == 3 * 5 * EACH  # monday, tuesday and thursday
     assert manifest(night, "m/day")["notes"]["quarantine"]["rows"] == 0
 
 
-@pytest.mark.parametrize("name", ["aside", "enough", "parts"])
+@pytest.mark.parametrize("name", ["aside", "enough"])
 def test_the_rest_is_used_as_if_it_were_alone(night: Night, name: str) -> None:
-    """The model is that of the clean rows, in one row group or in twelve files of which two are empty."""
+    """The model is that of the clean rows."""
     clean, other = (read_model(night.folder / "m" / each).parameters for each in ("clean", name))
     np.testing.assert_allclose(other.weights, clean.weights, rtol=1e-8)
     np.testing.assert_allclose(other.means, clean.means, rtol=1e-8)

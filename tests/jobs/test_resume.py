@@ -1,4 +1,7 @@
-"""A fit job whose driver is killed goes on when it is run again: the model of an unbroken run, bit for bit."""
+"""A fit job whose driver is killed goes on when it is run again: the model of an unbroken run, bit for bit.
+
+Killed are drivers with executor processes of their own.
+"""
 
 from __future__ import annotations
 
@@ -16,13 +19,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tests.jobs.submission import JOBS, submission
+from tests.jobs.submission import JOBS, ROOT, submission, submit
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.jobs.application import Application
 
+pytestmark = pytest.mark.timeout(600)
+
+CLUSTER = "local-cluster[2,1,1024]"
 PASSES = 12
 WORDS = [
     "--input.path=rows",
@@ -46,7 +52,7 @@ def write_rows(folder: Path) -> None:
 
 def killed_after(number: int, delay: float, output: str, cwd: Path) -> int:
     """Submit a fit, kill the driver a while after it told of this pass; return the last pass that it told of."""
-    command, environment = submission([JOBS / "fit.py", *WORDS, f"--output.path={output}"], master="local[2]", cwd=cwd)
+    command, environment = submission([JOBS / "fit.py", *WORDS, f"--output.path={output}"], master=CLUSTER, cwd=cwd)
     log = cwd / f"{output}.log"
     with (
         log.open("wb") as out,  # spark-submit turns the stderr of Python into its stdout
@@ -75,17 +81,27 @@ def manifest(model: Path) -> dict[str, Any]:
     return fit
 
 
+def on_executors(folder: Path, jobs: dict[str, tuple[str, list[str]]]) -> dict[str, Any]:
+    """Run jobs one after the other on executor processes; return what each told."""
+    (folder / "plan.json").write_text(json.dumps({"sql": [], "jobs": jobs}), encoding="utf-8")
+    words: list[str | Path] = [ROOT / "tests" / "jobs" / "in_one_session.py", "plan.json", "result.json"]
+    done = submit(words, master=CLUSTER, cwd=folder, library=str(ROOT), patience=400)
+    assert done.returncode == 0, done.stdout + done.stderr
+    told: dict[str, Any] = json.loads((folder / "result.json").read_text(encoding="utf-8"))
+    return told
+
+
 @pytest.mark.parametrize("kills", [1, pytest.param(5, marks=pytest.mark.slow)])
 def test_a_killed_driver_repeats_at_most_one_pass(kills: int, tmp_path: Path, application: Application) -> None:
-    """Killed by SIGKILL at random moments and run again, a fit ends with the bits of one that was never killed."""
+    """Killed by SIGKILL at random moments and run again, there or in another application, a fit has the same bits."""
     moments = random.Random(kills)  # noqa: S311 - no secret
     write_rows(tmp_path / "rows")
     told = [
         killed_after(moments.randint(1, PASSES - 4), moments.uniform(0, 0.5), f"out{i}", tmp_path) for i in range(kills)
     ]
     outputs = [*(f"out{i}" for i in range(kills)), "whole"]
-    jobs = {output: (JOBS / "fit.py", [*WORDS, f"--output.path={output}"]) for output in outputs}
-    result = application.run(tmp_path, jobs)
+    jobs = {output: (f"{JOBS}/fit.py", [*WORDS, f"--output.path={output}"]) for output in outputs}
+    result = application.run(tmp_path, jobs) if kills == 1 else on_executors(tmp_path, jobs)
     whole = manifest(tmp_path / "whole")
     for i, last in enumerate(told):
         assert result[f"out{i}"]["status"] == 0, result[f"out{i}"]["err"]

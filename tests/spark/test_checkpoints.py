@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -105,7 +106,11 @@ def test_a_damaged_checkpoint_is_not_gone_on_with(
     break_off(df, kept, 4)
     latest = max(files(kept), key=lambda file: file.stat().st_mtime)
     latest.write_bytes(latest.read_bytes()[:-40])  # Hadoop's own checksum of the file is wrong now
+    (other,) = set(files(kept)) - {latest}
+    bomb = other.with_name("part-0.txt.gz")
+    bomb.write_bytes(gzip.compress(b"x" * 1000))  # of any size once it is unpacked: not one of ours, and not read
     break_off(df, kept, 3, resume="require")  # it goes on from pass 2, and so to pass 3 once more
+    bomb.unlink(missing_ok=True)
     for file in files(kept):
         file.with_name(f".{file.name}.crc").unlink()
         file.write_bytes(file.read_bytes()[:-40])
