@@ -48,6 +48,7 @@ DONE: Mapping[str, tuple[str | None, list[str]]] = {
     "elsewhere runs": (None, [*SIMULATE, "--output.path=viewfs://lake/far/runs", RUNS, "--run.id=one"]),
     "elsewhere runs again": (None, [*SIMULATE, "--output.path=viewfs://lake/far/runs", RUNS, "--run.id=two"]),
     "elsewhere the same": (None, [*SIMULATE, "--output.path=viewfs://lake/far/runs", RUNS, "--run.id=one"]),
+    "options from elsewhere": (None, ["simulate", "--config", "viewfs://lake/far/simulate.yaml", "--sample.seed=2"]),
     "two scorers": ("second_scorer", [*SCORE, "--output.path=twice", "--output.mode=overwrite"]),
 }
 # name: what happens meanwhile, or None; job, command line; status; what the message holds
@@ -74,6 +75,12 @@ FAILED: Mapping[str, tuple[str | None, list[str], int, list[str]]] = {
     "sealed": (None, [*SCORE, "--output.path=sealed/out"], 6, ["the output", "Read-only", "output.path"]),
     "no folder": (None, [*SCORE, "--output.path=in.txt/out"], 6, ["the output", "in.txt", "output.path"]),
     "full": (None, [*SCORE, "--output.path=full/out"], 8, ["a disk", "No space left", "spark.local.dir"]),
+    "no options there": (
+        None,
+        ["simulate", "--config", "viewfs://lake/far/none.yaml"],
+        2,
+        ["viewfs://lake/far/none.yaml", "conf/ holds"],
+    ),
     "no partitions": (
         None,
         [*SCORE, "--output.path=flat", "--output.mode=partitions", "--output.partition_by=[]"],
@@ -82,6 +89,7 @@ FAILED: Mapping[str, tuple[str | None, list[str], int, list[str]]] = {
     ),
 }
 NEEDS_MOUNTS = ("sealed", "full")
+OPTIONS = "{model: {path: kept}, sample: {rows: 7}, output: {path: 'viewfs://lake/far/seven'}}"
 
 
 @dataclass(frozen=True)
@@ -136,6 +144,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Runs:
     (folder / "plan.json").write_text(json.dumps({"sql": [], "jobs": jobs}), encoding="utf-8")
     # Another scheme than file: what is done there goes through Hadoop's classes, as on HDFS.
     (folder / "far").mkdir()
+    (folder / "far" / "simulate.yaml").write_text(OPTIONS, encoding="utf-8")
     far = f"spark.hadoop.fs.viewfs.mounttable.lake.link./far=file://{folder}/far"
     words = ["--conf", far, str(ROOT / "tests" / "jobs" / "in_one_session.py"), "plan.json", "result.json"]
     prefix = [*NAMESPACE, f'{MOUNTS} && exec "$@"', "sh"] if mounted else []
@@ -210,9 +219,10 @@ def test_models_and_tables_are_found_behind_their_pointers(runs: Runs) -> None:
 
 
 def test_other_filesystems_are_served_through_hadoop(runs: Runs) -> None:
-    """There, too, an output is created, replaced, and kept by run, and nothing but manifests is left beside it."""
+    """There, too, options are read, and outputs created, replaced, and kept by run; only manifests are left beside."""
     far = runs.folder / "far"
     assert tables.read(far / "table").num_rows == 50
+    assert tables.read(far / "seven").num_rows == 7  # as the file there says
     assert sorted(path.name for path in (far / "runs" / "runs").glob("[!.]*")) == ["one", "two"]
     assert followed(far / "runs").name == "two"
     assert "run one is published" in runs.results["elsewhere the same"]["out"]
