@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 POINTER, RUNS = "current.gmm_spark.json", "runs"
-_LARGEST = 16 << 20  # a pointer is untrusted input: longer ones are not even parsed
+LARGEST = 16 << 20  # characters: a pointer is untrusted input: longer ones are not even parsed
 _FOLDER = re.compile(rf"{RUNS}/[A-Za-z0-9][A-Za-z0-9._=-]*")  # never out of the output
 
 
@@ -48,8 +48,8 @@ def decode(text: str, where: str) -> Pointer:
         InputError: it is none, or points out of its output.
     """
     try:
-        if len(text) > _LARGEST:
-            raise _damaged(where, f"more than {_LARGEST} characters")
+        if len(text) > LARGEST:
+            raise _damaged(where, f"more than {LARGEST} characters")
         found: Any = json.loads(text)
         folder, published = str(found["folder"]), tuple(map(str, found["published"]))
         pointer = Pointer(folder, published)
@@ -72,7 +72,7 @@ def followed(root: Path) -> Path:
     if not file.is_file():  # whoever opens a pipe waits for ever
         return root
     with file.open(encoding="utf-8", errors="replace") as opened:
-        return root / decode(opened.read(_LARGEST + 1), str(file)).folder
+        return root / decode(opened.read(LARGEST + 1), str(file)).folder
 
 
 def _damaged(where: str, got: str) -> InputError:

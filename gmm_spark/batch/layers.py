@@ -13,8 +13,8 @@ from pydantic import ValidationError
 from pydantic_settings import CliSettingsSource, EnvSettingsSource, SettingsError
 
 from gmm_spark.batch.config import JobConfig
-from gmm_spark.batch.files import File, read_file
-from gmm_spark.batch.mistakes import Tree, explained
+from gmm_spark.batch.files import File, Tree, read_file
+from gmm_spark.batch.mistakes import explained
 from gmm_spark.errors import ConfigurationError
 
 if TYPE_CHECKING:

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
     from pydantic_core import ErrorDetails
 
-Tree = dict[str, Any]
+    from gmm_spark.batch.files import Tree
+
 _MOST_SHOWN = 200
 
 

@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
     from gmm_spark.batch.config import JobConfig
+    from gmm_spark.batch.files import Tree
     from gmm_spark.batch.manifest import Versions
-    from gmm_spark.batch.mistakes import Tree
 
 _LOG = logging.getLogger(__name__)
 # Which run wrote something, and where it stands among others, does not change what is written.

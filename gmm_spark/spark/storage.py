@@ -74,18 +74,20 @@ def _followed(spark: SparkSession, path: str) -> str:
     found = _found(spark, pointer)
     if found is None:
         return path
-    row = found.first()
-    return f"{path}/{pointers.decode(row[0] if row else '', pointer).folder}"
+    # Spark opens no file that this condition leaves out, such as a pipe, whose length is 0.
+    row = found.where(f.col("length").between(1, pointers.LARGEST)).select("content").first()
+    text = bytes(row[0]).decode("utf-8", errors="replace") if row else ""
+    return f"{path}/{pointers.decode(text, pointer).folder}"
 
 
 def _found(spark: SparkSession, path: str) -> DataFrame | None:
-    """Return the texts of the files at a path; None where there is nothing.
+    """Return the files at a path; None where there is nothing.
 
     To resolve it needs no job, and no Hadoop API, which Connect lacks. Twice the same path, for Spark logs a long
     stack trace where a single one is not there.
     """
     try:
-        table = spark.read.text([path, path], wholetext=True)
+        table = spark.read.format("binaryFile").load([path, path])
         table.schema  # noqa: B018 - Connect resolves a table when it is asked for its schema
     except AnalysisException as error:
         if error.getCondition() != "PATH_NOT_FOUND":

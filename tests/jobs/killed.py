@@ -1,7 +1,7 @@
-"""Publish over an old output, killed (SIGKILL) between all steps that change a filesystem: MODE FOLDER.
+"""Publish over an old output in each mode, killed (SIGKILL) between all steps that change a filesystem: FOLDER.
 
 Each attempt is a forked process that kills itself at one step; this process then looks at the output as a reader
-does, and lets the same run begin anew. Written to stdout: one JSON line per attempt.
+does, and lets the same run begin anew. Written to stdout: one JSON line per attempt, with its mode.
 """
 
 from __future__ import annotations
@@ -109,17 +109,20 @@ def attempt(mode: str, folder: Path, step: int) -> dict[str, Any]:
 
 def at_every_step(mode: str, root: Path) -> None:
     """Kill at each step, until a publication comes to its end."""
+    exchange = LocalLocation.exchange
     if mode == "two renames":
         LocalLocation.exchange = lambda *_: False  # type: ignore[method-assign] # as on a filesystem without it
     for step in count():
-        folder = root / str(step)
-        folder.mkdir()
+        folder = root / mode / str(step)
+        folder.mkdir(parents=True)
         found = attempt(mode, folder, step)
-        sys.stdout.write(json.dumps(found) + "\n")
+        sys.stdout.write(json.dumps({"mode": mode, **found}) + "\n")
         if found["ended"] == 0:
             break
+    LocalLocation.exchange = exchange  # type: ignore[method-assign]
 
 
 if __name__ == "__main__":
     os.fsync = lambda fd: None  # noqa: ARG005 - what a killed process has written is not lost
-    at_every_step(sys.argv[1], Path(sys.argv[2]))
+    for each in MODES:
+        at_every_step(each, Path(sys.argv[1]))

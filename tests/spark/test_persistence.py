@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from typing import TYPE_CHECKING, Any
 
@@ -58,6 +59,11 @@ def test_a_model_is_found_behind_its_pointer(tmp_path: Path) -> None:
     np.testing.assert_array_equal(read_model(tmp_path / "kept").parameters.means, start().means)
     pointer.write_text(pointer.read_text().replace("runs/b", "runs/../../b"))
     with pytest.raises(InputError, match="no child of runs"):
+        GaussianMixtureModel.load(f"{tmp_path}/kept")
+    pointer.unlink()
+    (tmp_path / "kept" / f".{POINTER}.crc").unlink(missing_ok=True)
+    os.mkfifo(pointer)  # whoever opens it waits for ever
+    with pytest.raises(InputError, match="pointer"):
         GaussianMixtureModel.load(f"{tmp_path}/kept")
 
 
