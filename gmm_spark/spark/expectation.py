@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from itertools import groupby
 from operator import itemgetter
 from typing import TYPE_CHECKING, Protocol
@@ -20,7 +20,7 @@ from gmm_spark.kernel import accumulate, zero_moments
 from gmm_spark.moments import Moments, added
 from gmm_spark.spark.blocks import PACKED, read_blocks
 from gmm_spark.spark.copies import read_copies
-from gmm_spark.spark.session import result_limit, shipped
+from gmm_spark.spark.session import OfJob, result_limit, shipped_by_job
 from gmm_spark.spark.worker import settle
 
 if TYPE_CHECKING:
@@ -117,27 +117,39 @@ class DistributedExpectation:
         zeros = sums.zeros()
         size = self.partitions * sum(len(zero.to_bytes()) for zero in zeros)
         run = 1 if size <= driver_bytes(self.blocks.sparkSession) else math.isqrt(self.partitions)
-        with shipped(self.blocks.sparkSession, sums) as parcel:
+        with shipped_by_job(self.blocks.sparkSession, sums) as parcel:
             partials = self._partials(parcel, run)
         return _added([partials[number] for number in sorted(partials)], zeros)
 
     def _partials(self, parcel: Shipped[Sums], run: int) -> dict[int, list[bytes] | None]:
-        packed = self.blocks.select(*PACKED)
-        if self.index is None:
-            return _collected(packed, parcel, run)
-        partials = _collected(self.index, parcel, run)
+        standing = run == 1 and isinstance(parcel, OfJob)
+        partials = _collected(self._standing if standing else _summed(self._read, parcel, run))
         missing = [number for number, own in partials.items() if own is None]
         if missing:
             _log.info("%d of %d copies are missing: the blocks come from Spark", len(missing), len(partials))
-            partials |= _collected(packed.where(_run(f.col("partition"), run).isin(missing)), parcel, run)
+            rest = self.blocks.select(*PACKED).where(_run(f.col("partition"), run).isin(missing))
+            partials |= _collected(_summed(rest, parcel, run))
         return partials
+
+    @property
+    def _read(self) -> DataFrame:
+        return self.blocks.select(*PACKED) if self.index is None else self.index
+
+    @cached_property
+    def _standing(self) -> DataFrame:
+        """The statistics of single partitions by what a job brings; analysed and planned once, a third of a pass."""
+        return _summed(self._read, OfJob(), 1)
 
 
 def _run(partition: Column, run: int) -> Column:
     return f.floor(partition / run)
 
 
-def _collected(blocks: DataFrame, parcel: Shipped[Sums], run: int) -> dict[int, list[bytes] | None]:
+def _collected(partials: DataFrame) -> dict[int, list[bytes] | None]:
+    return _by_partition(partials.toArrow())
+
+
+def _summed(blocks: DataFrame, parcel: Shipped[Sums], run: int) -> DataFrame:
     """Return the statistics of each run of so many partitions, by its number; None where a copy is missing.
 
     A run of more than one partition is added on the executors.
@@ -151,7 +163,7 @@ def _collected(blocks: DataFrame, parcel: Shipped[Sums], run: int) -> dict[int, 
             return _table(number, None if None in own.values() else _added(own.values(), parcel.value.zeros()))
 
         partials = partials.groupBy(_run(f.col("partition"), run).alias("run")).applyInArrow(add_run, _DDL)
-    return _by_partition(partials.toArrow())
+    return partials
 
 
 def _by_partition(table: pa.Table) -> dict[int, list[bytes] | None]:

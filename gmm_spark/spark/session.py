@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import pickle
+from base64 import b64decode, b64encode
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
+from pyspark import TaskContext
 from pyspark.sql import SparkSession
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+# Properties go to each task and to the event log.
+_PROPERTY, _MOST_PROPERTY = "gmm_spark.value", 64 << 10
 _BATCH_BYTES = "spark.sql.execution.arrow.maxBytesPerBatch"
 
 T = TypeVar("T")
@@ -18,7 +24,7 @@ T_co = TypeVar("T_co", covariant=True)
 
 
 class Shipped(Protocol[T_co]):
-    """A value that a task can read: a broadcast, or the value itself."""
+    """A value that a task can read: a broadcast, a property of its job, or the value itself."""
 
     @property
     def value(self) -> T_co:
@@ -39,6 +45,43 @@ def job_session(name: str) -> SparkSession:
 def is_connect(spark: SparkSession) -> bool:
     """Tell whether this session talks to a Spark Connect server: no SparkContext, no broadcast."""
     return type(spark).__module__.startswith("pyspark.sql.connect")
+
+
+@dataclass(frozen=True)
+class OfJob(Generic[T]):
+    """A value in the properties of the job that reads it: one plan serves one value after the other."""
+
+    @property
+    def value(self) -> T:
+        """The value; in a task only."""
+        context = TaskContext.get()
+        assert context is not None  # noqa: S101 - read in tasks only
+        value: T = _unpickled(str(context.getLocalProperty(_PROPERTY)))
+        return value
+
+
+@lru_cache(maxsize=1)
+def _unpickled(text: str) -> Any:  # noqa: ANN401 - of whatever type was sent
+    return pickle.loads(b64decode(text))  # noqa: S301 - from this application's driver, as the function itself is
+
+
+@contextmanager
+def shipped_by_job(spark: SparkSession, value: T) -> Iterator[Shipped[T]]:
+    """Send a value to the tasks of the jobs run inside, as `shipped` does; what is small goes with their properties.
+
+    Then the parcel is an `OfJob`, and a DataFrame whose function has one need not be analysed and planned again for
+    another value. It must not have a shuffle: Spark keeps the files of one that was run.
+    """
+    data = b"" if is_connect(spark) else pickle.dumps(value)
+    if not 0 < len(data) <= _MOST_PROPERTY:
+        with shipped(spark, value) as parcel:
+            yield parcel
+        return
+    spark.sparkContext.setLocalProperty(_PROPERTY, b64encode(data).decode())
+    try:
+        yield OfJob()
+    finally:
+        spark.sparkContext.setLocalProperty(_PROPERTY, None)  # type: ignore[arg-type] # None clears it
 
 
 @contextmanager

@@ -15,15 +15,15 @@ def settle() -> None:
     module was sought in is then read anew, the jar of spark-core among them: 100 ms of a core, a task, which is more
     than the arithmetic of many. A finder that is forgotten is made again when a module is next sought.
     """
-    _freeze()
+    _freeze(len(sys.modules))
     for path, finder in list(sys.path_importer_cache.items()):
         if isinstance(finder, zipimporter):
             del sys.path_importer_cache[path]
 
 
 @cache
-def _freeze() -> None:
-    """Take what this worker has imported out of the garbage collector's sight, once.
+def _freeze(_modules: int) -> None:
+    """Take what this worker has imported out of the garbage collector's sight, once for each number of modules.
 
     Spark collects garbage after each task: 30 ms with all the modules in view, next to nothing without.
     """
