@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 import pytest
 
-from gmm_spark.spark import expectation, keeping, survey
+from gmm_spark.spark import expectation, keeping, session, survey
 from gmm_spark.spark.rows import Layout
 from gmm_spark.spark.session import result_limit
-from tests.spark.frames import assert_same_mixture, clusters, numbered, plain_steps, start, table
+from tests.spark.frames import assert_same_bits, assert_same_mixture, clusters, numbered, plain_steps, start, table
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -34,6 +34,17 @@ def test_many_small_partitions_share_tasks(spark: SparkSession, monkeypatch: pyt
     shared = plain_steps(df, start(), 1)
     assert shared.summary.weight == each.summary.weight == len(clusters())
     assert_same_mixture(shared, each, 1e-10)
+
+
+@pytest.mark.classic_only
+def test_parameters_of_any_size_travel(spark: SparkSession, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those too large for a job's properties give the bits that small ones give, and the properties are taken back."""
+    df = table(spark, 3, **numbered(clusters())).cache()
+    by_property = plain_steps(df, start(), 3)
+    assert spark.sparkContext.getLocalProperty("gmm_spark.value") is None
+    monkeypatch.setattr(session, "_MOST_PROPERTY", 0)
+    assert_same_bits(plain_steps(df, start(), 3), by_property)
+    df.unpersist()
 
 
 @pytest.mark.parametrize(("text", "expected"), [("1g", 1 << 30), ("512m", 512 << 20), ("64MB", 64 << 20), ("0", 0)])
