@@ -42,7 +42,7 @@ def counted(run: Run) -> Iterator[None]:
 
 
 def check_scored(counts: Mapping[str, int], limits: QualityConfig) -> None:
-    """Refuse a scored table with too many rows that have no posterior, before it is published.
+    """Refuse a scored table with too many rows that have no posterior, before it is published; warn of none.
 
     Args:
         counts: rows by status.
@@ -51,6 +51,8 @@ def check_scored(counts: Mapping[str, int], limits: QualityConfig) -> None:
     Raises:
         DataError: there are too many.
     """
+    if not sum(counts.values()):
+        _LOG.warning("the input has no row: once it has, score it under another run.id", extra={"fields": {"rows": 0}})
     refused = Refused({reason: counts.get(reason, 0) for reason in REASONS[1:]}, counts.get(REASONS[0], 0))
     if refused.fraction > limits.max_invalid_fraction:
         raise DataError(

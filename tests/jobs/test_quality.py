@@ -255,7 +255,8 @@ def test_a_dry_run_tells_options_schema_and_cost(night: Night) -> None:
 
 
 def test_an_empty_table_is_scored_to_an_empty_table(night: Night) -> None:
-    """No rows in, no rows out, and the schema of a scored table."""
+    """No rows in, no rows out, and the schema of a scored table; the log warns of it, for the feed may be late."""
+    assert "WARNING gmm_spark: the input has no row" in night.results["score empty"]["err"]
     scored = pq.read_table(night.folder / "scored-empty")
     assert scored.num_rows == 0
     assert scored.column_names[-4:] == ["prediction", "probability", "log_density", "status"]
