@@ -90,6 +90,7 @@ class Fit:
         floored: floor hits over all passes.
         detail: what a degenerate fit died of.
         reseeded: components that were begun anew on the way, whether or not it led to the best.
+        slowest: SQUAREM's estimate of the slowest direction's stretch, for a fit that goes on from here.
     """
 
     best: Pass
@@ -98,6 +99,7 @@ class Fit:
     floored: int
     detail: str = ""
     reseeded: int = 0
+    slowest: float | None = None
 
     @property
     def iterations(self) -> int:
@@ -184,12 +186,19 @@ class State:
         """The fit, once it has an outcome."""
         assert self.outcome is not None  # noqa: S101 - asked of an ended fit only
         reseeded = sum(len(each.components) for each in self.reseedings)
-        return replace(self.trace.ended(self.outcome, self.detail), reseeded=reseeded)
+        ended = self.trace.ended(self.outcome, self.detail)
+        return replace(ended, reseeded=reseeded, slowest=self.position.slowest)
 
 
-def begin(start: Parameters, acceleration: Acceleration) -> State:
-    """Return the state of a fit that has measured nothing yet."""
-    return State(Position(start, acceleration))
+def begin(start: Parameters, acceleration: Acceleration, slowest: float | None = None) -> State:
+    """Return the state of a fit that has measured nothing yet.
+
+    Args:
+        start: where it starts.
+        acceleration: of EM.
+        slowest: the slowest direction's stretch, where a fit to a sample of the rows has told it.
+    """
+    return State(Position(start, acceleration, slowest=slowest))
 
 
 def advance(state: State, moments: Moments, maximise: Maximiser, goal: Goal) -> State:

@@ -18,12 +18,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gmm_spark import em, families, kernel, starts
+from gmm_spark import families, kernel, search, starts
 from gmm_spark.parameters import Parameters
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from gmm_spark import em
     from gmm_spark.coordinates import Coordinates
     from gmm_spark.moments import Moments
     from gmm_spark.parameters import FloatArray
@@ -67,6 +68,7 @@ class Look:
 
     Args:
         start: the better of the first start and the one found on a second look.
+        slowest: SQUAREM's estimate of the slowest direction's stretch there.
         moments: its statistics over all rows.
         evidence: what spoke for a second look, or against it.
         replaced: whether the start is not the first one.
@@ -74,6 +76,7 @@ class Look:
     """
 
     start: Parameters
+    slowest: float | None
     moments: Moments
     evidence: Evidence
     replaced: bool = False
@@ -82,7 +85,7 @@ class Look:
 
 def look(
     measure: Callable[[Parameters], Moments],
-    start: Parameters,
+    found: em.Fit,
     sample: starts.Sample,
     frame: Coordinates,
     plan: starts.Plan,
@@ -91,23 +94,24 @@ def look(
 
     Args:
         measure: one read of all rows; its statistics carry a reservoir.
-        start: the best start of the sample.
+        found: the best fit to the sample.
         sample: where it was found.
         frame: the coordinates of the rows.
         plan: how it was found.
     """
+    start = found.best.parameters
     moments = measure(start)
     evidence = evidence_of(start, moments, sample)
-    first = Look(start, moments, evidence)
+    first = Look(start, found.slowest, moments, evidence)
     if not evidence.alarming:
         return first
-    found = again(start, moments, sample, frame, plan)
-    if found is None:
+    other = again(start, moments, sample, frame, plan)
+    if other is None:
         return first
-    measured = measure(found)
+    measured = measure(other.best.parameters)
     if measured.log_likelihood <= moments.log_likelihood:
         return replace(first, passes=1)
-    return Look(found, measured, evidence, replaced=True, passes=1)
+    return Look(other.best.parameters, other.slowest, measured, evidence, replaced=True, passes=1)
 
 
 def gathering(start: Parameters) -> Parameters:
@@ -130,17 +134,20 @@ def evidence_of(start: Parameters, moments: Moments, sample: starts.Sample) -> E
 
 def again(
     start: Parameters, moments: Moments, sample: starts.Sample, frame: Coordinates, plan: starts.Plan
-) -> Parameters | None:
-    """Return the best start on the sample and the least likely of all rows; None if the first one is as good."""
+) -> em.Fit | None:
+    """Return the best fit to the sample and the least likely of all rows; None if the first start is as good."""
     least = float(_log_density(start, sample.z[:, sample.weights > 0]).min())
     below, share = _below(least, moments, sample.effective_rows)
     if not len(below):
         return None
     given = [start, *_moved(start, below[:, 1:], share, frame, plan)]
+    # All of those rows, beside as much of the sample as the first search began with.
+    few = sample.head(search.rows_to_search(plan.family, plan.k, start.d))
+    found = search.ranked(_together(few, below[:, 1:], share, plan.seed), frame, plan, given)[:1]
     both = _together(sample, below[:, 1:], share, plan.seed)
-    found = starts.ranked(both, frame, plan, given)[0]
-    old, new = kernel.accumulate([kernel.Block(both.z, both.weights)], [start, found])
-    return found if new.mean_log_likelihood - old.mean_log_likelihood > plan.tol else None
+    (best,) = search.grown(found, both, frame, plan)
+    (old,) = search.in_memory([kernel.Block(both.z, both.weights)])([start])
+    return best if best.best.moments.mean_log_likelihood - old.mean_log_likelihood > plan.tol else None
 
 
 def _below(least: float, moments: Moments, rows: float) -> tuple[FloatArray, float]:

@@ -1,47 +1,32 @@
-"""Where EM starts: k-means++ partitions of a sample, judged by short EM runs on it.
+"""Where EM starts: k-means++ partitions of a sample.
 
-k-means++: Arthur and Vassilvitskii, SODA 2007. Short runs, then the best to the end: Biernacki, Celeux
-and Govaert, Choosing starting values for the EM algorithm, Comput. Statist. Data Anal. 41, 2003. A
+k-means++: Arthur and Vassilvitskii, SODA 2007. A
 third of the partitions is drawn in standardised coordinates, a third in whitened ones, and a third in those
 of both that are not normal. Each finds what the others miss: whitening hides clusters that are far
 apart in one direction, standardising hides elongated ones, and both hide one telling direction among
-many. The likelihood judges.
+many. The likelihood judges: `search`.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
-from gmm_spark import em, families, kernel
-from gmm_spark.errors import DataError, ParametersError
+from gmm_spark import families
 from gmm_spark.parameters import Family, FloatArray, Parameters
-from gmm_spark.stopping import Outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from numpy.typing import NDArray
 
     from gmm_spark.coordinates import Coordinates
-    from gmm_spark.moments import Moments
 
     Labels: TypeAlias = NDArray[np.intp]
 
 # Lloyd's steps bring far clusters together and make all starts alike: some starts take none, some a few.
 _LLOYD_STEPS = (0, 2, 8)
-_SHORT_STEPS = 10
-# How many of the short runs go on: three, or as many as cost next to nothing on a small sample, for the best after
-# ten steps need not be the best at the end; and of few components more, for a run of two costs a fifth of one of ten.
-_SURVIVORS, _SURVIVOR_CELLS, _SURVIVOR_COMPONENTS = 3, 4_000_000, 24
-_LONG_STEPS = 500
-_SAME_OPTIMUM = 10.0  # two runs to tol that end closer than this many tol have found the same
-_RESEEDINGS = 2  # here, where a pass is cheap, components that do no work get another place or two
 _CLEAR = 4.0  # standard errors by which a kurtosis must differ from a normal's
-_SHORT_ROWS, _SHORT_LEAST = 20_000, 4_000  # short runs only rank the starts: a part of the sample is enough for that
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,60 +77,6 @@ class Plan:
     tol: float
     uniform: bool = False
     thoroughness: float = 1.0
-
-
-def search(sample: Sample, frame: Coordinates, plan: Plan) -> Parameters:
-    """Return the best start found on the sample, in the coordinates of the frame.
-
-    Raises:
-        DataError: every single start went bad.
-    """
-    return ranked(sample, frame, plan)[0]
-
-
-def ranked(sample: Sample, frame: Coordinates, plan: Plan, given: Sequence[Parameters] = ()) -> list[Parameters]:
-    """Return the starts that were run to their end on the sample, the best first, each optimum once.
-
-    Args:
-        sample: where to look.
-        frame: the coordinates of the sample.
-        plan: what to look for.
-        given: starts to try beside those that are drawn.
-
-    Raises:
-        DataError: every single start went bad.
-    """
-    maximise = em.Maximiser(frame, plan.floor)
-    short = sample.head(_short_rows(plan, len(sample.z)))
-    candidates = _short_runs(_expectation(short), [*given, *draw(short, frame, plan)], maximise)
-    expectation = _expectation(sample)
-    cheap = max(_SURVIVOR_COMPONENTS // plan.k, int(plan.thoroughness * _SURVIVOR_CELLS / sample.z.size))
-    survivors = max(_SURVIVORS, cheap)
-    fits = [_long_run(expectation, candidate, maximise, plan.tol) for candidate in candidates[:survivors]]
-    finished = [fit for fit in fits if fit is not None]
-    if not finished:
-        raise DataError(
-            f"starts for {plan.k} components",
-            got=f"{plan.starts} starts that all became singular",
-            expected="at least one valid mixture",
-            do="Use fewer components, more starts, or a larger covarianceFloor.",
-        )
-    valid = [fit for fit in finished if fit.outcome is not Outcome.DEGENERATE]
-    best_first = sorted(valid or finished, key=lambda fit: -fit.best.moments.log_likelihood)
-    values = [fit.best.moments.mean_log_likelihood for fit in best_first]
-    new = [i == 0 or values[i - 1] - values[i] > _SAME_OPTIMUM * plan.tol for i in range(len(values))]
-    return [fit.best.parameters for fit, is_new in zip(best_first, new, strict=True) if is_new]
-
-
-def _short_rows(plan: Plan, d: int) -> int:
-    """Return how many rows rank the starts: at least ten for each free parameter."""
-    least = max(_SHORT_LEAST, 50 * plan.k, 10 * families.free_parameters(plan.family, plan.k, d))
-    return max(least, int(_SHORT_ROWS * plan.thoroughness))
-
-
-def in_memory(blocks: Sequence[kernel.Block]) -> em.Expectation:
-    """Return the Expectation over blocks that this process holds."""
-    return partial(kernel.accumulate, blocks)
 
 
 def draw(sample: Sample, frame: Coordinates, plan: Plan) -> list[Parameters]:
@@ -225,44 +156,3 @@ def _from_labels(z: FloatArray, weights: FloatArray, labels: Labels, plan: Plan,
     covariances = (scatter + prior * (pooled + 1e-6 * np.eye(d))) / (mass + prior)[:, None, None]
     covariances, _ = families.constrain(plan.family, covariances, mass, frame, plan.floor)
     return Parameters(mass / mass.sum(), means, covariances, plan.family)
-
-
-def _expectation(sample: Sample) -> em.Expectation:
-    return in_memory([kernel.Block(sample.z, sample.weights)])
-
-
-def _short_runs(
-    expectation: em.Expectation, candidates: Sequence[Parameters], maximise: em.Maximiser
-) -> list[Parameters]:
-    """Run all candidates side by side for a few steps; return them, the best first.
-
-    One that becomes singular is dropped; if all do, they are returned where they last were valid.
-    """
-    alive = [(0.0, candidate) for candidate in candidates]
-    ended: list[tuple[float, Parameters]] = []
-    for _ in range(_SHORT_STEPS):
-        if not alive:
-            break
-        before = [candidate for _, candidate in alive]
-        alive = []
-        for at, moments in zip(before, expectation(before), strict=True):
-            new = _maximised(maximise, at, moments)
-            (alive if new else ended).append((moments.log_likelihood, new or at))
-    # The likelihood of a mixture that collapses has no bound: one is returned only where none did better.
-    ranked = sorted(alive or ended, key=lambda pair: -pair[0])
-    return [candidate for value, candidate in ranked if np.isfinite(value)]
-
-
-def _maximised(maximise: em.Maximiser, at: Parameters, moments: Moments) -> Parameters | None:
-    try:
-        return maximise(at, moments)[0]
-    except ParametersError:
-        return None
-
-
-def _long_run(expectation: em.Expectation, start: Parameters, maximise: em.Maximiser, tol: float) -> em.Fit | None:
-    try:
-        goal = em.Goal(tol, _LONG_STEPS, _RESEEDINGS)
-        return em.run(expectation, em.begin(start, "squarem"), maximise, goal)
-    except ParametersError:
-        return None

@@ -20,10 +20,10 @@ import numpy as np
 from benchmark_data import DATA, head, of_sklearn, say
 from sklearn.mixture import GaussianMixture as SklearnMixture
 
-from gmm_spark import coordinates, em, families, kernel, missed, starts
+from gmm_spark import coordinates, em, kernel, missed, search, starts
 from gmm_spark.parameters import Family
 from gmm_spark.spark.preparing import Options
-from gmm_spark.spark.starting import sample_rows
+from gmm_spark.spark.starting import sample_rows, sample_tol
 
 if TYPE_CHECKING:
     from gmm_spark.moments import Moments
@@ -59,18 +59,18 @@ def fitted_in_memory(table: Table, k: int, family: Family, seed: int) -> float:
     n, options = len(table.x), Options(k, family, seed=seed)
     taken = np.random.default_rng(seed).permutation(n)[: sample_rows(options, table.x.shape[1])]
     sample = starts.Sample(np.ascontiguousarray(table.z[:, taken]), np.ones(len(taken)), table.covariance)
-    error = families.free_parameters(family, k, len(table.z)) / (2 * len(taken)) if len(taken) < n else 0.0
-    tol = max(options.tol, 0.1 * error)
-    plan = starts.Plan(k, family, options.starts, seed, options.floor, tol)
-    start, blocks = starts.search(sample, table.frame, plan), table.blocks()
+    plan = starts.Plan(k, family, options.starts, seed, options.floor, sample_tol(options, sample, n))
+    found, blocks = search.best(sample, table.frame, plan), table.blocks()
+    start, slowest = found.best.parameters, found.slowest
     if len(taken) < n and k > 1:
 
         def measure(candidate: Parameters) -> Moments:
             return kernel.accumulate(blocks, [missed.gathering(candidate)], kept=missed.KEPT)[0]
 
-        start = missed.look(measure, start, sample, table.frame, plan).start
+        looked = missed.look(measure, found, sample, table.frame, plan)
+        start, slowest = looked.start, looked.slowest
     maximise, goal = em.Maximiser(table.frame, options.floor), em.Goal(options.tol, options.max_iter)
-    fit = em.run(starts.in_memory(blocks), em.begin(start, "squarem"), maximise, goal)
+    fit = em.run(search.in_memory(blocks), em.begin(start, "squarem", slowest), maximise, goal)
     return fit.best.moments.mean_log_likelihood - table.frame.log_determinant
 
 

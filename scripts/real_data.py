@@ -37,7 +37,7 @@ import pyarrow as pa
 import pyarrow.dataset
 import pyarrow.parquet
 
-from gmm_spark import coordinates, em, kernel, starts
+from gmm_spark import coordinates, em, kernel, search, starts
 from gmm_spark.parameters import FAMILIES
 from gmm_spark.reseeding import point_masses
 
@@ -106,8 +106,8 @@ def in_memory(x: FloatArray, names: tuple[str, ...], case: Case, options: argpar
     chosen = np.random.default_rng(case.seed).permutation(len(x))[: options.sample]
     sample = starts.Sample(frame.rows(x[chosen]), np.ones(len(chosen)), covariance)
     plan = starts.Plan(case.k, case.family, options.starts, case.seed, _FLOOR, _TOL)
-    maximise = em.Maximiser(frame, _FLOOR)
-    state = em.begin(starts.search(sample, frame, plan), "squarem")
+    found, maximise = search.best(sample, frame, plan), em.Maximiser(frame, _FLOOR)
+    state = em.begin(found.best.parameters, "squarem", found.slowest)
     fit = em.run(expectation(x, frame), state, maximise, em.Goal(_TOL, _MAX_ITER, _RESEEDINGS))
     best = fit.best
     masses = point_masses(best.parameters, best.moments, maximise)
@@ -126,7 +126,7 @@ def in_memory(x: FloatArray, names: tuple[str, ...], case: Case, options: argpar
 
 def expectation(x: FloatArray, frame: Coordinates) -> em.Expectation:
     """Return the E-step over the rows, kept as blocks in memory."""
-    return starts.in_memory([kernel.Block(np.ascontiguousarray(frame.rows(part))) for part in parts(x)])
+    return search.in_memory([kernel.Block(np.ascontiguousarray(frame.rows(part))) for part in parts(x)])
 
 
 def parts(x: FloatArray) -> Iterator[FloatArray]:

@@ -57,6 +57,24 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("spark", ["classic"] if classic_only else list(MASTERS), indirect=True, scope="session")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep the tests of one engine, those of the jobs, and those of each other module in one process, the dear first.
+
+    That is for `--dist loadgroup`: what starts Spark is started once.
+    """
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(_group(item)))
+    order = {"jobs": 0, "classic": 1, "connect": 2}
+    items.sort(key=lambda item: order.get(_group(item), len(order)))
+
+
+def _group(item: pytest.Item) -> str:
+    parameters = getattr(item, "callspec", None)
+    if parameters and "spark" in parameters.params:
+        return str(parameters.params["spark"])
+    return "jobs" if item.path.parent.name == "jobs" else item.path.stem
+
+
 @pytest.fixture(scope="session")
 def spark(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
     """Give a session of the engine that the test runs on; there is no other at that time."""

@@ -10,7 +10,7 @@ import numpy as np
 from hypothesis import settings
 from hypothesis import strategies as st
 
-from gmm_spark import coordinates, em, kernel, starts
+from gmm_spark import coordinates, em, kernel, search
 from gmm_spark.parameters import FAMILIES, Family, FloatArray, Parameters
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ def engine(problem: Problem, frame: Coordinates, block_rows: int | None = None) 
     """Return the in-memory Expectation over the rows, cut into blocks of at most block_rows."""
     z = frame.rows(problem.x)
     size = block_rows or max(1, z.shape[1])
-    return starts.in_memory(
+    return search.in_memory(
         [kernel.Block(z[:, at : at + size], problem.weights[at : at + size]) for at in range(0, z.shape[1], size)]
     )
 

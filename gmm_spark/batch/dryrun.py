@@ -158,14 +158,14 @@ def _fits(spark: SparkSession, config: EstimatingConfig, job: str, mixtures: lis
     features = {"columns": list(found.columns), "kind": found.kind, "count": d or "known once a row is read"}
     cost: dict[str, Any] = {"passes": f"{_LEAST_PASSES} to {config.fit.max_iter + _OTHER_PASSES}"}
     if d is not None:
-        cost |= _sizes(read, d, mixtures)
+        cost |= _sizes(read, d, mixtures, config.fit.tol)
     return _document(config, job, input=read, features=features, cost=cost)
 
 
-def _sizes(read: dict[str, Any], d: int, mixtures: list[tuple[int, Family]]) -> dict[str, Any]:
+def _sizes(read: dict[str, Any], d: int, mixtures: list[tuple[int, Family]], tol: float) -> dict[str, Any]:
     partitions = read["partitions"]
     statistics = sum(preflight.statistics_bytes(k, d, family) for k, family in mixtures)
-    sample = 8 * d * max(sample_rows(Options(k, family), d) for k, family in mixtures)
+    sample = 8 * d * max(sample_rows(Options(k, family, tol=tol), d) for k, family in mixtures)
     cost = {
         "statistics_bytes": statistics,
         "bytes_to_driver_per_pass": partitions * statistics,

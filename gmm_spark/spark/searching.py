@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
-from gmm_spark import starts
+from gmm_spark import search as searched
 from gmm_spark.errors import DataError
 from gmm_spark.parameters import FloatArray, Parameters
 from gmm_spark.spark.session import shipped
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from pyspark.sql import SparkSession
 
+    from gmm_spark import starts
     from gmm_spark.coordinates import Coordinates
     from gmm_spark.parameters import Family
     from gmm_spark.spark.session import Shipped
@@ -48,7 +49,7 @@ class Searches:
         plan = self.plans[number]
         turn = self.turns.get(plan.family)
         sample = self.sample if turn is None else replace(self.sample, z=turn @ self.sample.z)
-        return starts.ranked(sample, self.frames[plan.family], plan)
+        return [fit.best.parameters for fit in searched.ranked(sample, self.frames[plan.family], plan)]
 
 
 def search(spark: SparkSession, searches: Searches) -> list[list[Parameters] | str]:

@@ -16,7 +16,7 @@ from gmm_spark.spark.grid import GridExpectation
 from gmm_spark.spark.keeping import packed
 from gmm_spark.spark.preparing import Options, Table, prepare
 from gmm_spark.spark.session import describe
-from gmm_spark.spark.starting import check_distinct, sample_rows, sample_tol
+from gmm_spark.spark.starting import check_distinct, rows_to_search, sample_tol
 from gmm_spark.spark.summary import summary_of
 from gmm_spark.spark.training import Clock
 
@@ -61,7 +61,7 @@ def select(
         table = prepare(df, features, weight_col, options)
     own = shelf(_fingerprint(table, options, choice)) if shelf else None
     run = _Run(table, options, choice, _Axes.of(table, choice), clock, own)
-    share = sample_rows(replace(options, k=max(choice.ks), family="full"), table.layout.d) / table.surveyed.rows
+    share = rows_to_search(replace(options, k=max(choice.ks), family="full"), table.layout.d) / table.surveyed.rows
     folds = choice.of_rows(options.seed)
     packing = blocks.Packing(table.layout, run.axes.stored, options.seed, share, folds, precision=options.precision)
     with packed(table, packing) as expectation:
@@ -164,7 +164,7 @@ class _Run:
                 how.starts,
                 how.seed,
                 how.floor,
-                sample_tol(replace(how, k=cell.k, family=cell.family), sample, self.table.surveyed),
+                sample_tol(replace(how, k=cell.k, family=cell.family), sample, self.table.surveyed.rows),
                 uniform=how.init_mode == "random",
                 thoroughness=1 / len(grid(self.choice.ks, self.choice.families)),
             )

@@ -8,6 +8,7 @@ import numpy as np
 from pyspark.sql import functions as f
 
 from gmm_spark import families, missed, starts
+from gmm_spark import search as searching
 from gmm_spark.errors import DataError
 from gmm_spark.reservoir import SIZE
 from gmm_spark.spark import blocks, events
@@ -16,23 +17,22 @@ from gmm_spark.spark.expectation import DistributedExpectation, OverAll, driver_
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
+    from gmm_spark import em
     from gmm_spark.coordinates import Coordinates
     from gmm_spark.moments import Moments
     from gmm_spark.parameters import FloatArray, Parameters
     from gmm_spark.spark.preparing import Options, Table
-    from gmm_spark.spark.survey import Survey
     from gmm_spark.spark.training import Clock
 
-# The optimum of a sample of n rows lies about p / (2n) nats a row below that of all rows.
-_SAMPLE_ROWS_PER_PARAMETER = 50
-_SAMPLE_LEAST_TOL = 1e-9
-_SAMPLE_LEAST, _SAMPLE_BYTES = 20_000, 64 << 20
+# On a plateau SQUAREM takes what is left for a tenth of it: where a pass is cheap, it is asked for more.
+_SURER, _LEAST_TOL = 0.03, 1e-9
+_SAMPLE_BYTES = 64 << 20
 
 
 def search(
     expectation: DistributedExpectation, table: Table, frame: Coordinates, options: Options, clock: Clock
-) -> tuple[Parameters, missed.Look | None]:
-    """Return the best start and what all rows said of it; nothing where they are the sample.
+) -> tuple[em.Fit, missed.Look | None]:
+    """Return the best fit to a sample and what all rows said of it; nothing where they are the sample.
 
     Args:
         expectation: the engine over the blocks.
@@ -50,16 +50,16 @@ def search(
     with clock("starts", rows):
         check_distinct(z[:, weights > 0], rows, options.k)
         sample = starts.Sample(z, weights, surveyed.covariance)
-        tol = sample_tol(options, sample, surveyed)
+        tol = sample_tol(options, sample, surveyed.rows)
         uniform = options.init_mode == "random"
         plan = starts.Plan(options.k, options.family, options.starts, options.seed, options.floor, tol, uniform)
-        start = starts.search(sample, frame, plan)
+        found = searching.best(sample, frame, plan)
     if len(weights) >= surveyed.rows or options.k == 1:
-        return start, None
+        return found, None
     with clock("look", rows):
-        looked = missed.look(lambda candidate: _seen(expectation, candidate), start, sample, frame, plan)
+        looked = missed.look(lambda candidate: _seen(expectation, candidate), found, sample, frame, plan)
     events.told_look(looked)
-    return looked.start, looked
+    return found, looked
 
 
 def _seen(expectation: DistributedExpectation, candidate: Parameters) -> Moments:
@@ -71,17 +71,26 @@ def _seen(expectation: DistributedExpectation, candidate: Parameters) -> Moments
 
 
 def sample_rows(options: Options, d: int) -> int:
-    """Return how many rows to look for starts on."""
-    wanted = _SAMPLE_ROWS_PER_PARAMETER * families.free_parameters(options.family, options.k, d)
-    return min(max(_SAMPLE_LEAST, wanted), max(_SAMPLE_LEAST, _SAMPLE_BYTES // (8 * d)))
-
-
-def sample_tol(options: Options, sample: starts.Sample, surveyed: Survey) -> float:
-    """Return how far to run on the sample: to a tenth of its own error p / (2n), or all the way if it is all rows."""
-    d, n = sample.z.shape
+    """Return how many rows to bring to the driver: so many that their own error is tol, if it can hold them."""
     free = families.free_parameters(options.family, options.k, d)
-    error = free / (2 * sample.effective_rows) if n < surveyed.rows else 0.0
-    return max(options.tol, 0.1 * error, _SAMPLE_LEAST_TOL)
+    wanted = free / (2 * options.tol) if options.tol > 0 else 0
+    return int(min(max(rows_to_search(options, d), wanted), _most_rows(d)))
+
+
+def rows_to_search(options: Options, d: int) -> int:
+    """Return how many rows to look for starts on."""
+    return min(searching.rows_to_search(options.family, options.k, d), _most_rows(d))
+
+
+def _most_rows(d: int) -> int:
+    return _SAMPLE_BYTES // (8 * d)
+
+
+def sample_tol(options: Options, sample: starts.Sample, rows: int) -> float:
+    """Return how far to run on the sample: to its own accuracy, but to no more than leaves nothing to all rows."""
+    d, n = sample.z.shape
+    worth = searching.accuracy(options.family, options.k, d, sample.effective_rows) if n < rows else 0.0
+    return max(_SURER * options.tol, worth, _LEAST_TOL)
 
 
 def check_distinct(z: FloatArray, rows: DataFrame, k: int) -> None:

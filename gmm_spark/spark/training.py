@@ -73,7 +73,7 @@ def train(
     progress = checkpoints.open(df.sparkSession, identity) if checkpoints else None
     state = progress.state if progress else None
     resumed = len(state.trace.history) if state else 0
-    share = 0.0 if state else starting.sample_rows(options, table.layout.d) / surveyed.rows
+    share = 0.0 if state or initial else starting.sample_rows(options, table.layout.d) / surveyed.rows
     packing = blocks.Packing(table.layout, frame, options.seed, share, precision=options.precision)
     looked: missed.Look | None = None
     with packed(table, packing) as expectation:
@@ -107,10 +107,12 @@ def _begun(
     clock: Clock,
 ) -> tuple[em.State, missed.Look | None]:
     """Return the state of a fit that begins at these parameters, or where a search says."""
-    looked = None
-    if at is None:
-        at, looked = starting.search(expectation, table, frame, options, clock)
-    return em.begin(at, options.acceleration), looked
+    if at is not None:
+        return em.begin(at, options.acceleration), None
+    found, looked = starting.search(expectation, table, frame, options, clock)
+    slowest = looked.slowest if looked else found.slowest
+    start = looked.start if looked else found.best.parameters
+    return em.begin(start, options.acceleration, slowest), looked
 
 
 @dataclass

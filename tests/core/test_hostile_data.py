@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gmm_spark import em, kernel, starts
+from gmm_spark import em, kernel, search, starts
 from gmm_spark.errors import GmmSparkError
 from gmm_spark.parameters import FAMILIES, Family, FloatArray
 from gmm_spark.stopping import Outcome
@@ -29,8 +29,9 @@ def fit(x: FloatArray, family: Family, k: int, floor: float = FLOOR, seed: int =
         warnings.simplefilter("error")
         frame = frame_of(x, weights, family)
         sample = starts.Sample(frame.rows(x), weights, survey(x, weights)[1])
-        start = starts.search(sample, frame, starts.Plan(k, family, starts=6, seed=seed, floor=floor, tol=1e-4))
-        expectation = starts.in_memory([kernel.Block(sample.z)])
+        plan = starts.Plan(k, family, starts=6, seed=seed, floor=floor, tol=1e-4)
+        start = search.best(sample, frame, plan).best.parameters
+        expectation = search.in_memory([kernel.Block(sample.z)])
         passes = em.iterate(expectation, start, em.Maximiser(frame, floor), "squarem")
         return em.fit(passes, tol=1e-4, max_iter=100), frame
 

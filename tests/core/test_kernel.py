@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy.special import entr, expit, logsumexp
 from scipy.stats import multivariate_normal
 
-from gmm_spark import em, kernel, layouts, starts
+from gmm_spark import em, kernel, layouts, search
 from gmm_spark.moments import Moments
 from gmm_spark.parameters import FloatArray, Parameters
 from tests.strategies import (
@@ -127,7 +127,7 @@ def test_no_rows_give_the_zero_of_the_statistics() -> None:
     """No blocks, and blocks without rows, add exactly nothing."""
     mixture = random_mixture(np.random.default_rng(0), 3, 4, "full")
     for blocks in ([], [kernel.Block(np.empty((4, 0)))], [kernel.Block(np.empty((4, 0)), np.empty(0))]):
-        (moments,) = starts.in_memory(blocks)([mixture])
+        (moments,) = search.in_memory(blocks)([mixture])
         assert moments.to_bytes() == Moments.zero(np.zeros((3, 4))).to_bytes()
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from gmm_spark import coordinates, em, families, kernel, missed, starts
 from gmm_spark.parameters import FAMILIES
+from gmm_spark.search import best
 
 if TYPE_CHECKING:
     from gmm_spark.moments import Moments
@@ -35,7 +36,8 @@ class Search:
         self.sample = starts.Sample(z, np.ones(z.shape[1]), covariance)
         tol = 0.1 * families.free_parameters(self.family, self.k, d) / (2 * z.shape[1])
         self.plan = starts.Plan(self.k, self.family, self.starts, 0, 1e-6, tol)
-        self.start = starts.search(self.sample, self.frame, self.plan)
+        self.found = best(self.sample, self.frame, self.plan)
+        self.start = self.found.best.parameters
 
     def measure(self, candidate: Parameters) -> Moments:
         """Read all rows."""
@@ -45,7 +47,7 @@ class Search:
 
     def look(self) -> missed.Look:
         """Look at the start with all rows."""
-        return missed.look(self.measure, self.start, self.sample, self.frame, self.plan)
+        return missed.look(self.measure, self.found, self.sample, self.frame, self.plan)
 
     def evidence(self) -> missed.Evidence:
         """Return what all rows say of the start."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from gmm_spark import families, kernel, selection, starts
+from gmm_spark import families, kernel, search, selection, starts
 from gmm_spark.parameters import Family, FloatArray, Parameters
 from tests.strategies import Fitted, Problem, frame_of, outward, run, steps, survey
 
@@ -40,7 +40,8 @@ def best_fit(x: FloatArray, family: Family, k: int) -> Fitted:
     weights = np.ones(len(x))
     frame = frame_of(x, weights, family)
     found = starts.Sample(frame.rows(x), weights, survey(x, weights)[1])
-    start = starts.search(found, frame, starts.Plan(k, family, starts=20, seed=0, floor=0.0, tol=1e-9))
+    plan = starts.Plan(k, family, starts=20, seed=0, floor=0.0, tol=1e-9)
+    start = search.best(found, frame, plan).best.parameters
     problem = Problem(x, weights, frame.outward(start))
     fit = run(problem, tol=1e-9, max_iter=2000, acceleration="squarem", frame=frame)
     return outward(fit, frame)

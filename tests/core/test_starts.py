@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import adjusted_rand_score
 from sklearn.mixture import GaussianMixture
 
-from gmm_spark import em, kernel, starts
+from gmm_spark import em, kernel, search, starts
 from gmm_spark.coordinates import Coordinates
 from gmm_spark.errors import DataError
 from gmm_spark.parameters import FAMILIES, Family, FloatArray, Parameters
@@ -48,7 +48,7 @@ def sampled(x: FloatArray, family: Family, weights: FloatArray | None = None) ->
 def found(x: FloatArray, how: starts.Plan) -> Parameters:
     """Return what the search finds, in the user's units."""
     rows, frame = sampled(x, how.family)
-    return frame.outward(starts.search(rows, frame, how))
+    return frame.outward(search.best(rows, frame, how).best.parameters)
 
 
 def two_clusters(d: int, *, along: str, correlated: bool, n: int = 2500) -> tuple[FloatArray, np.ndarray]:
@@ -156,9 +156,9 @@ def test_one_bad_start_stops_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
     """Starts that collapse at their first step are dropped, and the others end where they end without them."""
     rows, frame, bad = collapsing()
     how = plan(2, starts=4, floor=0.0)
-    good, wanted = starts.draw(rows, frame, how), starts.search(rows, frame, how)
-    monkeypatch.setattr(starts, "draw", lambda *_: [bad, *good, bad])
-    np.testing.assert_allclose(starts.search(rows, frame, how).means, wanted.means, atol=1e-9)
+    good, wanted = starts.draw(rows, frame, how), search.best(rows, frame, how).best.parameters
+    monkeypatch.setattr(search, "draw", lambda *_: [bad, *good, bad])
+    np.testing.assert_allclose(search.best(rows, frame, how).best.parameters.means, wanted.means, atol=1e-9)
 
 
 def test_point_masses_without_a_floor_leave_a_model_or_an_error_that_says_so() -> None:
@@ -177,9 +177,9 @@ def test_point_masses_without_a_floor_leave_a_model_or_an_error_that_says_so() -
 def test_where_every_start_dies_the_last_valid_one_is_returned(monkeypatch: pytest.MonkeyPatch) -> None:
     """All starts singular leave a valid mixture, for the fit to end as degenerate and not in an exception."""
     rows, frame, bad = collapsing()
-    monkeypatch.setattr(starts, "draw", lambda *_: [bad] * 20)
-    found_one = starts.search(rows, frame, plan(2, floor=0.0))
-    passes = em.iterate(starts.in_memory([kernel.Block(rows.z)]), found_one, em.Maximiser(frame, 0.0), "none")
+    monkeypatch.setattr(search, "draw", lambda *_: [bad] * 20)
+    found_one = search.best(rows, frame, plan(2, floor=0.0)).best.parameters
+    passes = em.iterate(search.in_memory([kernel.Block(rows.z)]), found_one, em.Maximiser(frame, 0.0), "none")
     fitted = em.fit(passes, tol=1e-6, max_iter=50)
     assert fitted.outcome is Outcome.DEGENERATE
     assert np.isfinite(fitted.best.parameters.covariances).all()

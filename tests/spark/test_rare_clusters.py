@@ -32,8 +32,7 @@ def rows(place: float) -> FloatArray:
 
 def fit(df: DataFrame, monkeypatch: pytest.MonkeyPatch, **params: object) -> GaussianMixtureModel:
     """Fit three components with starts from a sample of about 500 rows."""
-    monkeypatch.setattr(starting, "_SAMPLE_LEAST", 500)
-    monkeypatch.setattr(starting, "_SAMPLE_ROWS_PER_PARAMETER", 1)
+    monkeypatch.setattr(starting, "_SAMPLE_BYTES", 500 * 2 * 8)
     return GaussianMixture(k=3, inputCols=names(2), **params).fit(df)  # type: ignore[arg-type]
 
 

@@ -1,0 +1,179 @@
+"""Which start leads to the best optimum: all in short runs, the best to their end, the finalists on ever more rows.
+
+Short runs, then the best to the end: Biernacki, Celeux and Govaert, Choosing starting values for the EM algorithm,
+Comput. Statist. Data Anal. 41, 2003. The optimum of n random rows lies about p / (2n) nats a row below that of all
+rows, for p free parameters: so a few rows decide where to look, more rows which of the best is best, and each part
+of the sample is run only to a tenth of its own error. What is left for all rows to do is what the sample can't know.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from gmm_spark import em, families, kernel
+from gmm_spark.errors import DataError, ParametersError
+from gmm_spark.starts import draw
+from gmm_spark.stopping import Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from gmm_spark.coordinates import Coordinates
+    from gmm_spark.moments import Moments
+    from gmm_spark.parameters import Family, Parameters
+    from gmm_spark.starts import Plan, Sample
+
+_SHORT_STEPS = 10
+_SHORT_ROWS, _SHORT_LEAST = 20_000, 4_000  # short runs only rank the starts: a part of the sample is enough for that
+# How many of the short runs go on: three, or as many as cost next to nothing on a small sample, for the best after
+# ten steps need not be the best at the end; and of few components more, for a run of two costs a fifth of one of ten.
+_SURVIVORS, _SURVIVOR_CELLS, _SURVIVOR_COMPONENTS = 3, 4_000_000, 24
+_LONG_STEPS = 500
+_SAME_OPTIMUM = 10.0  # two runs to tol that end closer than this many tol have found the same
+_RESEEDINGS = 2  # here, where a pass is cheap, components that do no work get another place or two
+# The first part of the sample, where the survivors run, and by how much each part is larger than the one before.
+_ROWS_PER_PARAMETER, _LEAST_ROWS, _GROWTH = 50, 20_000, 4
+_FINALISTS = 3  # the order of the best on few rows need not be that on more
+_OWN_ACCURACY = 0.1  # times p / (2n)
+
+
+def rows_to_search(family: Family, k: int, d: int) -> int:
+    """Return how many rows decide where to look."""
+    return max(_LEAST_ROWS, _ROWS_PER_PARAMETER * families.free_parameters(family, k, d))
+
+
+def accuracy(family: Family, k: int, d: int, rows: float) -> float:
+    """Return to how many nats per unit of weight it is worth running EM on a random part of so many rows."""
+    return _OWN_ACCURACY * families.free_parameters(family, k, d) / (2 * rows)
+
+
+def best(sample: Sample, frame: Coordinates, plan: Plan) -> em.Fit:
+    """Return the best fit to the sample that was found.
+
+    Args:
+        sample: where to look.
+        frame: the coordinates of the sample.
+        plan: what to look for; its tol is that of all the sample.
+
+    Raises:
+        DataError: every single start went bad.
+    """
+    first, *larger = _parts(sample, plan)
+    finalists = ranked(first, frame, _own(plan, first, sample))[:_FINALISTS]
+    for part in larger:
+        finalists = grown(finalists, part, frame, _own(plan, part, sample))[:1]
+    return finalists[0]
+
+
+def ranked(sample: Sample, frame: Coordinates, plan: Plan, given: Sequence[Parameters] = ()) -> list[em.Fit]:
+    """Return the starts that were run to their end on the sample, the best first, each optimum once.
+
+    Args:
+        sample: where to look.
+        frame: the coordinates of the sample.
+        plan: what to look for.
+        given: starts to try beside those that are drawn.
+
+    Raises:
+        DataError: every single start went bad.
+    """
+    short = sample.head(_short_rows(plan, len(sample.z)))
+    maximise = em.Maximiser(frame, plan.floor)
+    candidates = _short_runs(_expectation(short), [*given, *draw(short, frame, plan)], maximise)
+    cheap = max(_SURVIVOR_COMPONENTS // plan.k, int(plan.thoroughness * _SURVIVOR_CELLS / sample.z.size))
+    finished = _long_runs(sample, candidates[: max(_SURVIVORS, cheap)], frame, plan)
+    if not finished:
+        raise DataError(
+            f"starts for {plan.k} components",
+            got=f"{plan.starts} starts that all became singular",
+            expected="at least one valid mixture",
+            do="Use fewer components, more starts, or a larger covarianceFloor.",
+        )
+    values = [fit.best.moments.mean_log_likelihood for fit in finished]
+    new = [i == 0 or values[i - 1] - values[i] > _SAME_OPTIMUM * plan.tol for i in range(len(values))]
+    return [fit for fit, is_new in zip(finished, new, strict=True) if is_new]
+
+
+def grown(fits: Sequence[em.Fit], sample: Sample, frame: Coordinates, plan: Plan) -> list[em.Fit]:
+    """Return fits to fewer rows gone on with on more of them, the best first; as they were if none can go on."""
+    return _long_runs(sample, [fit.best.parameters for fit in fits], frame, plan) or list(fits)
+
+
+def in_memory(blocks: Sequence[kernel.Block]) -> em.Expectation:
+    """Return the Expectation over blocks that this process holds."""
+    return partial(kernel.accumulate, blocks)
+
+
+def _parts(sample: Sample, plan: Plan) -> Iterator[Sample]:
+    d, n = sample.z.shape
+    rows = rows_to_search(plan.family, plan.k, d)
+    while rows < n:
+        yield sample.head(rows)
+        rows *= _GROWTH
+    yield sample
+
+
+def _own(plan: Plan, part: Sample, whole: Sample) -> Plan:
+    """Return the plan for a part of the sample: as accurate as it deserves."""
+    if part is whole:
+        return plan
+    return replace(plan, tol=max(plan.tol, accuracy(plan.family, plan.k, len(part.z), part.effective_rows)))
+
+
+def _short_rows(plan: Plan, d: int) -> int:
+    """Return how many rows rank the starts: at least ten for each free parameter."""
+    least = max(_SHORT_LEAST, 50 * plan.k, 10 * families.free_parameters(plan.family, plan.k, d))
+    return max(least, int(_SHORT_ROWS * plan.thoroughness))
+
+
+def _short_runs(
+    expectation: em.Expectation, candidates: Sequence[Parameters], maximise: em.Maximiser
+) -> list[Parameters]:
+    """Run all candidates side by side for a few steps; return them, the best first.
+
+    One that becomes singular is dropped; if all do, they are returned where they last were valid.
+    """
+    alive = [(0.0, candidate) for candidate in candidates]
+    ended: list[tuple[float, Parameters]] = []
+    for _ in range(_SHORT_STEPS):
+        if not alive:
+            break
+        before = [candidate for _, candidate in alive]
+        alive = []
+        for at, moments in zip(before, expectation(before), strict=True):
+            new = _maximised(maximise, at, moments)
+            (alive if new else ended).append((moments.log_likelihood, new or at))
+    # The likelihood of a mixture that collapses has no bound: one is returned only where none did better.
+    ranked = sorted(alive or ended, key=lambda pair: -pair[0])
+    return [candidate for value, candidate in ranked if np.isfinite(value)]
+
+
+def _maximised(maximise: em.Maximiser, at: Parameters, moments: Moments) -> Parameters | None:
+    try:
+        return maximise(at, moments)[0]
+    except ParametersError:
+        return None
+
+
+def _long_runs(sample: Sample, starts: Sequence[Parameters], frame: Coordinates, plan: Plan) -> list[em.Fit]:
+    """Run starts to their end; return those that have one, the best first, valid ones if there are any."""
+    run = partial(_long_run, _expectation(sample), em.Maximiser(frame, plan.floor), plan.tol)
+    finished = [fit for fit in map(run, starts) if fit is not None]
+    valid = [fit for fit in finished if fit.outcome is not Outcome.DEGENERATE]
+    return sorted(valid or finished, key=lambda fit: -fit.best.moments.log_likelihood)
+
+
+def _long_run(expectation: em.Expectation, maximise: em.Maximiser, tol: float, start: Parameters) -> em.Fit | None:
+    try:
+        goal = em.Goal(tol, _LONG_STEPS, _RESEEDINGS)
+        return em.run(expectation, em.begin(start, "squarem"), maximise, goal)
+    except ParametersError:
+        return None
+
+
+def _expectation(sample: Sample) -> em.Expectation:
+    return in_memory([kernel.Block(sample.z, sample.weights)])
