@@ -36,7 +36,7 @@ _LONG_STEPS = 500
 _SAME_OPTIMUM = 10.0  # two runs to tol that end closer than this many tol have found the same
 _RESEEDINGS = 2  # here, where a pass is cheap, components that do no work get another place or two
 # The first part of the sample, where the survivors run, and by how much each part is larger than the one before.
-_ROWS_PER_PARAMETER, _LEAST_ROWS, _GROWTH = 50, 20_000, 4
+_ROWS_PER_PARAMETER, _LEAST_ROWS, GROWTH = 50, 20_000, 4
 _FINALISTS = 3  # the order of the best on few rows need not be that on more
 _OWN_ACCURACY = 0.1  # times p / (2n)
 
@@ -113,7 +113,7 @@ def _parts(sample: Sample, plan: Plan) -> Iterator[Sample]:
     rows = rows_to_search(plan.family, plan.k, d)
     while rows < n:
         yield sample.head(rows)
-        rows *= _GROWTH
+        rows *= GROWTH
     yield sample
 
 

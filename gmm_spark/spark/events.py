@@ -49,6 +49,19 @@ def told_pass(number: int, measured: em.Pass, value: float, seconds: float, tol:
     )
 
 
+def told_part(one_in: int, fit: em.Fit) -> None:
+    """Tell of a fit to a part of the rows."""
+    gained = fit.history[-1] - fit.history[0]
+    fields = {"event": "part", "phase": "parts", "one_in": one_in, "passes": len(fit.history), "gained": gained}
+    _log.info(
+        "one in %d blocks: %d passes, %.3g nats a row gained",
+        one_in,
+        len(fit.history),
+        gained,
+        extra={"fields": fields},
+    )
+
+
 def told_look(looked: Look) -> None:
     """Tell what all rows said of a start that was found on a sample."""
     seen = looked.evidence

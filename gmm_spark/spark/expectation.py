@@ -9,6 +9,7 @@ from functools import cached_property, partial
 from itertools import groupby
 from operator import itemgetter
 from typing import TYPE_CHECKING, Protocol
+from zlib import crc32
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -87,6 +88,32 @@ class OverAll:
     def over(self, blocks: Iterable[tuple[int, Block]]) -> tuple[Moments, ...]:
         """Return the statistics of the blocks."""
         return accumulate((block for _, block in blocks), self.candidates, precision=self.precision, kept=self.kept)
+
+
+@dataclass(frozen=True, eq=False)
+class OverPart:
+    """The statistics over about one in so many blocks: a hash of a block decides, so a smaller part is in a larger one.
+
+    Args:
+        all: the statistics.
+        one_in: a power of two.
+    """
+
+    all: Sums
+    one_in: int
+
+    @property
+    def precision(self) -> Precision:
+        """Of the products, where their bound allows it."""
+        return self.all.precision
+
+    def zeros(self) -> tuple[Moments, ...]:
+        """Return the statistics of no rows."""
+        return self.all.zeros()
+
+    def over(self, blocks: Iterable[tuple[int, Block]]) -> tuple[Moments, ...]:
+        """Return the statistics of the blocks that are in the part; of the others only their sums are read."""
+        return self.all.over(each for each in blocks if not crc32(each[1].total.tobytes()) % self.one_in)
 
 
 @dataclass(frozen=True)

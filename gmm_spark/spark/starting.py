@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 from pyspark.sql import functions as f
 
-from gmm_spark import families, missed, starts
+from gmm_spark import em, families, missed, starts
 from gmm_spark import search as searching
 from gmm_spark.errors import DataError
 from gmm_spark.reservoir import SIZE
 from gmm_spark.spark import blocks, events
-from gmm_spark.spark.expectation import DistributedExpectation, OverAll, driver_bytes
+from gmm_spark.spark.expectation import DistributedExpectation, OverAll, OverPart, driver_bytes
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
     from pyspark.sql import DataFrame
 
-    from gmm_spark import em
     from gmm_spark.coordinates import Coordinates
     from gmm_spark.moments import Moments
     from gmm_spark.parameters import FloatArray, Parameters
@@ -27,12 +31,40 @@ if TYPE_CHECKING:
 # On a plateau SQUAREM takes what is left for a tenth of it: where a pass is cheap, it is asked for more.
 _SURER, _LEAST_TOL = 0.03, 1e-9
 _SAMPLE_BYTES = 64 << 20
+_PARTS = 64, 16, 4  # one in so many blocks
+
+
+@dataclass(frozen=True, eq=False)
+class Start:
+    """Where EM starts on all rows.
+
+    Args:
+        parameters: the start, in coordinates z.
+        slowest: SQUAREM's estimate of the slowest direction's stretch there.
+        looked: what all rows said of it; None where they are the sample.
+        partial: reads of parts of the rows, each counted by its share.
+    """
+
+    parameters: Parameters
+    slowest: float | None = None
+    looked: missed.Look | None = None
+    partial: float = 0.0
+
+    @property
+    def passes(self) -> int:
+        """Full reads of the data between packing and the first pass of EM; reads of parts add up to some."""
+        return math.ceil(self.partial) + (self.looked.passes if self.looked else 0)
+
+    @property
+    def replaced(self) -> bool:
+        """Whether all rows showed a cluster that the sample had missed, and led here."""
+        return self.looked is not None and self.looked.replaced
 
 
 def search(
     expectation: DistributedExpectation, table: Table, frame: Coordinates, options: Options, clock: Clock
-) -> tuple[em.Fit, missed.Look | None]:
-    """Return the best fit to a sample and what all rows said of it; nothing where they are the sample.
+) -> Start:
+    """Return the best start that was found on a sample, and what all rows said of it.
 
     Args:
         expectation: the engine over the blocks.
@@ -55,11 +87,45 @@ def search(
         plan = starts.Plan(options.k, options.family, options.starts, options.seed, options.floor, tol, uniform)
         found = searching.best(sample, frame, plan)
     if len(weights) >= surveyed.rows or options.k == 1:
-        return found, None
+        return Start(found.best.parameters, found.slowest)
+    with clock("parts", rows):
+        found, reads = _through_parts(expectation, found, frame, options, surveyed.rows)
     with clock("look", rows):
         looked = missed.look(lambda candidate: _seen(expectation, candidate), found, sample, frame, plan)
     events.told_look(looked)
-    return found, looked
+    return Start(looked.start, looked.slowest, looked, reads)
+
+
+def _through_parts(
+    expectation: DistributedExpectation, found: em.Fit, frame: Coordinates, options: Options, rows: int
+) -> tuple[em.Fit, float]:
+    """Go on from a fit to a sample on parts of the rows that grow fourfold, where the sample can't be big enough.
+
+    Return where that ends, and the reads that it took, each counted by its share. A part is a random choice of blocks,
+    not of rows: where the table is sorted it knows less than as many random rows, and all rows have more to do.
+    """
+    reads, maximise = 0.0, em.Maximiser(frame, options.floor)
+    for one_in in _parts(options, len(frame.center), rows):
+        worth = searching.accuracy(options.family, options.k, len(frame.center), rows / one_in)
+        goal = em.Goal(max(options.tol, worth), options.max_iter)
+        begun = em.begin(found.best.parameters, options.acceleration, found.slowest)
+        found = em.run(partial(_over_part, expectation, one_in), begun, maximise, goal)
+        reads += len(found.history) / one_in
+        events.told_part(one_in, found)
+    return found, reads
+
+
+def _parts(options: Options, d: int, rows: int) -> Iterator[int]:
+    """Yield of how many blocks one is in each part: none where a part would have less than four times the sample."""
+    sampled = sample_rows(options, d)
+    if sampled == _most_rows(d):
+        yield from (one_in for one_in in _PARTS if rows >= searching.GROWTH * sampled * one_in)
+
+
+def _over_part(
+    expectation: DistributedExpectation, one_in: int, candidates: Sequence[Parameters]
+) -> tuple[Moments, ...]:
+    return expectation.read(OverPart(OverAll(tuple(candidates), expectation.precision), one_in))
 
 
 def _seen(expectation: DistributedExpectation, candidate: Parameters) -> Moments:

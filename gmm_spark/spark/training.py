@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from gmm_spark.spark import columns
     from gmm_spark.spark.checkpoints import Checkpoints, Progress
     from gmm_spark.spark.expectation import DistributedExpectation
-    from gmm_spark.spark.preparing import Options, Table
+    from gmm_spark.spark.preparing import Options
 
 # Components that do no work were begun anew on the sample already: once more is enough where a pass is dear.
 _RESEEDINGS = 1
@@ -75,44 +75,27 @@ def train(
     resumed = len(state.trace.history) if state else 0
     share = 0.0 if state or initial else starting.sample_rows(options, table.layout.d) / surveyed.rows
     packing = blocks.Packing(table.layout, frame, options.seed, share, precision=options.precision)
-    looked: missed.Look | None = None
+    start = starting.Start(frame.inward(initial)) if initial else None
     with packed(table, packing) as expectation:
         if state is None:
-            at = frame.inward(initial) if initial else None
-            state, looked = _begun(expectation, at, table, frame, options, clock)
+            start = start or starting.search(expectation, table, frame, options, clock)
+            state = em.begin(start.parameters, options.acceleration, start.slowest)
             if progress:
                 progress.save(state)
         maximise = em.Maximiser(frame, options.floor)
         with clock("em", df):
-            fit = _polish(expectation, state, maximise, options, progress, looked)
+            fit = _polish(expectation, state, maximise, options, progress, start)
     if progress:
         progress.ended()
-    passes = 1 + len(fit.history) + (initial is None) + (looked.passes if looked else 0)
+    passes = 1 + (initial is None) + (start.passes if start else 0) + len(fit.history)
     told = replace(
         summary_of(fit, maximise, surveyed, clock.seconds, passes),
         warnings=table.warnings,
         resumedPasses=resumed,
-        startReplaced=looked is not None and looked.replaced,
+        startReplaced=start is not None and start.replaced,
     )
     events.told_point_masses(told.pointMasses, table.names)
     return Trained(frame.outward(fit.best.parameters).ordered(), table.names, told)
-
-
-def _begun(
-    expectation: DistributedExpectation,
-    at: Parameters | None,
-    table: Table,
-    frame: coordinates.Coordinates,
-    options: Options,
-    clock: Clock,
-) -> tuple[em.State, missed.Look | None]:
-    """Return the state of a fit that begins at these parameters, or where a search says."""
-    if at is not None:
-        return em.begin(at, options.acceleration), None
-    found, looked = starting.search(expectation, table, frame, options, clock)
-    slowest = looked.slowest if looked else found.slowest
-    start = looked.start if looked else found.best.parameters
-    return em.begin(start, options.acceleration, slowest), looked
 
 
 @dataclass
@@ -139,7 +122,7 @@ def _polish(
     maximise: em.Maximiser,
     options: Options,
     progress: Progress | None,
-    looked: missed.Look | None,
+    start: starting.Start | None,
 ) -> em.Fit:
     constant, began = maximise.frame.log_determinant, time.perf_counter()
 
@@ -156,4 +139,5 @@ def _polish(
         began = time.perf_counter()
 
     goal = em.Goal(options.tol, options.max_iter, _RESEEDINGS)
-    return em.run(missed.known(looked, expectation) if looked else expectation, state, maximise, goal, on_pass)
+    seen = missed.known(start.looked, expectation) if start and start.looked else expectation
+    return em.run(seen, state, maximise, goal, on_pass)
