@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 
@@ -22,9 +22,6 @@ from gmm_spark.parameters import Parameters
 from gmm_spark.passes import Acceleration, Goal, Pass, Position, verdict
 from gmm_spark.reseeding import Reseeding, reseeded, wasted
 from gmm_spark.stopping import Outcome
-
-if TYPE_CHECKING:
-    from gmm_spark.kernel import Precision
 
 __all__ = [
     "Acceleration",
@@ -38,7 +35,6 @@ __all__ = [
     "Trace",
     "advance",
     "begin",
-    "check_balance",
     "fit",
     "iterate",
     "run",
@@ -46,8 +42,6 @@ __all__ = [
 
 Expectation: TypeAlias = Callable[[Sequence[Parameters]], Sequence[Moments]]
 
-# A relative difference between the components' sums and all rows' above this is a fault, not rounding.
-_UNBALANCED = {"float64": 1e-8, "float32": 1e-5}
 _SAME_WEIGHT = 1e-9  # a relative change of the total weight above this is no rounding
 
 
@@ -65,18 +59,6 @@ def iterate(
         new = position.measured(moments)
         yield new
         position = position.onward(new, maximise)
-
-
-def check_balance(moments: Moments, where: str, precision: Precision = "float64") -> None:
-    """Raise DataError unless the components' sums add up to those of all rows, up to rounding."""
-    allowed = _UNBALANCED[precision]
-    if not moments.imbalance <= allowed:
-        raise DataError(
-            f"statistics of {where}",
-            got=f"sums over components that differ from those over rows by {moments.imbalance:.3g}, relative",
-            expected=f"a difference below {allowed:g}",
-            do="Rows or parameters overflow: rescale the features. Otherwise memory is faulty.",
-        )
 
 
 @dataclass(frozen=True, eq=False)

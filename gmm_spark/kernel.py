@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 import numpy as np
 
 from gmm_spark import layouts, reservoir
+from gmm_spark.errors import DataError
 from gmm_spark.factors import ByDifference, ByFactor, TriangularFactors
 from gmm_spark.layouts import precisions_of
 from gmm_spark.moments import Moments
@@ -45,6 +46,8 @@ _SINGLE = 1e-3 / (20 * 6e-8)
 # By factor from d = 32 on for up to d/8 components, product / factor seconds on one core and BLAS thread: d = 32: 1.3
 # (k = 2), 0.9 (4), 0.6 (8); d = 64: 1.7 (4), 1.1 (8), 0.9 (12); d = 128: 1.3 (8), 1.0 (16), 0.9 (24); d = 256: 1.4 (8).
 _WIDE, _WIDE_PER_COMPONENT = 32, 8
+# A relative difference between the components' sums and all rows' above this is a fault, not rounding.
+_UNBALANCED = {"float64": 1e-8, "float32": 1e-5}
 
 
 class Engine(Protocol):
@@ -265,3 +268,15 @@ def _tiles(block: Block, width: int) -> Iterator[tuple[FloatArray, FloatArray | 
     for low in range(0, block.z.shape[1], width):
         rows = slice(low, low + width)
         yield block.z[:, rows], None if block.weights is None else block.weights[rows]
+
+
+def check_balance(moments: Moments, where: str, precision: Precision = "float64") -> None:
+    """Raise DataError unless the components' sums add up to those of all rows, up to rounding."""
+    allowed = _UNBALANCED[precision]
+    if not moments.imbalance <= allowed:
+        raise DataError(
+            f"statistics of {where}",
+            got=f"sums over components that differ from those over rows by {moments.imbalance:.3g}, relative",
+            expected=f"a difference below {allowed:g}",
+            do="Rows or parameters overflow: rescale the features. Otherwise memory is faulty.",
+        )

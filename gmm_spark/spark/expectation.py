@@ -16,8 +16,7 @@ import pyarrow.compute as pc
 from pyspark.sql import functions as f
 
 from gmm_spark import reservoir
-from gmm_spark.em import check_balance
-from gmm_spark.kernel import accumulate, zero_moments
+from gmm_spark.kernel import accumulate, check_balance, zero_moments
 from gmm_spark.moments import Moments, added
 from gmm_spark.spark.blocks import PACKED, read_blocks
 from gmm_spark.spark.copies import read_copies
