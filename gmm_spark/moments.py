@@ -71,8 +71,8 @@ class Moments:
 
     @property
     def mean_log_likelihood(self) -> float:
-        """Log-likelihood per unit of weight, in nats."""
-        return self.log_likelihood / self.weight
+        """Log-likelihood per unit of weight, in nats; NaN of no rows."""
+        return self.log_likelihood / self.weight if self.weight else float("nan")
 
     @property
     def mass(self) -> FloatArray:

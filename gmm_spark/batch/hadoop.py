@@ -88,8 +88,7 @@ class HadoopLocation(Location):
             finally:
                 stream.close()
         except Py4JJavaError as error:
-            told = str(error.java_exception.toString())
-            raise (FileNotFoundError if "FileNotFoundException" in told else OSError)(told) from error
+            raise _as_os_error(error) from error
 
     def create(self, text: str) -> bool:
         """Write this file if there is none; on HDFS the name is taken in one step."""
@@ -143,7 +142,10 @@ class HadoopLocation(Location):
             stream.close()
 
     def _status(self) -> Any:  # noqa: ANN401 - a Java object
-        return self._filesystem().getFileStatus(self.path)
+        try:
+            return self._filesystem().getFileStatus(self.path)
+        except Py4JJavaError as error:
+            raise _as_os_error(error) from error
 
     def _filesystem(self) -> Any:  # noqa: ANN401 - a Java object
         return self.path.getFileSystem(_configuration(self.spark))
@@ -173,3 +175,8 @@ def hadoop(spark: SparkSession) -> Any:  # noqa: ANN401 - a Java package
 
 def _configuration(spark: SparkSession) -> Any:  # noqa: ANN401 - a Java object
     return spark._jsc.hadoopConfiguration()  # noqa: SLF001 - as above
+
+
+def _as_os_error(error: Py4JJavaError) -> OSError:
+    told = str(error.java_exception.toString())
+    return (FileNotFoundError if "FileNotFoundException" in told else OSError)(told)

@@ -55,7 +55,11 @@ class Location(ABC):
 
     @abstractmethod
     def age(self) -> float:
-        """Return the seconds since this file was written last."""
+        """Return the seconds since this file was written last.
+
+        Raises:
+            FileNotFoundError: there is none.
+        """
 
     @abstractmethod
     def make_folder(self) -> None:

@@ -96,7 +96,11 @@ def acquired(file: Location, run_id: str) -> Lock:
         found = file.read()
         if found is None:  # released meanwhile
             continue
-        if not _is_dead(found, file):
+        try:
+            dead = _is_dead(found, file)
+        except FileNotFoundError:  # released meanwhile
+            continue
+        if not dead:
             break
         _LOG.warning("the lock %s was left by a run that is dead (%s); taking it over", file, _told(found))
         file.discard()
@@ -117,12 +121,16 @@ def _owner() -> dict[str, Any]:
 
 
 def _is_dead(text: str, file: Location) -> bool:
-    """Say whether the owner is certainly gone: its process here, or its signs of life elsewhere."""
+    """Say whether the owner is certainly gone: its process here, or its signs of life elsewhere.
+
+    Raises:
+        FileNotFoundError: the lock is gone.
+    """
     owner = _parsed(text)
     here = _machine()
     if here is not None and owner.get("machine") == here:
         return owner.get("began") != _began(owner.get("pid"))
-    return file.exists() and file.age() > PATIENCE
+    return file.age() > PATIENCE
 
 
 def _machine() -> str | None:

@@ -12,7 +12,7 @@ from pyspark.sql import functions as f
 
 from gmm_spark import em, families, missed, starts
 from gmm_spark import search as searching
-from gmm_spark.errors import DataError
+from gmm_spark.errors import DataError, ParametersError
 from gmm_spark.reservoir import SIZE
 from gmm_spark.spark import blocks, events
 from gmm_spark.spark.expectation import DistributedExpectation, OverAll, OverPart, driver_bytes
@@ -26,12 +26,13 @@ if TYPE_CHECKING:
     from gmm_spark.moments import Moments
     from gmm_spark.parameters import FloatArray, Parameters
     from gmm_spark.spark.preparing import Options, Table
+    from gmm_spark.spark.survey import Survey
     from gmm_spark.spark.training import Clock
 
 # On a plateau SQUAREM takes what is left for a tenth of it: where a pass is cheap, it is asked for more.
 _SURER, _LEAST_TOL = 0.03, 1e-9
 _SAMPLE_BYTES = 64 << 20
-_PARTS = 64, 16, 4  # one in so many blocks
+_PARTS, _LEAST_BLOCKS = (64, 16, 4), 8  # one in so many blocks, and no fewer of them
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,7 +90,7 @@ def search(
     if len(weights) >= surveyed.rows or options.k == 1:
         return Start(found.best.parameters, found.slowest)
     with clock("parts", rows):
-        found, reads = _through_parts(expectation, found, frame, options, surveyed.rows)
+        found, reads = _through_parts(expectation, found, frame, options, surveyed)
     with clock("look", rows):
         looked = missed.look(lambda candidate: _seen(expectation, candidate), found, sample, frame, plan)
     events.told_look(looked)
@@ -97,7 +98,7 @@ def search(
 
 
 def _through_parts(
-    expectation: DistributedExpectation, found: em.Fit, frame: Coordinates, options: Options, rows: int
+    expectation: DistributedExpectation, found: em.Fit, frame: Coordinates, options: Options, surveyed: Survey
 ) -> tuple[em.Fit, float]:
     """Go on from a fit to a sample on parts of the rows that grow fourfold, where the sample can't be big enough.
 
@@ -105,21 +106,26 @@ def _through_parts(
     not of rows: where the table is sorted it knows less than as many random rows, and all rows have more to do.
     """
     reads, maximise = 0.0, em.Maximiser(frame, options.floor)
-    for one_in in _parts(options, len(frame.center), rows):
-        worth = searching.accuracy(options.family, options.k, len(frame.center), rows / one_in)
+    for one_in in _parts(options, len(frame.center), surveyed):
+        worth = searching.accuracy(options.family, options.k, len(frame.center), surveyed.rows / one_in)
         goal = em.Goal(max(options.tol, worth), options.max_iter)
         begun = em.begin(found.best.parameters, options.acceleration, found.slowest)
-        found = em.run(partial(_over_part, expectation, one_in), begun, maximise, goal)
+        try:
+            found = em.run(partial(_over_part, expectation, one_in), begun, maximise, goal)
+        except ParametersError:  # no block fell into the part
+            continue
         reads += len(found.history) / one_in
         events.told_part(one_in, found)
     return found, reads
 
 
-def _parts(options: Options, d: int, rows: int) -> Iterator[int]:
-    """Yield of how many blocks one is in each part: none where a part would have less than four times the sample."""
+def _parts(options: Options, d: int, surveyed: Survey) -> Iterator[int]:
+    """Yield of how many blocks one is in each part that has four times the sample's rows, and not too few blocks."""
     sampled = sample_rows(options, d)
     if sampled == _most_rows(d):
-        yield from (one_in for one_in in _PARTS if rows >= searching.GROWTH * sampled * one_in)
+        there = max(surveyed.partitions, 8 * d * surveyed.rows // blocks.BLOCK_BYTES)
+        enough = min(surveyed.rows // (searching.GROWTH * sampled), there // _LEAST_BLOCKS)
+        yield from (one_in for one_in in _PARTS if one_in <= enough)
 
 
 def _over_part(

@@ -17,7 +17,7 @@ from tests.spark.frames import assert_same_mixture, clusters, names, numbered, t
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-ROWS, PARTITIONS = 20_000, 400
+ROWS, PARTITIONS = 20_000, 520
 
 
 @pytest.mark.classic_only
