@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from typing import TYPE_CHECKING
 
 from gmm_spark.stopping import passes_to
@@ -38,10 +39,12 @@ def told_pass(number: int, measured: em.Pass, value: float, seconds: float, tol:
         "floor_hits": measured.floored,
     }
     _log.info(
-        "pass %d: log-likelihood %.9g nats a row, about %.3g to gain%s, %d raised to the floor, %.2f s",
+        "pass %d: log-likelihood %.9g nats a row, %s%s, %d raised to the floor, %.2f s",
         number,
         value,
-        measured.remaining,
+        f"about {measured.remaining:.3g} to gain"
+        if math.isfinite(measured.remaining)
+        else "what is left not known yet",
         "" if left is None else f" in about {left} passes",
         measured.floored,
         seconds,
