@@ -27,6 +27,7 @@ def told_phase(phase: str, seconds: float) -> None:
 def told_pass(number: int, measured: em.Pass, value: float, seconds: float, tol: float) -> None:
     """Tell of one full read of the data: `value` is its log-likelihood, in nats a row of the user's units."""
     left = None if measured.rate is None else passes_to(tol, measured.remaining, measured.rate)
+    to_gain = f"about {measured.remaining:.3g} to gain" if math.isfinite(measured.remaining) else "more to gain"
     fields = {
         "event": "pass",
         "phase": "em",
@@ -42,9 +43,7 @@ def told_pass(number: int, measured: em.Pass, value: float, seconds: float, tol:
         "pass %d: log-likelihood %.9g nats a row, %s%s, %d raised to the floor, %.2f s",
         number,
         value,
-        f"about {measured.remaining:.3g} to gain"
-        if math.isfinite(measured.remaining)
-        else "what is left not known yet",
+        to_gain,
         "" if left is None else f" in about {left} passes",
         measured.floored,
         seconds,
