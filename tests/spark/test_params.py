@@ -176,8 +176,12 @@ def _init_mode(fits: Fits) -> None:
 
 
 def _starts(fits: Fits) -> None:
-    one, twenty = (fits(k=6, starts=starts, maxIter=1).summary.history for starts in (1, 20))
-    assert twenty[0] > one[0]
+    gained = []
+    for seed in (1, 3):  # a single start may happen to be as good
+        one, twenty = (fits(k=8, starts=starts, maxIter=1, seed=seed).summary.history for starts in (1, 20))
+        gained.append(twenty[0] - one[0])
+    assert max(gained) > 1e-3
+    assert min(gained) > -1e-6
 
 
 def _acceleration(fits: Fits) -> None:
