@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from gmm_spark.spark.preparing import Table
 
-# A Python task costs 30 to 60 ms: a pass over many small partitions reads several of them in one task. The number
+# A Python task costs about 20 ms: a pass over many small partitions reads several of them in one task. The number
 # does not depend on the cores, for the statistics are added in the order of the tasks.
 _LEAST_TASKS, _TASK_BYTES = 32, 32 << 20
 # Smaller tables than this are moved to Python as fast as their copies would be found.
