@@ -35,7 +35,6 @@ __all__ = [
     "Trace",
     "advance",
     "begin",
-    "fit",
     "iterate",
     "run",
 ]
@@ -262,32 +261,3 @@ def run(
         if on_pass and state.trace is not before.trace:
             on_pass(state, before.position.measured(moments))
     return state.fit
-
-
-def fit(
-    passes: Iterator[Pass], *, tol: float, max_iter: int, on_pass: Callable[[int, Pass], None] | None = None
-) -> Fit:
-    """Take passes until what is left to gain is below tol, or an honest other end.
-
-    Args:
-        passes: from `iterate`.
-        tol: nats per unit of weight still to be gained; 0 runs exactly max_iter steps.
-        max_iter: the number of new parameters to try after the start.
-        on_pass: called with the number of each pass and the pass.
-
-    Raises:
-        ParametersError: the very first pass failed, so that there is no model to return.
-    """
-    goal, trace = Goal(tol, max_iter), Trace()
-    while True:
-        try:
-            new = next(passes)
-            trace = trace.add(new, goal)
-        except ParametersError as error:
-            if trace.best is None:
-                raise
-            return trace.ended(Outcome.DEGENERATE, str(error))
-        if on_pass:
-            on_pass(len(trace.history), new)
-        if outcome := verdict(new, len(trace.history), goal):
-            return trace.ended(outcome)

@@ -10,7 +10,8 @@ the features Phi and natural parameters Theta of `layouts`:
     L = Theta Phi;  m = max_k L;  E = exp(L - m);  s = sum_k E
     log-likelihood += w (m + log s);  R = E w / s;  sums += R Phi'
 
-`products` computes them, `factors` in another way where `choose` says so, `softmax` what is between them.
+`products` computes them, `factors` in another way where `choose` says so, `softmax` what is between them; `sparse`
+the sums where R is all but empty.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from gmm_spark.moments import Moments
 from gmm_spark.products import ByProduct
 from gmm_spark.scratch import scratch
 from gmm_spark.softmax import Softmax
+from gmm_spark.sparse import LEAST_FEATURES, SparseSums
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -96,6 +98,12 @@ class Choice:
         theta = np.concatenate([layouts.natural_parameters(each, self.layout) for each in candidates])
         return ByProduct(theta, candidates[0].d, self.layout, dtype)
 
+    def sparse(self, k: int, d: int, width: int) -> SparseSums | None:
+        """Return what sums tiles in which few responsibilities count; None where that is not the faster."""
+        if self.path == "difference" or self.layout != "quadratic" or d < LEAST_FEATURES:
+            return None
+        return SparseSums(k, d, width, np.dtype(self.precision))
+
 
 def choose(candidates: Sequence[Parameters], precision: Precision = "float64") -> Choice:
     """Choose how to compute a stack: safe first, then fast."""
@@ -158,7 +166,7 @@ def accumulate(
     """
     choice = choose(candidates, precision)
     zeros = _zeros(candidates, choice, kept)
-    running = _Running(choice.engine(candidates), zeros)
+    running = _Running(choice, candidates, zeros)
     total, rows = np.zeros_like(zeros[0].total), 0
     for block in blocks:
         total += block.total
@@ -181,9 +189,11 @@ def accumulate(
 class _Running:
     """What is summed tile by tile, for each candidate of a stack."""
 
-    def __init__(self, engine: Engine, zeros: Sequence[Moments]) -> None:
-        self._engine, self._softmax = engine, Softmax(engine.width, engine.dtype)
+    def __init__(self, choice: Choice, candidates: Sequence[Parameters], zeros: Sequence[Moments]) -> None:
+        self._engine = engine = choice.engine(candidates)
+        self._softmax = Softmax(engine.width, engine.dtype)
         self._bounds = np.cumsum([0, *(len(zero.sums) for zero in zeros)]).tolist()
+        self._sparse = choice.sparse(self._bounds[-1], candidates[0].d, engine.width)
         self._shares = scratch(self._bounds[-1] * engine.width, engine.dtype)
         self._log_likelihoods = [0.0] * len(zeros)
         kept = [zero.lowest for zero in zeros]
@@ -203,11 +213,12 @@ class _Running:
                     )
                     if (kept := self._lowest[c]) is not None:
                         kept.offer(log_density, z, weights)
-                self._engine.add(shares, z)
+                if self._sparse is None or not self._sparse.add(shares, z, weights):
+                    self._engine.add(shares, z)
 
     def results(self) -> tuple[list[float], list[FloatArray], list[reservoir.Reservoir | None]]:
         """Return each candidate's log-likelihood, sums, and rows of least density."""
-        sums = self._engine.sums
+        sums = self._engine.sums if self._sparse is None else self._engine.sums + self._sparse.sums
         return self._log_likelihoods, [sums[low:high].copy() for low, high in pairwise(self._bounds)], self._lowest
 
 

@@ -42,7 +42,7 @@ class Maximiser:
             ParametersError: a covariance is singular; the floor, if any, did not prevent it.
         """
         covariances, floored = self._covariances(at, moments)
-        singular = self.singular(at, moments)
+        singular = self._singular(covariances, at, moments)
         if singular.any():
             raise ParametersError(
                 f"covariances of components {np.flatnonzero(singular).tolist()}",
@@ -58,9 +58,11 @@ class Maximiser:
 
         None where there is a floor.
         """
+        return self._singular(self._covariances(at, moments)[0], at, moments)
+
+    def _singular(self, covariances: FloatArray, at: Parameters, moments: Moments) -> NDArray[np.bool_]:
         if self.floor > 0:
             return np.zeros(at.k, dtype=np.bool_)
-        covariances, _ = self._covariances(at, moments)
         offsets = moments.means(at.means) - moments.centers
         noise = _NOISE * (np.einsum("kii->k", covariances) + (offsets**2).sum(axis=1))
         return np.asarray(np.linalg.eigvalsh(covariances)[:, 0] <= noise)

@@ -1,10 +1,9 @@
 """Where EM starts: k-means++ partitions of a sample.
 
-k-means++: Arthur and Vassilvitskii, SODA 2007. A
-third of the partitions is drawn in standardised coordinates, a third in whitened ones, and a third in those
-of both that are not normal. Each finds what the others miss: whitening hides clusters that are far
-apart in one direction, standardising hides elongated ones, and both hide one telling direction among
-many. The likelihood judges: `search`.
+k-means++: Arthur and Vassilvitskii, SODA 2007. A third of the partitions is drawn in standardised
+coordinates, a third in whitened ones, and a third in those of both that are not normal. Each finds what
+the others miss: whitening hides clusters that are far apart in one direction, standardising hides
+elongated ones, and both hide one telling direction among many. The likelihood judges: `search`.
 """
 
 from __future__ import annotations

@@ -112,10 +112,8 @@ def run(
 ) -> em.Fit:
     """Fit the problem from its start; the result is in coordinates z."""
     frame = frame or problem.frame
-    passes = em.iterate(
-        engine(problem, frame, block_rows), frame.inward(problem.start), em.Maximiser(frame, floor), acceleration
-    )
-    return em.fit(passes, tol=tol, max_iter=max_iter)
+    state = em.begin(frame.inward(problem.start), acceleration)
+    return em.run(engine(problem, frame, block_rows), state, em.Maximiser(frame, floor), em.Goal(tol, max_iter))
 
 
 def steps(

@@ -44,7 +44,7 @@ def told_pass(number: int, measured: em.Pass, value: float, seconds: float, tol:
         number,
         value,
         to_gain,
-        "" if left is None else f" in about {left} passes",
+        f" in about {left} passes" if left else "",
         measured.floored,
         seconds,
         extra={"fields": fields},

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
-from gmm_spark import search as searched
 from gmm_spark.errors import DataError
 from gmm_spark.parameters import FloatArray, Parameters
+from gmm_spark.search import ranked
 from gmm_spark.spark.session import shipped
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class Searches:
         plan = self.plans[number]
         turn = self.turns.get(plan.family)
         sample = self.sample if turn is None else replace(self.sample, z=turn @ self.sample.z)
-        return [fit.best.parameters for fit in searched.ranked(sample, self.frames[plan.family], plan)]
+        return [fit.best.parameters for fit in ranked(sample, self.frames[plan.family], plan)]
 
 
 def search(spark: SparkSession, searches: Searches) -> list[list[Parameters] | str]:

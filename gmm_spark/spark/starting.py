@@ -11,7 +11,7 @@ import numpy as np
 from pyspark.sql import functions as f
 
 from gmm_spark import em, families, missed, starts
-from gmm_spark import search as searching
+from gmm_spark import search as sample_search
 from gmm_spark.errors import DataError, ParametersError
 from gmm_spark.reservoir import SIZE
 from gmm_spark.spark import blocks, events
@@ -86,7 +86,7 @@ def search(
         tol = sample_tol(options, sample, surveyed.rows)
         uniform = options.init_mode == "random"
         plan = starts.Plan(options.k, options.family, options.starts, options.seed, options.floor, tol, uniform)
-        found = searching.best(sample, frame, plan)
+        found = sample_search.best(sample, frame, plan)
     if len(weights) >= surveyed.rows or options.k == 1:
         return Start(found.best.parameters, found.slowest)
     with clock("parts", rows):
@@ -107,7 +107,7 @@ def _through_parts(
     """
     reads, maximise = 0.0, em.Maximiser(frame, options.floor)
     for one_in in _parts(options, len(frame.center), surveyed):
-        worth = searching.accuracy(options.family, options.k, len(frame.center), surveyed.rows / one_in)
+        worth = sample_search.accuracy(options.family, options.k, len(frame.center), surveyed.rows / one_in)
         goal = em.Goal(max(options.tol, worth), options.max_iter)
         begun = em.begin(found.best.parameters, options.acceleration, found.slowest)
         try:
@@ -124,7 +124,7 @@ def _parts(options: Options, d: int, surveyed: Survey) -> Iterator[int]:
     sampled = sample_rows(options, d)
     if sampled == _most_rows(d):
         there = max(surveyed.partitions, 8 * d * surveyed.rows // blocks.BLOCK_BYTES)
-        enough = min(surveyed.rows // (searching.GROWTH * sampled), there // _LEAST_BLOCKS)
+        enough = min(surveyed.rows // (sample_search.GROWTH * sampled), there // _LEAST_BLOCKS)
         yield from (one_in for one_in in _PARTS if one_in <= enough)
 
 
@@ -151,7 +151,7 @@ def sample_rows(options: Options, d: int) -> int:
 
 def rows_to_search(options: Options, d: int) -> int:
     """Return how many rows to look for starts on."""
-    return min(searching.rows_to_search(options.family, options.k, d), _most_rows(d))
+    return min(sample_search.rows_to_search(options.family, options.k, d), _most_rows(d))
 
 
 def _most_rows(d: int) -> int:
@@ -159,9 +159,9 @@ def _most_rows(d: int) -> int:
 
 
 def sample_tol(options: Options, sample: starts.Sample, rows: int) -> float:
-    """Return how far to run on the sample: to its own accuracy, but to no more than leaves nothing to all rows."""
+    """Return the tol of the fits to the sample: its own accuracy, or what spares all rows the steps if that is more."""
     d, n = sample.z.shape
-    worth = searching.accuracy(options.family, options.k, d, sample.effective_rows) if n < rows else 0.0
+    worth = sample_search.accuracy(options.family, options.k, d, sample.effective_rows) if n < rows else 0.0
     return max(_SURER * options.tol, worth, _LEAST_TOL)
 
 

@@ -32,8 +32,8 @@ def fit(x: FloatArray, family: Family, k: int, floor: float = FLOOR, seed: int =
         plan = starts.Plan(k, family, starts=6, seed=seed, floor=floor, tol=1e-4)
         start = search.best(sample, frame, plan).best.parameters
         expectation = search.in_memory([kernel.Block(sample.z)])
-        passes = em.iterate(expectation, start, em.Maximiser(frame, floor), "squarem")
-        return em.fit(passes, tol=1e-4, max_iter=100), frame
+        goal = em.Goal(1e-4, 100)
+        return em.run(expectation, em.begin(start, "squarem"), em.Maximiser(frame, floor), goal), frame
 
 
 def assert_sound(x: FloatArray, fitted: em.Fit, frame: Coordinates) -> None:

@@ -179,8 +179,8 @@ def test_where_every_start_dies_the_last_valid_one_is_returned(monkeypatch: pyte
     rows, frame, bad = collapsing()
     monkeypatch.setattr(search, "draw", lambda *_: [bad] * 20)
     found_one = search.best(rows, frame, plan(2, floor=0.0)).best.parameters
-    passes = em.iterate(search.in_memory([kernel.Block(rows.z)]), found_one, em.Maximiser(frame, 0.0), "none")
-    fitted = em.fit(passes, tol=1e-6, max_iter=50)
+    expectation, state = search.in_memory([kernel.Block(rows.z)]), em.begin(found_one, "none")
+    fitted = em.run(expectation, state, em.Maximiser(frame, 0.0), em.Goal(1e-6, 50))
     assert fitted.outcome is Outcome.DEGENERATE
     assert np.isfinite(fitted.best.parameters.covariances).all()
 

@@ -41,8 +41,8 @@ def crawling(family: Family, seed: int = 4) -> Problem:
 def gained_by_going_on(problem: Problem, fit: em.Fit) -> float:
     """Return the nats per row that plain EM still finds, run on from where the fit stopped."""
     frame = problem.frame
-    passes = em.iterate(engine(problem, frame), fit.best.parameters, em.Maximiser(frame, 0.0), "none")
-    end = em.fit(passes, tol=1e-13, max_iter=20_000)
+    state, goal = em.begin(fit.best.parameters, "none"), em.Goal(1e-13, 20_000)
+    end = em.run(engine(problem, frame), state, em.Maximiser(frame, 0.0), goal)
     return end.best.moments.mean_log_likelihood - fit.best.moments.mean_log_likelihood
 
 
@@ -153,15 +153,15 @@ def test_every_outcome_has_its_sentence() -> None:
 
 
 def test_passes_are_reported_as_they_come() -> None:
-    """on_pass is called once a pass, numbered from 1, with the history's likelihoods."""
+    """on_pass is called once a pass, after the state has it, with the history's likelihoods."""
     problem = random_problem(1, "diag", 2, 3)
     frame, seen = problem.frame, []
-    passes = em.iterate(engine(problem, frame), frame.inward(problem.start), em.Maximiser(frame, 0.0), "squarem")
-    fit = em.fit(
-        passes,
-        tol=1e-5,
-        max_iter=50,
-        on_pass=lambda number, one: seen.append((number, one.moments.mean_log_likelihood)),
+    fit = em.run(
+        engine(problem, frame),
+        em.begin(frame.inward(problem.start), "squarem"),
+        em.Maximiser(frame, 0.0),
+        em.Goal(1e-5, 50),
+        on_pass=lambda state, one: seen.append((len(state.trace.history), one.moments.mean_log_likelihood)),
     )
     assert seen == list(enumerate(fit.history, start=1))
 
