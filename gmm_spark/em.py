@@ -42,6 +42,9 @@ __all__ = [
 Expectation: TypeAlias = Callable[[Sequence[Parameters]], Sequence[Moments]]
 
 _SAME_WEIGHT = 1e-9  # a relative change of the total weight above this is no rounding
+# Relative; float32 products are allowed to err by 1e-3 nats a row, float64 ones err by far less.
+_NO_ROUNDING = 2e-3
+_OTHER_ROWS = "The input gives other rows each time it is read: write it to a table first, and fit that."
 
 
 def iterate(
@@ -111,6 +114,7 @@ class Trace:
         """
         value = new.moments.mean_log_likelihood
         self._check_weight(new.moments)
+        self._check_rise(new)
         if not np.isfinite(value):
             where = f"log-likelihood of pass {len(self.history) + 1}"
             raise ParametersError(where, got=value, expected="a number", do="Rescale the data.")
@@ -128,6 +132,17 @@ class Trace:
         assert self.best is not None  # noqa: S101 - a fit that ends has measured a pass
         return Fit(self.best, outcome, self.history, self.floored, detail)
 
+    def _check_rise(self, new: Pass) -> None:
+        """Refuse what no EM step can do; a floor that binds, and a start below it, may let the likelihood fall."""
+        value, steps = new.moments.mean_log_likelihood, len(self.history)
+        if new.gain is not None and not new.floored and steps > 1 and -new.gain > _NO_ROUNDING * max(1.0, abs(value)):
+            raise DataError(
+                f"log-likelihood of pass {steps + 1}",
+                got=f"{value:.9g} nats a row in coordinates z, {-new.gain:.3g} below the pass that this step came from",
+                expected="no fall: a step of EM never lowers it",
+                do=_OTHER_ROWS,
+            )
+
     def _check_weight(self, new: Moments) -> None:
         before = self.best.moments.weight if self.best else new.weight
         if abs(new.weight - before) > _SAME_WEIGHT * before:
@@ -135,7 +150,7 @@ class Trace:
                 f"total weight of the rows in pass {len(self.history) + 1}",
                 got=f"{new.weight!r}",
                 expected=f"{before!r}, as in the passes before",
-                do="The input gives other rows each time it is read: write it to a table first, and fit that.",
+                do=_OTHER_ROWS,
             )
 
 

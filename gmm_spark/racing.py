@@ -96,7 +96,7 @@ class Finish:
         state = self.runner.state
         if state.trace.best is None:
             return None
-        return state.trace.ended(state.outcome or Outcome.ITERATION_LIMIT, state.detail)
+        return state.fit if state.outcome else replace(state, outcome=Outcome.ITERATION_LIMIT).fit
 
 
 def race(

@@ -18,7 +18,7 @@ from gmm_spark.spark.preparing import Options, Table, prepare
 from gmm_spark.spark.session import describe
 from gmm_spark.spark.starting import check_distinct, rows_to_search, sample_tol
 from gmm_spark.spark.summary import summary_of
-from gmm_spark.spark.training import Clock
+from gmm_spark.spark.training import RESEEDINGS, Clock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -190,7 +190,7 @@ class _Run:
             describe(spark, f"gmm select, pass {number + 1}")
 
         rivals = [each.standing() for (_, fold), each in done.items() if fold is None]
-        goal = em.Goal(self.options.tol, self.options.max_iter)
+        goal = em.Goal(self.options.tol, self.options.max_iter, RESEEDINGS)
         return racing.race(engine, runners, goal, criterion, rivals, on_pass)
 
     def _fitted(self, finish: racing.Finish) -> Fitted | None:

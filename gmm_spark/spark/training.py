@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from gmm_spark.spark.preparing import Options
 
 # Components that do no work were begun anew on the sample already: once more is enough where a pass is dear.
-_RESEEDINGS = 1
+RESEEDINGS = 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,6 +138,6 @@ def _polish(
         describe(expectation.blocks.sparkSession, f"gmm fit, pass {number + 1}")
         began = time.perf_counter()
 
-    goal = em.Goal(options.tol, options.max_iter, _RESEEDINGS)
+    goal = em.Goal(options.tol, options.max_iter, RESEEDINGS)
     seen = missed.known(start.looked, expectation) if start and start.looked else expectation
     return em.run(seen, state, maximise, goal, on_pass)

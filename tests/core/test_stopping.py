@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -10,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gmm_spark import em
-from gmm_spark.errors import ParametersError
+from gmm_spark.errors import DataError, ParametersError
 from gmm_spark.parameters import FAMILIES, Family, Parameters
 from gmm_spark.stopping import Outcome, passes_to, remaining_gain
 from tests.strategies import (
@@ -25,6 +27,11 @@ from tests.strategies import (
     start_near,
     steps,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from gmm_spark.moments import Moments
 
 ACCELERATIONS: tuple[em.Acceleration, ...] = ("none", "squarem")
 
@@ -109,6 +116,22 @@ def test_a_fall_is_told_as_no_progress() -> None:
     assert fit.outcome is Outcome.NO_PROGRESS
     assert fit.floored > 0
     assert_same(frame.outward(fit.best.parameters), sharp.start, frame, 1e-12)
+
+
+@pytest.mark.parametrize("acceleration", ACCELERATIONS)
+def test_a_fall_that_no_step_of_em_can_bring_is_an_error(acceleration: em.Acceleration) -> None:
+    """Rows that change between two reads, of the same total weight, end the fit with the number of the pass."""
+    problem, reads = crawling("full"), itertools.count(1)
+    frame = problem.frame
+    others = replace(problem, x=problem.x[::-1] * 1.5)
+    before, after = engine(problem, frame), engine(others, frame)
+    state, goal = em.begin(frame.inward(problem.start), acceleration), em.Goal(1e-9, 100)
+
+    def changing(candidates: Sequence[Parameters]) -> Sequence[Moments]:
+        return (before if next(reads) < 4 else after)(candidates)
+
+    with pytest.raises(DataError, match=r"log-likelihood of pass 4: .*expected no fall"):
+        em.run(changing, state, em.Maximiser(frame, 1e-6), goal)
 
 
 @pytest.mark.parametrize("acceleration", ACCELERATIONS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,7 +12,10 @@ import pytest
 from gmm_spark import GaussianMixture, GaussianMixtureModel
 from gmm_spark.errors import DataError
 from gmm_spark.model import read_model
+from gmm_spark.parameters import Parameters
 from gmm_spark.report.description import description
+from gmm_spark.spark import searching
+from gmm_spark.spark.selector import select
 from tests.spark.frames import names, numbered, table
 
 if TYPE_CHECKING:
@@ -19,7 +23,18 @@ if TYPE_CHECKING:
 
     from pyspark.sql import SparkSession
 
-    from gmm_spark.parameters import Family
+    from gmm_spark.parameters import Family, FloatArray
+    from gmm_spark.spark.searching import Searches
+    from gmm_spark.starts import Plan
+
+
+def with_a_missed_cluster() -> tuple[FloatArray, Parameters]:
+    """Return rows of three clusters, the last 20 in the smallest, and a start that has a dead component for it."""
+    generator = np.random.default_rng(0)
+    centres = np.repeat([[0.0, 0], [20, 0], [0, 30]], [300, 280, 20], axis=0)
+    means = np.array([[0.0, 0.0], [20.0, 0.0], [1e3, -1e3]])
+    start = Parameters(np.array([0.5, 0.49, 0.01]), means, np.stack([np.eye(2)] * 3), "full")
+    return centres + generator.standard_normal((600, 2)), start
 
 
 @pytest.mark.parametrize("family", ["full", "tied"])
@@ -27,12 +42,8 @@ def test_a_dead_component_finds_the_cluster_that_was_missed(
     spark: SparkSession, family: Family, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Its rows come back with the statistics from the tasks; what was done is in the log and in the summary."""
-    generator = np.random.default_rng(0)
-    centres = np.repeat([[0.0, 0], [20, 0], [0, 30]], [300, 280, 20], axis=0)
-    x = centres + generator.standard_normal((600, 2))
-    dead = GaussianMixtureModel.fromArrays(
-        [0.5, 0.49, 0.01], [[0.0, 0.0], [20.0, 0.0], [1e3, -1e3]], np.stack([np.eye(2)] * 3), family
-    )
+    x, start = with_a_missed_cluster()
+    dead = GaussianMixtureModel(replace(start, family=family))
     estimator = GaussianMixture(k=3, inputCols=names(2), covarianceType=family, tol=1e-6).setInitialModel(dead)
     with caplog.at_level(logging.INFO, "gmm_spark"):
         model = estimator.fit(table(spark, partitions=3, **numbered(x)))
@@ -41,6 +52,24 @@ def test_a_dead_component_finds_the_cluster_that_was_missed(
     assert "components [2] held next to no rows" in caplog.text
     assert np.linalg.norm(model.means[2] - x[580:].mean(axis=0)) < 0.5
     assert model.weights[2] == pytest.approx(1 / 30, rel=1e-3)
+
+
+@pytest.mark.parametrize("families", [["full", "diag"], ["tied"]])
+def test_a_selection_begins_dead_components_anew(
+    spark: SparkSession, families: list[Family], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each candidate whose start has a dead component finds the missed cluster, in its own coordinates."""
+    x, dead = with_a_missed_cluster()
+    monkeypatch.setattr(searching, "search", lambda _, searches: [[start(searches, p)] for p in searches.plans])
+
+    def start(searches: Searches, plan: Plan) -> Parameters:
+        return searches.frames[plan.family].inward(replace(dead, family=plan.family))
+
+    estimator = GaussianMixture(inputCols=names(2), tol=1e-6)
+    found = select(table(spark, partitions=3, **numbered(x)), estimator, [3], families, retire=False)
+    for model in found.models.values():
+        assert model.summary.reseeded == 1
+        assert np.linalg.norm(model.means[2] - x[580:].mean(axis=0)) < 0.5
 
 
 @pytest.mark.classic_only
