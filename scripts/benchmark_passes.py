@@ -3,7 +3,8 @@
     benchmark_passes.py passes [--data cover,taxi,flights,synthetic] [--seeds 5] [--rows 2000000]
         Full passes and log-likelihood a row, against plain EM to tol 1e-6 from the very same start; medians.
     benchmark_passes.py time [--rows 2000000] [--systems gmm_spark,spark_ml,sklearn]
-        Seconds of a fit with its defaults, and how far it ends from the best that any has found.
+        Seconds until a log-likelihood a row is within 1e-3 of the best that any has found: fits with defaults, one
+        seed after the other, until that is reached or AIM times our own time is over.
 
 Real data is sought where GMM_SPARK_DATA points.
 """
@@ -16,6 +17,7 @@ import sys
 import tempfile
 import time
 import warnings
+from dataclasses import dataclass
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
@@ -42,6 +44,16 @@ if TYPE_CHECKING:
     from gmm_spark.parameters import FloatArray
 
 NEAR = 1e-3  # nats a row that count as the same quality
+AIM = {"spark_ml": 20, "sklearn": 10}  # how many times our time they are to need at least
+
+
+@dataclass(frozen=True)
+class Reached:
+    """How many fits took how many seconds in all, and the best log-likelihood a row among them."""
+
+    fits: int
+    seconds: float
+    best: float
 
 
 def read(name: str, rows: int) -> FloatArray:
@@ -110,32 +122,44 @@ def one_seed(df: DataFrame, k: int, seed: int, plain_steps: int) -> tuple[int, f
 
 
 def time_to_quality(options: argparse.Namespace) -> None:
-    """Print how long each system takes with its defaults, and how far it ends from the best."""
-    spark, x, results = session(os.cpu_count() or 1), synthetic(options.rows), []
+    """Print how long each system takes with its defaults to come within NEAR of the best, or how long it tried."""
+    spark, x = session(os.cpu_count() or 1), synthetic(options.rows)
     with tempfile.TemporaryDirectory() as folder:
         df = stored(spark, x, folder)
         systems = {"gmm_spark": ours_by_default(df), "spark_ml": spark_ml_by_default(df), "sklearn": by_sklearn(x)}
+        reached: dict[str, Reached] = {}
         for name in options.systems.split(","):
-            began = time.perf_counter()
-            fitted = systems[name]()
-            results.append((name, time.perf_counter() - began, mean_log_likelihood(x, fitted)))
-    best = max(value for _, _, value in results)
-    head("system", "seconds of the whole fit", "log-likelihood", "below the best", "within 1e-3")
-    for name, seconds, value in results:
-        say(name, seconds, value, best - value, "yes" if best - value <= NEAR else "never")
+            ours = reached.get("gmm_spark", Reached(0, 0.0, np.inf))
+            reached[name] = until_near(systems[name], x, ours.best, AIM.get(name, 0) * ours.seconds)
+    best = max(each.best for each in reached.values())
+    head("system", "fits", "seconds in all", "log-likelihood", "below the best", "within 1e-3")
+    for name, each in reached.items():
+        near = "yes" if best - each.best <= NEAR else "not in this time"
+        say(name, each.fits, each.seconds, each.best, best - each.best, near)
 
 
-def ours_by_default(df: DataFrame) -> Callable[[], Parameters]:
-    """Return our fit with defaults."""
-    return lambda: GaussianMixture(k=16, featuresCol="x").fit(df).parameters
+def until_near(fit: Callable[[int], Parameters], x: FloatArray, wanted: float, patience: float) -> Reached:
+    """Fit with one seed after the other until the log-likelihood is near the one wanted, or patience is over."""
+    reached = Reached(0, 0.0, -np.inf)
+    while not reached.fits or (reached.best < wanted - NEAR and reached.seconds < patience):
+        began = time.perf_counter()
+        fitted = fit(reached.fits)
+        seconds = reached.seconds + time.perf_counter() - began
+        reached = Reached(reached.fits + 1, seconds, max(reached.best, mean_log_likelihood(x, fitted)))
+    return reached
 
 
-def spark_ml_by_default(df: DataFrame) -> Callable[[], Parameters]:
-    """Return Spark ML's fit with defaults."""
+def ours_by_default(df: DataFrame) -> Callable[[int], Parameters]:
+    """Return our fit with defaults, by seed."""
+    return lambda seed: GaussianMixture(k=16, featuresCol="x", seed=seed).fit(df).parameters
+
+
+def spark_ml_by_default(df: DataFrame) -> Callable[[int], Parameters]:
+    """Return Spark ML's fit with defaults, by seed."""
     vectors = df.select(array_to_vector(f.col("x")).alias("features"))
 
-    def run() -> Parameters:
-        model = SparkMixture(k=16).fit(vectors)
+    def run(seed: int) -> Parameters:
+        model = SparkMixture(k=16, seed=seed).fit(vectors)
         each = model.gaussians
         covariances = np.stack([one.cov.toArray() for one in each])
         return Parameters(np.array(model.weights), np.stack([one.mean.toArray() for one in each]), covariances, "full")
@@ -143,9 +167,9 @@ def spark_ml_by_default(df: DataFrame) -> Callable[[], Parameters]:
     return run
 
 
-def by_sklearn(x: FloatArray) -> Callable[[], Parameters]:
-    """Return scikit-learn's fit with defaults."""
-    return lambda: of_sklearn(SklearnMixture(16, random_state=0).fit(x), "full")
+def by_sklearn(x: FloatArray) -> Callable[[int], Parameters]:
+    """Return scikit-learn's fit with defaults, by seed."""
+    return lambda seed: of_sklearn(SklearnMixture(16, random_state=seed).fit(x), "full")
 
 
 def main() -> None:

@@ -3,7 +3,8 @@
     .venv/bin/python scripts/check_scale.py              # a few minutes; ends with status 1 if one of them fails
 
 1. A fit over 2,000 partitions, each with statistics of its own, whose sum is many times what
-   spark.driver.maxResultSize lets through; beside one over 200 partitions: the driver's peak memory.
+   spark.driver.maxResultSize lets through; beside one over 200 partitions: the peak memory of the driver's JVM and
+   Python, apart from the executors, which are processes of their own.
 2. 200 passes over a small table: the files in Spark's scratch folder after 20 passes and after 200.
 """
 
@@ -40,12 +41,12 @@ D, K, ROWS_PER_PARTITION, LIMIT = 48, 16, 100, "32m"
 def session(scratch: str) -> SparkSession:
     """Return a session whose driver may receive little."""
     settings = {
-        "spark.ui.enabled": "false", "spark.ui.showConsoleProgress": "false", "spark.driver.memory": "1g",
+        "spark.ui.enabled": "false", "spark.ui.showConsoleProgress": "false", "spark.driver.memory": "512m",
         "spark.driver.maxResultSize": LIMIT, "spark.driver.bindAddress": "127.0.0.1",
         "spark.driver.host": "127.0.0.1", "spark.local.dir": scratch, "spark.log.level": "ERROR",
         "spark.python.unix.domain.socket.enabled": "true", "spark.sql.shuffle.partitions": "8",
     }  # fmt: skip
-    builder = SparkSession.builder.master("local[2]").appName("gmm_spark scale")
+    builder = SparkSession.builder.master("local-cluster[2,1,1024]").appName("gmm_spark scale")
     for name, value in settings.items():
         builder = builder.config(name, value)
     return builder.getOrCreate()
@@ -58,10 +59,10 @@ def truth(d: int, k: int) -> GaussianMixtureModel:
 
 
 class Peak:
-    """Watches the resident memory of the driver's JVM and Python."""
+    """Watches the resident memory of the driver's JVM and Python, in bytes."""
 
     def __init__(self) -> None:
-        self.bytes = 0
+        self.jvm = self.python = 0
         self._end = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
 
@@ -75,9 +76,9 @@ class Peak:
 
     def _watch(self) -> None:
         me = psutil.Process()
-        jvm = [each for each in me.children(recursive=True) if "java" in each.name()]
+        (jvm,) = (each for each in me.children() if "java" in each.name())
         while not self._end.wait(0.1):
-            self.bytes = max(self.bytes, sum(each.memory_info().rss for each in (me, *jvm)))
+            self.jvm, self.python = max(self.jvm, jvm.memory_info().rss), max(self.python, me.memory_info().rss)
 
 
 def many_partitions(partitions: int) -> None:
@@ -94,7 +95,8 @@ def many_partitions(partitions: int) -> None:
         print(
             f"{partitions} partitions, {sent:.0f} MB of statistics a pass, at most {LIMIT} of results a job:", end=" "
         )
-        print(f"{summary.numRows} rows in {took:.0f} s, the driver's peak {peak.bytes / 2**20:.0f} MiB", flush=True)
+        driver = f"{peak.jvm / 2**20:.0f} MiB of JVM and {peak.python / 2**20:.0f} MiB of Python"
+        print(f"{summary.numRows} rows in {took:.0f} s, the driver's peak {driver}", flush=True)
         if summary.numRows != ROWS_PER_PARTITION * partitions:
             raise SystemExit(1)
         spark.stop()
