@@ -4,18 +4,21 @@ Short runs, then the best to the end: Biernacki, Celeux and Govaert, Choosing st
 Comput. Statist. Data Anal. 41, 2003. The optimum of n random rows lies about p / (2n) nats a row below that of all
 rows, for p free parameters: so a few rows decide where to look, more rows which of the best is best, and each part
 of the sample is run only to a tenth of its own error. What is left for all rows to do is what the sample can't know.
+From the best of the first part `splitting` leads on to better optima, as long as there are any.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from gmm_spark import em, families, kernel
 from gmm_spark.errors import DataError, ParametersError
+from gmm_spark.splitting import LEAST_COMPONENTS, moves
 from gmm_spark.starts import draw
 from gmm_spark.stopping import Outcome
 
@@ -31,12 +34,13 @@ _SHORT_STEPS = 10
 _SHORT_ROWS, _SHORT_LEAST = 20_000, 4_000  # short runs only rank the starts: a part of the sample is enough for that
 # How many of the short runs go on: three, or as many as cost next to nothing on a small sample, for the best after
 # ten steps need not be the best at the end; and of few components more, for a run of two costs a fifth of one of ten.
-_SURVIVORS, _SURVIVOR_CELLS, _SURVIVOR_COMPONENTS = 3, 4_000_000, 24
+_SURVIVORS, _SURVIVOR_CELLS, _SURVIVOR_COMPONENTS = 3, 32_000_000, 24
 _LONG_STEPS = 500
 _SAME_OPTIMUM = 10.0  # two runs to tol that end closer than this many tol have found the same
 _RESEEDINGS = 2  # here, where a pass is cheap, components that do no work get another place or two
 # The first part of the sample, where the survivors run, and by how much each part is larger than the one before.
 _ROWS_PER_PARAMETER, _LEAST_ROWS, GROWTH = 50, 20_000, 4
+_MOVES, _MOST_MOVES = 16, 10  # tried at a time, and made one after the other
 _FINALISTS = 3  # the order of the best on few rows need not be that on more
 _OWN_ACCURACY = 0.1  # times p / (2n)
 
@@ -84,7 +88,7 @@ def ranked(sample: Sample, frame: Coordinates, plan: Plan, given: Sequence[Param
     short = sample.head(_short_rows(plan, len(sample.z)))
     maximise = em.Maximiser(frame, plan.floor)
     candidates = _short_runs(_expectation(short), [*given, *draw(short, frame, plan)], maximise)
-    cheap = max(_SURVIVOR_COMPONENTS // plan.k, int(plan.thoroughness * _SURVIVOR_CELLS / sample.z.size))
+    cheap = max(_SURVIVOR_COMPONENTS // plan.k, int(plan.thoroughness * _SURVIVOR_CELLS / sample.z.size / plan.k))
     finished = _long_runs(sample, candidates[: max(_SURVIVORS, cheap)], frame, plan)
     if not finished:
         raise DataError(
@@ -93,9 +97,37 @@ def ranked(sample: Sample, frame: Coordinates, plan: Plan, given: Sequence[Param
             expected="at least one valid mixture",
             do="Use fewer components, more starts, or a larger covarianceFloor.",
         )
+    if plan.k >= LEAST_COMPONENTS:
+        finished = [_rearranged(finished[0], short, sample, frame, plan), *finished[1:]]
     values = [fit.best.moments.mean_log_likelihood for fit in finished]
     new = [i == 0 or values[i - 1] - values[i] > _SAME_OPTIMUM * plan.tol for i in range(len(values))]
     return [fit for fit, is_new in zip(finished, new, strict=True) if is_new]
+
+
+def _rearranged(fit: em.Fit, short: Sample, sample: Sample, frame: Coordinates, plan: Plan) -> em.Fit:
+    """Return where splits and mergers of components lead to from a fit, one after the other while each is a gain.
+
+    Args:
+        fit: to the sample.
+        short: the part of the sample that ranks the moves.
+        sample: where the best of them are run to their end.
+        frame: the coordinates of the sample.
+        plan: what to look for.
+    """
+    maximise, expectation = em.Maximiser(frame, plan.floor), _expectation(short)
+    for _ in range(_MOST_MOVES):
+        tried = moves(short.z, short.weights, fit.best.parameters, maximise, _MOVES)
+        least = fit.best.moments.mean_log_likelihood + _SAME_OPTIMUM * plan.tol
+        ended = (_long_runs(sample, [each], frame, plan) for each in _short_runs(expectation, tried, maximise))
+        better = (new for (new,) in filter(None, islice(ended, _FINALISTS)) if _is_above(new, least))
+        if (best := next(better, None)) is None:
+            break
+        fit = best
+    return fit
+
+
+def _is_above(fit: em.Fit, least: float) -> bool:
+    return fit.outcome is not Outcome.DEGENERATE and fit.best.moments.mean_log_likelihood > least
 
 
 def grown(fits: Sequence[em.Fit], sample: Sample, frame: Coordinates, plan: Plan) -> list[em.Fit]:

@@ -218,7 +218,7 @@ families = st.sampled_from(FAMILIES)
 
 
 @st.composite
-def problems(draw: st.DrawFn, *, weighted: bool = True, most: int = 4) -> Problem:
-    """Draw problems of all families, up to `most` components and 5 features."""
-    k, d = draw(st.integers(1, most)), draw(st.integers(1, 5))
+def problems(draw: st.DrawFn, *, weighted: bool = True, least: int = 1, most: int = 4) -> Problem:
+    """Draw problems of all families, of `least` to `most` components and up to 5 features."""
+    k, d = draw(st.integers(least, most)), draw(st.integers(1, 5))
     return random_problem(draw(seeds), draw(families), k, d, weighted=weighted)

@@ -1,0 +1,151 @@
+"""Ways out of a local optimum: two components become one, and a third is split in two.
+
+Ueda, Nakano, Ghahramani and Hinton, SMEM algorithm for mixture models, Neural Computation 12, 2000. A split or a
+merger is judged by what it does to w log|Sigma| / 2, summed over components: Runnalls, Kullback-Leibler approach to
+Gaussian mixture reduction, IEEE Trans. Aerosp. Electron. Syst. 43, 2007. A few steps of EM tell better: `search`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from gmm_spark import families, kernel
+from gmm_spark.errors import ParametersError
+from gmm_spark.parameters import FloatArray, Parameters
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from gmm_spark.maximisation import Maximiser
+
+LEAST_COMPONENTS = 3  # two to merge and one to split
+_LLOYD_STEPS = 5
+_COUNTS = 1e-3  # rows with less than this share of the largest one do not move a component's halves
+
+
+@dataclass(frozen=True, eq=False)
+class _Parts:
+    """Some components: weights (m,), means (m, d), second central moments (m, d, d) without the family's constraint."""
+
+    weights: FloatArray
+    means: FloatArray
+    covariances: FloatArray
+
+
+def moves(z: FloatArray, weights: FloatArray, at: Parameters, maximise: Maximiser, most: int) -> list[Parameters]:
+    """Return mixtures in which one component is split, and the two others that are missed least are one.
+
+    Args:
+        z: (d, n) rows.
+        weights: (n,) their weights.
+        at: a mixture of at least `LEAST_COMPONENTS`, in the same coordinates.
+        maximise: the M-step: it knows the coordinates and the floor.
+        most: how many to return at most: those that promise the most.
+    """
+    shares = kernel.posteriors(np.ascontiguousarray(z.T), at)[0].T * weights
+    losses = _merger_losses(at, maximise)
+    halves = ((split, _halves(z, own, at.weights[split])) for split, own in enumerate(shares))
+    found = [_Move.of(at, maximise, losses, split, each) for split, each in halves if each is not None]
+    best = sorted(found, key=lambda move: -move.promise)[:most]
+    return [moved for move in best if (moved := move.made(at, maximise)) is not None]
+
+
+@dataclass(frozen=True, eq=False)
+class _Move:
+    """Components that become one, one that is split, its halves, and the gain in nats a row that this promises."""
+
+    merged: tuple[int, int]
+    split: int
+    halves: _Parts
+    promise: float
+
+    @staticmethod
+    def of(at: Parameters, maximise: Maximiser, losses: FloatArray, split: int, halves: _Parts) -> _Move:
+        """Return the split together with the merger of others that costs the least."""
+        others = losses.copy()
+        others[split], others[:, split] = np.inf, np.inf
+        i, j = divmod(int(others.argmin()), at.k)
+        whole = _Parts(at.weights[[split]], at.means[[split]], at.covariances[[split]])
+        gain = _volume(whole, at, maximise).sum() - _volume(halves, at, maximise).sum()
+        return _Move((i, j), split, halves, float(gain - others[i, j]))
+
+    def made(self, at: Parameters, maximise: Maximiser) -> Parameters | None:
+        """Return the mixture after the move; None where a covariance became singular."""
+        (i, j), weights, means, covariances = self.merged, at.weights.copy(), at.means.copy(), at.covariances.copy()
+        one, places = _mergers(at, i, np.array([j])), [i, self.split, j]
+        weights[places] = np.concatenate([one.weights, self.halves.weights])
+        means[places] = np.concatenate([one.means, self.halves.means])
+        covariances[places] = np.concatenate([one.covariances, self.halves.covariances])
+        covariances, _ = families.constrain(at.family, covariances, weights, maximise.frame, maximise.floor)
+        try:
+            return Parameters(weights / weights.sum(), means, covariances, at.family)
+        except ParametersError:
+            return None
+
+
+def _merger_losses(at: Parameters, maximise: Maximiser) -> FloatArray:
+    """Return (k, k) what a merger costs at most, nats a row; infinite but above the diagonal."""
+    losses = np.full((at.k, at.k), np.inf)
+    own = _volume(_Parts(at.weights, at.means, at.covariances), at, maximise)
+    for i in range(at.k - 1):
+        others = np.arange(i + 1, at.k)
+        losses[i, others] = _volume(_mergers(at, i, others), at, maximise) - own[i] - own[others]
+    return losses
+
+
+def _mergers(at: Parameters, i: int, others: NDArray[np.intp]) -> _Parts:
+    """Return the moments of component i together with each of the others."""
+    mine, theirs = at.weights[i], at.weights[others]
+    weights = mine + theirs
+    share = (theirs / np.where(weights > 0, weights, 1))[:, None]
+    offsets = at.means[others] - at.means[i]
+    between = (share * (1 - share))[:, :, None] * offsets[:, :, None] * offsets[:, None, :]
+    within = at.covariances[i] + share[:, :, None] * (at.covariances[others] - at.covariances[i])
+    return _Parts(weights, at.means[i] + share * offsets, within + between)
+
+
+def _volume(parts: _Parts, at: Parameters, maximise: Maximiser) -> FloatArray:
+    """Return w log|Sigma| / 2 of each part as the family has it; of tied ones to first order in what they change."""
+    if at.family == "tied":
+        precision = np.linalg.inv(at.covariances[0])
+        return np.asarray(0.5 * parts.weights * np.einsum("ij,kij->k", precision, parts.covariances))
+    constrained, _ = families.constrain(at.family, parts.covariances, parts.weights, maximise.frame, maximise.floor)
+    return np.asarray(0.5 * parts.weights * np.linalg.slogdet(constrained)[1])
+
+
+def _halves(z: FloatArray, shares: FloatArray, weight: float) -> _Parts | None:
+    """Return the two parts that 2-means finds in a component, started along its longest axis; None of too few rows."""
+    counts = shares > _COUNTS * shares.max()
+    rows, shares = z[:, counts], shares[counts]
+    if len(shares) < 2 * (len(z) + 1):
+        return None
+    covariance = _moments(rows, shares)[1]
+    side = _sides(rows, shares, np.linalg.eigh(covariance)[1][:, -1])
+    if side is None:
+        return None
+    mass, prior = shares.sum(), (len(z) + 1) * shares.mean()  # shrunk towards the whole by d + 1 rows, as starts are
+    masses = np.array([shares[half].sum() for half in (side, ~side)])
+    means, covariances = zip(*(_moments(rows[:, half], shares[half]) for half in (side, ~side)), strict=True)
+    own = (masses / (masses + prior))[:, None, None]
+    return _Parts(weight * masses / mass, np.array(means), covariance + own * (np.array(covariances) - covariance))
+
+
+def _sides(rows: FloatArray, shares: FloatArray, direction: FloatArray) -> NDArray[np.bool_] | None:
+    """Return on which side of the plane between two means each row is, after a few steps; None if one has too few."""
+    middle = rows @ shares / shares.sum()
+    for _ in range(1 + _LLOYD_STEPS):
+        side = np.asarray(direction @ (rows - middle[:, None]) > 0)
+        if min(np.count_nonzero(side), np.count_nonzero(~side)) <= len(rows):
+            return None
+        one, other = (rows[:, half] @ shares[half] / shares[half].sum() for half in (side, ~side))
+        direction, middle = one - other, (one + other) / 2
+    return side
+
+
+def _moments(rows: FloatArray, shares: FloatArray) -> tuple[FloatArray, FloatArray]:
+    mean = rows @ shares / shares.sum()
+    centred = rows - mean[:, None]
+    return mean, (centred * shares) @ centred.T / shares.sum()

@@ -1,0 +1,82 @@
+"""Splits and mergers of components: what they keep, and where they lead EM to."""
+
+from __future__ import annotations
+
+from unittest import mock
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.metrics import adjusted_rand_score
+
+from gmm_spark import em, kernel, search, starts
+from gmm_spark.parameters import FAMILIES, Family, FloatArray, Parameters
+from gmm_spark.splitting import moves
+from tests.strategies import Problem, assert_close, frame_of, problems, run, survey
+
+FOUR = np.array([[0.0, 0.0], [12.0, 0.0], [0.0, 12.0], [12.0, 12.0]])
+
+
+def four_clusters() -> tuple[FloatArray, np.ndarray]:
+    """Return (400, 2) rows and the (400,) clusters they belong to."""
+    labels = np.repeat(np.arange(4), 100)
+    return FOUR[labels] + np.random.default_rng(0).standard_normal((400, 2)), labels
+
+
+def stuck(family: Family) -> tuple[Problem, np.ndarray]:
+    """Return a start in a local optimum: two components share a cluster, and one has two."""
+    x, labels = four_clusters()
+    means = np.array([[-0.7, 0.0], [0.7, 0.0], [12.0, 6.0], [0.0, 12.0]])
+    start = Parameters(np.full(4, 0.25), means, np.repeat(np.eye(2)[None], 4, axis=0) * 4, family)
+    return Problem(x, np.ones(len(x)), start), labels
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_search_leaves_an_optimum_that_em_is_held_in(family: Family, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From a start with two components in one cluster and one in two, EM stays there; the search finds the four."""
+    problem, labels = stuck(family)
+    frame = problem.frame
+    held = run(problem, tol=1e-8, max_iter=500, floor=1e-6)
+    sample = starts.Sample(frame.rows(problem.x), problem.weights, survey(problem.x, problem.weights)[1])
+    monkeypatch.setattr(search, "draw", lambda *_: [frame.inward(problem.start)])
+    plan = starts.Plan(4, family, starts=1, seed=0, floor=1e-6, tol=1e-6)
+    found = search.best(sample, frame, plan).best
+    assert found.moments.mean_log_likelihood > held.best.moments.mean_log_likelihood + 0.1
+    posterior, _ = kernel.posteriors(problem.x, frame.outward(found.parameters))
+    assert adjusted_rand_score(labels, posterior.argmax(axis=1)) > 0.99
+
+
+@given(problems(least=3, most=5))
+def test_moves_keep_what_they_do_not_touch(problem: Problem) -> None:
+    """Each move changes three components; the others, and the mixture's weight, mean and family, are kept."""
+    frame = problem.frame
+    at = run(problem, tol=1e-3, max_iter=20, floor=1e-6).best.parameters
+    maximise = em.Maximiser(frame, 1e-6)
+    moved = moves(frame.rows(problem.x), problem.weights, at, maximise, most=at.k)
+    for each in moved:
+        same = (each.means == at.means).all(axis=1)
+        assert same.sum() >= at.k - 3
+        assert each.family == at.family
+        assert_close(each.weights.sum(), 1.0, 1e-12)
+        assert_close(each.weights[same], at.weights[same], 1e-12)
+
+
+@given(problems(least=3, most=5), st.sampled_from([0.0, 1e-4]))
+def test_moves_never_cost_likelihood(problem: Problem, floor: float) -> None:
+    """With moves the search ends no lower than without them, from the same starts."""
+    frame = problem.frame
+    sample = starts.Sample(frame.rows(problem.x), problem.weights, survey(problem.x, problem.weights)[1])
+    plan = starts.Plan(problem.start.k, problem.family, starts=2, seed=0, floor=floor, tol=1e-4)
+    best = search.best(sample, frame, plan).best.moments.log_likelihood
+    with mock.patch.object(search, "_MOST_MOVES", 0):
+        assert best >= search.best(sample, frame, plan).best.moments.log_likelihood
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_component_of_few_rows_is_not_split(family: Family) -> None:
+    """Fewer than 2 (d + 1) rows make no two halves; where all components are that small there is no move."""
+    x = np.random.default_rng(1).standard_normal((12, 3)) + np.repeat(np.eye(3) * 50, 4, axis=0)
+    start = Parameters(np.full(3, 1 / 3), np.eye(3) * 50, np.repeat(np.eye(3)[None], 3, axis=0), family)
+    frame = frame_of(x, np.ones(12), family)
+    assert moves(frame.rows(x), np.ones(12), frame.inward(start), em.Maximiser(frame, 1e-6), most=3) == []
