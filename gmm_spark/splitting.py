@@ -8,6 +8,7 @@ Gaussian mixture reduction, IEEE Trans. Aerosp. Electron. Syst. 43, 2007. A few 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import ceil
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,6 +18,8 @@ from gmm_spark.errors import ParametersError
 from gmm_spark.parameters import FloatArray, Parameters
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import NDArray
 
     from gmm_spark.maximisation import Maximiser
@@ -36,7 +39,7 @@ class _Parts:
 
 
 def moves(z: FloatArray, weights: FloatArray, at: Parameters, maximise: Maximiser, most: int) -> list[Parameters]:
-    """Return mixtures in which one component is split, and the two others that are missed least are one.
+    """Return mixtures in which one component is split, and two others that are little missed become one.
 
     Args:
         z: (d, n) rows.
@@ -47,8 +50,12 @@ def moves(z: FloatArray, weights: FloatArray, at: Parameters, maximise: Maximise
     """
     shares = kernel.posteriors(np.ascontiguousarray(z.T), at)[0].T * weights
     losses = _merger_losses(at, maximise)
-    halves = ((split, _halves(z, own, at.weights[split])) for split, own in enumerate(shares))
-    found = [_Move.of(at, maximise, losses, split, each) for split, each in halves if each is not None]
+    found = [
+        move
+        for split, own in enumerate(shares)
+        for halves in _halved(z, own, at.weights[split])
+        for move in _with_cheapest(losses, ceil(most / at.k), split, halves, _gain(at, maximise, split, halves))
+    ]
     best = sorted(found, key=lambda move: -move.promise)[:most]
     return [moved for move in best if (moved := move.made(at, maximise)) is not None]
 
@@ -62,16 +69,6 @@ class _Move:
     halves: _Parts
     promise: float
 
-    @staticmethod
-    def of(at: Parameters, maximise: Maximiser, losses: FloatArray, split: int, halves: _Parts) -> _Move:
-        """Return the split together with the merger of others that costs the least."""
-        others = losses.copy()
-        others[split], others[:, split] = np.inf, np.inf
-        i, j = divmod(int(others.argmin()), at.k)
-        whole = _Parts(at.weights[[split]], at.means[[split]], at.covariances[[split]])
-        gain = _volume(whole, at, maximise).sum() - _volume(halves, at, maximise).sum()
-        return _Move((i, j), split, halves, float(gain - others[i, j]))
-
     def made(self, at: Parameters, maximise: Maximiser) -> Parameters | None:
         """Return the mixture after the move; None where a covariance became singular."""
         (i, j), weights, means, covariances = self.merged, at.weights.copy(), at.means.copy(), at.covariances.copy()
@@ -84,6 +81,22 @@ class _Move:
             return Parameters(weights / weights.sum(), means, covariances, at.family)
         except ParametersError:
             return None
+
+
+def _gain(at: Parameters, maximise: Maximiser, split: int, halves: _Parts) -> float:
+    """Return what a split promises, in nats a row."""
+    whole = _Parts(at.weights[[split]], at.means[[split]], at.covariances[[split]])
+    return float(_volume(whole, at, maximise).sum() - _volume(halves, at, maximise).sum())
+
+
+def _with_cheapest(losses: FloatArray, count: int, split: int, halves: _Parts, gain: float) -> Iterator[_Move]:
+    """Yield the split with so many of the mergers of other components that cost the least."""
+    others = losses.copy()
+    others[split], others[:, split] = np.inf, np.inf
+    for place in np.argsort(others, axis=None, kind="stable")[:count].tolist():
+        i, j = divmod(place, len(losses))
+        if np.isfinite(others[i, j]):
+            yield _Move((i, j), split, halves, gain - float(others[i, j]))
 
 
 def _merger_losses(at: Parameters, maximise: Maximiser) -> FloatArray:
@@ -116,33 +129,47 @@ def _volume(parts: _Parts, at: Parameters, maximise: Maximiser) -> FloatArray:
     return np.asarray(0.5 * parts.weights * np.linalg.slogdet(constrained)[1])
 
 
-def _halves(z: FloatArray, shares: FloatArray, weight: float) -> _Parts | None:
-    """Return the two parts that 2-means finds in a component, started along its longest axis; None of too few rows."""
+def _halved(z: FloatArray, shares: FloatArray, weight: float) -> Iterator[_Parts]:
+    """Yield the two parts that 2-means finds in a component, and its core and its tail; nothing of too few rows."""
     counts = shares > _COUNTS * shares.max()
     rows, shares = z[:, counts], shares[counts]
     if len(shares) < 2 * (len(z) + 1):
-        return None
-    covariance = _moments(rows, shares)[1]
-    side = _sides(rows, shares, np.linalg.eigh(covariance)[1][:, -1])
-    if side is None:
-        return None
-    mass, prior = shares.sum(), (len(z) + 1) * shares.mean()  # shrunk towards the whole by d + 1 rows, as starts are
+        return
+    mean, covariance = _moments(rows, shares)
+    variances, axes = np.linalg.eigh(covariance)
+    for side in (_sides(rows, shares, axes[:, -1]), _core(axes.T @ (rows - mean[:, None]), variances)):
+        if len(z) < np.count_nonzero(side) < len(side) - len(z):
+            yield _halves(rows, shares, side, covariance, weight)
+
+
+def _halves(
+    rows: FloatArray, shares: FloatArray, side: NDArray[np.bool_], covariance: FloatArray, weight: float
+) -> _Parts:
+    prior = (len(rows) + 1) * shares.mean()  # shrunk towards the whole by d + 1 rows, as starts are
     masses = np.array([shares[half].sum() for half in (side, ~side)])
     means, covariances = zip(*(_moments(rows[:, half], shares[half]) for half in (side, ~side)), strict=True)
     own = (masses / (masses + prior))[:, None, None]
-    return _Parts(weight * masses / mass, np.array(means), covariance + own * (np.array(covariances) - covariance))
+    shrunk = covariance + own * (np.array(covariances) - covariance)
+    return _Parts(weight * masses / shares.sum(), np.array(means), shrunk)
 
 
-def _sides(rows: FloatArray, shares: FloatArray, direction: FloatArray) -> NDArray[np.bool_] | None:
-    """Return on which side of the plane between two means each row is, after a few steps; None if one has too few."""
+def _sides(rows: FloatArray, shares: FloatArray, direction: FloatArray) -> NDArray[np.bool_]:
+    """Tell on which side of the plane between two means each row is, after a few of Lloyd's steps."""
     middle = rows @ shares / shares.sum()
     for _ in range(1 + _LLOYD_STEPS):
         side = np.asarray(direction @ (rows - middle[:, None]) > 0)
-        if min(np.count_nonzero(side), np.count_nonzero(~side)) <= len(rows):
-            return None
+        if side.all() or not side.any():
+            break
         one, other = (rows[:, half] @ shares[half] / shares[half].sum() for half in (side, ~side))
         direction, middle = one - other, (one + other) / 2
     return side
+
+
+def _core(turned: FloatArray, variances: FloatArray) -> NDArray[np.bool_]:
+    """Tell which half of the rows is nearest to the mean: a narrow and a wide component are the better in heavy tails."""
+    least = np.finfo(np.float64).eps * variances[-1]
+    distances = (turned**2 / np.maximum(variances, max(least, np.finfo(np.float64).tiny))[:, None]).sum(axis=0)
+    return np.asarray(distances <= np.median(distances))
 
 
 def _moments(rows: FloatArray, shares: FloatArray) -> tuple[FloatArray, FloatArray]:
