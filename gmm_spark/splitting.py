@@ -166,7 +166,7 @@ def _sides(rows: FloatArray, shares: FloatArray, direction: FloatArray) -> NDArr
 
 
 def _core(turned: FloatArray, variances: FloatArray) -> NDArray[np.bool_]:
-    """Tell which half of the rows is nearest to the mean: a narrow and a wide component are the better in heavy tails."""
+    """Tell which half of the rows is nearest to the mean: heavy tails take a narrow and a wide component."""
     least = np.finfo(np.float64).eps * variances[-1]
     distances = (turned**2 / np.maximum(variances, max(least, np.finfo(np.float64).tiny))[:, None]).sum(axis=0)
     return np.asarray(distances <= np.median(distances))
