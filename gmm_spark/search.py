@@ -41,6 +41,7 @@ _RESEEDINGS = 2  # here, where a pass is cheap, components that do no work get a
 # The first part of the sample, where the survivors run, and by how much each part is larger than the one before.
 _ROWS_PER_PARAMETER, _LEAST_ROWS, GROWTH = 50, 20_000, 4
 _MOVES, _MOST_MOVES = 16, 10  # tried at a time, and made one after the other
+_ROWS_OF_A_COMPONENT = 5  # times d + 1: with fewer a likelihood says little, for it has no bound
 _FINALISTS = 3  # the order of the best on few rows need not be that on more
 _OWN_ACCURACY = 0.1  # times p / (2n)
 
@@ -117,17 +118,21 @@ def _rearranged(fit: em.Fit, short: Sample, sample: Sample, frame: Coordinates, 
     maximise, expectation = em.Maximiser(frame, plan.floor), _expectation(short)
     for _ in range(_MOST_MOVES):
         tried = moves(short.z, short.weights, fit.best.parameters, maximise, _MOVES)
-        least = fit.best.moments.mean_log_likelihood + _SAME_OPTIMUM * plan.tol
         ended = (_long_runs(sample, [each], frame, plan) for each in _short_runs(expectation, tried, maximise))
-        better = (new for (new,) in filter(None, islice(ended, _FINALISTS)) if _is_above(new, least))
+        better = (new for (new,) in filter(None, islice(ended, _FINALISTS)) if _is_better(new, fit, plan.tol))
         if (best := next(better, None)) is None:
             break
         fit = best
     return fit
 
 
-def _is_above(fit: em.Fit, least: float) -> bool:
-    return fit.outcome is not Outcome.DEGENERATE and fit.best.moments.mean_log_likelihood > least
+def _is_better(new: em.Fit, old: em.Fit, tol: float) -> bool:
+    """Tell whether a fit is likelier, and not because a component of it shrank onto a few rows."""
+    one, other = new.best.moments, old.best.moments
+    gain = one.mean_log_likelihood - other.mean_log_likelihood
+    few = _ROWS_OF_A_COMPONENT * (1 + one.centers.shape[1]) * one.row_weight
+    sound = new.outcome is not Outcome.DEGENERATE and one.mass.min() >= min(few, other.mass.min())
+    return sound and gain > _SAME_OPTIMUM * tol
 
 
 def grown(fits: Sequence[em.Fit], sample: Sample, frame: Coordinates, plan: Plan) -> list[em.Fit]:
