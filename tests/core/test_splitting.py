@@ -6,7 +6,7 @@ from unittest import mock
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import adjusted_rand_score
 
@@ -62,6 +62,7 @@ def test_moves_keep_what_they_do_not_touch(problem: Problem) -> None:
         assert_close(each.weights[same], at.weights[same], 1e-12)
 
 
+@settings(max_examples=10)
 @given(problems(least=3, most=5), st.sampled_from([0.0, 1e-4]))
 def test_moves_never_cost_likelihood(problem: Problem, floor: float) -> None:
     """With moves the search ends no lower than without them, from the same starts."""
