@@ -42,7 +42,8 @@ _RESEEDINGS = 2  # here, where a pass is cheap, components that do no work get a
 _ROWS_PER_PARAMETER, _LEAST_ROWS, GROWTH = 50, 20_000, 4
 _MOVES, _MOST_MOVES = 16, 10  # tried at a time, and made one after the other
 _ROWS_OF_A_COMPONENT = 5  # times d + 1: with fewer a likelihood says little, for it has no bound
-_FINALISTS = 3  # the order of the best on few rows need not be that on more
+# The order of the best on few rows need not be that on more, up to so many times p / (2n), by which each is optimistic.
+_FINALISTS, _UNSURE = 3, 3
 _OWN_ACCURACY = 0.1  # times p / (2n)
 
 
@@ -68,10 +69,17 @@ def best(sample: Sample, frame: Coordinates, plan: Plan) -> em.Fit:
         DataError: every single start went bad.
     """
     first, *larger = _parts(sample, plan)
-    finalists = ranked(first, frame, _own(plan, first, sample))[:_FINALISTS]
+    finalists = _close(ranked(first, frame, _own(plan, first, sample)), plan, first)
     for part in larger:
         finalists = grown(finalists, part, frame, _own(plan, part, sample))[:1]
     return finalists[0]
+
+
+def _close(ranked: Sequence[em.Fit], plan: Plan, part: Sample) -> list[em.Fit]:
+    """Return the best of a part and those that may be the best of more rows: so near to it that it can't tell."""
+    values = [fit.best.moments.mean_log_likelihood for fit in ranked[:_FINALISTS]]
+    unsure = _UNSURE * accuracy(plan.family, plan.k, len(part.z), part.effective_rows) / _OWN_ACCURACY
+    return [fit for fit, value in zip(ranked, values, strict=False) if value >= values[0] - unsure]
 
 
 def ranked(sample: Sample, frame: Coordinates, plan: Plan, given: Sequence[Parameters] = ()) -> list[em.Fit]:
@@ -148,7 +156,7 @@ def in_memory(blocks: Sequence[kernel.Block]) -> em.Expectation:
 def _parts(sample: Sample, plan: Plan) -> Iterator[Sample]:
     d, n = sample.z.shape
     rows = rows_to_search(plan.family, plan.k, d)
-    while rows < n:
+    while 2 * rows <= n:  # a part that is nearly all of them would be the same work twice
         yield sample.head(rows)
         rows *= GROWTH
     yield sample

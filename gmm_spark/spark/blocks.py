@@ -95,9 +95,8 @@ def collect_sample(blocks: DataFrame, d: int) -> tuple[FloatArray, FloatArray]:
         np.frombuffer(b"".join(column.to_pylist()), dtype=dtype)
         for column, dtype in zip(table.columns, ("<u8", "<f8", "<f8"), strict=True)
     )
-    rows = z.reshape(-1, d)
-    order = np.lexsort((*rows.T, mixed(keys)))
-    return np.ascontiguousarray(rows[order].T), weights[order]
+    order = in_order(mixed(keys), z.reshape(-1, d), weights)
+    return np.ascontiguousarray(z.reshape(-1, d)[order].T), weights[order]
 
 
 def read_blocks(batch: pa.RecordBatch) -> Iterator[tuple[int, int, Block]]:
@@ -221,6 +220,18 @@ def inclusion(z: FloatArray, share: float) -> FloatArray:
     if share >= 1:
         return np.ones(n)
     return np.asarray(np.minimum(1.0, share * (0.5 + np.einsum("dn,dn->n", z, z) / (2 * d))))
+
+
+def in_order(keys: NDArray[np.uint64], rows: FloatArray, weights: FloatArray) -> NDArray[np.intp]:
+    """Return the order of the keys; rows of one key, which copies of a row may have, go by what they are."""
+    order = np.argsort(keys)
+    ordered = keys[order]
+    same = ordered[1:] == ordered[:-1]
+    tied = np.flatnonzero(np.r_[False, same] | np.r_[same, False])
+    if tied.size:
+        own = order[tied]
+        order[tied] = own[np.lexsort((weights[own], *rows[own].T, keys[own]))]
+    return order
 
 
 def row_keys(x: FloatArray, seed: int, batch: int) -> NDArray[np.uint64]:

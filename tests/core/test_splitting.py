@@ -81,3 +81,20 @@ def test_a_component_of_few_rows_is_not_split(family: Family) -> None:
     start = Parameters(np.full(3, 1 / 3), np.eye(3) * 50, np.repeat(np.eye(3)[None], 3, axis=0), family)
     frame = frame_of(x, np.ones(12), family)
     assert moves(frame.rows(x), np.ones(12), frame.inward(start), em.Maximiser(frame, 1e-6), most=3) == []
+
+
+def test_only_what_may_still_win_is_run_on_more_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of two optima that differ by far more than the first part of the sample can err, one goes on to more rows."""
+    problem, _ = stuck("full")
+    x = np.tile(problem.x, (150, 1)) + 0.1 * np.random.default_rng(1).standard_normal((60_000, 2))
+    good = Parameters(np.full(4, 0.25), FOUR, np.repeat(np.eye(2)[None], 4, axis=0), "full")
+    larger = Problem(x, np.ones(len(x)), problem.start)
+    frame, seen = larger.frame, mock.Mock(side_effect=lambda fits, *_: fits)
+    sample = starts.Sample(frame.rows(x), larger.weights, survey(x, larger.weights)[1])
+    monkeypatch.setattr(search, "draw", lambda *_: [frame.inward(each) for each in (problem.start, good)])
+    monkeypatch.setattr(search, "grown", seen)
+    plan = starts.Plan(4, "full", starts=2, seed=0, floor=1e-6, tol=1e-6)
+    first = sample.head(search.rows_to_search("full", 4, 2))
+    assert len(search.ranked(first, frame, plan)) == 2
+    search.best(sample, frame, plan)
+    assert [len(call.args[0]) for call in seen.call_args_list] == [1]

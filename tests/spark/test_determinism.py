@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from gmm_spark import GaussianMixture, GaussianMixtureModel
+from gmm_spark.spark.blocks import in_order
 from tests.spark import upstream
 from tests.spark.frames import (
     assert_same_bits,
@@ -52,6 +53,19 @@ def expected(spark: SparkSession) -> GaussianMixtureModel:
 
 
 @pytest.mark.classic_only
+def test_sampled_rows_come_in_one_order_however_they_arrive() -> None:
+    """Rows with a key of their own and copies that share one, weighted alike or not, are put into one order."""
+    generator = np.random.default_rng(5)
+    keys = generator.integers(0, 40, 100).astype(np.uint64)
+    x, weights = keys[:, None] * np.ones(2), generator.integers(1, 3, 100).astype(np.float64)
+    order = in_order(keys, x, weights)
+    mixed = generator.permutation(100)
+    again = mixed[in_order(keys[mixed], x[mixed], weights[mixed])]
+    assert (np.diff(keys[order].astype(np.int64)) >= 0).all()
+    assert sorted(order) == list(range(100))
+    np.testing.assert_array_equal(np.c_[x, weights][order], np.c_[x, weights][again])
+
+
 def test_the_same_layout_gives_the_same_bits(spark: SparkSession, expected: GaussianMixtureModel) -> None:
     """Two fits of one table agree in every bit, survey, sample, starts and passes."""
     assert_same_bits(fit(rows(spark)), expected)
