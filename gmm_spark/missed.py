@@ -143,7 +143,7 @@ def again(
     given = [start, *_moved(start, below[:, 1:], share, frame, plan)]
     # All of those rows, beside as much of the sample as the first search began with.
     few = sample.head(search.rows_to_search(plan.family, plan.k, start.d))
-    found = search.ranked(_together(few, below[:, 1:], share, plan.seed), frame, plan, given)[:1]
+    found = search.ranked(_together(few, below[:, 1:], share, plan.seed), frame, plan, given, within=0.0)[:1]
     both = _together(sample, below[:, 1:], share, plan.seed)
     (best,) = search.grown(found, both, frame, plan)
     (old,) = search.in_memory([kernel.Block(both.z, both.weights)])([start])
