@@ -122,7 +122,7 @@ def time_to_quality(options: argparse.Namespace) -> None:
         for name in options.systems.split(","):
             systems[name](df.limit(FEW), x[:FEW])(0)
             fit = systems[name](df, x)
-            runs[name] = [timed(fit, seed, x) for seed in range(options.seeds)]
+            runs[name] = [timed(name, fit, seed, x) for seed in range(options.seeds)]
     best = max(value for each in runs.values() for _, value in each)
     head("system", "fits", "within 1e-3", "seconds a fit", "seconds until one is", "log-likelihood", "least")
     for name, each in runs.items():
@@ -132,11 +132,13 @@ def time_to_quality(options: argparse.Namespace) -> None:
         say(name, len(each), near, float(median(seconds)), until, float(median(values)), min(values))
 
 
-def timed(fit: Callable[[int], Parameters], seed: int, x: FloatArray) -> tuple[float, float]:
-    """Return the seconds of a fit and its log-likelihood a row."""
+def timed(name: str, fit: Callable[[int], Parameters], seed: int, x: FloatArray) -> tuple[float, float]:
+    """Return the seconds of a fit and its log-likelihood a row; tell them too, for some fits take ten minutes."""
     began = time.perf_counter()
     fitted = fit(seed)
-    return time.perf_counter() - began, mean_log_likelihood(x, fitted)
+    seconds, value = time.perf_counter() - began, mean_log_likelihood(x, fitted)
+    sys.stderr.write(f"{name}, seed {seed}: {seconds:.1f} s, {value:.6f} nats a row\n")
+    return seconds, value
 
 
 def ours_by_default(df: DataFrame, _x: FloatArray) -> Callable[[int], Parameters]:
