@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 import gmm_spark
+from gmm_spark.batch import BLAS_THREADS
 from gmm_spark.batch.manifest import Versions
 
 if TYPE_CHECKING:
@@ -27,7 +28,6 @@ _LINEAGE = ("OPENLINEAGE_PARENT_ID", "OPENLINEAGE_ROOT_PARENT_ID")
 _LINEAGE_CONF = tuple(
     f"spark.openlineage.{name}" for name in ("parentJobNamespace", "parentJobName", "parentRunId", "rootParentRunId")
 )
-_BLAS_THREADS = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS")
 
 
 def versions(spark: SparkSession) -> Versions:
@@ -44,7 +44,7 @@ def versions(spark: SparkSession) -> Versions:
         blas=f"{blas.get('name')} {blas.get('version')}",
         blas_threads={
             "driver": _first(os.environ),
-            "executors": _first({name: spark.conf.get(f"spark.executorEnv.{name}", None) for name in _BLAS_THREADS}),
+            "executors": _first({name: spark.conf.get(f"spark.executorEnv.{name}", None) for name in BLAS_THREADS}),
         },
     )
 
@@ -86,4 +86,4 @@ def _lineage(spark: SparkSession) -> dict[str, str]:
 
 
 def _first(values: Mapping[str, str | None]) -> str | None:
-    return next((value for name in _BLAS_THREADS if (value := values.get(name))), None)
+    return next((value for name in BLAS_THREADS if (value := values.get(name))), None)

@@ -1,0 +1,35 @@
+"""How many threads the driver of a job does its matrix products in."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from gmm_spark.batch import BLAS_THREADS
+from tests.jobs.submission import ROOT
+
+_TOLD = "import numpy, threadpoolctl; print([each['num_threads'] for each in threadpoolctl.threadpool_info()])"
+
+
+def _threads(code: str, **variables: str) -> str:
+    """Return the threads of each native library in a fresh Python that runs the code."""
+    environment = {name: value for name, value in os.environ.items() if name not in BLAS_THREADS}
+    command = [sys.executable, "-c", f"{code}; {_TOLD}"]
+    return subprocess.run(
+        command, cwd=ROOT, env=environment | variables, capture_output=True, text=True, check=True
+    ).stdout.strip()
+
+
+def test_the_driver_of_a_job_has_one_blas_thread() -> None:
+    """Threads that share a core with other work make small products many times slower."""
+    assert _threads("from gmm_spark.batch import status") == "[1]"
+
+
+@pytest.mark.parametrize("variable", ["OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"])
+def test_the_environment_of_a_job_may_ask_for_more_blas_threads(variable: str) -> None:
+    """What the environment sets is what numpy is left with."""
+    asked = {variable: "2"}
+    assert _threads("from gmm_spark.batch import status", **asked) == _threads("pass", **asked)
