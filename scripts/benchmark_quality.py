@@ -1,6 +1,6 @@
 """Log-likelihood a row of our fits against scikit-learn's best of n_init=5, for every family; a Markdown table.
 
-    .venv/bin/python scripts/benchmark_quality.py [--data iris,faithful] [--families full,diag] [--seeds 10] [--floor 1e-6]
+    benchmark_quality.py [--data iris,faithful] [--families full,diag] [--seeds 10] [--floor 1e-6]
 
 In memory, without Spark: the same starts, second look and EM that a fit on Spark runs, with its defaults, but a uniform
 sample where the table is larger than the sample. scikit-learn is given the rows in
