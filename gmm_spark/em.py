@@ -270,9 +270,17 @@ def run(
     Raises:
         ParametersError: the very first pass failed, so that there is no model to return.
     """
+    for after, measured in steps(expectation, state, maximise, goal):
+        if on_pass and after.trace is not state.trace:
+            on_pass(after, measured)
+        state = after
+    return state.fit
+
+
+def steps(expectation: Expectation, state: State, maximise: Maximiser, goal: Goal) -> Iterator[tuple[State, Pass]]:
+    """Yield the state after each pass and the pass, to the end of the fit; arguments and errors are those of `run`."""
     while state.outcome is None:
         (moments,) = expectation([state.candidate])
-        before, state = state, advance(state, moments, maximise, goal)
-        if on_pass and state.trace is not before.trace:
-            on_pass(state, before.position.measured(moments))
-    return state.fit
+        measured = state.position.measured(moments)
+        state = advance(state, moments, maximise, goal)
+        yield state, measured

@@ -57,7 +57,12 @@ def rows_to_search(family: Family, k: int, d: int) -> int:
 
 def accuracy(family: Family, k: int, d: int, rows: float) -> float:
     """Return to how many nats per unit of weight it is worth running EM on a random part of so many rows."""
-    return _OWN_ACCURACY * families.free_parameters(family, k, d) / (2 * rows)
+    return _OWN_ACCURACY * _error(family, k, d, rows)
+
+
+def _error(family: Family, k: int, d: int, rows: float) -> float:
+    """Return by how many nats a row the optimum of so many random rows lies below that of all rows."""
+    return families.free_parameters(family, k, d) / (2 * rows)
 
 
 def best(sample: Sample, frame: Coordinates, plan: Plan) -> em.Fit:
@@ -72,7 +77,7 @@ def best(sample: Sample, frame: Coordinates, plan: Plan) -> em.Fit:
         DataError: every single start went bad.
     """
     first, *larger = _parts(sample, plan)
-    unsure = _UNSURE * accuracy(plan.family, plan.k, len(first.z), first.effective_rows) / _OWN_ACCURACY
+    unsure = _UNSURE * _error(plan.family, plan.k, len(first.z), first.effective_rows)
     finalists = ranked(first, frame, _own(plan, first, sample), within=unsure if larger else 0.0)[:_FINALISTS]
     for part in larger:
         finalists = grown(finalists, part, frame, _own(plan, part, sample))[:1]
@@ -243,12 +248,10 @@ def _long_run(
     """Return the fit from a start; None where there is none, or where it could not be enough."""
     goal, state = em.Goal(tol, _LONG_STEPS, _RESEEDINGS), em.begin(start, "squarem")
     try:
-        while state.outcome is None:
-            (moments,) = expectation([state.candidate])
-            new = state.position.measured(moments)
-            if new.moments.mean_log_likelihood + _HOPE * new.remaining < enough:
+        for after, measured in em.steps(expectation, state, maximise, goal):
+            if measured.moments.mean_log_likelihood + _HOPE * measured.remaining < enough:
                 return None
-            state = em.advance(state, moments, maximise, goal)
+            state = after
     except ParametersError:
         return None
     return state.fit
