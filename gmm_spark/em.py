@@ -213,7 +213,12 @@ def advance(state: State, moments: Moments, maximise: Maximiser, goal: Goal) -> 
         state = replace(state, trace=state.trace.add(new, goal))
         outcome, detail = verdict(new, len(state.trace.history), goal), ""
         if outcome is None:
-            return replace(state, position=state.position.onward(new, maximise))
+            state = replace(state, position=state.position.onward(new, maximise))
+            if not state.position.remaining < goal.tol:
+                return state
+            # The step is not taken, but a floor that it meets is one where the mixture is.
+            floored = state.trace.floored + state.position.floored
+            state, outcome = replace(state, trace=replace(state.trace, floored=floored)), Outcome.CONVERGED
     except ParametersError as error:
         if state.trace.best is None:
             raise

@@ -10,8 +10,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from gmm_spark.acceleration import extrapolate
+from gmm_spark.divergence import step_divergence
 from gmm_spark.kernel import condition
-from gmm_spark.stopping import Outcome, remaining_gain
+from gmm_spark.stopping import Outcome, remaining_after, remaining_gain
 
 if TYPE_CHECKING:
     from gmm_spark.maximisation import Maximiser
@@ -81,6 +82,17 @@ class Position:
     limit: float = _FIRST_LIMIT
     limited: bool = False
     slowest: float | None = None
+
+    @property
+    def remaining(self) -> float:
+        """What SQUAREM has still to gain from the last pass, nats per unit of weight; infinite where it can't be told.
+
+        By the step ahead of it alone: it need not have been a step that led there.
+        """
+        ahead = {"step": self.candidate, "leap": self.fallback}.get(self.phase)
+        if ahead is None or self.before is None or self.acceleration == "none":
+            return float("inf")
+        return remaining_after(step_divergence(ahead, self.before.parameters), self.slowest)
 
     def measured(self, moments: Moments) -> Pass:
         """Return the pass that measured the candidate."""

@@ -57,7 +57,7 @@ class Table:
 def fitted_in_memory(table: Table, options: Options) -> float:
     """Return the log-likelihood a row of our fit."""
     n, k, family, seed = len(table.x), options.k, options.family, options.seed
-    taken = np.random.default_rng(seed).permutation(n)[: sample_rows(options, table.x.shape[1])]
+    taken = np.random.default_rng(seed).permutation(n)[: sample_rows(options, table.x.shape[1], n)]
     sample = starts.Sample(np.ascontiguousarray(table.z[:, taken]), np.ones(len(taken)), table.covariance)
     plan = starts.Plan(k, family, options.starts, seed, options.floor, sample_tol(options, sample, n))
     found, blocks = search.best(sample, table.frame, plan), table.blocks()

@@ -1,17 +1,17 @@
-"""Rows to packed blocks, once: whitened, feature-major, one binary value a block, kept by Spark."""
+"""Rows to packed blocks, once: whitened, feature-major, in files of the executors or as one binary value a block."""
 
 from __future__ import annotations
 
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 
 from gmm_spark.kernel import Block
-from gmm_spark.spark.copies import CopyWriter, coordinates_of
+from gmm_spark.spark import copies
 from gmm_spark.spark.hashing import NO_FOLD, Folds, mixed, row_hashes
 from gmm_spark.spark.rows import Layout, decode
 from gmm_spark.spark.survey import task_partition
@@ -51,8 +51,8 @@ _DDL = (
 )
 
 
-PACKED = ("partition", "fold", "rows", "z", "weights", "total")
-COPIED = ("partition", "fold", "copy", "offset")
+# What a pass reads: a block is in a copy, or in the columns after it.
+READ = ("partition", "fold", "copy", "offset", "rows", "z", "weights", "total")
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class Packing:
         seed: of the sample.
         sampled: the share of the rows to sample, by a hash of their values; 1 or more: all.
         folds: rows that are held out of some fits are packed into blocks of their own.
-        copies: the fit that the executors shall keep copies for, in files of their own; None: none.
+        copies: the fit that the executors shall keep the blocks for, in files of their own; None: Spark keeps them.
         precision: of the coordinates that are kept: float32 halves what a pass reads.
     """
 
@@ -99,23 +99,30 @@ def collect_sample(blocks: DataFrame, d: int) -> tuple[FloatArray, FloatArray]:
     return np.ascontiguousarray(z.reshape(-1, d)[order].T), weights[order]
 
 
-def read_blocks(batch: pa.RecordBatch) -> Iterator[tuple[int, int, Block]]:
-    """Yield the partition number, the fold and the block of each row of a batch, without copying."""
-    partitions, folds, counts, z, weights, totals = (batch.column(name) for name in PACKED)
+def read_blocks(batch: pa.RecordBatch) -> Iterator[tuple[int, int, Block | None]]:
+    """Yield the partition number, the fold and the block of each row, without copying; no block where its copy isn't.
+
+    Args:
+        batch: rows of the columns `READ`.
+    """
+    mapped = copies.Mapped()
+    partitions, folds, names, offsets, counts, z, weights, totals = (batch.column(name) for name in READ)
     for i in range(batch.num_rows):
-        n = counts[i].as_py()
-        own = np.frombuffer(weights[i].as_buffer(), dtype="<f8") if weights[i].is_valid else None
-        total = np.frombuffer(totals[i].as_buffer(), dtype="<f8")
-        values = coordinates_of(z[i].as_buffer(), n, len(total))
-        yield partitions[i].as_py(), folds[i].as_py(), Block(values, own, total)
+        if names[i].is_valid:
+            block = mapped.block(names[i].as_py(), offsets[i].as_py())
+        else:
+            own = np.frombuffer(weights[i].as_buffer(), dtype="<f8") if weights[i].is_valid else None
+            total = np.frombuffer(totals[i].as_buffer(), dtype="<f8")
+            block = Block(copies.coordinates_of(z[i].as_buffer(), counts[i].as_py(), len(total)), own, total)
+        yield partitions[i].as_py(), folds[i].as_py(), block
 
 
 def _pack_partition(shipped: Shipped[Packing], batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     settle()
     packing = shipped.value
-    with closing(CopyWriter(packing.copies)) as copies:
+    with closing(copies.CopyWriter(packing.copies)) as writer:
         for block in _full_blocks(packing, batches):
-            yield block.close(copies)
+            yield block.close(writer)
 
 
 def _full_blocks(packing: Packing, batches: Iterable[pa.RecordBatch]) -> Iterator[_OpenBlock]:
@@ -193,18 +200,27 @@ class _OpenBlock:
         chosen = (keys >> np.uint64(11)) * 2.0**-53 < chance
         self.sample.append((keys[chosen], z[:, chosen].T, own[chosen] * (min(sampled, 1.0) / chance[chosen])))
 
-    def close(self, copies: CopyWriter) -> pa.RecordBatch:
+    def close(self, writer: copies.CopyWriter) -> pa.RecordBatch:
         keys, z, weights = (np.concatenate(parts).tobytes() for parts in zip(*self.sample, strict=True))
         packed = Block(
             np.ascontiguousarray(self.z[:, : self.rows]), None if self.weights is None else self.weights[: self.rows]
         )
-        own = None if packed.weights is None else packed.weights.tobytes()
-        offset = copies.add(packed)
-        place = [task_partition(), None if offset is None else copies.name, offset]
-        head = [*place, self.rows, packed.z.tobytes(), own, packed.total.tobytes(), self.fold]
-        values = [*head, keys, z, weights]
-        arrays = [pa.array([value], each.type) for value, each in zip(values, _SCHEMA, strict=True)]
+        values: dict[str, Any] = {"partition": task_partition(), "fold": self.fold, "rows": self.rows}
+        values |= {"sample_key": keys, "sample_z": z, "sample_weights": weights}
+        values |= _in_copy(packed, writer) or _in_row(packed)
+        arrays = [pa.array([values.get(each.name)], each.type) for each in _SCHEMA]
         return pa.RecordBatch.from_arrays(arrays, schema=_SCHEMA)
+
+
+def _in_copy(block: Block, writer: copies.CopyWriter) -> dict[str, Any]:
+    """Return where the copy of a block is; nothing if there is none."""
+    offset = writer.add(block)
+    return {} if offset is None else {"copy": writer.name, "offset": offset}
+
+
+def _in_row(block: Block) -> dict[str, Any]:
+    own = None if block.weights is None else block.weights.tobytes()
+    return {"z": block.z.tobytes(), "weights": own, "total": block.total.tobytes()}
 
 
 def inclusion(z: FloatArray, share: float) -> FloatArray:

@@ -1,9 +1,10 @@
-"""Copies of the blocks in files on the executors' own disks: a pass maps them instead of moving them.
+"""Blocks in files on the executors' own disks: a pass maps them instead of moving them.
 
-To move blocks from the JVM to Python costs as much as the arithmetic on them; a file that was just
-written is in the page cache, and mapping it costs nothing. What Spark keeps stays the truth: a copy that
-is not where a task runs (its executor is gone, its disk was full) is a missing one, and the block comes
-the ordinary way.
+To move blocks from the JVM to Python costs as much as the arithmetic on them, and to give them to the JVM once costs
+more than all passes of a fit: it keeps them in fresh memory. A file that was just written is in the page cache, and
+mapping it costs nothing. Where a disk is full, Spark keeps the block. Spark keeps where each block is, too, and makes
+it again where an executor is lost; where a task runs on a machine that doesn't have the file, the engine has all rows
+packed anew, for Spark to keep.
 """
 
 from __future__ import annotations
@@ -22,8 +23,6 @@ import numpy as np
 from gmm_spark.kernel import Block
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     import pyarrow as pa
 
     from gmm_spark.parameters import FloatArray
@@ -46,7 +45,7 @@ def remove(fit: str) -> None:
 
 
 class CopyWriter:
-    """Writes the blocks of one task to one file; gives up where the disk does.
+    """Writes the blocks of one task to one file; where the disk gives up, what it has stays.
 
     Args:
         fit: the fit whose blocks these are; None writes nothing.
@@ -68,7 +67,7 @@ class CopyWriter:
                 self._give_up()
 
     def add(self, block: Block) -> int | None:
-        """Write a block; return where it begins, or None where there is no copy of it."""
+        """Write a block; return where it begins, or None where the disk gave up."""
         if self._file is None:
             return None
         header = np.array([block.z.shape[1], len(block.total), block.weights is not None, block.z.nbytes], dtype="<i8")
@@ -95,8 +94,9 @@ class CopyWriter:
 
     def _give_up(self) -> None:
         if self._file is not None:
+            if not self._file.tell():
+                Path(self._file.name).unlink(missing_ok=True)
             self._file.close()
-            Path(self._file.name).unlink(missing_ok=True)
         self._file = None
 
 
@@ -105,18 +105,23 @@ def _write_whole(file: IO[bytes], data: memoryview) -> None:
         data = data[file.write(data) :]
 
 
-def read_copies(batch: pa.RecordBatch) -> Iterator[tuple[int, int, Block | None]]:
-    """Yield the partition number, the fold and the block of each row; no block where this machine has no copy."""
-    current, mapped = None, None
-    for partition, fold, copy, offset in zip(*(column.to_pylist() for column in batch.columns), strict=True):
-        if copy != current:
-            current, mapped = copy, _mapped(copy) if copy else None
-        yield partition, fold, None if mapped is None else _block(mapped, offset)
+class Mapped:
+    """Reads copies; keeps the file of the last one mapped."""
+
+    def __init__(self) -> None:
+        self._name: str | None = None
+        self._file: mmap.mmap | None = None
+
+    def block(self, name: str, offset: int) -> Block | None:
+        """Return the block that begins there in the file of that name; None where this machine doesn't have it."""
+        if name != self._name:
+            self._name, self._file = name, _mapped(name)
+        return None if self._file is None else _block(self._file, offset)
 
 
-def _mapped(copy: str) -> mmap.mmap | None:
+def _mapped(name: str) -> mmap.mmap | None:
     roots = os.environ.get("SPARK_LOCAL_DIRS", "").split(",")
-    path = next((path for root in roots if (path := Path(root) / copy).is_file()), Path(os.devnull))
+    path = next((path for root in roots if (path := Path(root) / name).is_file()), Path(os.devnull))
     try:
         with path.open("rb") as file:
             return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 import math
-from dataclasses import dataclass
-from functools import cached_property, partial
+from dataclasses import dataclass, field
+from functools import partial
 from itertools import groupby
 from operator import itemgetter
 from typing import TYPE_CHECKING, Protocol
@@ -18,13 +18,12 @@ from pyspark.sql import functions as f
 from gmm_spark import reservoir
 from gmm_spark.kernel import accumulate, check_balance, zero_moments
 from gmm_spark.moments import Moments, added
-from gmm_spark.spark.blocks import PACKED, read_blocks
-from gmm_spark.spark.copies import read_copies
+from gmm_spark.spark.blocks import READ, read_blocks
 from gmm_spark.spark.session import OfJob, result_limit, shipped_by_job
 from gmm_spark.spark.worker import settle
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from pyspark.sql import Column, DataFrame, SparkSession
 
@@ -115,7 +114,7 @@ class OverPart:
         return self.all.over(each for each in blocks if not crc32(each[1].total.tobytes()) % self.one_in)
 
 
-@dataclass(frozen=True)
+@dataclass
 class DistributedExpectation:
     """The `Expectation` over blocks on a cluster.
 
@@ -125,14 +124,17 @@ class DistributedExpectation:
     Args:
         blocks: what `blocks.pack` made.
         partitions: how many partitions have blocks.
-        index: where the executors keep copies of the blocks, if they do: the columns `blocks.COPIED`.
         precision: of the products, where their bound allows it.
+        packed_anew: makes blocks that Spark keeps, where those in the executors' files turn out to be missing.
+        anew: how often that was done.
     """
 
     blocks: DataFrame
     partitions: int
-    index: DataFrame | None = None
-    precision: Precision = "float64"
+    precision: Precision
+    packed_anew: Callable[[], DataFrame]
+    anew: int = 0
+    _standing: DataFrame | None = field(default=None, init=False)
 
     def __call__(self, candidates: Sequence[Parameters]) -> tuple[Moments, ...]:
         """Return each candidate's statistics over all rows: one read of the blocks."""
@@ -145,34 +147,23 @@ class DistributedExpectation:
         run = 1 if size <= driver_bytes(self.blocks.sparkSession) else math.isqrt(self.partitions)
         with shipped_by_job(self.blocks.sparkSession, sums) as parcel:
             partials = self._partials(parcel, run)
+            if missing := sum(own is None for own in partials.values()):
+                _log.info("%d of %d copies are missing: all rows are packed anew", missing, len(partials))
+                self.blocks, self.anew = self.packed_anew(), self.anew + 1
+                self._standing = None
+                partials = self._partials(parcel, run)
         return _added([partials[number] for number in sorted(partials)], zeros)
 
     def _partials(self, parcel: Shipped[Sums], run: int) -> dict[int, list[bytes] | None]:
-        standing = run == 1 and isinstance(parcel, OfJob)
-        partials = _collected(self._standing if standing else _summed(self._read, parcel, run))
-        missing = [number for number, own in partials.items() if own is None]
-        if missing:
-            _log.info("%d of %d copies are missing: the blocks come from Spark", len(missing), len(partials))
-            rest = self.blocks.select(*PACKED).where(_run(f.col("partition"), run).isin(missing))
-            partials |= _collected(_summed(rest, parcel, run))
-        return partials
-
-    @property
-    def _read(self) -> DataFrame:
-        return self.blocks.select(*PACKED) if self.index is None else self.index
-
-    @cached_property
-    def _standing(self) -> DataFrame:
-        """The statistics of single partitions by what a job brings; analysed and planned once, a third of a pass."""
-        return _summed(self._read, OfJob(), 1)
+        if run > 1 or not isinstance(parcel, OfJob):
+            return _by_partition(_summed(self.blocks, parcel, run).toArrow())
+        # Analysed and planned once for all that jobs bring: that is a third of a pass over few rows.
+        self._standing = self._standing or _summed(self.blocks, parcel, run)
+        return _by_partition(self._standing.toArrow())
 
 
 def _run(partition: Column, run: int) -> Column:
     return f.floor(partition / run)
-
-
-def _collected(partials: DataFrame) -> dict[int, list[bytes] | None]:
-    return _by_partition(partials.toArrow())
 
 
 def _summed(blocks: DataFrame, parcel: Shipped[Sums], run: int) -> DataFrame:
@@ -180,7 +171,7 @@ def _summed(blocks: DataFrame, parcel: Shipped[Sums], run: int) -> DataFrame:
 
     A run of more than one partition is added on the executors.
     """
-    partials = blocks.mapInArrow(partial(_sum_partition, parcel), _DDL)
+    partials = blocks.select(*READ).mapInArrow(partial(_sum_partition, parcel), _DDL)
     if run > 1:
 
         def add_run(table: pa.Table) -> pa.Table:
@@ -209,16 +200,12 @@ def _table(partition: int, moments: Iterable[Moments] | None) -> pa.Table:
 
 def _sum_partition(parcel: Shipped[Sums], batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     settle()
-    numbered = (each for batch in batches for each in _read(batch))
+    numbered = (each for batch in batches for each in read_blocks(batch))
     for partition, group in groupby(numbered, key=itemgetter(0)):
         moments = _sums(parcel.value, group)
         for each in moments or ():
             check_balance(each, f"partition {partition}", parcel.value.precision)
         yield from _table(partition, moments).to_batches()
-
-
-def _read(batch: pa.RecordBatch) -> Iterator[tuple[int, int, Block | None]]:
-    return read_copies(batch) if "copy" in batch.schema.names else read_blocks(batch)
 
 
 def _sums(sums: Sums, group: Iterable[tuple[int, int, Block | None]]) -> tuple[Moments, ...] | None:

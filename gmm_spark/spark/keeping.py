@@ -1,9 +1,9 @@
-"""Where the blocks are while a fit runs: kept by Spark, and copied to the executors' own disks."""
+"""Where the blocks are while a fit runs: in files on the executors' own disks, or kept by Spark."""
 
 from __future__ import annotations
 
 import uuid
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     import pyarrow as pa
+    from pyspark.sql import DataFrame
 
     from gmm_spark.spark.preparing import Table
 
@@ -26,27 +27,29 @@ if TYPE_CHECKING:
 _LEAST_TASKS, _TASK_BYTES = 32, 32 << 20
 # Smaller tables than this are moved to Python as fast as their copies would be found.
 _LEAST_COPIED = 16 << 20
+_LEVEL = StorageLevel.MEMORY_AND_DISK
 
 
 @contextmanager
 def packed(table: Table, packing: blocks.Packing) -> Iterator[DistributedExpectation]:
-    """Give the engine over the table's blocks, which Spark keeps until the end."""
+    """Give the engine over the table's blocks, which the executors and Spark keep until the end."""
     rows, surveyed = table.rows, table.surveyed
     size = surveyed.rows * table.layout.d * 8
     fit = uuid.uuid4().hex if size >= _LEAST_COPIED else None
-    with small_batches(rows.sparkSession), shipped(rows.sparkSession, replace(packing, copies=fit)) as parcel:
-        tasks = min(surveyed.partitions, max(_LEAST_TASKS, size // _TASK_BYTES))
-        made = blocks.pack(rows, parcel)
-        kept = (made.coalesce(tasks) if tasks < surveyed.partitions else made).persist(StorageLevel.MEMORY_AND_DISK)
-        index = kept.select(*blocks.COPIED).persist(StorageLevel.MEMORY_AND_DISK) if fit else None
-        try:
-            yield DistributedExpectation(kept, tasks, index, packing.precision)
-            if index and fit:  # after an error they stay until the executors end, as all their scratch files do
-                index.mapInArrow(partial(_remove_copies, fit), "nothing int").toArrow()
-        finally:
-            kept.unpersist()
-            if index:
-                index.unpersist()
+    tasks = min(surveyed.partitions, max(_LEAST_TASKS, size // _TASK_BYTES))
+    with small_batches(rows.sparkSession), ExitStack() as until_the_end:
+
+        def kept(fit: str | None) -> DataFrame:
+            parcel = until_the_end.enter_context(shipped(rows.sparkSession, replace(packing, copies=fit)))
+            made = blocks.pack(rows, parcel)
+            table = (made.coalesce(tasks) if tasks < surveyed.partitions else made).persist(_LEVEL)
+            until_the_end.callback(table.unpersist)
+            return table
+
+        first = kept(fit)
+        yield DistributedExpectation(first, tasks, packing.precision, partial(kept, None))
+        if fit:  # after an error they stay until the executors end, as all their scratch files do
+            first.select("partition").mapInArrow(partial(_remove_copies, fit), "nothing int").toArrow()
 
 
 def _remove_copies(fit: str, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:

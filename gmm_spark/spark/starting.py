@@ -31,7 +31,9 @@ if TYPE_CHECKING:
 
 # On a plateau SQUAREM takes what is left for a tenth of it: where a pass is cheap, it is asked for more.
 _SURER, _LEAST_TOL = 0.03, 1e-9
-_SAMPLE_BYTES = 64 << 20
+# The most that a sample may have, and what is taken of a table whose optimum takes more: each pass over all rows then
+# gains what four times the sample would have told, in less time than it takes to bring that to the driver.
+_SAMPLE_BYTES, _SHORT_BYTES = 64 << 20, 16 << 20
 _PARTS, _LEAST_BLOCKS = (64, 16, 4), 8  # one in so many blocks, and no fewer of them
 
 
@@ -120,9 +122,12 @@ def _through_parts(
 
 
 def _parts(options: Options, d: int, surveyed: Survey) -> Iterator[int]:
-    """Yield of how many blocks one is in each part that has four times the sample's rows, and not too few blocks."""
-    sampled = sample_rows(options, d)
-    if sampled == _most_rows(d):
+    """Yield of how many blocks one is in each part that has four times the sample's rows, and not too few blocks.
+
+    None where the sample was enough.
+    """
+    sampled = sample_rows(options, d, surveyed.rows)
+    if sampled < _rows_to_tol(options, d):
         there = max(surveyed.partitions, 8 * d * surveyed.rows // blocks.BLOCK_BYTES)
         enough = min(surveyed.rows // (sample_search.GROWTH * sampled), there // _LEAST_BLOCKS)
         yield from (one_in for one_in in _PARTS if one_in <= enough)
@@ -142,11 +147,19 @@ def _seen(expectation: DistributedExpectation, candidate: Parameters) -> Moments
     return moments
 
 
-def sample_rows(options: Options, d: int) -> int:
-    """Return how many rows to bring to the driver: so many that their own error is tol, if it can hold them."""
+def sample_rows(options: Options, d: int, rows: float = math.inf) -> int:
+    """Return how many of so many rows to bring to the driver: so many that their own error is tol, if it can hold them.
+
+    Where it can't, as many as tell where to look, and not many more.
+    """
+    enough, most = max(rows_to_search(options, d), min(_rows_to_tol(options, d), rows)), _most_rows(d)
+    return int(enough if enough <= most else min(most, max(rows_to_search(options, d), _SHORT_BYTES // (8 * d))))
+
+
+def _rows_to_tol(options: Options, d: int) -> float:
+    """Return of how many random rows the optimum lies tol below that of all rows."""
     free = families.free_parameters(options.family, options.k, d)
-    wanted = free / (2 * options.tol) if options.tol > 0 else 0
-    return int(min(max(rows_to_search(options, d), wanted), _most_rows(d)))
+    return free / (2 * options.tol) if options.tol > 0 else 0.0
 
 
 def rows_to_search(options: Options, d: int) -> int:

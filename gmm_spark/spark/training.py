@@ -73,7 +73,7 @@ def train(
     progress = checkpoints.open(df.sparkSession, identity) if checkpoints else None
     state = progress.state if progress else None
     resumed = len(state.trace.history) if state else 0
-    share = 0.0 if state or initial else starting.sample_rows(options, table.layout.d) / surveyed.rows
+    share = 0.0 if state or initial else starting.sample_rows(options, table.layout.d, surveyed.rows) / surveyed.rows
     packing = blocks.Packing(table.layout, frame, options.seed, share, precision=options.precision)
     start = starting.Start(frame.inward(initial)) if initial else None
     with packed(table, packing) as expectation:
@@ -87,7 +87,7 @@ def train(
             fit = _polish(expectation, state, maximise, options, progress, start)
     if progress:
         progress.ended()
-    passes = 1 + (initial is None) + (start.passes if start else 0) + len(fit.history)
+    passes = 1 + (initial is None) + (start.passes if start else 0) + len(fit.history) + expectation.anew
     told = replace(
         summary_of(fit, maximise, surveyed, clock.seconds, passes),
         warnings=table.warnings,

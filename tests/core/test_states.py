@@ -66,17 +66,22 @@ def squarem(expectation: em.Expectation, at: Parameters, maximise: em.Maximiser)
             yield zero
 
 
-def simple_loop(passes: Iterator[em.Pass], goal: em.Goal) -> em.Fit:
-    """Take passes until the goal says so; the fit without states, reseeding and callbacks."""
-    trace = em.Trace()
+def simple_loop(
+    expectation: em.Expectation, start: Parameters, maximise: em.Maximiser, acceleration: em.Acceleration, goal: em.Goal
+) -> em.Fit:
+    """Go from position to position until the goal says so; the fit without states, reseeding and callbacks."""
+    trace, position = em.Trace(), em.Position(start, acceleration)
     while True:
         try:
-            new = next(passes)
+            new = position.measured(expectation([position.candidate])[0])
             trace = trace.add(new, goal)
+            if outcome := verdict(new, len(trace.history), goal):
+                return trace.ended(outcome)
+            position = position.onward(new, maximise)
         except ParametersError as error:
             return trace.ended(Outcome.DEGENERATE, str(error))
-        if outcome := verdict(new, len(trace.history), goal):
-            return trace.ended(outcome)
+        if position.remaining < goal.tol:
+            return replace(trace, floored=trace.floored + position.floored).ended(Outcome.CONVERGED)
 
 
 def bits(one: em.Pass) -> tuple[object, ...]:
@@ -111,8 +116,7 @@ def test_a_fit_by_states_ends_as_the_fit_of_its_passes(
     """`run` ends where a plain loop over `iterate` ends: the same best pass, outcome, history and floor hits."""
     frame = problem.frame
     expectation, maximise, start = engine(problem, frame), em.Maximiser(frame, floor), frame.inward(problem.start)
-    passes = em.iterate(expectation, start, maximise, acceleration)
-    by_passes = simple_loop(passes, em.Goal(tol, 25))
+    by_passes = simple_loop(expectation, start, maximise, acceleration, em.Goal(tol, 25))
     by_states = em.run(expectation, em.begin(start, acceleration), maximise, em.Goal(tol, 25))
     assert end_of(by_states) == end_of(by_passes)
 
@@ -160,7 +164,7 @@ def test_a_collapse_ends_the_states_as_it_ends_the_passes(acceleration: em.Accel
     expectation, maximise, inner = engine(problem, frame), em.Maximiser(frame, 0.0), frame.inward(start)
     by_states = em.run(expectation, em.begin(inner, acceleration), maximise, goal)
     assert by_states.outcome is Outcome.DEGENERATE
-    by_passes = simple_loop(em.iterate(expectation, inner, maximise, acceleration), goal)
+    by_passes = simple_loop(expectation, inner, maximise, acceleration, goal)
     assert end_of(by_states) == end_of(by_passes)
 
 

@@ -88,9 +88,9 @@ def assert_same_mixture(found: GaussianMixtureModel, expected: GaussianMixtureMo
     np.testing.assert_allclose(error, 0, atol=rtol)
 
 
-def assert_same_bits(found: GaussianMixtureModel, expected: GaussianMixtureModel) -> None:
-    """Compare everything a fit returns but the seconds it took, bit by bit."""
+def assert_same_bits(found: GaussianMixtureModel, expected: GaussianMixtureModel, repeated: int = 0) -> None:
+    """Compare everything a fit returns but the seconds it took, bit by bit, and find so many more passes."""
     for name in ("weights", "means", "covariances"):
         np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))
     ours, theirs = ({**model.summary.to_dict(), "seconds": None} for model in (found, expected))
-    assert ours == theirs
+    assert {**ours, "numPasses": ours["numPasses"] - repeated} == theirs

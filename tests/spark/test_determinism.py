@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from gmm_spark import GaussianMixture, GaussianMixtureModel
+from gmm_spark.spark import keeping
 from gmm_spark.spark.blocks import in_order
 from tests.spark import upstream
 from tests.spark.frames import (
@@ -108,11 +109,11 @@ class Killer(logging.Handler):
     def __init__(self, process: int) -> None:
         super().__init__(logging.INFO)
         self.process = process
-        self.killed = False
+        self.killed, self.armed = False, True
 
     def emit(self, record: logging.LogRecord) -> None:
         """Kill once."""
-        if not self.killed and record.getMessage().startswith("pass 2:"):
+        if self.armed and not self.killed and record.getMessage().startswith("pass 2:"):
             os.kill(self.process, signal.SIGKILL)
             self.killed = True
 
@@ -132,11 +133,17 @@ def killer(spark: SparkSession) -> Iterator[Killer]:
 
 
 @pytest.mark.classic_only
+@pytest.mark.parametrize("copied", [False, True])
 def test_an_executor_killed_between_passes_changes_nothing(
-    spark: SparkSession, expected: GaussianMixtureModel, killer: Killer
+    spark: SparkSession, killer: Killer, monkeypatch: pytest.MonkeyPatch, *, copied: bool
 ) -> None:
-    """Blocks that die with their executor are packed again from the rows: the same bits."""
-    assert_same_bits(fit(rows(spark)), expected)
+    """Blocks that die with their executor, in its files or kept by Spark, are packed again from the rows: same bits."""
+    if copied:
+        monkeypatch.setattr(keeping, "_LEAST_COPIED", 0)
+    killer.armed = False
+    undisturbed = plain_steps(rows(spark), start(), 4)
+    killer.armed = True
+    assert_same_bits(plain_steps(rows(spark), start(), 4), undisturbed)
     assert killer.killed
 
 

@@ -1,0 +1,82 @@
+"""What a step of EM is worth before it is taken."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from hypothesis import given
+from scipy.stats import multivariate_normal
+
+from gmm_spark import em
+from gmm_spark.divergence import step_divergence
+from gmm_spark.parameters import FAMILIES, Family
+from gmm_spark.stopping import remaining_after
+from tests.core.test_stopping import crawling, gained_by_going_on
+from tests.strategies import Problem, engine, problems, run
+
+if TYPE_CHECKING:
+    from gmm_spark.parameters import FloatArray, Parameters
+
+
+def log_joint(x: FloatArray, parameters: Parameters) -> FloatArray:
+    """Return (n, k) log w_k N_k(x), by SciPy."""
+    each = zip(parameters.weights, parameters.means, parameters.covariances, strict=True)
+    return np.stack([np.log(w) + multivariate_normal(m, c).logpdf(x).reshape(len(x)) for w, m, c in each], axis=1)
+
+
+@given(problems(most=3))
+def test_it_is_the_rise_of_the_expected_log_likelihood(problem: Problem) -> None:
+    """The divergence is E[log p(x, Z)] after the M-step less that before, for each family, and EM gains no less."""
+    frame = problem.frame
+    passes = em.iterate(engine(problem, frame), frame.inward(problem.start), em.Maximiser(frame, 0.0), "none")
+    old, new = next(passes), next(passes)
+    before, after = (log_joint(problem.x, frame.outward(one.parameters)) for one in (old, new))
+    peak = before.max(axis=1, keepdims=True)
+    shares = np.exp(before - peak)
+    shares *= (problem.weights / shares.sum(axis=1))[:, None]
+    rise = float((shares * (after - before)).sum() / problem.weights.sum())
+    divergence = step_divergence(new.parameters, old.parameters)
+    scale = 1 + np.abs(before).max()
+    assert divergence == pytest.approx(rise, rel=1e-6, abs=1e-9 * scale)
+    assert new.gain is not None
+    assert new.gain >= divergence - 1e-9 * scale
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_what_is_left_is_foretold_by_one_step(family: Family) -> None:
+    """Once EM has settled, the step ahead and the rate tell within a tenth what plain EM gains from there on."""
+    problem = crawling(family)
+    frame = problem.frame
+    fit = run(problem, tol=1e-9, max_iter=20_000, acceleration="none")
+    maximise = em.Maximiser(frame, 0.0)
+    passes = em.iterate(engine(problem, frame), fit.best.parameters, maximise, "none")
+    one, two, three = (next(passes) for _ in range(3))
+    assert two.gain is not None
+    assert three.gain is not None
+    rate = np.sqrt(three.gain / two.gain)  # of the parameters, whose square is that of the gains
+    foretold = remaining_after(step_divergence(two.parameters, one.parameters), 1 / (1 - rate))
+    assert foretold == pytest.approx(gained_by_going_on(problem, fit), rel=0.1)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_fit_that_begins_at_its_end_takes_one_pass(family: Family) -> None:
+    """Where the slowest direction is known, SQUAREM sees at the optimum that there is nothing left to gain."""
+    problem = crawling(family)
+    frame = problem.frame
+    expectation, maximise = engine(problem, frame), em.Maximiser(frame, 0.0)
+    found = em.run(expectation, em.begin(frame.inward(problem.start), "squarem"), maximise, em.Goal(1e-9, 5000))
+    again = em.run(
+        expectation, em.begin(found.best.parameters, "squarem", found.slowest), maximise, em.Goal(1e-6, 5000)
+    )
+    assert again.outcome.value == "converged"
+    assert len(again.history) == 1
+    assert again.best.moments.log_likelihood == pytest.approx(found.best.moments.log_likelihood, rel=1e-14)
+
+
+def test_nothing_is_foretold_where_no_rate_is_known() -> None:
+    """Without a rate what is left is infinite, and no rate is believed that would make it less than thrice the step."""
+    assert remaining_after(0.01, None) == float("inf")
+    assert remaining_after(0.01, 1.0) == pytest.approx(0.03)
+    assert remaining_after(0.01, 50.0) == pytest.approx(0.5)
