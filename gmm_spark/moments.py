@@ -44,7 +44,7 @@ class Moments:
     def zero(centers: FloatArray, layout: Layout = "quadratic", kept: int = reservoir.SIZE) -> Moments:
         """Return the statistics of no rows at all, about these centers (k, d), with room for so many least rows."""
         k, d = centers.shape
-        lowest = None if layout == "linear" else reservoir.nothing(d, kept)
+        lowest = reservoir.nothing(d, kept) if kept and layout != "linear" else None
         sums, total = np.zeros((k, feature_count(d, layout))), np.zeros(feature_count(d))
         return Moments(0.0, sums, total, centers, layout, 0, lowest)
 

@@ -144,6 +144,8 @@ def _check_covariances(covariances: FloatArray) -> None:
 
 def positive_definite(covariances: FloatArray) -> NDArray[np.bool_]:
     """Tell for each of the (k, d, d) matrices whether it has a Cholesky factor."""
+    if _has_cholesky(covariances):  # one call for all, where all have one
+        return np.ones(len(covariances), dtype=np.bool_)
     return np.array([_has_cholesky(covariance) for covariance in covariances], dtype=np.bool_)
 
 

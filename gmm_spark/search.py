@@ -101,7 +101,7 @@ def ranked(
     """
     short = sample.head(_short_rows(plan, len(sample.z)))
     maximise = em.Maximiser(frame, plan.floor)
-    candidates = _short_runs(_expectation(short), [*given, *draw(short, frame, plan)], maximise)
+    candidates = _short_runs(_ranking(short), [*given, *draw(short, frame, plan)], maximise)
     cheap = max(_SURVIVOR_COMPONENTS // plan.k, int(plan.thoroughness * _SURVIVOR_CELLS / sample.z.size / plan.k))
     finished = _long_runs(sample, candidates[: max(_SURVIVORS, cheap)], frame, plan, within=within)
     if not finished:
@@ -129,7 +129,7 @@ def _rearranged(fit: em.Fit, short: Sample, sample: Sample, frame: Coordinates, 
         frame: the coordinates of the sample.
         plan: what to look for.
     """
-    maximise, expectation = em.Maximiser(frame, plan.floor), _expectation(short)
+    maximise, expectation = em.Maximiser(frame, plan.floor), _ranking(short)
     for _ in range(_MOST_MOVES):
         tried = moves(short.z, short.weights, fit.best.parameters, maximise, _MOVES)
         enough = fit.best.moments.mean_log_likelihood + _SAME_OPTIMUM * plan.tol
@@ -259,3 +259,8 @@ def _long_run(
 
 def _expectation(sample: Sample) -> em.Expectation:
     return in_memory([kernel.Block(sample.z, sample.weights)])
+
+
+def _ranking(sample: Sample) -> em.Expectation:
+    """Return the Expectation of short runs: in these nothing is begun anew where rows are unlikely."""
+    return partial(kernel.accumulate, [kernel.Block(sample.z, sample.weights)], kept=0)

@@ -9,6 +9,7 @@ elongated ones, and both hide one telling direction among many. The likelihood j
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
@@ -144,12 +145,13 @@ def _nearest(space: FloatArray, centres: FloatArray) -> Labels:
 def _from_labels(z: FloatArray, weights: FloatArray, labels: Labels, plan: Plan, frame: Coordinates) -> Parameters:
     """Return the M-step of a hard assignment, each covariance shrunk towards the pooled one by d + 1 rows."""
     k, d = plan.k, len(z)
-    responsibilities = (labels == np.arange(k)[:, None]) * weights
-    mass = np.maximum(responsibilities.sum(axis=1), np.finfo(np.float64).tiny)
-    means = responsibilities @ z.T / mass[:, None]
-    scatter = (
-        np.stack([(z * r) @ z.T for r in responsibilities]) - mass[:, None, None] * means[:, :, None] * means[:, None]
-    )
+    order = np.argsort(labels, kind="stable")
+    bounds = np.searchsorted(labels[order], np.arange(k + 1)).tolist()
+    groups = [(z[:, order[low:high]], weights[order[low:high]]) for low, high in pairwise(bounds)]
+    mass = np.maximum([own.sum() for _, own in groups], np.finfo(np.float64).tiny)
+    means = np.stack([rows @ own for rows, own in groups]) / mass[:, None]
+    squares = np.stack([(rows * own) @ rows.T for rows, own in groups])
+    scatter = squares - mass[:, None, None] * means[:, :, None] * means[:, None]
     pooled = scatter.sum(axis=0) / mass.sum()
     prior = (d + 1) * weights.sum() / np.count_nonzero(weights)
     covariances = (scatter + prior * (pooled + 1e-6 * np.eye(d))) / (mass + prior)[:, None, None]
