@@ -1,7 +1,6 @@
 """Which start leads to the best optimum: all in short runs, the best to their end, the finalists on ever more rows.
 
-Short runs, then the best to the end: Biernacki, Celeux and Govaert, Choosing starting values for the EM algorithm,
-Comput. Statist. Data Anal. 41, 2003. The optimum of n random rows lies about p / (2n) nats a row below that of all
+`ranking` has the short runs. The optimum of n random rows lies about p / (2n) nats a row below that of all
 rows, for p free parameters: so a few rows decide where to look, more rows which of the best is best, and each part
 of the sample is run only to a tenth of its own error. What is left for all rows to do is what the sample can't know.
 From the best of the first part `splitting` leads on to better optima, as long as there are any.
@@ -18,27 +17,22 @@ import numpy as np
 
 from gmm_spark import em, families, kernel
 from gmm_spark.errors import DataError, ParametersError
+from gmm_spark.ranking import HOPE, Ranking, best_first, in_turn
 from gmm_spark.splitting import LEAST_COMPONENTS, moves
-from gmm_spark.starts import draw
 from gmm_spark.stopping import Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from gmm_spark.coordinates import Coordinates
-    from gmm_spark.moments import Moments
     from gmm_spark.parameters import Family, Parameters
+    from gmm_spark.ranking import Each
     from gmm_spark.starts import Plan, Sample
 
-_SHORT_STEPS = 10
-_SHORT_ROWS, _SHORT_LEAST = 20_000, 4_000  # short runs only rank the starts: a part of the sample is enough for that
 # How many of the short runs go on: three, or as many as cost next to nothing on a small sample, for the best after
 # ten steps need not be the best at the end; and of few components more, for a run of two costs a fifth of one of ten.
 _SURVIVORS, _SURVIVOR_CELLS, _SURVIVOR_COMPONENTS = 3, 32_000_000, 24
 _LONG_STEPS = 500
-# A run is given up where so many times what EM says it has still to gain would not be enough; on long plateaus it says
-# far too little. Satellite images (full, K = 6) lost 0.007 nats a row with 10, with 100 nothing, in half the time.
-_HOPE = 100
 _SAME_OPTIMUM = 10.0  # two runs to tol that end closer than this many tol have found the same
 _RESEEDINGS = 2  # here, where a pass is cheap, components that do no work get another place or two
 # The first part of the sample, where the survivors run, and by how much each part is larger than the one before.
@@ -65,27 +59,34 @@ def _error(family: Family, k: int, d: int, rows: float) -> float:
     return families.free_parameters(family, k, d) / (2 * rows)
 
 
-def best(sample: Sample, frame: Coordinates, plan: Plan) -> em.Fit:
+def best(sample: Sample, frame: Coordinates, plan: Plan, each: Each = in_turn) -> em.Fit:
     """Return the best fit to the sample that was found.
 
     Args:
         sample: where to look.
         frame: the coordinates of the sample.
         plan: what to look for; its tol is that of all the sample.
+        each: runs the groups of a ranking.
 
     Raises:
         DataError: every single start went bad.
     """
     first, *larger = _parts(sample, plan)
     unsure = _UNSURE * _error(plan.family, plan.k, len(first.z), first.effective_rows)
-    finalists = ranked(first, frame, _own(plan, first, sample), within=unsure if larger else 0.0)[:_FINALISTS]
+    within = unsure if larger else 0.0
+    finalists = ranked(first, frame, _own(plan, first, sample), within=within, each=each)[:_FINALISTS]
     for part in larger:
         finalists = grown(finalists, part, frame, _own(plan, part, sample))[:1]
     return finalists[0]
 
 
 def ranked(
-    sample: Sample, frame: Coordinates, plan: Plan, given: Sequence[Parameters] = (), within: float = np.inf
+    sample: Sample,
+    frame: Coordinates,
+    plan: Plan,
+    given: Sequence[Parameters] = (),
+    within: float = np.inf,
+    each: Each = in_turn,
 ) -> list[em.Fit]:
     """Return the starts that were run to their end on the sample, the best first, each optimum once.
 
@@ -95,13 +96,13 @@ def ranked(
         plan: what to look for.
         given: starts to try beside those that are drawn.
         within: optima that are further below the best are of no interest, in nats a row.
+        each: runs the groups of a ranking.
 
     Raises:
         DataError: every single start went bad.
     """
-    short = sample.head(_short_rows(plan, len(sample.z)))
-    maximise = em.Maximiser(frame, plan.floor)
-    candidates = _short_runs(_ranking(short), [*given, *draw(short, frame, plan)], maximise)
+    ranking = Ranking.on(sample, frame, plan)
+    candidates = best_first(each(ranking, [*ranking.groups(given), *ranking.of_starts], -np.inf))
     cheap = max(_SURVIVOR_COMPONENTS // plan.k, int(plan.thoroughness * _SURVIVOR_CELLS / sample.z.size / plan.k))
     finished = _long_runs(sample, candidates[: max(_SURVIVORS, cheap)], frame, plan, within=within)
     if not finished:
@@ -112,29 +113,29 @@ def ranked(
             do="Use fewer components, more starts, or a larger covarianceFloor.",
         )
     if plan.k >= LEAST_COMPONENTS:
-        finished = [_rearranged(finished[0], short, sample, frame, plan), *finished[1:]]
+        finished = [_rearranged(finished[0], ranking, sample, each), *finished[1:]]
     values = [fit.best.moments.mean_log_likelihood for fit in finished]
     new = [i == 0 or values[i - 1] - values[i] > _SAME_OPTIMUM * plan.tol for i in range(len(values))]
     near = [value >= values[0] - within for value in values]
     return [fit for fit, *wanted in zip(finished, new, near, strict=True) if all(wanted)]
 
 
-def _rearranged(fit: em.Fit, short: Sample, sample: Sample, frame: Coordinates, plan: Plan) -> em.Fit:
+def _rearranged(fit: em.Fit, ranking: Ranking, sample: Sample, each: Each) -> em.Fit:
     """Return where splits and mergers of components lead to from a fit, one after the other while each is a gain.
 
     Args:
         fit: to the sample.
-        short: the part of the sample that ranks the moves.
+        ranking: ranks the moves.
         sample: where the best of them are run to their end.
-        frame: the coordinates of the sample.
-        plan: what to look for.
+        each: runs the groups of a ranking.
     """
-    maximise, expectation = em.Maximiser(frame, plan.floor), _ranking(short)
+    frame, plan, short = ranking.frame, ranking.plan, ranking.sample
+    maximise = em.Maximiser(frame, plan.floor)
     for _ in range(_MOST_MOVES):
         tried = moves(short.z, short.weights, fit.best.parameters, maximise, _MOVES)
         enough = fit.best.moments.mean_log_likelihood + _SAME_OPTIMUM * plan.tol
-        best_tried = _short_runs(expectation, tried, maximise)
-        ended = (_long_runs(sample, [each], frame, plan, enough) for each in best_tried)
+        best_tried = best_first(each(ranking, ranking.groups(tried), ranking.bar(fit.best.parameters)))
+        ended = (_long_runs(sample, [start], frame, plan, enough) for start in best_tried)
         better = (new for (new,) in filter(None, islice(ended, _FINALISTS)) if _is_better(new, fit, plan.tol))
         if (best := next(better, None)) is None:
             break
@@ -177,41 +178,6 @@ def _own(plan: Plan, part: Sample, whole: Sample) -> Plan:
     return replace(plan, tol=max(plan.tol, accuracy(plan.family, plan.k, len(part.z), part.effective_rows)))
 
 
-def _short_rows(plan: Plan, d: int) -> int:
-    """Return how many rows rank the starts: at least ten for each free parameter."""
-    least = max(_SHORT_LEAST, 50 * plan.k, 10 * families.free_parameters(plan.family, plan.k, d))
-    return max(least, int(_SHORT_ROWS * plan.thoroughness))
-
-
-def _short_runs(
-    expectation: em.Expectation, candidates: Sequence[Parameters], maximise: em.Maximiser
-) -> list[Parameters]:
-    """Run all candidates side by side for a few steps; return them, the best first.
-
-    One that becomes singular is dropped; if all do, they are returned where they last were valid.
-    """
-    alive = [(0.0, candidate) for candidate in candidates]
-    ended: list[tuple[float, Parameters]] = []
-    for _ in range(_SHORT_STEPS):
-        if not alive:
-            break
-        before = [candidate for _, candidate in alive]
-        alive = []
-        for at, moments in zip(before, expectation(before), strict=True):
-            new = _maximised(maximise, at, moments)
-            (alive if new else ended).append((moments.log_likelihood, new or at))
-    # The likelihood of a mixture that collapses has no bound: one is returned only where none did better.
-    ranked = sorted(alive or ended, key=lambda pair: -pair[0])
-    return [candidate for value, candidate in ranked if np.isfinite(value)]
-
-
-def _maximised(maximise: em.Maximiser, at: Parameters, moments: Moments) -> Parameters | None:
-    try:
-        return maximise(at, moments)[0]
-    except ParametersError:
-        return None
-
-
 def _long_runs(
     sample: Sample,
     starts: Sequence[Parameters],
@@ -249,7 +215,7 @@ def _long_run(
     goal, state = em.Goal(tol, _LONG_STEPS, _RESEEDINGS), em.begin(start, "squarem")
     try:
         for after, measured in em.steps(expectation, state, maximise, goal):
-            if measured.moments.mean_log_likelihood + _HOPE * measured.remaining < enough:
+            if measured.moments.mean_log_likelihood + HOPE * measured.remaining < enough:
                 return None
             state = after
     except ParametersError:
@@ -259,8 +225,3 @@ def _long_run(
 
 def _expectation(sample: Sample) -> em.Expectation:
     return in_memory([kernel.Block(sample.z, sample.weights)])
-
-
-def _ranking(sample: Sample) -> em.Expectation:
-    """Return the Expectation of short runs: in these nothing is begun anew where rows are unlikely."""
-    return partial(kernel.accumulate, [kernel.Block(sample.z, sample.weights)], kept=0)

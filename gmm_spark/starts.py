@@ -18,6 +18,8 @@ from gmm_spark import families
 from gmm_spark.parameters import Family, FloatArray, Parameters
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from numpy.typing import NDArray
 
     from gmm_spark.coordinates import Coordinates
@@ -79,13 +81,13 @@ class Plan:
     thoroughness: float = 1.0
 
 
-def draw(sample: Sample, frame: Coordinates, plan: Plan) -> list[Parameters]:
-    """Return plan.starts starting mixtures, in the coordinates of the frame."""
+def draw(sample: Sample, frame: Coordinates, plan: Plan, which: Iterable[int]) -> list[Parameters]:
+    """Return the plan's starting mixtures of these numbers, from 0 on, in the coordinates of the frame."""
     spaces = _spaces(sample, frame)
     generators = np.random.default_rng(plan.seed).spawn(plan.starts)
     starts = []
-    for i, generator in enumerate(generators):
-        space = spaces[i % len(spaces)]
+    for i in which:
+        generator, space = generators[i], spaces[i % len(spaces)]
         steps = _LLOYD_STEPS[i // len(spaces) % len(_LLOYD_STEPS)]
         labels = _lloyd(space, sample.weights, _centres(space, sample.weights, generator, plan), steps)
         starts.append(_from_labels(sample.z, sample.weights, labels, plan, frame))

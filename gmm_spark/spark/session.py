@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 # Properties go to each task and to the event log.
 _PROPERTY, _MOST_PROPERTY = "gmm_spark.value", 64 << 10
+_CORES = 64
 _BATCH_BYTES = "spark.sql.execution.arrow.maxBytesPerBatch"
 
 T = TypeVar("T")
@@ -123,6 +124,11 @@ def result_limit(spark: SparkSession) -> int:
     text = str(spark.conf.get("spark.driver.maxResultSize", "1g")).strip().lower().removesuffix("b")
     shift = {"k": 10, "m": 20, "g": 30, "t": 40, "p": 50}.get(text[-1:])
     return int(text[:-1]) << shift if shift else int(text)
+
+
+def cores(spark: SparkSession) -> int:
+    """Return how many tasks can run at a time, as far as is known; many on Spark Connect, which does not tell."""
+    return _CORES if is_connect(spark) else spark.sparkContext.defaultParallelism
 
 
 def describe(spark: SparkSession, text: str) -> None:

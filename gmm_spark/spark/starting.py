@@ -16,6 +16,7 @@ from gmm_spark.errors import DataError, ParametersError
 from gmm_spark.reservoir import SIZE
 from gmm_spark.spark import blocks, events
 from gmm_spark.spark.expectation import DistributedExpectation, OverAll, OverPart, driver_bytes
+from gmm_spark.spark.ranking import on_executors
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -88,7 +89,8 @@ def search(
         tol = sample_tol(options, sample, surveyed.rows)
         uniform = options.init_mode == "random"
         plan = starts.Plan(options.k, options.family, options.starts, options.seed, options.floor, tol, uniform)
-        found = sample_search.best(sample, frame, plan)
+        with on_executors(rows.sparkSession) as each:
+            found = sample_search.best(sample, frame, plan, each)
     if len(weights) >= surveyed.rows or options.k == 1:
         return Start(found.best.parameters, found.slowest)
     with clock("parts", rows):

@@ -39,7 +39,7 @@ def test_a_search_leaves_an_optimum_that_em_is_held_in(family: Family, monkeypat
     frame = problem.frame
     held = run(problem, tol=1e-8, max_iter=500, floor=1e-6)
     sample = starts.Sample(frame.rows(problem.x), problem.weights, survey(problem.x, problem.weights)[1])
-    monkeypatch.setattr(search, "draw", lambda *_: [frame.inward(problem.start)])
+    monkeypatch.setattr(starts, "draw", lambda *_: [frame.inward(problem.start)])
     plan = starts.Plan(4, family, starts=1, seed=0, floor=1e-6, tol=1e-6)
     found = search.best(sample, frame, plan).best
     assert found.moments.mean_log_likelihood > held.best.moments.mean_log_likelihood + 0.1
@@ -91,7 +91,7 @@ def test_only_what_may_still_win_is_run_on_more_rows(monkeypatch: pytest.MonkeyP
     larger = Problem(x, np.ones(len(x)), problem.start)
     frame, seen = larger.frame, mock.Mock(side_effect=lambda fits, *_: fits)
     sample = starts.Sample(frame.rows(x), larger.weights, survey(x, larger.weights)[1])
-    monkeypatch.setattr(search, "draw", lambda *_: [frame.inward(each) for each in (problem.start, good)])
+    monkeypatch.setattr(starts, "draw", lambda *_: [frame.inward(each) for each in (problem.start, good)])
     monkeypatch.setattr(search, "grown", seen)
     plan = starts.Plan(4, "full", starts=2, seed=0, floor=1e-6, tol=1e-6)
     first = sample.head(search.rows_to_search("full", 4, 2))

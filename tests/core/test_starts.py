@@ -127,7 +127,9 @@ def test_another_seed_draws_other_starts() -> None:
     """Seeds differ in the partitions that they draw, and so do the starts of one seed."""
     x, _ = two_clusters(3, along="axis", correlated=False)
     rows, frame = sampled(x, "full")
-    drawn = [start.means.tobytes() for seed in (0, 1) for start in starts.draw(rows, frame, plan(4, seed=seed))]
+    drawn = [
+        start.means.tobytes() for seed in (0, 1) for start in starts.draw(rows, frame, plan(4, seed=seed), range(20))
+    ]
     assert len(set(drawn)) == len(drawn) == 40
 
 
@@ -137,7 +139,7 @@ def test_every_start_is_a_mixture_of_the_family(seed: int, family: Family, k: in
     generator = np.random.default_rng(seed)
     x = generator.integers(0, 4, (80, 2)).astype(np.float64)
     rows, frame = sampled(x, family, generator.choice([0.5, 1.0, 7.0], 80))
-    for start in starts.draw(rows, frame, plan(k, family, starts=4, seed=seed, uniform=uniform)):
+    for start in starts.draw(rows, frame, plan(k, family, starts=4, seed=seed, uniform=uniform), range(4)):
         assert (start.k, start.d, start.family) == (k, 2, family)
 
 
@@ -156,8 +158,8 @@ def test_one_bad_start_stops_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
     """Starts that collapse at their first step are dropped, and the others end where they end without them."""
     rows, frame, bad = collapsing()
     how = plan(2, starts=4, floor=0.0)
-    good, wanted = starts.draw(rows, frame, how), search.best(rows, frame, how).best.parameters
-    monkeypatch.setattr(search, "draw", lambda *_: [bad, *good, bad])
+    good, wanted = starts.draw(rows, frame, how, range(4)), search.best(rows, frame, how).best.parameters
+    monkeypatch.setattr(starts, "draw", lambda *_: [bad, *good, bad])
     np.testing.assert_allclose(search.best(rows, frame, how).best.parameters.means, wanted.means, atol=1e-9)
 
 
@@ -177,7 +179,7 @@ def test_point_masses_without_a_floor_leave_a_model_or_an_error_that_says_so() -
 def test_where_every_start_dies_the_last_valid_one_is_returned(monkeypatch: pytest.MonkeyPatch) -> None:
     """All starts singular leave a valid mixture, for the fit to end as degenerate and not in an exception."""
     rows, frame, bad = collapsing()
-    monkeypatch.setattr(search, "draw", lambda *_: [bad] * 20)
+    monkeypatch.setattr(starts, "draw", lambda *_: [bad] * 20)
     found_one = search.best(rows, frame, plan(2, floor=0.0)).best.parameters
     expectation, state = search.in_memory([kernel.Block(rows.z)]), em.begin(found_one, "none")
     fitted = em.run(expectation, state, em.Maximiser(frame, 0.0), em.Goal(1e-6, 50))

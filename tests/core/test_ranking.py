@@ -1,0 +1,95 @@
+"""Short runs rank candidates alike however they are grouped, and give up those that can't win."""
+
+from __future__ import annotations
+
+from itertools import chain
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from gmm_spark import ranking, starts
+from gmm_spark.parameters import Parameters
+from tests.strategies import Problem, random_problem, survey
+
+if TYPE_CHECKING:
+    import pytest
+
+
+def problem_of(k: int = 5) -> Problem:
+    """Return rows with overlapping clusters."""
+    return random_problem(3, "full", k, 3, weighted=True)
+
+
+def ranking_of(problem: Problem, drawn: int = 9) -> ranking.Ranking:
+    """Return the ranking of some starts on all the rows of a problem."""
+    frame, k = problem.frame, problem.start.k
+    sample = starts.Sample(frame.rows(problem.x), problem.weights, survey(problem.x, problem.weights)[1])
+    return ranking.Ranking.on(sample, frame, starts.Plan(k, problem.family, drawn, seed=1, floor=1e-6, tol=1e-4))
+
+
+def test_each_start_is_in_one_group() -> None:
+    """The groups of the starts hold their numbers once each, in order, 32 components or a few more together."""
+    assert list(chain.from_iterable(ranking_of(problem_of(), 20).of_starts)) == list(range(20))
+    assert [len(group) for group in ranking_of(problem_of(), 20).of_starts] == [7, 7, 6]
+
+
+def test_groups_do_not_change_the_ranking(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One by one, in groups and all at once, runs lead to the same mixtures in the same order."""
+    found = []
+    for together in (1, 32, 10_000):
+        monkeypatch.setattr(ranking, "_COMPONENTS", together)
+        of = ranking_of(problem_of())
+        found.append(ranking.best_first(ranking.in_turn(of, of.of_starts, -np.inf)))
+    assert len(found[0]) == 9
+    for others in found[1:]:
+        for one, other in zip(found[0], others, strict=True):
+            np.testing.assert_allclose(other.means, one.means, atol=1e-9)
+            np.testing.assert_allclose(other.covariances, one.covariances, atol=1e-9)
+
+
+def test_mixtures_are_run_as_starts_are() -> None:
+    """The starts of a plan given as mixtures lead where they lead by their numbers."""
+    of = ranking_of(problem_of())
+    drawn = starts.draw(of.sample, of.frame, of.plan, range(9))
+    by_number = ranking.best_first(ranking.in_turn(of, of.of_starts, -np.inf))
+    by_mixture = ranking.best_first(ranking.in_turn(of, of.groups(drawn), -np.inf))
+    assert [each.means.tobytes() for each in by_number] == [each.means.tobytes() for each in by_mixture]
+
+
+def apart() -> tuple[ranking.Ranking, Parameters, Parameters]:
+    """Return a ranking on three clusters far apart, the mixture of all three, and one that EM holds where it is."""
+    generator, centres = np.random.default_rng(0), np.array([[0.0, 0.0], [30.0, 0.0], [0.0, 30.0]])
+    x = np.concatenate([centre + generator.standard_normal((300, 2)) for centre in centres])
+    covariances = np.repeat(np.eye(2)[None], 3, axis=0)
+    good = Parameters(np.full(3, 1 / 3), centres, covariances)
+    held = Parameters(
+        np.array([1 / 6, 1 / 6, 2 / 3]), np.array([[0.0, -1.0], [0.0, 1.0], [15.0, 15.0]]), 200 * covariances
+    )
+    of = ranking_of(Problem(x, np.ones(len(x)), good))
+    return of, of.frame.inward(good), of.frame.inward(held)
+
+
+def test_what_cannot_win_is_given_up() -> None:
+    """Beside a fit to all clusters a run that settles far below is given up; without a bar it is ranked last."""
+    of, good, held = apart()
+    both = ranking.in_turn(of, of.groups([held, good]), -np.inf)
+    assert len(ranking.best_first(both)) == 2
+    assert both[0].alive[1][0] > both[0].alive[0][0]
+    (left,) = ranking.in_turn(of, of.groups([held, good]), of.bar(good))
+    assert len(left.alive) == 1
+    np.testing.assert_allclose(left.alive[0][1].means, both[0].alive[1][1].means)
+
+
+def test_a_run_that_became_singular_is_no_way_to_a_better_one() -> None:
+    """Where there is a bar, what loses its covariance is dropped; where there is none it is told as ended."""
+    of, good, _ = apart()
+    unfloored = ranking.Ranking(of.sample, of.frame, starts.Plan(3, "full", 9, seed=1, floor=0.0, tol=1e-4))
+    row, tiny = unfloored.sample.z[:, 0], 1e-14 * np.eye(2)
+    needle = Parameters(good.weights, np.stack([row, *good.means[1:]]), np.stack([tiny, *good.covariances[1:]]))
+    (ended,) = ranking.in_turn(unfloored, [(needle,)], -np.inf)
+    assert not ended.alive
+    assert len(ended.ended) == 1
+    (dropped,) = ranking.in_turn(unfloored, [(needle,)], of.bar(good))
+    assert not dropped.alive
+    assert not dropped.ended

@@ -1,0 +1,44 @@
+"""Short runs on the executors are those of the driver."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from gmm_spark import GaussianMixture
+from gmm_spark.ranking import best_first, in_turn
+from gmm_spark.spark import ranking
+from tests.core.test_ranking import problem_of, ranking_of
+from tests.spark.frames import assert_same_mixture, clusters, names, numbered, table
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+
+@pytest.mark.parametrize("bar", [-np.inf, -4.0])
+def test_tasks_rank_as_the_driver_does(spark: SparkSession, monkeypatch: pytest.MonkeyPatch, bar: float) -> None:
+    """Groups of starts and of mixtures, in two jobs on one sample, come back in their order, run as in this process."""
+    monkeypatch.setattr(ranking, "_LEAST_OPERATIONS", 0)
+    of = ranking_of(problem_of(), 40)
+    with ranking.on_executors(spark) as each:
+        started = each(of, of.of_starts, bar)
+        groups = of.groups([candidate for one in started for _, candidate in one.alive])
+        gone_on = each(of, groups, bar)
+    assert len(started) == len(of.of_starts) > 2
+    for ours, theirs in ((started, in_turn(of, of.of_starts, bar)), (gone_on, in_turn(of, groups, bar))):
+        for one, other in zip(best_first(ours), best_first(theirs), strict=True):
+            np.testing.assert_allclose(one.means, other.means, rtol=1e-10, atol=1e-10)
+            np.testing.assert_allclose(one.covariances, other.covariances, rtol=1e-10, atol=1e-10)
+
+
+def test_a_fit_is_the_same_wherever_its_starts_are_run(spark: SparkSession, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A fit whose short runs are tasks ends where it ends when they are not."""
+    df = table(spark, 3, **numbered(clusters(600))).cache()
+    mixture, models = GaussianMixture(k=4, inputCols=names(3), tol=1e-6), []
+    for least in (0.0, np.inf):
+        monkeypatch.setattr(ranking, "_LEAST_OPERATIONS", least)
+        models.append(mixture.fit(df))
+    df.unpersist()
+    assert_same_mixture(models[0], models[1], 1e-9)
