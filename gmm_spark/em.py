@@ -177,6 +177,12 @@ class State:
         """The parameters to measure next, in coordinates z."""
         return self.position.candidate
 
+    def remaining(self, measured: Pass) -> float:
+        """Return what EM has still to gain from the pass that led to this state, by the step to it or the one ahead."""
+        before = self.position.before
+        known = before is not None and before.parameters is measured.parameters
+        return min(measured.remaining, self.position.remaining) if known else measured.remaining
+
     @property
     def fit(self) -> Fit:
         """The fit, once it has an outcome."""

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 # Footers lie at the ends of files, a request each on an object store: of more files, these many tell for all.
 _MOST_FOOTERS = 50
 # Survey and packing, and at least the start and one step measured.
-_LEAST_PASSES, _OTHER_PASSES = 4, 3
+_LEAST_PASSES, _OTHER_PASSES = 3, 3
 
 
 def of_fit(spark: SparkSession, config: FitConfig) -> str:

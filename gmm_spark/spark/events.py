@@ -24,17 +24,17 @@ def told_phase(phase: str, seconds: float) -> None:
     _log.info("%s: %.2f s", phase, seconds, extra={"fields": fields})
 
 
-def told_pass(number: int, measured: em.Pass, value: float, seconds: float, tol: float) -> None:
+def told_pass(number: int, measured: em.Pass, remaining: float, value: float, seconds: float, tol: float) -> None:
     """Tell of one full read of the data: `value` is its log-likelihood, in nats a row of the user's units."""
-    left = None if measured.rate is None else passes_to(tol, measured.remaining, measured.rate)
-    to_gain = f"about {measured.remaining:.3g} to gain" if math.isfinite(measured.remaining) else "more to gain"
+    left = None if measured.rate is None else passes_to(tol, remaining, measured.rate)
+    to_gain = f"about {remaining:.3g} to gain" if math.isfinite(remaining) else "more to gain"
     fields = {
         "event": "pass",
         "phase": "em",
         "pass": number,
         "log_likelihood": value,
         "gain": measured.gain,
-        "to_gain": measured.remaining,
+        "to_gain": remaining,
         "passes_left": left,
         "seconds": round(seconds, 3),
         "floor_hits": measured.floored,

@@ -130,7 +130,7 @@ def _polish(
         nonlocal began
         seconds = time.perf_counter() - began
         number, value = len(state.trace.history), measured.moments.mean_log_likelihood - constant
-        events.told_pass(number, measured, value, seconds, options.tol)
+        events.told_pass(number, measured, state.remaining(measured), value, seconds, options.tol)
         if state.position.phase == "start" and state.reseedings:
             events.told_reseeding(state.reseedings[-1])
         if progress:

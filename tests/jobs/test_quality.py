@@ -239,7 +239,7 @@ def test_a_dry_run_tells_options_schema_and_cost(night: Night) -> None:
     assert "x:array<double>" in told["input"]["schema"]
     assert "letmein" not in night.results["dry fit"]["out"] + night.results["dry fit"]["err"]
     cost = yaml.safe_load(night.results["dry columns"]["out"])["cost"]
-    assert cost["passes"] == "4 to 103"
+    assert cost["passes"] == "3 to 103"
     # K = 2 components of 1 + 2 + 3 quadratic features; 2 rows of 2 numbers.
     assert (cost["statistics_bytes"], cost["kept_bytes"], cost["flops_per_pass"]) == (96, 32, 2 * 2 * 4 * 6)
     # One and two components of each family: three components a family, all in one pass.
