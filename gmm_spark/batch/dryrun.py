@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 # Footers lie at the ends of files, a request each on an object store: of more files, these many tell for all.
 _MOST_FOOTERS = 50
-# Survey and packing, and at least the start and one step measured.
+# Survey and packing, and at least the start measured.
 _LEAST_PASSES, _OTHER_PASSES = 3, 3
 
 
