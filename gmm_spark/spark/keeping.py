@@ -12,7 +12,7 @@ from pyspark import StorageLevel
 
 from gmm_spark.spark import blocks, copies
 from gmm_spark.spark.expectation import DistributedExpectation
-from gmm_spark.spark.session import shipped, small_batches
+from gmm_spark.spark.session import encrypts_files, shipped, small_batches
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -35,7 +35,7 @@ def packed(table: Table, packing: blocks.Packing) -> Iterator[DistributedExpecta
     """Give the engine over the table's blocks, which the executors and Spark keep until the end."""
     rows, surveyed = table.rows, table.surveyed
     size = surveyed.rows * table.layout.d * 8
-    fit = uuid.uuid4().hex if size >= _LEAST_COPIED else None
+    fit = uuid.uuid4().hex if size >= _LEAST_COPIED and not encrypts_files(rows.sparkSession) else None
     tasks = min(surveyed.partitions, max(_LEAST_TASKS, size // _TASK_BYTES))
     with small_batches(rows.sparkSession), ExitStack() as until_the_end:
 

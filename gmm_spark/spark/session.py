@@ -126,6 +126,11 @@ def result_limit(spark: SparkSession) -> int:
     return int(text[:-1]) << shift if shift else int(text)
 
 
+def encrypts_files(spark: SparkSession) -> bool:
+    """Tell whether what Spark writes to local disks is encrypted, so that nothing may lie there in plain."""
+    return str(spark.conf.get("spark.io.encryption.enabled", "false")).lower() == "true"
+
+
 def cores(spark: SparkSession) -> int:
     """Return how many tasks can run at a time, as far as is known; many on Spark Connect, which does not tell."""
     return _CORES if is_connect(spark) else spark.sparkContext.defaultParallelism

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pytest
 
 from gmm_spark.kernel import Block
-from gmm_spark.spark import copies, expectation, keeping
+from gmm_spark.spark import copies, expectation, keeping, session
 from tests.spark.frames import assert_same_bits, clusters, numbered, plain_steps, start, table
 
 if TYPE_CHECKING:
@@ -138,6 +138,19 @@ def test_copies_change_no_bit(
     assert "missing" not in watcher.said
     left = spark.range(0, 16, 1, 16).mapInArrow(folders, "found bigint").collect()
     assert {row[0] for row in left} == {0}
+
+
+def test_where_spark_encrypts_what_it_writes_there_are_no_files(
+    spark: SparkSession, rows: DataFrame, watch: type[AfterPass], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By default nothing is encrypted; where Spark's files are, the blocks stay with Spark."""
+    assert not session.encrypts_files(spark)
+    copy_all(monkeypatch)
+    monkeypatch.setattr(keeping, "encrypts_files", lambda _: True)
+    watcher = watch(spark, folders)
+    logging.getLogger("gmm_spark").addHandler(watcher)
+    plain_steps(rows, start(), 3, weightCol="weight")
+    assert watcher.found == 0
 
 
 @pytest.mark.classic_only
