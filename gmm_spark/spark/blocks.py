@@ -155,7 +155,7 @@ def _filled(
     packing: Packing,
     rows: tuple[FloatArray, FloatArray | None, NDArray[np.uint64]],
 ) -> Iterator[_OpenBlock]:
-    """Add rows to the open block of their fold; yield each block that is full."""
+    """Add rows to the open block of their fold; yield each block that is full, for as long as the caller needs it."""
     z, weights, keys = rows
     block = open_blocks.get(fold) or _OpenBlock.empty(packing, fold)
     open_blocks[fold] = block
@@ -165,7 +165,7 @@ def _filled(
         part = slice(low, low + block.capacity)
         if block.rows + z[:, part].shape[1] > block.capacity:
             yield block
-            block = open_blocks[fold] = _OpenBlock.empty(packing, fold)
+            block.clear()
         block.add(z[:, part], None if weights is None else weights[part], keys[part], sampled)
 
 
@@ -199,6 +199,11 @@ class _OpenBlock:
         chance = inclusion(z, sampled)
         chosen = (keys >> np.uint64(11)) * 2.0**-53 < chance
         self.sample.append((keys[chosen], z[:, chosen].T, own[chosen] * (min(sampled, 1.0) / chance[chosen])))
+
+    def clear(self) -> None:
+        """Begin anew in the same memory: fresh pages cost more than what is written to them."""
+        self.rows = 0
+        self.sample.clear()
 
     def close(self, writer: copies.CopyWriter) -> pa.RecordBatch:
         keys, z, weights = (np.concatenate(parts).tobytes() for parts in zip(*self.sample, strict=True))
