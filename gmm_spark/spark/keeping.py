@@ -39,12 +39,12 @@ def packed(table: Table, packing: blocks.Packing) -> Iterator[DistributedExpecta
     tasks = min(surveyed.partitions, max(_LEAST_TASKS, size // _TASK_BYTES))
     with small_batches(rows.sparkSession), ExitStack() as until_the_end:
 
-        def kept(fit: str | None) -> DataFrame:
-            parcel = until_the_end.enter_context(shipped(rows.sparkSession, replace(packing, copies=fit)))
+        def kept(copied: str | None) -> DataFrame:
+            parcel = until_the_end.enter_context(shipped(rows.sparkSession, replace(packing, copies=copied)))
             made = blocks.pack(rows, parcel)
-            table = (made.coalesce(tasks) if tasks < surveyed.partitions else made).persist(_LEVEL)
-            until_the_end.callback(table.unpersist)
-            return table
+            made = (made.coalesce(tasks) if tasks < surveyed.partitions else made).persist(_LEVEL)
+            until_the_end.callback(made.unpersist)
+            return made
 
         first = kept(fit)
         yield DistributedExpectation(first, tasks, packing.precision, partial(kept, None))

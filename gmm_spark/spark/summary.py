@@ -23,7 +23,7 @@ class Summary:
     Args:
         logLikelihood: weighted log-likelihood of the returned parameters, in nats.
         meanLogLikelihood: the same per unit of weight.
-        numIter: EM steps on all rows.
+        numIter: EM steps on all rows; 0 where the start, found on a sample or on the driver, had nothing left to gain.
         numPasses: full reads of the data: survey, packing, and one for each parameters measured, also for those of a
             start that was replaced.
         outcome: converged, iteration_limit, no_progress or degenerate.
