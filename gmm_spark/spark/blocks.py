@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
+from pyspark.sql import functions as f
 
 from gmm_spark.kernel import Block
 from gmm_spark.spark import copies
@@ -18,7 +19,7 @@ from gmm_spark.spark.survey import task_partition
 from gmm_spark.spark.worker import settle
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Collection, Iterable, Iterator
 
     from numpy.typing import NDArray
     from pyspark.sql import DataFrame
@@ -67,6 +68,7 @@ class Packing:
         folds: rows that are held out of some fits are packed into blocks of their own.
         copies: the fit that the executors shall keep the blocks for, in files of their own; None: Spark keeps them.
         precision: of the coordinates that are kept: float32 halves what a pass reads.
+        only: the partitions to pack; None: all.
     """
 
     layout: Layout
@@ -76,6 +78,7 @@ class Packing:
     folds: Folds | None = None
     copies: str | None = None
     precision: Precision = "float64"
+    only: frozenset[int] | None = None
 
 
 def pack(rows: DataFrame, packing: Shipped[Packing]) -> DataFrame:
@@ -99,6 +102,12 @@ def collect_sample(blocks: DataFrame, d: int) -> tuple[FloatArray, FloatArray]:
     return np.ascontiguousarray(z.reshape(-1, d)[order].T), weights[order]
 
 
+def sums_of(blocks: DataFrame, partitions: Collection[int]) -> list[tuple[int, bytes]]:
+    """Return the partition and the sums of each block of some partitions, in order: the same rows have the same."""
+    table = blocks.select("partition", "total").where(f.col("partition").isin(list(partitions))).toArrow()
+    return sorted(zip(*(column.to_pylist() for column in table.columns), strict=True))
+
+
 def read_blocks(batch: pa.RecordBatch) -> Iterator[tuple[int, int, Block | None]]:
     """Yield the partition number, the fold and the block of each row, without copying; no block where its copy isn't.
 
@@ -120,6 +129,8 @@ def read_blocks(batch: pa.RecordBatch) -> Iterator[tuple[int, int, Block | None]
 def _pack_partition(shipped: Shipped[Packing], batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     settle()
     packing = shipped.value
+    if packing.only is not None and task_partition() not in packing.only:
+        return
     with closing(copies.CopyWriter(packing.copies)) as writer:
         for block in _full_blocks(packing, batches):
             yield block.close(writer)
@@ -212,7 +223,7 @@ class _OpenBlock:
         )
         values: dict[str, Any] = {"partition": task_partition(), "fold": self.fold, "rows": self.rows}
         values |= {"sample_key": keys, "sample_z": z, "sample_weights": weights}
-        values |= _in_copy(packed, writer) or _in_row(packed)
+        values |= {"total": packed.total.tobytes(), **(_in_copy(packed, writer) or _in_row(packed))}
         arrays = [pa.array([values.get(each.name)], each.type) for each in _SCHEMA]
         return pa.RecordBatch.from_arrays(arrays, schema=_SCHEMA)
 
@@ -225,7 +236,7 @@ def _in_copy(block: Block, writer: copies.CopyWriter) -> dict[str, Any]:
 
 def _in_row(block: Block) -> dict[str, Any]:
     own = None if block.weights is None else block.weights.tobytes()
-    return {"z": block.z.tobytes(), "weights": own, "total": block.total.tobytes()}
+    return {"z": block.z.tobytes(), "weights": own}
 
 
 def inclusion(z: FloatArray, share: float) -> FloatArray:

@@ -6,9 +6,9 @@ import logging
 import math
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import groupby
+from itertools import chain, groupby
 from operator import itemgetter
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 from zlib import crc32
 
 import pyarrow as pa
@@ -18,7 +18,7 @@ from pyspark.sql import functions as f
 from gmm_spark import reservoir
 from gmm_spark.kernel import accumulate, check_balance, zero_moments
 from gmm_spark.moments import Moments, added
-from gmm_spark.spark.blocks import READ, read_blocks
+from gmm_spark.spark.blocks import READ, read_blocks, sums_of
 from gmm_spark.spark.session import OfJob, result_limit, shipped_by_job
 from gmm_spark.spark.worker import settle
 
@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from gmm_spark.kernel import Block, Precision
     from gmm_spark.parameters import Parameters
     from gmm_spark.spark.session import Shipped
+
+# The statistics of each run of partitions, by its number; None where a copy is missing.
+_Partials: TypeAlias = "dict[int, list[bytes] | None]"
 
 _log = logging.getLogger("gmm_spark")
 
@@ -125,16 +128,18 @@ class DistributedExpectation:
         blocks: what `blocks.pack` made.
         partitions: how many partitions have blocks.
         precision: of the products, where their bound allows it.
-        packed_anew: makes blocks that Spark keeps, where those in the executors' files turn out to be missing.
-        anew: how often that was done.
+        packed_anew: makes the blocks of some partitions, or of all, for Spark to keep, where those in the executors'
+            files are not where the tasks run.
+        repeated: the reads of the rows for that, each counted by its share.
     """
 
     blocks: DataFrame
     partitions: int
     precision: Precision
-    packed_anew: Callable[[], DataFrame]
-    anew: int = 0
+    packed_anew: Callable[[frozenset[int] | None], DataFrame]
+    repeated: float = 0.0
     _standing: DataFrame | None = field(default=None, init=False)
+    _moved: tuple[frozenset[int], DataFrame] | None = field(default=None, init=False)
 
     def __call__(self, candidates: Sequence[Parameters]) -> tuple[Moments, ...]:
         """Return each candidate's statistics over all rows: one read of the blocks."""
@@ -147,19 +152,37 @@ class DistributedExpectation:
         run = 1 if size <= driver_bytes(self.blocks.sparkSession) else math.isqrt(self.partitions)
         with shipped_by_job(self.blocks.sparkSession, sums) as parcel:
             partials = self._partials(parcel, run)
-            if missing := sum(own is None for own in partials.values()):
-                _log.info("%d of %d copies are missing: all rows are packed anew", missing, len(partials))
-                self.blocks, self.anew = self.packed_anew(), self.anew + 1
-                self._standing = None
-                partials = self._partials(parcel, run)
+            if missing := {number for number, own in partials.items() if own is None}:
+                _log.info("%d of %d copies are missing: their rows are packed again", len(missing), len(partials))
+                partials = self._completed(partials, missing, parcel, run)
         return _added([partials[number] for number in sorted(partials)], zeros)
 
-    def _partials(self, parcel: Shipped[Sums], run: int) -> dict[int, list[bytes] | None]:
+    def _partials(self, parcel: Shipped[Sums], run: int) -> _Partials:
         if run > 1 or not isinstance(parcel, OfJob):
             return _by_partition(_summed(self.blocks, parcel, run).toArrow())
         # Analysed and planned once for all that jobs bring: that is a third of a pass over few rows.
         self._standing = self._standing or _summed(self.blocks, parcel, run)
         return _by_partition(self._standing.toArrow())
+
+    def _completed(self, partials: _Partials, missing: set[int], parcel: Shipped[Sums], run: int) -> _Partials:
+        """Return the statistics with those of the runs of partitions that are missing, from blocks that Spark keeps.
+
+        Partitions are what they were as long as Spark plans the read of the rows as before, and their sums tell; else
+        all rows are packed again.
+        """
+        wanted = frozenset(chain.from_iterable(range(number * run, (number + 1) * run) for number in missing))
+        known, moved = self._moved or (frozenset[int](), None)
+        if moved is None or not wanted <= known:
+            wanted |= known
+            moved = self.packed_anew(wanted)
+            self.repeated += min(1.0, len(wanted) / self.partitions)
+            if sums_of(moved, wanted) != sums_of(self.blocks, wanted):
+                self.blocks, self._standing, self._moved = self.packed_anew(None), None, None
+                self.repeated += 1
+                return self._partials(parcel, run)
+            self._moved = wanted, moved
+        rest = moved.where(_run(f.col("partition"), run).isin(missing))
+        return partials | _by_partition(_summed(rest, parcel, run).toArrow())
 
 
 def _run(partition: Column, run: int) -> Column:
@@ -183,7 +206,7 @@ def _summed(blocks: DataFrame, parcel: Shipped[Sums], run: int) -> DataFrame:
     return partials
 
 
-def _by_partition(table: pa.Table) -> dict[int, list[bytes] | None]:
+def _by_partition(table: pa.Table) -> _Partials:
     columns = (table.column(name).to_pylist() for name in ("partition", "moments"))
     return dict(sorted(zip(*columns, strict=True), key=itemgetter(0)))
 

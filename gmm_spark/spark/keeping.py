@@ -39,14 +39,14 @@ def packed(table: Table, packing: blocks.Packing) -> Iterator[DistributedExpecta
     tasks = min(surveyed.partitions, max(_LEAST_TASKS, size // _TASK_BYTES))
     with small_batches(rows.sparkSession), ExitStack() as until_the_end:
 
-        def kept(copied: str | None) -> DataFrame:
-            parcel = until_the_end.enter_context(shipped(rows.sparkSession, replace(packing, copies=copied)))
-            made = blocks.pack(rows, parcel)
+        def kept(copied: str | None, only: frozenset[int] | None) -> DataFrame:
+            wanted = replace(packing, copies=copied, only=only)
+            made = blocks.pack(rows, until_the_end.enter_context(shipped(rows.sparkSession, wanted)))
             made = (made.coalesce(tasks) if tasks < surveyed.partitions else made).persist(_LEVEL)
             until_the_end.callback(made.unpersist)
             return made
 
-        first = kept(fit)
+        first = kept(fit, None)
         yield DistributedExpectation(first, tasks, packing.precision, partial(kept, None))
         if fit:  # after an error they stay until the executors end, as all their scratch files do
             first.select("partition").mapInArrow(partial(_remove_copies, fit), "nothing int").toArrow()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -115,7 +116,7 @@ class _Run:
         rows += [self._failure(candidate, message) for candidate, message in failed.items()]
         rows.sort(key=lambda each: each.candidate)
         best = winner(rows, self.choice.criterion, self.choice.least_gain).candidate
-        passes = 2 + engine.passes + expectation.anew
+        passes = 2 + engine.passes + math.ceil(expectation.repeated)
         return Selection(tuple(rows), mains, best, self.table.names, passes, self.clock.seconds)
 
     def _runners(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -87,7 +88,8 @@ def train(
             fit = _polish(expectation, state, maximise, options, progress, start)
     if progress:
         progress.ended()
-    passes = 1 + (initial is None) + (start.passes if start else 0) + len(fit.history) + expectation.anew
+    passes = 1 + (initial is None) + (start.passes if start else 0) + len(fit.history)
+    passes += math.ceil(expectation.repeated)
     told = replace(
         summary_of(fit, maximise, surveyed, clock.seconds, passes),
         warnings=table.warnings,

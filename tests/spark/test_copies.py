@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import os
 import shutil
-from contextlib import closing
+from contextlib import closing, suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
+from unittest import mock
 
 import numpy as np
 import pyarrow as pa
 import pytest
 
 from gmm_spark.kernel import Block
-from gmm_spark.spark import copies, expectation, keeping, session
+from gmm_spark.spark import blocks, copies, expectation, keeping, session
 from tests.spark.frames import assert_same_bits, clusters, numbered, plain_steps, start, table
 
 if TYPE_CHECKING:
@@ -51,6 +54,16 @@ def wipe(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     for root in os.environ["SPARK_LOCAL_DIRS"].split(","):
         for folder in Path(root).glob("gmm_spark-*"):
             shutil.rmtree(folder)
+
+
+def wipe_one(marker: Path, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """Count the copies of this executor, and remove one if no executor has done so yet."""
+    yield from folders(batches)
+    roots = [Path(root) for root in os.environ["SPARK_LOCAL_DIRS"].split(",")]
+    for path in [path for root in roots for path in root.glob("gmm_spark-*/*")][:1]:
+        with suppress(FileExistsError):
+            marker.mkdir()
+            path.unlink()
 
 
 class AfterPass(logging.Handler):
@@ -158,7 +171,7 @@ def test_where_spark_encrypts_what_it_writes_there_are_no_files(
 def test_missing_copies_change_no_bit(
     spark: SparkSession, rows: DataFrame, watch: type[AfterPass], monkeypatch: pytest.MonkeyPatch, *, grouped: bool
 ) -> None:
-    """Where copies are gone in the middle of a fit, it says so, packs once more, for Spark to keep: the same bits."""
+    """Where copies are gone in the middle of a fit, it says so, packs their rows again, and gets the same bits."""
     if grouped:
         monkeypatch.setattr(expectation, "_DRIVER_BYTES", 0)
     expected = plain_steps(rows, start(), 3, weightCol="weight")
@@ -167,4 +180,29 @@ def test_missing_copies_change_no_bit(
     logging.getLogger("gmm_spark").addHandler(watcher)
     assert_same_bits(plain_steps(rows, start(), 3, weightCol="weight"), expected, repeated=1)
     assert watcher.found > 0
-    assert watcher.said.count("copies are missing") == 1
+    assert "copies are missing" in watcher.said
+
+
+@pytest.mark.classic_only
+@pytest.mark.parametrize("planned_otherwise", [False, True])
+def test_one_missing_copy_changes_no_bit(
+    spark: SparkSession,
+    rows: DataFrame,
+    watch: type[AfterPass],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    *,
+    planned_otherwise: bool,
+) -> None:
+    """Where one of three files is gone its rows are packed again; all rows, if they are no longer that partition's."""
+    expected = plain_steps(rows, start(), 4, weightCol="weight")
+    copy_all(monkeypatch)
+    counted = mock.Mock(side_effect=itertools.count() if planned_otherwise else blocks.sums_of)
+    monkeypatch.setattr(expectation, "sums_of", counted)
+    watcher = watch(spark, partial(wipe_one, tmp_path / "wiped"))
+    logging.getLogger("gmm_spark").addHandler(watcher)
+    model = plain_steps(rows, start(), 4, weightCol="weight")
+    assert_same_bits(model, expected, repeated=2 if planned_otherwise else 1)
+    assert "1 of 3 copies are missing" in watcher.said
+    assert [call.args[1] for call in counted.call_args_list] == [counted.call_args.args[1]] * 2  # compared once
+    assert len(counted.call_args.args[1]) == 1
