@@ -35,6 +35,11 @@ def free_parameters(family: Family, k: int, d: int) -> int:
     return k - 1 + k * d + covariance
 
 
+def sample_error(family: Family, k: int, d: int, rows: float) -> float:
+    """Return by how many nats a row the optimum of so many random rows lies below that of all rows: p / (2n)."""
+    return free_parameters(family, k, d) / (2 * rows)
+
+
 def constrain(
     family: Family, covariances: FloatArray, mass: FloatArray, coordinates: Coordinates, floor: float
 ) -> tuple[FloatArray, int]:

@@ -79,7 +79,8 @@ class Ranking:
     def bar(self, fitted: Parameters) -> float:
         """Return the log-likelihood a row of a mixture, less the error of so few rows: what a better one must reach."""
         (moments,) = kernel.accumulate([kernel.Block(self.sample.z, self.sample.weights)], [fitted], kept=0)
-        return moments.mean_log_likelihood - self._free / (2 * self.sample.effective_rows)
+        plan, rows = self.plan, self.sample.effective_rows
+        return moments.mean_log_likelihood - families.sample_error(plan.family, plan.k, len(self.sample.z), rows)
 
     def groups(self, candidates: Sequence[Parameters]) -> list[Group]:
         """Return the groups of some mixtures."""
@@ -88,7 +89,8 @@ class Ranking:
     @property
     def operations(self) -> float:
         """About how many floating-point operations a candidate's run takes: 4 a row, step and free parameter."""
-        return 4.0 * _STEPS * len(self.sample.weights) * self._free
+        d, n = len(self.sample.z), len(self.sample.weights)
+        return 4.0 * _STEPS * n * families.free_parameters(self.plan.family, self.plan.k, d)
 
     def run(self, group: Group, bar: float) -> Ranked:
         """Run a group side by side for a few steps.
@@ -116,10 +118,6 @@ class Ranking:
                 elif bar == -np.inf or _hope(moments, at, new) >= bar:
                     alive.append((moments.log_likelihood, new))
         return Ranked(alive, ended if bar == -np.inf else [])
-
-    @property
-    def _free(self) -> int:
-        return families.free_parameters(self.plan.family, self.plan.k, len(self.sample.z))
 
     @property
     def _size(self) -> int:

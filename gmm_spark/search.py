@@ -51,12 +51,7 @@ def rows_to_search(family: Family, k: int, d: int) -> int:
 
 def accuracy(family: Family, k: int, d: int, rows: float) -> float:
     """Return to how many nats per unit of weight it is worth running EM on a random part of so many rows."""
-    return _OWN_ACCURACY * _error(family, k, d, rows)
-
-
-def _error(family: Family, k: int, d: int, rows: float) -> float:
-    """Return by how many nats a row the optimum of so many random rows lies below that of all rows."""
-    return families.free_parameters(family, k, d) / (2 * rows)
+    return _OWN_ACCURACY * families.sample_error(family, k, d, rows)
 
 
 def best(sample: Sample, frame: Coordinates, plan: Plan, each: Each = in_turn) -> em.Fit:
@@ -72,7 +67,7 @@ def best(sample: Sample, frame: Coordinates, plan: Plan, each: Each = in_turn) -
         DataError: every single start went bad.
     """
     first, *larger = _parts(sample, plan)
-    unsure = _UNSURE * _error(plan.family, plan.k, len(first.z), first.effective_rows)
+    unsure = _UNSURE * families.sample_error(plan.family, plan.k, len(first.z), first.effective_rows)
     within = unsure if larger else 0.0
     finalists = ranked(first, frame, _own(plan, first, sample), within=within, each=each)[:_FINALISTS]
     for part in larger:

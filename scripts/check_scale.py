@@ -124,7 +124,7 @@ def many_passes() -> None:
         log.setLevel(logging.INFO)
         df = model.sample(20_000, seed=1, spark=spark).select("features")
         mixture = GaussianMixture(k=8, maxIter=199, tol=0.0, acceleration="none").setInitialModel(model)
-        with mock.patch.object(keeping, "_LEAST_COPIED", 0):
+        with mock.patch.object(keeping, "_LEAST_FILED", 0):
             mixture.fit(df)
         print(f"{len(files.counts)} passes: {files.counts[19]} files after 20, {files.counts[-1]} after the last")
         if files.counts[-1] > files.counts[19] + 5:

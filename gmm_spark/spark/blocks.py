@@ -12,7 +12,7 @@ import pyarrow as pa
 from pyspark.sql import functions as f
 
 from gmm_spark.kernel import Block
-from gmm_spark.spark import copies
+from gmm_spark.spark import block_files
 from gmm_spark.spark.hashing import NO_FOLD, Folds, mixed, row_hashes
 from gmm_spark.spark.rows import Layout, decode
 from gmm_spark.spark.survey import task_partition
@@ -34,7 +34,7 @@ BLOCK_BYTES = 2 << 20
 _SCHEMA = pa.schema(
     [
         ("partition", pa.int32()),
-        ("copy", pa.string()),
+        ("file", pa.string()),
         ("offset", pa.int64()),
         ("rows", pa.int32()),
         ("z", pa.binary()),
@@ -47,13 +47,13 @@ _SCHEMA = pa.schema(
     ]
 )
 _DDL = (
-    "partition int, copy string, offset bigint, rows int, z binary, weights binary, total binary, fold int, "
+    "partition int, file string, offset bigint, rows int, z binary, weights binary, total binary, fold int, "
     "sample_key binary, sample_z binary, sample_weights binary"
 )
 
 
-# What a pass reads: a block is in a copy, or in the columns after it.
-READ = ("partition", "fold", "copy", "offset", "rows", "z", "weights", "total")
+# What a pass reads: a block is in a file, or its z and weights are in the columns after that.
+READ = ("partition", "fold", "file", "offset", "rows", "z", "weights", "total")
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class Packing:
         seed: of the sample.
         sampled: the share of the rows to sample, by a hash of their values; 1 or more: all.
         folds: rows that are held out of some fits are packed into blocks of their own.
-        copies: the fit that the executors shall keep the blocks for, in files of their own; None: Spark keeps them.
+        filed: the fit whose blocks the executors shall keep in files of their own; None: Spark keeps them.
         precision: of the coordinates that are kept: float32 halves what a pass reads.
         only: the partitions to pack; None: all.
     """
@@ -76,7 +76,7 @@ class Packing:
     seed: int
     sampled: float
     folds: Folds | None = None
-    copies: str | None = None
+    filed: str | None = None
     precision: Precision = "float64"
     only: frozenset[int] | None = None
 
@@ -109,12 +109,12 @@ def sums_of(blocks: DataFrame, partitions: Collection[int]) -> list[tuple[int, b
 
 
 def read_blocks(batch: pa.RecordBatch) -> Iterator[tuple[int, int, Block | None]]:
-    """Yield the partition number, the fold and the block of each row, without copying; no block where its copy isn't.
+    """Yield the partition number, the fold and the block of each row, without copying; no block where its file isn't.
 
     Args:
         batch: rows of the columns `READ`.
     """
-    mapped = copies.Mapped()
+    mapped = block_files.Mapped()
     partitions, folds, names, offsets, counts, z, weights, totals = (batch.column(name) for name in READ)
     for i in range(batch.num_rows):
         if names[i].is_valid:
@@ -122,7 +122,7 @@ def read_blocks(batch: pa.RecordBatch) -> Iterator[tuple[int, int, Block | None]
         else:
             own = np.frombuffer(weights[i].as_buffer(), dtype="<f8") if weights[i].is_valid else None
             total = np.frombuffer(totals[i].as_buffer(), dtype="<f8")
-            block = Block(copies.coordinates_of(z[i].as_buffer(), counts[i].as_py(), len(total)), own, total)
+            block = Block(block_files.coordinates_of(z[i].as_buffer(), counts[i].as_py(), len(total)), own, total)
         yield partitions[i].as_py(), folds[i].as_py(), block
 
 
@@ -131,7 +131,7 @@ def _pack_partition(shipped: Shipped[Packing], batches: Iterable[pa.RecordBatch]
     packing = shipped.value
     if packing.only is not None and task_partition() not in packing.only:
         return
-    with closing(copies.CopyWriter(packing.copies)) as writer:
+    with closing(block_files.FileWriter(packing.filed)) as writer:
         for block in _full_blocks(packing, batches):
             yield block.close(writer)
 
@@ -216,22 +216,22 @@ class _OpenBlock:
         self.rows = 0
         self.sample.clear()
 
-    def close(self, writer: copies.CopyWriter) -> pa.RecordBatch:
+    def close(self, writer: block_files.FileWriter) -> pa.RecordBatch:
         keys, z, weights = (np.concatenate(parts).tobytes() for parts in zip(*self.sample, strict=True))
         packed = Block(
             np.ascontiguousarray(self.z[:, : self.rows]), None if self.weights is None else self.weights[: self.rows]
         )
         values: dict[str, Any] = {"partition": task_partition(), "fold": self.fold, "rows": self.rows}
         values |= {"sample_key": keys, "sample_z": z, "sample_weights": weights}
-        values |= {"total": packed.total.tobytes(), **(_in_copy(packed, writer) or _in_row(packed))}
+        values |= {"total": packed.total.tobytes(), **(_in_file(packed, writer) or _in_row(packed))}
         arrays = [pa.array([values.get(each.name)], each.type) for each in _SCHEMA]
         return pa.RecordBatch.from_arrays(arrays, schema=_SCHEMA)
 
 
-def _in_copy(block: Block, writer: copies.CopyWriter) -> dict[str, Any]:
-    """Return where the copy of a block is; nothing if there is none."""
+def _in_file(block: Block, writer: block_files.FileWriter) -> dict[str, Any]:
+    """Return where a block is in a file; nothing if it is in none."""
     offset = writer.add(block)
-    return {} if offset is None else {"copy": writer.name, "offset": offset}
+    return {} if offset is None else {"file": writer.name, "offset": offset}
 
 
 def _in_row(block: Block) -> dict[str, Any]:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from gmm_spark.parameters import Parameters
     from gmm_spark.spark.session import Shipped
 
-# The statistics of each run of partitions, by its number; None where a copy is missing.
+# The statistics of each run of partitions, by its number; None where a file is missing.
 _Partials: TypeAlias = "dict[int, list[bytes] | None]"
 
 _log = logging.getLogger("gmm_spark")
@@ -153,7 +153,7 @@ class DistributedExpectation:
         with shipped_by_job(self.blocks.sparkSession, sums) as parcel:
             partials = self._partials(parcel, run)
             if missing := {number for number, own in partials.items() if own is None}:
-                _log.info("%d of %d copies are missing: their rows are packed again", len(missing), len(partials))
+                _log.info("%d of %d files are missing: their rows are packed again", len(missing), len(partials))
                 partials = self._completed(partials, missing, parcel, run)
         return _added([partials[number] for number in sorted(partials)], zeros)
 
@@ -190,7 +190,7 @@ def _run(partition: Column, run: int) -> Column:
 
 
 def _summed(blocks: DataFrame, parcel: Shipped[Sums], run: int) -> DataFrame:
-    """Return the statistics of each run of so many partitions, by its number; None where a copy is missing.
+    """Return the statistics of each run of so many partitions, by its number; None where a file is missing.
 
     A run of more than one partition is added on the executors.
     """
@@ -239,7 +239,7 @@ def _sums(sums: Sums, group: Iterable[tuple[int, int, Block | None]]) -> tuple[M
 
 
 class _MissingError(Exception):
-    """A copy is not on this machine; never leaves a task."""
+    """A file is not on this machine; never leaves a task."""
 
 
 def _present(block: Block | None) -> Block:

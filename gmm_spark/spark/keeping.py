@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from pyspark import StorageLevel
 
-from gmm_spark.spark import blocks, copies
+from gmm_spark.spark import block_files, blocks
 from gmm_spark.spark.expectation import DistributedExpectation
 from gmm_spark.spark.session import encrypts_files, shipped, small_batches
 
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 # A Python task costs about 20 ms: a pass over many small partitions reads several of them in one task. The number
 # does not depend on the cores, for the statistics are added in the order of the tasks.
 _LEAST_TASKS, _TASK_BYTES = 32, 32 << 20
-# Smaller tables than this are moved to Python as fast as their copies would be found.
-_LEAST_COPIED = 16 << 20
+# Smaller tables than this are moved to Python as fast as their files would be found.
+_LEAST_FILED = 16 << 20
 _LEVEL = StorageLevel.MEMORY_AND_DISK
 
 
@@ -35,12 +35,12 @@ def packed(table: Table, packing: blocks.Packing) -> Iterator[DistributedExpecta
     """Give the engine over the table's blocks, which the executors and Spark keep until the end."""
     rows, surveyed = table.rows, table.surveyed
     size = surveyed.rows * table.layout.d * 8
-    fit = uuid.uuid4().hex if size >= _LEAST_COPIED and not encrypts_files(rows.sparkSession) else None
+    fit = uuid.uuid4().hex if size >= _LEAST_FILED and not encrypts_files(rows.sparkSession) else None
     tasks = min(surveyed.partitions, max(_LEAST_TASKS, size // _TASK_BYTES))
     with small_batches(rows.sparkSession), ExitStack() as until_the_end:
 
-        def kept(copied: str | None, only: frozenset[int] | None) -> DataFrame:
-            wanted = replace(packing, copies=copied, only=only)
+        def kept(filed: str | None, only: frozenset[int] | None) -> DataFrame:
+            wanted = replace(packing, filed=filed, only=only)
             made = blocks.pack(rows, until_the_end.enter_context(shipped(rows.sparkSession, wanted)))
             made = (made.coalesce(tasks) if tasks < surveyed.partitions else made).persist(_LEVEL)
             until_the_end.callback(made.unpersist)
@@ -49,10 +49,10 @@ def packed(table: Table, packing: blocks.Packing) -> Iterator[DistributedExpecta
         first = kept(fit, None)
         yield DistributedExpectation(first, tasks, packing.precision, partial(kept, None))
         if fit:  # after an error they stay until the executors end, as all their scratch files do
-            first.select("partition").mapInArrow(partial(_remove_copies, fit), "nothing int").toArrow()
+            first.select("partition").mapInArrow(partial(_remove_files, fit), "nothing int").toArrow()
 
 
-def _remove_copies(fit: str, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+def _remove_files(fit: str, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     for _ in batches:
-        copies.remove(fit)
+        block_files.remove(fit)
     yield from ()

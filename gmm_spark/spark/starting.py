@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 
 # On a plateau SQUAREM takes what is left for a tenth of it: where a pass is cheap, it is asked for more.
 _SURER, _LEAST_TOL = 0.03, 1e-9
-# The most that a sample may have, and what is taken of a table whose optimum takes more: each pass over all rows then
-# gains what four times the sample would have told, in less time than it takes to bring that to the driver.
+# The most that a sample may have, and what is enough where even that would not bring its error to tol: then all rows
+# have something to do anyway.
 _SAMPLE_BYTES, _SHORT_BYTES = 64 << 20, 16 << 20
 _PARTS, _LEAST_BLOCKS = (64, 16, 4), 8  # one in so many blocks, and no fewer of them
 

@@ -133,13 +133,13 @@ def killer(spark: SparkSession) -> Iterator[Killer]:
 
 
 @pytest.mark.classic_only
-@pytest.mark.parametrize("copied", [False, True])
+@pytest.mark.parametrize("filed", [False, True])
 def test_an_executor_killed_between_passes_changes_nothing(
-    spark: SparkSession, killer: Killer, monkeypatch: pytest.MonkeyPatch, *, copied: bool
+    spark: SparkSession, killer: Killer, monkeypatch: pytest.MonkeyPatch, *, filed: bool
 ) -> None:
     """Blocks that die with their executor, in its files or kept by Spark, are packed again from the rows: same bits."""
-    if copied:
-        monkeypatch.setattr(keeping, "_LEAST_COPIED", 0)
+    if filed:
+        monkeypatch.setattr(keeping, "_LEAST_FILED", 0)
     killer.armed = False
     undisturbed = plain_steps(rows(spark), start(), 4)
     killer.armed = True

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pytest
 
 from gmm_spark import GaussianMixture
 from gmm_spark.ranking import best_first, in_turn
@@ -14,20 +13,22 @@ from tests.core.test_ranking import problem_of, ranking_of
 from tests.spark.frames import assert_same_mixture, clusters, names, numbered, table
 
 if TYPE_CHECKING:
+    import pytest
     from pyspark.sql import SparkSession
 
 
-@pytest.mark.parametrize("bar", [-np.inf, -4.0])
-def test_tasks_rank_as_the_driver_does(spark: SparkSession, monkeypatch: pytest.MonkeyPatch, bar: float) -> None:
+def test_tasks_rank_as_the_driver_does(spark: SparkSession, monkeypatch: pytest.MonkeyPatch) -> None:
     """Groups of starts and of mixtures, in two jobs on one sample, come back in their order, run as in this process."""
     monkeypatch.setattr(ranking, "_LEAST_OPERATIONS", 0)
     of = ranking_of(problem_of(), 40)
     with ranking.on_executors(spark) as each:
-        started = each(of, of.of_starts, bar)
+        started = each(of, of.of_starts, -np.inf)
         groups = of.groups([candidate for one in started for _, candidate in one.alive])
-        gone_on = each(of, groups, bar)
+        gone_on, without_hope = each(of, groups, -np.inf), each(of, groups, np.inf)
     assert len(started) == len(of.of_starts) > 2
-    for ours, theirs in ((started, in_turn(of, of.of_starts, bar)), (gone_on, in_turn(of, groups, bar))):
+    assert len(best_first(started)) == len(best_first(gone_on)) == 40
+    assert best_first(without_hope) == []
+    for ours, theirs in ((started, in_turn(of, of.of_starts, -np.inf)), (gone_on, in_turn(of, groups, -np.inf))):
         for one, other in zip(best_first(ours), best_first(theirs), strict=True):
             np.testing.assert_allclose(one.means, other.means, rtol=1e-10, atol=1e-10)
             np.testing.assert_allclose(one.covariances, other.covariances, rtol=1e-10, atol=1e-10)

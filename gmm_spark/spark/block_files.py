@@ -33,18 +33,18 @@ _HEADER = 4  # int64 numbers before each block: rows, length of total, whether i
 
 
 def folders(fit: str) -> list[Path]:
-    """Return this executor's folders for the copies of a fit: in Spark's scratch space, which ends with it."""
+    """Return this executor's folders for the blocks of a fit: in Spark's scratch space, which ends with it."""
     roots = os.environ.get("SPARK_LOCAL_DIRS", "")
     return [Path(root) / f"gmm_spark-{fit}" for root in roots.split(",") if root]
 
 
 def remove(fit: str) -> None:
-    """Remove this executor's copies of a fit."""
+    """Remove this executor's files of a fit."""
     for folder in folders(fit):
         shutil.rmtree(folder, ignore_errors=True)
 
 
-class CopyWriter:
+class FileWriter:
     """Writes the blocks of one task to one file; where the disk gives up, what it has stays.
 
     Args:
@@ -106,7 +106,7 @@ def _write_whole(file: IO[bytes], data: memoryview) -> None:
 
 
 class Mapped:
-    """Reads copies; keeps the file of the last one mapped."""
+    """Reads blocks; keeps the file of the last one mapped."""
 
     def __init__(self) -> None:
         self._name: str | None = None

@@ -1,4 +1,4 @@
-"""Passes read copies of the blocks from the executors' disks, and never depend on them."""
+"""Passes read the blocks from files on the executors' disks, and never depend on them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import pyarrow as pa
 import pytest
 
 from gmm_spark.kernel import Block
-from gmm_spark.spark import blocks, copies, expectation, keeping, session
+from gmm_spark.spark import block_files, blocks, expectation, keeping, session
 from tests.spark.frames import assert_same_bits, clusters, numbered, plain_steps, start, table
 
 if TYPE_CHECKING:
@@ -35,13 +35,13 @@ def rows(spark: SparkSession) -> Iterator[DataFrame]:
     kept.unpersist()
 
 
-def copy_all(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Copy the blocks of small tables too."""
-    monkeypatch.setattr(keeping, "_LEAST_COPIED", 0)
+def file_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep the blocks of small tables in files too."""
+    monkeypatch.setattr(keeping, "_LEAST_FILED", 0)
 
 
 def folders(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """Yield how many files of copies this executor has."""
+    """Yield how many files of blocks this executor has."""
     for _ in batches:
         roots = [Path(root) for root in os.environ["SPARK_LOCAL_DIRS"].split(",")]
         found = sum(len(list(root.glob("gmm_spark-*/*"))) for root in roots)
@@ -49,7 +49,7 @@ def folders(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
 
 
 def wipe(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """Count the copies of this executor, and remove them."""
+    """Count the files of this executor, and remove them."""
     yield from folders(batches)
     for root in os.environ["SPARK_LOCAL_DIRS"].split(","):
         for folder in Path(root).glob("gmm_spark-*"):
@@ -57,7 +57,7 @@ def wipe(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
 
 
 def wipe_one(marker: Path, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """Count the copies of this executor, and remove one if no executor has done so yet."""
+    """Count the files of this executor, and remove one if no executor has done so yet."""
     yield from folders(batches)
     roots = [Path(root) for root in os.environ["SPARK_LOCAL_DIRS"].split(",")]
     for path in [path for root in roots for path in root.glob("gmm_spark-*/*")][:1]:
@@ -67,7 +67,7 @@ def wipe_one(marker: Path, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Rec
 
 
 class AfterPass(logging.Handler):
-    """Looks at the executors' copies once, after the second pass; gathers what the fit says."""
+    """Looks at the executors' files once, after the second pass; gathers what the fit says."""
 
     def __init__(self, spark: SparkSession, look: object) -> None:
         super().__init__()
@@ -96,14 +96,16 @@ def watch() -> Iterator[type[AfterPass]]:
 
 @pytest.mark.parametrize("kind", [np.float64, np.float32])
 @pytest.mark.parametrize("weighted", [False, True])
-def test_a_copy_is_its_block(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, kind: type, weighted: bool) -> None:
+def test_a_block_comes_back_from_its_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, kind: type, weighted: bool
+) -> None:
     """Blocks come back from a file bit by bit, of either precision, with and without weights."""
     monkeypatch.setenv("SPARK_LOCAL_DIRS", f"{tmp_path}/a,{tmp_path}/b")
     rng = np.random.default_rng(0)
     written = [Block(rng.random((3, n)).astype(kind), rng.random(n) if weighted else None) for n in (5, 1, 64)]
-    with closing(copies.CopyWriter("fit")) as writer:
+    with closing(block_files.FileWriter("fit")) as writer:
         offsets = [writer.add(block) for block in written]
-    read = [copies.Mapped().block(str(writer.name), offset) for offset in offsets if offset is not None]
+    read = [block_files.Mapped().block(str(writer.name), offset) for offset in offsets if offset is not None]
     for block, back in zip(written, read, strict=True):
         assert back is not None
         assert back.z.dtype == kind
@@ -113,37 +115,37 @@ def test_a_copy_is_its_block(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *,
 
 
 def test_a_disk_that_fills_keeps_what_it_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Blocks written before the disk was nearly full stay where they are; of those after it there is no copy."""
+    """Blocks written before the disk was nearly full stay where they are; those after it are not written."""
     monkeypatch.setenv("SPARK_LOCAL_DIRS", str(tmp_path))
     one = Block(np.random.default_rng(0).random((2, 4)))
-    with closing(copies.CopyWriter("fit")) as writer:
+    with closing(block_files.FileWriter("fit")) as writer:
         offset = writer.add(one)
-        monkeypatch.setattr(copies, "_LEAST_FREE", 1.1)
+        monkeypatch.setattr(block_files, "_LEAST_FREE", 1.1)
         assert writer.add(one) is None
         monkeypatch.undo()
         assert writer.add(one) is None
     monkeypatch.setenv("SPARK_LOCAL_DIRS", str(tmp_path))
     assert offset is not None
-    back = copies.Mapped().block(str(writer.name), offset)
+    back = block_files.Mapped().block(str(writer.name), offset)
     assert back is not None
     np.testing.assert_array_equal(back.z, one.z)
 
 
 def test_a_full_disk_is_left_to_spark(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the disk is nearly full there is no copy, and no file is left."""
+    """Where the disk is nearly full nothing is written, and no file is left."""
     monkeypatch.setenv("SPARK_LOCAL_DIRS", str(tmp_path))
-    monkeypatch.setattr(copies, "_LEAST_FREE", 1.1)
-    with closing(copies.CopyWriter("fit")) as writer:
+    monkeypatch.setattr(block_files, "_LEAST_FREE", 1.1)
+    with closing(block_files.FileWriter("fit")) as writer:
         assert writer.add(Block(np.ones((2, 4)))) is None
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 
-def test_copies_change_no_bit(
+def test_files_change_no_bit(
     spark: SparkSession, rows: DataFrame, watch: type[AfterPass], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A fit that reads copies gives the bits of one that does not, finds all of them, and leaves none."""
+    """A fit that reads files gives the bits of one that does not, finds all of them, and leaves none."""
     expected = plain_steps(rows, start(), 3, weightCol="weight")
-    copy_all(monkeypatch)
+    file_all(monkeypatch)
     watcher = watch(spark, folders)
     logging.getLogger("gmm_spark").addHandler(watcher)
     assert_same_bits(plain_steps(rows, start(), 3, weightCol="weight"), expected)
@@ -158,7 +160,7 @@ def test_where_spark_encrypts_what_it_writes_there_are_no_files(
 ) -> None:
     """By default nothing is encrypted; where Spark's files are, the blocks stay with Spark."""
     assert not session.encrypts_files(spark)
-    copy_all(monkeypatch)
+    file_all(monkeypatch)
     monkeypatch.setattr(keeping, "encrypts_files", lambda _: True)
     watcher = watch(spark, folders)
     logging.getLogger("gmm_spark").addHandler(watcher)
@@ -168,24 +170,24 @@ def test_where_spark_encrypts_what_it_writes_there_are_no_files(
 
 @pytest.mark.classic_only
 @pytest.mark.parametrize("grouped", [False, True])
-def test_missing_copies_change_no_bit(
+def test_missing_files_change_no_bit(
     spark: SparkSession, rows: DataFrame, watch: type[AfterPass], monkeypatch: pytest.MonkeyPatch, *, grouped: bool
 ) -> None:
-    """Where copies are gone in the middle of a fit, it says so, packs their rows again, and gets the same bits."""
+    """Where files are gone in the middle of a fit, it says so, packs their rows again, and gets the same bits."""
     if grouped:
         monkeypatch.setattr(expectation, "_DRIVER_BYTES", 0)
     expected = plain_steps(rows, start(), 3, weightCol="weight")
-    copy_all(monkeypatch)
+    file_all(monkeypatch)
     watcher = watch(spark, wipe)
     logging.getLogger("gmm_spark").addHandler(watcher)
     assert_same_bits(plain_steps(rows, start(), 3, weightCol="weight"), expected, repeated=1)
     assert watcher.found > 0
-    assert "copies are missing" in watcher.said
+    assert "files are missing" in watcher.said
 
 
 @pytest.mark.classic_only
 @pytest.mark.parametrize("planned_otherwise", [False, True])
-def test_one_missing_copy_changes_no_bit(
+def test_one_missing_file_changes_no_bit(
     spark: SparkSession,
     rows: DataFrame,
     watch: type[AfterPass],
@@ -196,13 +198,13 @@ def test_one_missing_copy_changes_no_bit(
 ) -> None:
     """Where one of three files is gone its rows are packed again; all rows, if they are no longer that partition's."""
     expected = plain_steps(rows, start(), 4, weightCol="weight")
-    copy_all(monkeypatch)
+    file_all(monkeypatch)
     counted = mock.Mock(side_effect=itertools.count() if planned_otherwise else blocks.sums_of)
     monkeypatch.setattr(expectation, "sums_of", counted)
     watcher = watch(spark, partial(wipe_one, tmp_path / "wiped"))
     logging.getLogger("gmm_spark").addHandler(watcher)
     model = plain_steps(rows, start(), 4, weightCol="weight")
     assert_same_bits(model, expected, repeated=2 if planned_otherwise else 1)
-    assert "1 of 3 copies are missing" in watcher.said
+    assert "1 of 3 files are missing" in watcher.said
     assert [call.args[1] for call in counted.call_args_list] == [counted.call_args.args[1]] * 2  # compared once
     assert len(counted.call_args.args[1]) == 1
