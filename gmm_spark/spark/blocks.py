@@ -69,6 +69,7 @@ class Packing:
         filed: the fit whose blocks the executors shall keep in files of their own; None: Spark keeps them.
         precision: of the coordinates that are kept: float32 halves what a pass reads.
         only: the partitions to pack; None: all.
+        square: the mean of |z|^2; None where it is d, for all rows have the scale.
     """
 
     layout: Layout
@@ -79,6 +80,7 @@ class Packing:
     filed: str | None = None
     precision: Precision = "float64"
     only: frozenset[int] | None = None
+    square: float | None = None
 
 
 def pack(rows: DataFrame, packing: Shipped[Packing]) -> DataFrame:
@@ -177,7 +179,7 @@ def _filled(
         if block.rows + z[:, part].shape[1] > block.capacity:
             yield block
             block.clear()
-        block.add(z[:, part], None if weights is None else weights[part], keys[part], sampled)
+        block.add(z[:, part], None if weights is None else weights[part], keys[part], sampled, packing.square)
 
 
 @dataclass
@@ -201,13 +203,20 @@ class _OpenBlock:
     def capacity(self) -> int:
         return int(self.z.shape[1])
 
-    def add(self, z: FloatArray, weights: FloatArray | None, keys: NDArray[np.uint64], sampled: float) -> None:
+    def add(
+        self,
+        z: FloatArray,
+        weights: FloatArray | None,
+        keys: NDArray[np.uint64],
+        sampled: float,
+        square: float | None = None,
+    ) -> None:
         low, self.rows = self.rows, self.rows + z.shape[1]
         self.z[:, low : self.rows] = z
         if self.weights is not None and weights is not None:
             self.weights[low : self.rows] = weights
         own = np.ones(z.shape[1]) if weights is None else weights
-        chance = inclusion(z, sampled)
+        chance = inclusion(z, sampled, square)
         chosen = (keys >> np.uint64(11)) * 2.0**-53 < chance
         self.sample.append((keys[chosen], z[:, chosen].T, own[chosen] * (min(sampled, 1.0) / chance[chosen])))
 
@@ -239,19 +248,19 @@ def _in_row(block: Block) -> dict[str, Any]:
     return {"z": block.z.tobytes(), "weights": own}
 
 
-def inclusion(z: FloatArray, share: float) -> FloatArray:
+def inclusion(z: FloatArray, share: float, square: float | None = None) -> FloatArray:
     """Return the chance of each of the (d, n) rows to be sampled, where so large a share of all rows is.
 
-    Half of the sample is uniform and half proportional to |z|^2, whose mean is d: a rare cluster away from the
-    others is found in a sample that would hold none of its rows. A row then counts 1 / chance: every mean over the
-    sample is that over all rows, and as no chance is below share / 2, no less certain than by half as many uniform
+    Half of the sample is uniform and half proportional to |z|^2, whose mean is d, or `square`: a rare cluster away
+    from the others is found in a sample that would hold none of its rows. A row then counts 1 / chance: every mean over
+    the sample is that over all rows, and as no chance is below share / 2, no less certain than by half as many uniform
     rows (Bachem, Lucic and Krause, Scalable k-means clustering via lightweight coresets, KDD 2018; for mixtures
     Lucic et al., J. Mach. Learn. Res. 18, 2018).
     """
     d, n = z.shape
     if share >= 1:
         return np.ones(n)
-    return np.asarray(np.minimum(1.0, share * (0.5 + np.einsum("dn,dn->n", z, z) / (2 * d))))
+    return np.asarray(np.minimum(1.0, share * (0.5 + np.einsum("dn,dn->n", z, z) / (2 * (square or d)))))
 
 
 def in_order(keys: NDArray[np.uint64], rows: FloatArray, weights: FloatArray) -> NDArray[np.intp]:

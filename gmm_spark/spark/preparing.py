@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from pyspark.sql import functions as f
 
+from gmm_spark import coordinates
 from gmm_spark.errors import ConfigurationError, DataError
 from gmm_spark.spark import columns, preflight
 from gmm_spark.spark.rows import Layout
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
     from gmm_spark import em, kernel
+    from gmm_spark.coordinates import Coordinates
     from gmm_spark.parameters import Family, Parameters
 
 
@@ -54,6 +56,20 @@ class Table:
     surveyed: Survey
     names: tuple[str, ...]
     warnings: tuple[str, ...] = ()
+
+    def frame(self, family: Family) -> Coordinates:
+        """Return the coordinates EM runs in for this family: by the scale of most rows, where few far ones inflate it.
+
+        Raises:
+            DataError: constant or dependent columns, or values whose squares overflow.
+        """
+        all_rows, most = self.surveyed, self.surveyed.reference
+        try:
+            return coordinates.suited(family, most.mean, most.covariance, self.names)
+        except DataError:
+            if most is all_rows:
+                raise
+            return coordinates.suited(family, all_rows.mean, all_rows.covariance, self.names)
 
 
 def prepare(

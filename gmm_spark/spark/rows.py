@@ -10,6 +10,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
     from gmm_spark.parameters import FloatArray
 
 # The code of a reason is its place in this list; 0 is a row that can be used.
@@ -50,9 +54,13 @@ class Rows:
 
     def valid(self) -> Rows:
         """Return the rows that can be used; itself where all can."""
-        if not self.reasons.any():
-            return self
-        keep = self.reasons == _OK
+        return self if not self.reasons.any() else self._kept(self.reasons == _OK)
+
+    def where(self, wanted: Callable[[FloatArray], NDArray[np.bool_]]) -> Rows:
+        """Return the rows whose (d, n) values are wanted."""
+        return self._kept(wanted(self.x))
+
+    def _kept(self, keep: NDArray[np.bool_]) -> Rows:
         return Rows(self.x[:, keep], None if self.weights is None else self.weights[keep], self.reasons[keep])
 
 

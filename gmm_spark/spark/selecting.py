@@ -8,7 +8,7 @@ import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from gmm_spark import coordinates, em, families, racing, starts
+from gmm_spark import em, families, racing, starts
 from gmm_spark.errors import DataError
 from gmm_spark.selection import FAILED, RETIRED, Candidate, Evaluation, grid, winner
 from gmm_spark.spark import blocks, searching
@@ -19,6 +19,7 @@ from gmm_spark.spark.preparing import Options, Table, prepare
 from gmm_spark.spark.session import describe
 from gmm_spark.spark.starting import check_distinct, rows_to_search, sample_tol
 from gmm_spark.spark.summary import summary_of
+from gmm_spark.spark.survey import mean_square
 from gmm_spark.spark.training import RESEEDINGS, Clock
 
 if TYPE_CHECKING:
@@ -64,7 +65,10 @@ def select(
     run = _Run(table, options, choice, _Axes.of(table, choice), clock, own)
     share = rows_to_search(replace(options, k=max(choice.ks), family="full"), table.layout.d) / table.surveyed.rows
     folds = choice.of_rows(options.seed)
-    packing = blocks.Packing(table.layout, run.axes.stored, options.seed, share, folds, precision=options.precision)
+    square = mean_square(table.surveyed, run.axes.stored)
+    packing = blocks.Packing(
+        table.layout, run.axes.stored, options.seed, share, folds, precision=options.precision, square=square
+    )
     with packed(table, packing) as expectation:
         return run.selection(expectation)
 
@@ -79,11 +83,7 @@ class _Axes:
 
     @staticmethod
     def of(table: Table, choice: Choice) -> _Axes:
-        surveyed = table.surveyed
-        frames = {
-            family: coordinates.suited(family, surveyed.mean, surveyed.covariance, table.names)
-            for family in choice.families
-        }
+        frames = {family: table.frame(family) for family in choice.families}
         whitened = [frame for family, frame in frames.items() if family in {"full", "tied"}]
         stored = (whitened or list(frames.values()))[0]
         scaled = [family for family in frames if family in {"diag", "spherical"}] if whitened else []
@@ -116,7 +116,7 @@ class _Run:
         rows += [self._failure(candidate, message) for candidate, message in failed.items()]
         rows.sort(key=lambda each: each.candidate)
         best = winner(rows, self.choice.criterion, self.choice.least_gain).candidate
-        passes = 2 + engine.passes + math.ceil(expectation.repeated)
+        passes = self.table.surveyed.passes + 1 + engine.passes + math.ceil(expectation.repeated)
         return Selection(tuple(rows), mains, best, self.table.names, passes, self.clock.seconds)
 
     def _runners(
@@ -132,7 +132,11 @@ class _Run:
         with self.clock("starts", rows):
             failed = self._too_many(cells, z[:, weights > 0])
             cells = tuple(cell for cell in cells if cell not in failed)
-            found = self._search(cells, starts.Sample(z, weights, self.table.surveyed.covariance)) if cells else []
+            found = (
+                self._search(cells, starts.Sample(z, weights, self.table.surveyed.reference.covariance))
+                if cells
+                else []
+            )
         runners: list[racing.Runner] = []
         for cell, result in zip(cells, found, strict=True):
             if isinstance(result, str):
@@ -199,7 +203,7 @@ class _Run:
         runner, fit = finish.runner, finish.fit
         if fit is None:
             return None
-        frame, passes = runner.maximise.frame, 2 + len(fit.history)
+        frame, passes = runner.maximise.frame, self.table.surveyed.passes + 1 + len(fit.history)
         summary = summary_of(fit, runner.maximise, self.table.surveyed, self.clock.seconds, passes)
         if finish.outcome == RETIRED:
             summary = replace(summary, outcome=RETIRED, message=finish.message)
@@ -238,7 +242,17 @@ class _Run:
     def _failure(self, candidate: Candidate, message: str) -> Evaluation:
         nothing = float("nan")
         free = families.free_parameters(candidate.family, candidate.k, self.table.layout.d)
-        return Evaluation(candidate, FAILED, message, nothing, nothing, free, nothing, passes=2, floor_hits=0)
+        return Evaluation(
+            candidate,
+            FAILED,
+            message,
+            nothing,
+            nothing,
+            free,
+            nothing,
+            passes=self.table.surveyed.passes + 1,
+            floor_hits=0,
+        )
 
 
 @dataclass

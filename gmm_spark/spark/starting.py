@@ -85,7 +85,7 @@ def search(
         z, weights = blocks.collect_sample(expectation.blocks, table.layout.d)
     with clock("starts", rows):
         check_distinct(z[:, weights > 0], rows, options.k)
-        sample = starts.Sample(z, weights, surveyed.covariance)
+        sample = starts.Sample(z, weights, surveyed.reference.covariance)
         tol = sample_tol(options, sample, surveyed.rows)
         uniform = options.init_mode == "random"
         plan = starts.Plan(options.k, options.family, options.starts, options.seed, options.floor, tol, uniform)

@@ -1,4 +1,4 @@
-"""The first pass: how many rows, how many of them unusable and why, their mean and covariance."""
+"""The first pass: how many rows, how many of them unusable and why, their mean and covariance, and those of most."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 from pyspark import TaskContext
 from pyspark.sql import functions as f
 
+from gmm_spark.spark import bulk
 from gmm_spark.spark.rows import REASONS, Layout, Rows, decode
 from gmm_spark.spark.worker import settle
 
@@ -20,12 +21,14 @@ if TYPE_CHECKING:
 
     from pyspark.sql import DataFrame
 
+    from gmm_spark.coordinates import Coordinates
     from gmm_spark.parameters import FloatArray
 
 _SCHEMA = pa.schema([("partition", pa.int32()), ("partitions", pa.int32()), ("survey", pa.binary())])
 _DDL = "partition int, partitions int, survey binary"
 # Scatters larger than this are merged by the executors, so many partitions at a time.
 _WIDE_BYTES, _RUN = 8 << 10, 64
+_TINY = float(np.finfo(np.float64).tiny)
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,19 +42,31 @@ class Survey:
         weight: total weight of the usable rows.
         mean: (d,) weighted mean.
         scatter: (d, d) sum of w (x - mean)(x - mean)'.
+        squares: sum of w^2.
+        range: (2, d) least and largest values of rows with a weight above 0.
+        sample: a few of these rows, as `bulk` keeps them.
         partitions: how many partitions had rows; known once all are merged.
+        bounds: what makes a row far, where a few far rows have most of the variance; known after a second read.
+        within: the survey of the other rows then.
     """
 
     counts: FloatArray
     weight: float
     mean: FloatArray
     scatter: FloatArray
+    squares: float
+    range: FloatArray
+    sample: FloatArray
     partitions: int = 0
+    bounds: bulk.Bounds | None = None
+    within: Survey | None = None
 
     @staticmethod
-    def zero(d: int) -> Survey:
-        """Return the survey of no rows."""
-        return Survey(np.zeros(len(REASONS)), 0.0, np.zeros(d), np.zeros((d, d)))
+    def zero(d: int, counts: FloatArray | None = None) -> Survey:
+        """Return the survey of no usable rows."""
+        own = np.zeros(len(REASONS)) if counts is None else counts
+        least = np.array([[np.inf], [-np.inf]]).repeat(d, axis=1)
+        return Survey(own, 0.0, np.zeros(d), np.zeros((d, d)), 0.0, least, bulk.nothing(d))
 
     def __add__(self, other: Survey) -> Survey:
         weight = self.weight + other.weight
@@ -63,6 +78,9 @@ class Survey:
             weight,
             self.mean + offset * share if self.weight > 0 else other.mean,
             self.scatter + other.scatter + between,
+            self.squares + other.squares,
+            np.stack([np.minimum(self.range[0], other.range[0]), np.maximum(self.range[1], other.range[1])]),
+            bulk.merged(self.sample, other.sample),
         )
 
     @property
@@ -80,23 +98,62 @@ class Survey:
         """(d, d) covariance, divisor the total weight."""
         return self.scatter / self.weight
 
+    @property
+    def effective_rows(self) -> float:
+        """How many rows of equal weight would be as good: Kish, Survey Sampling, 1965; `rows` where all weigh 1."""
+        return self.weight * (self.weight / self.squares)
+
+    @property
+    def reference(self) -> Survey:
+        """The rows whose mean and covariance are the scale of the data: all, but for a few far ones that inflate it."""
+        return self.within or self
+
+    @property
+    def passes(self) -> int:
+        """The reads that it took."""
+        return 1 if self.within is None else 2
+
     def to_bytes(self) -> bytes:
         """Return the numbers as little-endian float64."""
-        return np.concatenate([self.counts, [self.weight], self.mean, self.scatter.ravel()]).astype("<f8").tobytes()
+        head = [self.weight, self.squares]
+        parts = (self.counts, head, self.mean, self.scatter.ravel(), self.range.ravel(), self.sample.ravel())
+        return np.concatenate(parts).astype("<f8").tobytes()
 
     @staticmethod
     def from_bytes(data: bytes | memoryview, d: int) -> Survey:
         """Read what `to_bytes` wrote."""
-        counts, weight, mean, scatter = np.split(np.frombuffer(data, dtype="<f8"), np.cumsum([len(REASONS), 1, d]))
-        return Survey(counts, float(weight[0]), mean, scatter.reshape(d, d))
+        ends = np.cumsum([len(REASONS), 2, d, d * d, 2 * d])
+        counts, head, mean, scatter, limits, few = np.split(np.frombuffer(data, dtype="<f8"), ends)
+        own = limits.reshape(2, d), few.reshape(-1, 1 + d)
+        return Survey(counts, float(head[0]), mean, scatter.reshape(d, d), float(head[1]), *own)
 
 
 def survey(rows: DataFrame, layout: Layout) -> Survey:
-    """Read all rows once and return what they are; partitions are merged in their order.
+    """Return what the rows are, by one read; where a few far ones have most of the variance, by another one.
+
+    Partitions are merged in their order.
+    """
+    surveyed = _read(rows, layout, None)
+    bounds = bulk.bounds(surveyed.sample, np.diagonal(surveyed.scatter) / max(surveyed.weight, _TINY))
+    if bounds is None:
+        return surveyed
+    return replace(surveyed, bounds=bounds, within=_read(rows, layout, bounds))
+
+
+def mean_square(surveyed: Survey, frame: Coordinates) -> float:
+    """Return the mean of |z|^2 over all rows: d, but where a few far ones are no part of the scale."""
+    if surveyed.within is None:
+        return float(len(surveyed.mean))
+    turned = frame.inverse @ surveyed.covariance @ frame.inverse.T
+    return float(np.trace(turned) + ((frame.inverse @ (surveyed.mean - frame.center)) ** 2).sum())
+
+
+def _read(rows: DataFrame, layout: Layout, bounds: bulk.Bounds | None) -> Survey:
+    """Read all rows once and return what those within the bounds are.
 
     Where d is large the executors merge runs of partitions first: the driver must not grow with their number.
     """
-    partials = rows.mapInArrow(partial(_survey_partition, layout), _DDL)
+    partials = rows.mapInArrow(partial(_survey_partition, layout, bounds), _DDL)
     if 8 * layout.d**2 > _WIDE_BYTES:
 
         def merge_run(table: pa.Table) -> pa.Table:
@@ -118,27 +175,33 @@ def _table(partition: int, surveyed: Survey) -> pa.Table:
     return pa.Table.from_pydict(values, schema=_SCHEMA)
 
 
-def of_rows(rows: Rows) -> Survey:
-    """Return the survey of one batch."""
+def of_rows(rows: Rows, bounds: bulk.Bounds | None = None) -> Survey:
+    """Return the survey of one batch, of its rows within the bounds if there are any."""
     counts = np.bincount(rows.reasons, minlength=len(REASONS)).astype(np.float64)
-    valid = rows.valid()
+    valid = rows.valid() if bounds is None else rows.valid().where(bounds.hold)
+    counts[0] = valid.x.shape[1]
     x = valid.x
     d, n = x.shape
     weights = np.ones(n) if valid.weights is None else valid.weights
     total = float(weights.sum())
     if total <= 0:
-        return Survey(counts, 0.0, np.zeros(d), np.zeros((d, d)))
+        return Survey.zero(d, counts)
     centre = x[:, :1]
     offset = (x - centre) @ weights / total
     centred = x - (centre + offset[:, None])
-    return Survey(counts, total, centre[:, 0] + offset, (centred * weights) @ centred.T)
+    counted = x if valid.weights is None else x[:, weights > 0]
+    limits, few = np.stack([counted.min(axis=1), counted.max(axis=1)]), bulk.sample(counted)
+    scatter = (centred * weights) @ centred.T
+    return Survey(counts, total, centre[:, 0] + offset, scatter, float(weights @ weights), limits, few)
 
 
-def _survey_partition(layout: Layout, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+def _survey_partition(
+    layout: Layout, bounds: bulk.Bounds | None, batches: Iterable[pa.RecordBatch]
+) -> Iterator[pa.RecordBatch]:
     settle()
     surveyed = Survey.zero(layout.d)
     for batch in batches:
-        surveyed += of_rows(decode(batch.columns, layout))
+        surveyed += of_rows(decode(batch.columns, layout), bounds)
     if surveyed.counts.any():
         yield from _table(task_partition(), replace(surveyed, partitions=1)).to_batches()
 

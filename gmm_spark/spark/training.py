@@ -8,13 +8,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from gmm_spark import coordinates, em, missed
+from gmm_spark import em, missed
 from gmm_spark.spark import blocks, events, starting
 from gmm_spark.spark.checkpoints import identity_of
 from gmm_spark.spark.keeping import packed
 from gmm_spark.spark.preparing import prepare
 from gmm_spark.spark.session import describe, described
 from gmm_spark.spark.summary import Summary, summary_of
+from gmm_spark.spark.survey import mean_square
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -69,13 +70,15 @@ def train(
     with clock("survey", df):
         table = prepare(df, features, weight_col, options, initial)
     surveyed = table.surveyed
-    frame = coordinates.suited(options.family, surveyed.mean, surveyed.covariance, table.names)
+    frame = table.frame(options.family)
     identity = identity_of(table, frame, options, weight_col, initial)
     progress = checkpoints.open(df.sparkSession, identity) if checkpoints else None
     state = progress.state if progress else None
     resumed = len(state.trace.history) if state else 0
     share = 0.0 if state or initial else starting.sample_rows(options, table.layout.d, surveyed.rows) / surveyed.rows
-    packing = blocks.Packing(table.layout, frame, options.seed, share, precision=options.precision)
+    packing = blocks.Packing(
+        table.layout, frame, options.seed, share, precision=options.precision, square=mean_square(surveyed, frame)
+    )
     start = starting.Start(frame.inward(initial)) if initial else None
     with packed(table, packing) as expectation:
         if state is None:
@@ -88,7 +91,7 @@ def train(
             fit = _polish(expectation, state, maximise, options, progress, start)
     if progress:
         progress.ended()
-    passes = 1 + (initial is None) + (start.passes if start else 0) + len(fit.history)
+    passes = surveyed.passes + (initial is None) + (start.passes if start else 0) + len(fit.history)
     passes += math.ceil(expectation.repeated)
     told = replace(
         summary_of(fit, maximise, surveyed, clock.seconds, passes),
