@@ -54,6 +54,7 @@ class Runner:
         held: the fold of rows that it is not fitted to.
         shadow: whether it only serves to measure held-out rows, beside a runner that is fitted to all.
         reach: the mean log-likelihood that it is expected to end with, in coordinates z; infinite until that is known.
+        rows_per_weight: effective rows per unit of weight; 1 where all rows weigh 1.
     """
 
     candidate: Candidate
@@ -62,6 +63,7 @@ class Runner:
     held: int | None = None
     shadow: bool = False
     reach: float = float("inf")
+    rows_per_weight: float = 1.0
 
     @property
     def request(self) -> Request:
@@ -172,7 +174,8 @@ def _standing(runner: Runner) -> Standing | None:
     best = runner.state.trace.best
     if best is None or runner.shadow:
         return None
-    weight, parameters = best.moments.weight, best.parameters
-    left = 0.0 if runner.state.outcome else max(0.0, runner.reach - best.moments.mean_log_likelihood) * weight
+    rows, parameters = best.moments.weight * runner.rows_per_weight, best.parameters
+    left = 0.0 if runner.state.outcome else max(0.0, runner.reach - best.moments.mean_log_likelihood) * rows
     free = families.free_parameters(parameters.family, parameters.k, parameters.d)
-    return Standing(runner.candidate, in_user_units(best.moments, runner.maximise.frame), left, free, weight)
+    value = in_user_units(best.moments, runner.maximise.frame) * runner.rows_per_weight
+    return Standing(runner.candidate, value, left, free, rows)

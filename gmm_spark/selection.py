@@ -4,6 +4,10 @@ AIC: Akaike 1974. BIC: Schwarz 1978; mclust's is the negative of it. ICL: Bierna
 Govaert, IEEE PAMI 22(7), 2000: BIC plus twice the entropy of the posteriors. Smaller is better for
 these three. Held-out: mean log-likelihood of rows that the fit has not seen (Smyth, Model selection for
 probabilistic clustering using cross-validated likelihood, Statist. Comput. 10, 2000); larger is better.
+
+Penalties count rows. Weighted rows count as the number of rows of equal weight that would be as good, (sum w)^2 / sum
+w^2 (Kish, Survey Sampling, 1965), and their log-likelihood is scaled to that number: the unit of the weights does not
+matter, and equal weights give what no weights give. A weight of 2 is not two copies: copies are two rows.
 """
 
 from __future__ import annotations
@@ -34,14 +38,19 @@ def aic(log_likelihood: float, parameters: int) -> float:
     return -2 * log_likelihood + 2 * parameters
 
 
-def bic(log_likelihood: float, parameters: int, weight: float) -> float:
-    """Return -2 log-likelihood + p log N, N the total weight."""
-    return -2 * log_likelihood + parameters * math.log(weight)
+def bic(log_likelihood: float, parameters: int, rows: float) -> float:
+    """Return -2 log-likelihood + p log N, N the effective number of rows."""
+    return -2 * log_likelihood + parameters * math.log(rows)
 
 
-def icl(log_likelihood: float, parameters: int, weight: float, entropy: float) -> float:
+def icl(log_likelihood: float, parameters: int, rows: float, entropy: float) -> float:
     """Return BIC + 2 times the sum of the posteriors' entropies in nats."""
-    return bic(log_likelihood, parameters, weight) + 2 * entropy
+    return bic(log_likelihood, parameters, rows) + 2 * entropy
+
+
+def at_mean_weight(value: float, weight: float, rows: float) -> float:
+    """Return a sum over weighted rows as one over so many rows of weight 1; the same where that is the weight."""
+    return value * (rows / weight)
 
 
 @dataclass(frozen=True, order=True)
@@ -75,17 +84,17 @@ class Standing:
 
     Args:
         candidate: which.
-        log_likelihood: the best it has measured, in nats.
+        log_likelihood: the best it has measured, in nats, of rows at mean weight.
         remaining: what EM has still to gain, by Aitken's estimate; infinite where that is not known.
         parameters: p, its free parameters.
-        weight: the total weight of its rows.
+        rows: the effective number of its rows.
     """
 
     candidate: Candidate
     log_likelihood: float
     remaining: float
     parameters: int
-    weight: float
+    rows: float
 
 
 def hopeless(standings: Sequence[Standing], criterion: Criterion) -> set[Candidate]:
@@ -113,7 +122,7 @@ def hopeless(standings: Sequence[Standing], criterion: Criterion) -> set[Candida
 
 
 def _bic(each: Standing, log_likelihood: float) -> float:
-    return bic(log_likelihood, each.parameters, each.weight)
+    return bic(log_likelihood, each.parameters, each.rows)
 
 
 def _aic(each: Standing, log_likelihood: float) -> float:
@@ -132,10 +141,11 @@ class Evaluation:
         log_likelihood: in nats, of the rows it was fitted to; NaN where it failed.
         weight: the total weight of those rows.
         parameters: p, its free parameters.
-        entropy: the sum of its posteriors' entropies, in nats.
+        entropy: the sum of its posteriors' entropies, weighted, in nats.
         passes: full reads of the data that it took part in, survey and packing included.
         floor_hits: covariances that were raised to the floor, over all steps.
         heldout: mean log-likelihood per unit of weight of rows it was not fitted to, where some were held out.
+        effective_rows: how many rows of equal weight would be as good; None: as many as their weight, which is 1 each.
     """
 
     candidate: Candidate
@@ -148,6 +158,7 @@ class Evaluation:
     passes: int
     floor_hits: int
     heldout: float | None = None
+    effective_rows: float | None = None
 
     @property
     def mean_log_likelihood(self) -> float:
@@ -157,17 +168,25 @@ class Evaluation:
     @property
     def aic(self) -> float:
         """Akaike's criterion; smaller is better."""
-        return aic(self.log_likelihood, self.parameters)
+        return aic(self._at_mean_weight(self.log_likelihood), self.parameters)
 
     @property
     def bic(self) -> float:
         """Schwarz's criterion; smaller is better."""
-        return bic(self.log_likelihood, self.parameters, self.weight)
+        return bic(self._at_mean_weight(self.log_likelihood), self.parameters, self._rows)
 
     @property
     def icl(self) -> float:
         """BIC plus twice the entropy; smaller is better."""
-        return icl(self.log_likelihood, self.parameters, self.weight, self.entropy)
+        entropy = self._at_mean_weight(self.entropy)
+        return icl(self._at_mean_weight(self.log_likelihood), self.parameters, self._rows, entropy)
+
+    @property
+    def _rows(self) -> float:
+        return self.weight if self.effective_rows is None else self.effective_rows
+
+    def _at_mean_weight(self, value: float) -> float:
+        return at_mean_weight(value, self.weight, self._rows)
 
 
 def gains(evaluations: Iterable[Evaluation]) -> dict[Candidate, float]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from gmm_spark import families
 from gmm_spark.errors import ConfigurationError
-from gmm_spark.selection import Candidate, Criterion, Evaluation, Standing
+from gmm_spark.selection import Candidate, Criterion, Evaluation, Standing, at_mean_weight
 from gmm_spark.spark.hashing import Folds
 
 if TYPE_CHECKING:
@@ -90,7 +90,9 @@ class Fitted:
 
     def standing(self) -> Standing:
         """Return what it came to, as a rival of those that still run."""
-        return Standing(self.candidate, self.summary.logLikelihood, 0.0, _free(self.parameters), self.summary.weight)
+        told = self.summary
+        value = at_mean_weight(told.logLikelihood, told.weight, told.effectiveRows)
+        return Standing(self.candidate, value, 0.0, _free(self.parameters), told.effectiveRows)
 
     def evaluation(self, heldout: float | None) -> Evaluation:
         """Return its row in the table."""
@@ -102,10 +104,11 @@ class Fitted:
             told.logLikelihood,
             told.weight,
             _free(self.parameters),
-            entropy=(told.icl - told.bic) / 2,
+            entropy=at_mean_weight((told.icl - told.bic) / 2, told.effectiveRows, told.weight),
             passes=told.numPasses,
             floor_hits=told.floorHits,
             heldout=heldout,
+            effective_rows=told.effectiveRows,
         )
 
 

@@ -24,6 +24,8 @@ _ROWS_PER_PARAMETER = 10
 # Above this the statistics of one candidate alone take a second to send, and the driver holds several of them.
 _MOST_STATISTICS = 64 << 20
 _SAME = 1e-12
+_UNEQUAL = 0.99  # below this share of effective rows the weights are worth a word
+_LEAST_WEIGHT = 1e-140  # the square of a smaller total is no number
 
 
 @dataclass(frozen=True)
@@ -80,6 +82,13 @@ def check_rows(surveyed: Survey, most_invalid: float | None, names: Sequence[str
             expected="at least one",
             do="Check the input's path, its filter and the weight column.",
         )
+    if surveyed.weight < _LEAST_WEIGHT:
+        raise DataError(
+            "weights",
+            got=f"{surveyed.weight:.3g} in all",
+            expected=f"at least {_LEAST_WEIGHT:g}: their squares are summed",
+            do="Multiply all weights by one number: the model does not depend on their unit.",
+        )
 
 
 def warned(surveyed: Survey, k: int, family: Family, names: Sequence[str]) -> tuple[str, ...]:
@@ -99,11 +108,16 @@ def statistics_bytes(k: int, d: int, family: Family) -> int:
 def _doubts(surveyed: Survey, k: int, family: Family, names: Sequence[str]) -> Iterator[str]:
     d = len(names)
     free = families.free_parameters(family, k, d)
-    if surveyed.rows < _ROWS_PER_PARAMETER * free:
+    n = surveyed.effective_rows
+    if n < _ROWS_PER_PARAMETER * free:
+        counted = f"{surveyed.rows} rows" + (
+            f", by their weights as good as {n:.3g}," if n < _UNEQUAL * surveyed.rows else ""
+        )
         yield (
-            f"{surveyed.rows} rows for {free} free parameters, {surveyed.rows / free:.3g} each: below "
+            f"{counted} for {free} free parameters, {n / free:.3g} each: below "
             f"{_ROWS_PER_PARAMETER} they are mostly noise; use fewer components or a smaller family"
         )
+    yield from _far(surveyed, names)
     for one, other in _duplicates(surveyed, d):
         yield f"columns {names[one]!r} and {names[other]!r} hold the same values up to scale: they count twice"
     size = statistics_bytes(k, d, family)
@@ -114,6 +128,23 @@ def _doubts(surveyed: Survey, k: int, family: Family, names: Sequence[str]) -> I
         )
     if bad := sum(surveyed.invalid.values()):
         yield f"{Refused(surveyed.invalid, surveyed.rows)}; {bad} left out"
+
+
+def _far(surveyed: Survey, names: Sequence[str]) -> Iterator[str]:
+    """Yield a sentence for each feature in which a few far rows have nearly all of the variance."""
+    bounds, within = surveyed.bounds, surveyed.within
+    if bounds is None or within is None:
+        return
+    for i in np.flatnonzero(np.isfinite(bounds.unit)).tolist():
+        ends = surveyed.range[:, i]
+        value = float(ends[np.abs(ends - bounds.middle[i]).argmax()])
+        deviations = abs(value - bounds.middle[i]) / bounds.unit[i]
+        yield (
+            f"{names[i]!r} goes as far as {value:.9g}, {deviations:.3g} standard deviations of the middle 90 % of the "
+            f"rows: {surveyed.rows - within.rows} of {surveyed.rows} rows are far from the others, whose scale the "
+            "coordinates and covarianceFloor go by; filter such values if they are errors or stand for missing ones, "
+            "else give them components of their own (a larger k)"
+        )
 
 
 def _duplicates(surveyed: Survey, d: int) -> Iterator[tuple[int, int]]:

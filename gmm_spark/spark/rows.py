@@ -73,7 +73,7 @@ def decode(columns: list[pa.Array], layout: Layout) -> Rows:
     if not layout.weighted:
         return Rows(x, None, reasons)
     weights = columns[-1].to_numpy(zero_copy_only=False).astype(np.float64, copy=False)
-    _mark(reasons, ~((weights >= 0) & (weights < np.inf)), _BAD_WEIGHT)
+    _mark(reasons, ~((weights >= 0) & (weights <= _LARGEST)), _BAD_WEIGHT)
     return Rows(x, weights, reasons)
 
 
@@ -92,7 +92,7 @@ def faults(columns: list[pa.Array], layout: Layout) -> np.ndarray[Any, np.dtype[
             _mark_cells(found, values, np.arange(n))
     if layout.weighted:
         weights = columns[-1].to_numpy(zero_copy_only=False).astype(np.float64, copy=False)
-        found[_BAD_WEIGHT] = ~((weights >= 0) & (weights < np.inf))
+        found[_BAD_WEIGHT] = ~((weights >= 0) & (weights <= _LARGEST))
     return found
 
 

@@ -181,7 +181,9 @@ class _Run:
     def _of_candidate(self, candidate: Candidate, start: Parameters) -> Iterator[racing.Runner]:
         maximise = em.Maximiser(self.axes.frames[candidate.family], self.options.floor)
         state = em.begin(start, self.options.acceleration)
-        yield racing.Runner(candidate, state, maximise, self.choice.held)
+        surveyed = self.table.surveyed
+        per_weight = surveyed.effective_rows / surveyed.weight
+        yield racing.Runner(candidate, state, maximise, self.choice.held, rows_per_weight=per_weight)
         for fold in range(self.choice.folds):
             yield racing.Runner(candidate, state, maximise, fold, shadow=True)
 

@@ -111,7 +111,7 @@ def _through_parts(
     """
     reads, maximise = 0.0, em.Maximiser(frame, options.floor)
     for one_in in _parts(options, len(frame.center), surveyed):
-        worth = sample_search.accuracy(options.family, options.k, len(frame.center), surveyed.rows / one_in)
+        worth = sample_search.accuracy(options.family, options.k, len(frame.center), surveyed.effective_rows / one_in)
         goal = em.Goal(max(options.tol, worth), options.max_iter)
         begun = em.begin(found.best.parameters, options.acceleration, found.slowest)
         try:

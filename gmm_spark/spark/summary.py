@@ -30,7 +30,7 @@ class Summary:
         message: what the outcome means, in a sentence.
         history: meanLogLikelihood of each pass, the start's first.
         aic: Akaike's criterion; smaller is better, as for the next two.
-        bic: Schwarz's criterion, with the total weight as the number of rows.
+        bic: Schwarz's criterion; like the other two it counts effectiveRows at the mean weight.
         icl: bic plus twice the entropy of the posteriors.
         weight: total weight of the rows used.
         numRows: the rows used.
@@ -42,6 +42,8 @@ class Summary:
         startReplaced: whether all rows showed a cluster that the sample had missed, and led to another start.
         reseeded: components that held next to no rows and were begun anew elsewhere, whether or not that helped.
         pointMasses: the repeated values that hold a component each: its number, the value, its share of the weight.
+        effectiveRows: how many rows of equal weight would be as good (Kish): numRows where all weigh the same; 0 in the
+            summary of a model that was written before this was counted.
     """
 
     logLikelihood: float
@@ -64,6 +66,7 @@ class Summary:
     startReplaced: bool = False
     reseeded: int = 0
     pointMasses: tuple[PointMass, ...] = ()
+    effectiveRows: float = 0.0
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as JSON types."""
@@ -121,6 +124,8 @@ def summary_of(
     log_likelihood = best.moments.log_likelihood - weight * frame.log_determinant
     free = families.free_parameters(best.parameters.family, best.parameters.k, best.parameters.d)
     entropy = kernel.entropy(best.parameters, best.moments)
+    rows = surveyed.effective_rows * (weight / surveyed.weight)  # of those that are not held out
+    value = selection.at_mean_weight(log_likelihood, weight, rows)
     return Summary(
         logLikelihood=log_likelihood,
         meanLogLikelihood=log_likelihood / weight,
@@ -129,9 +134,9 @@ def summary_of(
         outcome=fit.outcome.value,
         message=fit.outcome.message + (f" ({fit.detail})" if fit.detail else ""),
         history=tuple(value - frame.log_determinant for value in fit.history),
-        aic=selection.aic(log_likelihood, free),
-        bic=selection.bic(log_likelihood, free, weight),
-        icl=selection.icl(log_likelihood, free, weight, entropy),
+        aic=selection.aic(value, free),
+        bic=selection.bic(value, free, rows),
+        icl=selection.icl(value, free, rows, selection.at_mean_weight(entropy, weight, rows)),
         weight=weight,
         numRows=surveyed.rows,
         numInvalid=surveyed.invalid,
@@ -139,4 +144,5 @@ def summary_of(
         seconds=seconds,
         reseeded=fit.reseeded,
         pointMasses=point_masses(best.parameters, best.moments, maximise),
+        effectiveRows=rows,
     )

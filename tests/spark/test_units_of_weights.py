@@ -1,0 +1,113 @@
+"""Weights have no unit: criteria count the effective number of rows, and their scale changes nothing that is chosen."""
+
+from __future__ import annotations
+
+import math
+from functools import cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from scipy.stats import multivariate_normal
+
+from gmm_spark import GaussianMixture
+from gmm_spark.errors import DataError
+from gmm_spark.spark.selector import select
+from tests.spark.frames import clusters, names, numbered, table
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+    from gmm_spark.spark.selector import ModelSelection
+    from tests.spark.frames import FloatArray
+
+X = clusters(400)[:, :2]
+WEIGHTS = np.random.default_rng(0).uniform(0.5, 2.0, len(X)) * (np.arange(len(X)) % 7 > 0)
+CRITERIA = ("bic", "aic", "icl")
+
+
+@cache
+def selection(spark: SparkSession, unit: float | None) -> ModelSelection:
+    """Return one to four components of rows with weights in this unit, equal ones where it is negative, or none."""
+    columns = {} if unit is None else {"w": np.full(len(X), -unit) if unit < 0 else unit * WEIGHTS}
+    mixture = GaussianMixture(
+        inputCols=names(2),
+        starts=4,
+        tol=1e-6,
+        **({} if unit is None else {"weightCol": "w"}),  # type: ignore[arg-type]
+    )
+    return select(table(spark, **columns, **numbered(X)), mixture, [1, 2, 3, 4], retire=True)
+
+
+@pytest.mark.classic_only
+@pytest.mark.parametrize("unit", [1e-6, 1e6, 1 / WEIGHTS.sum()])
+def test_the_unit_of_the_weights_does_not_matter(spark: SparkSession, unit: float) -> None:
+    """Weights of millionths, of millions or that add up to 1: the same choice, criteria, gains and outcomes."""
+    one, other = selection(spark, 1.0), selection(spark, unit)
+    assert other.best == one.best
+    for ours, theirs in zip(other.evaluations, one.evaluations, strict=True):
+        assert ours.outcome == theirs.outcome
+        assert [getattr(ours, name) for name in CRITERIA] == pytest.approx(
+            [getattr(theirs, name) for name in CRITERIA], rel=1e-7
+        )
+    summary, before = other.bestModel.summary, one.bestModel.summary
+    assert summary.effectiveRows == pytest.approx(before.effectiveRows)
+    assert [getattr(summary, name) for name in CRITERIA] == pytest.approx(
+        [getattr(before, name) for name in CRITERIA], rel=1e-7
+    )
+    np.testing.assert_allclose(other.bestModel.means, one.bestModel.means, rtol=1e-4)
+
+
+@pytest.mark.classic_only
+def test_equal_weights_are_no_weights(spark: SparkSession) -> None:
+    """A weight of 0.03 everywhere gives the criteria of rows without weights, and the number of rows."""
+    none, equal = selection(spark, None), selection(spark, -0.03)
+    assert equal.best == none.best
+    assert none.bestModel.summary.effectiveRows == len(X)
+    assert equal.bestModel.summary.effectiveRows == pytest.approx(len(X), rel=1e-12)
+    for ours, theirs in zip(equal.evaluations, none.evaluations, strict=True):
+        assert (ours.bic, ours.aic, ours.icl) == pytest.approx((theirs.bic, theirs.aic, theirs.icl), rel=1e-7)
+
+
+@pytest.mark.classic_only
+def test_criteria_of_one_component_are_those_of_kish(spark: SparkSession) -> None:
+    """By scipy: the weighted log-likelihood at mean weight of (sum w)^2 / sum w^2 rows; rows of weight 0 are none."""
+    model = GaussianMixture(k=1, inputCols=names(2), weightCol="w").fit(table(spark, w=1e6 * WEIGHTS, **numbered(X)))
+    mean = np.average(X, axis=0, weights=WEIGHTS)
+    covariance = np.cov(X.T, aweights=WEIGHTS, bias=True)
+    rows = WEIGHTS.sum() ** 2 / (WEIGHTS**2).sum()
+    value = rows * np.average(multivariate_normal(mean, covariance).logpdf(X), weights=WEIGHTS)
+    summary = model.summary
+    assert summary.weight == pytest.approx(1e6 * WEIGHTS.sum())
+    assert summary.effectiveRows == pytest.approx(rows, rel=1e-12)
+    assert summary.logLikelihood == pytest.approx(1e6 * value * WEIGHTS.sum() / rows, rel=1e-12)
+    assert summary.bic == pytest.approx(-2 * value + 5 * math.log(rows), rel=1e-12)
+    assert summary.aic == pytest.approx(-2 * value + 10, rel=1e-12)
+    assert summary.icl == pytest.approx(summary.bic, rel=1e-9)
+
+
+@pytest.mark.classic_only
+@pytest.mark.parametrize(("weight", "message"), [(1e-200, "squares are summed"), (1e200, "bad_weight")])
+def test_weights_whose_squares_are_no_numbers_are_refused(spark: SparkSession, weight: float, message: str) -> None:
+    """Totals below 1e-140 and single weights above 1e150 are refused, each with what to do."""
+    df = table(spark, w=np.full(len(X), weight), **numbered(X))
+    with pytest.raises(DataError, match=message):
+        GaussianMixture(k=1, inputCols=names(2), weightCol="w").fit(df)
+
+
+def rows(weights: FloatArray) -> FloatArray:
+    """Return these rows, each as often as its weight says."""
+    return np.repeat(X, weights.astype(int), axis=0)
+
+
+@pytest.mark.classic_only
+def test_whole_weights_are_copies_but_for_the_criteria(spark: SparkSession) -> None:
+    """Log-likelihood and parameters are those of repeated rows; effective rows are fewer than the copies."""
+    weights = 1.0 + np.arange(len(X)) % 3
+    start = GaussianMixture(k=2, inputCols=names(2), starts=2).fit(table(spark, **numbered(X)))
+    steps = GaussianMixture(k=2, inputCols=names(2), tol=0, maxIter=3).setInitialModel(start)
+    weighted = steps.copy().setParams(weightCol="w").fit(table(spark, w=weights, **numbered(X)))
+    copied = steps.fit(table(spark, **numbered(rows(weights))))
+    assert weighted.summary.logLikelihood == pytest.approx(copied.summary.logLikelihood, rel=1e-11)
+    np.testing.assert_allclose(weighted.means, copied.means, rtol=1e-9)
+    assert weighted.summary.effectiveRows < copied.summary.effectiveRows == weights.sum()
