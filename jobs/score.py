@@ -27,6 +27,7 @@ def score(argv: Sequence[str]) -> str:
     from gmm_spark.batch import dryrun, facts, publish, quality, scoring, source  # noqa: PLC0415
     from gmm_spark.batch.paths import locate  # noqa: PLC0415
     from gmm_spark.batch.run import job_run  # noqa: PLC0415
+    from gmm_spark.spark.names import Names  # noqa: PLC0415
     from gmm_spark.spark.session import job_session  # noqa: PLC0415
 
     spark = job_session("gmm_spark score")
@@ -44,7 +45,7 @@ def score(argv: Sequence[str]) -> str:
         if target.done:
             return target.done
         rows = source.read(spark, config.input)
-        passing = scoring.columns(rows.schema, config.output, source.partition_columns(rows, config.input))
+        passing = scoring.columns(Names.of(rows), config.output, source.partition_columns(rows, config.input))
         model = GaussianMixtureModel.load(config.model.path)
         run.note(inputs=[facts.of_input(rows, config.input), facts.of_model(model, locate(spark, config.model.path))])
         scored = scoring.scored(rows, model, passing, config.output)

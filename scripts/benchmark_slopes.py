@@ -28,6 +28,7 @@ from gmm_spark.parameters import Parameters
 from gmm_spark.spark import blocks
 from gmm_spark.spark.columns import Features
 from gmm_spark.spark.keeping import packed
+from gmm_spark.spark.names import Names
 from gmm_spark.spark.preparing import Options, prepare
 
 
@@ -69,7 +70,7 @@ def seconds(spark: SparkSession, case: Case, repeats: int) -> tuple[float, int]:
     rows = GaussianMixtureModel(truth).sample(case.rows, seed=1, spark=spark).select("features")
     df = rows.repartition(case.partitions).persist()
     options = Options(k=case.components)
-    table = prepare(df, Features.of(df.schema, input_cols=None, features_col="features"), None, options, None)
+    table = prepare(df, Features.of(Names.of(df), input_cols=None, features_col="features"), None, options, None)
     surveyed = table.surveyed
     frame = coordinates.suited("full", surveyed.mean, surveyed.covariance, table.names)
     at = frame.inward(truth)

@@ -16,6 +16,7 @@ from gmm_spark.batch.paths import locate
 from gmm_spark.batch.redaction import redacted
 from gmm_spark.spark import preflight, quarantine
 from gmm_spark.spark.columns import Features, weight_column
+from gmm_spark.spark.names import Names
 from gmm_spark.spark.preparing import Options
 from gmm_spark.spark.starting import sample_rows
 
@@ -62,7 +63,7 @@ def of_score(spark: SparkSession, config: ScoreConfig, model: GaussianMixtureMod
     """
     _checked(spark, config.output, [*source.locations(spark, config.input), locate(spark, config.model.path)])
     rows = source.read(spark, config.input)
-    passing = scoring.columns(rows.schema, config.output, source.partition_columns(rows, config.input))
+    passing = scoring.columns(Names.of(rows), config.output, source.partition_columns(rows, config.input))
     scored = scoring.scored(rows, model, passing, config.output)
     read = _input(rows, config.input)
     cost: dict[str, Any] = {"passes": 1}
@@ -147,13 +148,13 @@ def _fits(spark: SparkSession, config: EstimatingConfig, job: str, mixtures: lis
     location = _checked(spark, config.output, inputs)
     rows = source.read(spark, config.input)
     if config.quality.quarantine_path is not None:
-        quarantine.check(rows.schema)
+        quarantine.check(Names.of(rows))
         publish.check_apart(locate(spark, config.quality.quarantine_path), [*inputs, location])
     columns = config.features
-    found = Features.of(rows.schema, input_cols=columns.columns, features_col=columns.column)
+    found = Features.of(Names.of(rows), input_cols=columns.columns, features_col=columns.column)
     if columns.weight is not None:
-        weight_column(rows.schema, columns.weight)
-    d = len(found.columns) if found.kind == "columns" else None
+        weight_column(Names.of(rows), columns.weight)
+    d = found.size
     read = _input(rows, config.input)
     features = {"columns": list(found.columns), "kind": found.kind, "count": d or "known once a row is read"}
     cost: dict[str, Any] = {"passes": f"{_LEAST_PASSES} to {config.fit.max_iter + _OTHER_PASSES}"}

@@ -12,6 +12,7 @@ from gmm_spark.batch.paths import locate
 from gmm_spark.errors import DataError, OutputError
 from gmm_spark.spark import quarantine
 from gmm_spark.spark.columns import Features
+from gmm_spark.spark.names import Names
 from gmm_spark.spark.preflight import Refused
 from gmm_spark.spark.rows import REASONS
 
@@ -85,7 +86,7 @@ class Quarantine:
         self.run.note(quarantine={"path": str(self.location), "rows": expected})
         if not expected:
             return
-        found = Features.of(rows.schema, input_cols=features.columns, features_col=features.column)
+        found = Features.of(Names.of(rows), input_cols=features.columns, features_col=features.column)
         bad = quarantine.invalid_rows(rows, found, features.weight, model.parameters.d)
         # Its own facts: the manifest of the fit tells of the model as its output.
         own = replace(self.run, facts={}, on_failure=None)
@@ -116,11 +117,11 @@ def quarantine_of(target: Target, path: str | None, rows: DataFrame) -> Quaranti
 
     Raises:
         OutputError: the path is an input or the output, lies inside one or holds one.
-        SchemaError: the input has a column `_errors`.
+        SchemaError: the input has a column `_errors` or `run_id`, or two that Spark takes for one.
     """
     if path is None:
         return None
-    quarantine.check(rows.schema)
+    quarantine.check(Names.of(rows))
     table = locate(rows.sparkSession, path)
     publish.check_apart(table, [*target.inputs, target.location])
     return Quarantine(target.run, table.child(f"run_id={target.run.key}"))

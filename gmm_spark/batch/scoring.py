@@ -5,18 +5,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from gmm_spark.errors import ConfigurationError, OutputError, SchemaError
-from gmm_spark.spark.columns import column, field
+from pyspark.sql import functions as f
+from pyspark.sql.types import AtomicType
+
+from gmm_spark.errors import ConfigurationError, ModelError, OutputError, SchemaError
+from gmm_spark.spark.names import quoted
 from gmm_spark.spark.posterior import ScoreColumns, with_posterior
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pyspark.sql import DataFrame
-    from pyspark.sql.types import StructType
 
     from gmm_spark import GaussianMixtureModel
     from gmm_spark.batch.sections import ScoredConfig
+    from gmm_spark.spark.names import Field, Names
 
 POSTERIOR = ("prediction", "probability", "log_density", "status")
 
@@ -30,20 +33,20 @@ class Columns:
         partition_by: those that become folders.
     """
 
-    kept: tuple[str, ...]
+    kept: tuple[Field, ...]
     partition_by: tuple[str, ...]
 
 
-def columns(schema: StructType, output: ScoredConfig, found: Sequence[str]) -> Columns:
+def columns(table: Names, output: ScoredConfig, found: Sequence[str]) -> Columns:
     """Return the columns that pass through.
 
     Args:
-        schema: that of the input.
+        table: the input's columns.
         output: what the options say.
         found: the columns by which the input is laid out, the default of output.partition_by.
 
     Raises:
-        SchemaError: a column is missing, or has the name of one that scoring adds.
+        SchemaError: a column is missing, has the name of another or of one that scoring adds, or cannot be a folder.
         ConfigurationError: output.mode=partitions, and there are none.
     """
     partition_by = tuple(found) if output.partition_by is None else output.partition_by
@@ -54,18 +57,68 @@ def columns(schema: StructType, output: ScoredConfig, found: Sequence[str]) -> C
             expected="at least one, for output.mode=partitions",
             do="Name the columns that become folders, or choose another output.mode.",
         )
-    kept = tuple(schema.names) if output.keep == "all" else output.keep
-    kept += tuple(name for name in partition_by if name not in kept)
-    for name in kept:
-        field(schema, name)
-        if name.casefold() in POSTERIOR:  # Spark writes no two columns that differ in case only
+    kept = tuple(map(table.find, table.schema.names if output.keep == "all" else output.keep))
+    folders = tuple(map(table.find, partition_by))
+    kept += tuple(each for each in folders if each not in kept)
+    _check_names(table, kept)
+    for each in folders:
+        if not isinstance(each.kind, AtomicType):
             raise SchemaError(
-                f"column {name!r}",
+                f"column {each.name!r}",
+                got=f"type {each.kind.simpleString()}",
+                expected="a type whose values can be names of folders",
+                do="Leave it out of output.partition_by.",
+            )
+    return Columns(kept, tuple(each.leaf for each in folders))
+
+
+def _check_names(table: Names, kept: Sequence[Field]) -> None:
+    """Refuse columns that no file could hold beside each other.
+
+    Raises:
+        SchemaError: two have one name to Spark, or one has the name of a column that scoring adds.
+    """
+    added = set(map(table.folded, POSTERIOR))
+    for each in kept:
+        if table.folded(each.leaf) in added:
+            raise SchemaError(
+                f"column {each.name!r}",
                 got="a column of the input with the name of a column that scoring adds",
                 expected=f"other names than {', '.join(POSTERIOR)}",
                 do="Rename it, or leave it out of output.keep.",
             )
-    return Columns(kept, partition_by)
+    repeated = set(table.repeated(each.leaf for each in kept))
+    if repeated:
+        raise SchemaError(
+            f"columns {quoted(each.name for each in kept if each.leaf in repeated)}",
+            got="columns that would have one name in the output",
+            expected="each name once",
+            do="Rename one of them, or leave it out of output.keep.",
+        )
+
+
+def check_length(rows: DataFrame, model: GaussianMixtureModel) -> None:
+    """Refuse a table none of whose feature arrays has the model's length, before anything is written.
+
+    One short job looks for the first row that has; where the schema says the length, or there is a column for each
+    feature, there is nothing to look for.
+
+    Raises:
+        ModelError: there are arrays, and all of another length.
+    """
+    found = model.features_in(rows)
+    if found.size is not None:
+        return
+    sizes = rows.select(*found.select()).where("x is not null").select(f.size("x").alias("d"))
+    if sizes.where(f.col("d") == model.parameters.d).isEmpty():
+        other = sizes.select(f.mode("d", deterministic=True)).first()
+        if other is not None and other[0] is not None:
+            raise ModelError(
+                f"column {found.columns[0]!r}",
+                got=f"no row of the model's length; most have {other[0]} numbers",
+                expected=f"{model.parameters.d} numbers, as many as the model has features",
+                do="Name the model that was fitted on this column, or another column or input.",
+            )
 
 
 def scored(rows: DataFrame, model: GaussianMixtureModel, passing: Columns, output: ScoredConfig) -> DataFrame:
@@ -73,12 +126,10 @@ def scored(rows: DataFrame, model: GaussianMixtureModel, passing: Columns, outpu
 
     Raises:
         SchemaError: a feature of the model is not in the table, or holds no numbers.
+        ModelError: the table has another number of features, as far as its schema says.
     """
-    features = model.features_in(rows)
-    needed = dict.fromkeys((*passing.kept, *features.columns))
     names = ScoreColumns(*POSTERIOR, single=output.probability == "float")
-    posterior = with_posterior(rows.select(*map(column, needed)), model.parameters, features, names)
-    return posterior.select(*map(column, (*passing.kept, *POSTERIOR)))
+    return with_posterior(rows, model.parameters, model.features_in(rows), names, passing.kept)
 
 
 def write(table: DataFrame, path: str, passing: Columns, output: ScoredConfig) -> None:

@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING
 
 from gmm_spark.batch import fitting
 from gmm_spark.errors import ModelError
-from gmm_spark.spark.columns import quoted
 from gmm_spark.spark.fitted import GaussianMixtureModel
+from gmm_spark.spark.names import Names, quoted
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from pyspark.sql import DataFrame
 
     from gmm_spark.batch.config import FitConfig
@@ -39,10 +41,10 @@ def fitted(config: FitConfig, rows: DataFrame, checkpoints: str) -> GaussianMixt
         "resume": config.fit.resume,
     }
     estimator = fitting.estimator(config.features, config.fit, **own)
-    reference = _earlier(start.align_to, "start.align_to", config.features)
+    reference = _earlier(start.align_to, "start.align_to", config.features, rows)
     if reference is not None:
         _check_numbers(reference, str(start.align_to), mixture)
-    initial = _earlier(start.model, "start.model", config.features)
+    initial = _earlier(start.model, "start.model", config.features, rows)
     if initial is not None:
         _check_start(initial, str(start.model), mixture)
         estimator.setInitialModel(initial)
@@ -50,13 +52,14 @@ def fitted(config: FitConfig, rows: DataFrame, checkpoints: str) -> GaussianMixt
     return model if reference is None else model.alignedTo(reference)
 
 
-def _earlier(path: str | None, option: str, columns: FeaturesConfig) -> GaussianMixtureModel | None:
+def _earlier(path: str | None, option: str, columns: FeaturesConfig, rows: DataFrame) -> GaussianMixtureModel | None:
     """Return the model at a path, or None where the options name none.
 
     Args:
         path: a model directory.
         option: the option that names it, for the error.
         columns: the features of the fit.
+        rows: the input, whose columns they are.
 
     Raises:
         ModelError: there is no model, it is damaged, or it describes other features.
@@ -64,7 +67,7 @@ def _earlier(path: str | None, option: str, columns: FeaturesConfig) -> Gaussian
     if path is None:
         return None
     model = GaussianMixtureModel.load(path)
-    if columns.columns is not None and model.features != columns.columns:
+    if columns.columns is not None and not _same(Names.of(rows), model.features, columns.columns):
         raise ModelError(
             f"{option} {path}",
             got=f"a model of the features {quoted(model.features)}",
@@ -72,6 +75,12 @@ def _earlier(path: str | None, option: str, columns: FeaturesConfig) -> Gaussian
             do="Name a model of the same features in the same order, or unset the option.",
         )
     return model
+
+
+def _same(table: Names, known: Sequence[str], wanted: Sequence[str]) -> bool:
+    """Say whether these names are one after the other those of the same columns, however they are spelt."""
+    spelt = [table.find(name).name for name in wanted]
+    return list(map(table.folded, known)) == list(map(table.folded, spelt))
 
 
 def _check_start(model: GaussianMixtureModel, path: str, mixture: MixtureConfig) -> None:

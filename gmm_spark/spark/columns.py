@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pyspark.ml.functions import vector_to_array
 from pyspark.ml.linalg import VectorUDT
@@ -12,13 +11,33 @@ from pyspark.sql import functions as f
 from pyspark.sql import types as t
 
 from gmm_spark.errors import SchemaError
+from gmm_spark.spark.names import quoted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Mapping, Sequence
 
     from pyspark.sql import Column
 
+    from gmm_spark.spark.names import Field, Names
+
 Kind = Literal["columns", "array", "vector"]
+_NUMBERS = (t.NumericType, t.BooleanType)
+# What makes numbers of a type that has none, by the first that fits.
+_REMEDIES: tuple[tuple[tuple[type[t.DataType], ...], str], ...] = (
+    ((t.DateType,), "Select unix_date({name}), the days since 1970, as a column."),
+    ((t.TimestampType,), "Select unix_micros({name}), the microseconds since 1970, as a column."),
+    ((t.TimestampNTZType,), "Select unix_micros(cast({name} as timestamp)) as a column."),
+    ((t.DayTimeIntervalType,), "Select cast(cast({name} as interval second) as decimal(38,6)), seconds, as a column."),
+    ((t.YearMonthIntervalType,), "Select cast(cast({name} as interval month) as int), months, as a column."),
+    (
+        (t.StringType, t.CharType, t.VarcharType),
+        "Where it holds numbers select try_cast({name} as double) as a column; categories encode, or leave it out.",
+    ),
+    ((t.ArrayType, VectorUDT), "Name it as the one column of all features (featuresCol, or features.column in a job)."),
+    ((t.StructType,), "Name one of its fields, as in {name}.field."),
+    ((t.MapType,), "Select the values that are meant as columns, as in element_at({name}, key)."),
+)
+_OTHERWISE = "Select a cast of it to double as a column, where Spark has one, or leave it out."
 
 
 @dataclass(frozen=True)
@@ -26,34 +45,44 @@ class Features:
     """The feature columns of a table.
 
     Args:
-        columns: the numeric columns, or the one array or vector column.
+        fields: the numeric columns, or the one array or vector column.
         kind: which of these it is.
+        size: how many features there are, where the schema says it.
     """
 
-    columns: tuple[str, ...]
+    fields: tuple[Field, ...]
     kind: Kind
+    size: int | None = None
 
     @staticmethod
-    def of(
-        schema: t.StructType, *, input_cols: Sequence[str] | None = None, features_col: str | None = None
-    ) -> Features:
-        """Find the features in a schema: `input_cols` where given, else `features_col`.
+    def of(table: Names, *, input_cols: Sequence[str] | None = None, features_col: str | None = None) -> Features:
+        """Find the features in a table: `input_cols` where given, else `features_col`.
 
         Raises:
             SchemaError: a column that is missing, is named twice, or has a type that holds no numbers.
         """
         if input_cols:
-            return Features(_numeric_columns(schema, input_cols), "columns")
-        name = features_col or "features"
-        return Features((name,), _sequence_kind(name, field(schema, name).dataType))
+            return Features(_numeric_columns(table, input_cols), "columns", len(input_cols))
+        found = table.find(features_col or "features")
+        return Features((found,), _sequence_kind(found), _vector_size(found.metadata))
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The names of the columns, as the table spells them."""
+        return tuple(each.name for each in self.fields)
 
     def select(self) -> list[Column]:
         """Return the columns to send to Python: one double a feature, or one array `x`."""
         if self.kind == "columns":
-            return [column(name).cast("double").alias(f"x{i}") for i, name in enumerate(self.columns)]
-        values = column(self.columns[0])
-        values = vector_to_array(values) if self.kind == "vector" else values.cast("array<double>")
-        return [values.alias("x")]
+            return [each.column.cast("double").alias(f"x{i}") for i, each in enumerate(self.fields)]
+        values = self.fields[0].column
+        # vector_to_array ends the job at a null.
+        arrays = (
+            f.when(values.isNotNull(), vector_to_array(values))
+            if self.kind == "vector"
+            else values.cast("array<double>")
+        )
+        return [arrays.alias("x")]
 
     def names(self, d: int) -> tuple[str, ...]:
         """Return d feature names for errors and the model."""
@@ -62,78 +91,58 @@ class Features:
         return tuple(f"{self.columns[0]}[{i}]" for i in range(d))
 
 
-def column(name: str) -> Column:
-    """Return the top-level column of exactly this name, dots, spaces and backticks included."""
-    return f.col("`" + name.replace("`", "``") + "`")
-
-
-def field(schema: t.StructType, name: str) -> t.StructField:
-    """Return the field of this name.
-
-    Raises:
-        SchemaError: there is none; the closest names are given.
-    """
-    fields = [each for each in schema.fields if each.name == name]
-    if len(fields) == 1:
-        return fields[0]
-    near = difflib.get_close_matches(name, schema.names, n=3, cutoff=0.5)
-    raise SchemaError(
-        f"column {name!r}",
-        got="two columns of this name" if fields else f"a table with the columns {_shortened(schema.names)}",
-        expected="one column of this name",
-        do="Rename one of them."
-        if fields
-        else f"Did you mean {' or '.join(map(repr, near))}?"
-        if near
-        else "Name another.",
-    )
-
-
-def weight_column(schema: t.StructType, name: str) -> Column:
+def weight_column(table: Names, name: str) -> Column:
     """Return the weight column as a double, or refuse its type."""
-    _numeric(field(schema, name))
-    return column(name).cast("double").alias("weight")
+    return _numeric(table.find(name)).column.cast("double").alias("weight")
 
 
-def _numeric_columns(schema: t.StructType, names: Sequence[str]) -> tuple[str, ...]:
-    repeated = sorted({name for name in names if list(names).count(name) > 1})
+def _numeric_columns(table: Names, names: Sequence[str]) -> tuple[Field, ...]:
+    found = tuple(_numeric(table.find(name)) for name in names)
+    places: dict[tuple[str, ...], list[str]] = {}
+    for name, each in zip(names, found, strict=True):
+        places.setdefault(each.path, []).append(name)
+    repeated = sorted({name for given in places.values() if len(given) > 1 for name in given})
     if repeated:
         raise SchemaError(
-            "feature columns", got=f"{repeated} more than once", expected="each column once", do="Name it once."
+            "feature columns",
+            got=f"{quoted(repeated)} more than once",
+            expected="each column once",
+            do="Name it once.",
         )
-    for name in names:
-        _numeric(field(schema, name))
-    return tuple(names)
+    return found
 
 
-def _numeric(each: t.StructField) -> None:
-    if not isinstance(each.dataType, t.NumericType):
+def _numeric(each: Field) -> Field:
+    if not isinstance(each.kind, _NUMBERS):
+        remedy = next((text for kinds, text in _REMEDIES if isinstance(each.kind, kinds)), _OTHERWISE)
         raise SchemaError(
             f"column {each.name!r}",
-            got=f"type {each.dataType.simpleString()}",
-            expected="a numeric type",
-            do="Cast it to double (a timestamp through unix_micros or a cast), or leave it out.",
+            got=f"type {each.kind.simpleString()}",
+            expected="a numeric or boolean type",
+            do=remedy.format(name=each.name),
         )
+    return each
 
 
-def _sequence_kind(name: str, kind: t.DataType) -> Kind:
-    if isinstance(kind, VectorUDT):
+def _sequence_kind(each: Field) -> Kind:
+    if isinstance(each.kind, VectorUDT):
         return "vector"
-    if isinstance(kind, t.ArrayType) and isinstance(kind.elementType, t.NumericType):
+    if isinstance(each.kind, t.ArrayType) and isinstance(each.kind.elementType, _NUMBERS):
         return "array"
     raise SchemaError(
-        f"column {name!r}",
-        got=f"type {kind.simpleString()}",
+        f"column {each.name!r}",
+        got=f"type {each.kind.simpleString()}",
         expected="an array of numbers or a Spark ML vector",
-        do="Name numeric columns with inputCols instead, or assemble them into one column.",
+        do="Name numeric columns with inputCols (features.columns in a job) instead, or assemble them into one column.",
     )
 
 
-def quoted(names: Iterable[str]) -> str:
-    """Return the names for an error, each in quotes, many of them shortened."""
-    return _shortened(map(repr, names))
-
-
-def _shortened(names: Iterable[str], most: int = 20) -> str:
-    shown = list(names)
-    return ", ".join(shown[:most]) + (f" and {len(shown) - most} more" if len(shown) > most else "")
+def _vector_size(metadata: Mapping[str, Any]) -> int | None:
+    """Return the length of the vectors of a column, where a stage of pyspark.ml has noted it."""
+    noted = metadata.get("ml_attr")
+    if not isinstance(noted, dict):
+        return None
+    size, groups = noted.get("num_attrs"), noted.get("attrs")
+    if size is None and isinstance(groups, dict):
+        size = sum(len(group) for group in groups.values() if isinstance(group, list))
+    return size if isinstance(size, int) and size > 0 else None

@@ -18,13 +18,13 @@ from pyspark.ml.util import (
 from gmm_spark.model import decode, encode
 from gmm_spark.spark.checkpoints import asked_for
 from gmm_spark.spark.fitted import GaussianMixtureModel
+from gmm_spark.spark.names import Names
 from gmm_spark.spark.params import FitParams, constructor_defaults
 from gmm_spark.spark.preparing import Options
 from gmm_spark.spark.training import train
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
-    from pyspark.sql.types import StructType
 
     from gmm_spark.parameters import Parameters
     from gmm_spark.spark.columns import Features
@@ -100,17 +100,21 @@ class GaussianMixture(Estimator["GaussianMixtureModel"], FitParams, MLReadable["
         return _EstimatorReader()
 
     def _fit(self, dataset: DataFrame) -> GaussianMixtureModel:
-        trained = train(dataset, *self.asked(dataset.schema), self._initial, asked_for(self))
+        trained = train(dataset, *self.asked(dataset), self._initial, asked_for(self))
         return self.model_of(trained.parameters, trained.features, trained.summary)
 
-    def asked(self, schema: StructType) -> tuple[Features, str | None, Options]:
-        """Return the feature columns, the weight column and the options of a fit to a table of this schema."""
-        weight = self.getOrDefault("weightCol") if self.isDefined("weightCol") else None
-        return self._features(schema), weight, self._options()
+    def asked(self, dataset: DataFrame) -> tuple[Features, str | None, Options]:
+        """Return the feature columns, the weight column as the table spells it, and the options of a fit to it."""
+        table = Names.of(dataset)
+        weight = table.find(self.getOrDefault("weightCol")).name if self.isDefined("weightCol") else None
+        return self._features(table), weight, self._options()
 
     def model_of(self, parameters: Parameters, features: tuple[str, ...], summary: Summary) -> GaussianMixtureModel:
-        """Return a model with the columns of this estimator."""
-        return self._copyValues(GaussianMixtureModel(parameters, features, summary))
+        """Return a model with the columns of this estimator, its inputs as the table spelt them."""
+        model = self._copyValues(GaussianMixtureModel(parameters, features, summary))
+        if self.isDefined("inputCols"):
+            model.set(model.inputCols, list(features))
+        return model
 
     def _options(self) -> Options:
         value = self.getOrDefault

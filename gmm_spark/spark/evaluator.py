@@ -12,7 +12,8 @@ from pyspark.ml.util import DefaultParamsReadable, DefaultParamsWritable
 from pyspark.sql import functions as f
 
 from gmm_spark.errors import DataError
-from gmm_spark.spark.columns import column, weight_column
+from gmm_spark.spark.columns import weight_column
+from gmm_spark.spark.names import Names
 from gmm_spark.spark.params import accessors, constructor_defaults, param
 
 if TYPE_CHECKING:
@@ -39,10 +40,9 @@ class MeanLogLikelihoodEvaluator(
         self._set(**self._input_kwargs)
 
     def _evaluate(self, dataset: DataFrame) -> float:
-        density = column(self.getOrDefault("logDensityCol"))
-        weight = (
-            weight_column(dataset.schema, self.getOrDefault("weightCol")) if self.isDefined("weightCol") else f.lit(1.0)
-        )
+        table = Names.of(dataset)
+        density = table.find(self.getOrDefault("logDensityCol")).column
+        weight = weight_column(table, self.getOrDefault("weightCol")) if self.isDefined("weightCol") else f.lit(1.0)
         known = dataset.select(density.alias("density"), weight.alias("weight")).where("density is not null")
         total, mass = known.select(f.sum(f.col("density") * f.col("weight")), f.sum("weight")).first() or (None, None)
         if not mass:

@@ -15,7 +15,7 @@ from gmm_spark.errors import ModelError
 from gmm_spark.model import StoredModel
 from gmm_spark.parameters import Parameters
 from gmm_spark.spark import storage
-from gmm_spark.spark.columns import quoted
+from gmm_spark.spark.names import Names, quoted
 from gmm_spark.spark.params import COLUMN_DEFAULTS, ColumnParams
 from gmm_spark.spark.posterior import ScoreColumns, with_posterior
 from gmm_spark.spark.sampling import sample
@@ -120,15 +120,25 @@ class GaussianMixtureModel(Model, ColumnParams, MLReadable["GaussianMixtureModel
         """Return this model's feature columns in a table, before any Spark job.
 
         Raises:
-            SchemaError: they are not there, hold no numbers, or are not d.
+            SchemaError: they are not there, or hold no numbers.
+            ModelError: they are not d as far as the schema says, or the model's in another order.
         """
-        found = self._features(dataset.schema)
-        if found.kind == "columns" and len(found.columns) != self.parameters.d:
+        names = Names.of(dataset)
+        found = self._features(names)
+        if found.size not in (None, self.parameters.d):
+            raise ModelError(
+                "inputCols" if found.kind == "columns" else f"column {found.columns[0]!r}",
+                got=f"{found.size} {'columns' if found.kind == 'columns' else 'numbers, as its metadata says'}",
+                expected=f"the model's {self.parameters.d} features {quoted(self.features)}",
+                do="Name the columns that the model was fitted on.",
+            )
+        given, own = ([names.folded(name) for name in each] for each in (found.columns, self.features))
+        if self.hasSummary and given != own and sorted(given) == sorted(own):
             raise ModelError(
                 "inputCols",
-                got=f"{len(found.columns)} columns",
-                expected=f"the model's {self.parameters.d} features {list(self.features)}",
-                do="Name the columns that the model was fitted on.",
+                got=f"the model's features in another order, {quoted(found.columns)}",
+                expected=quoted(self.features),
+                do="Name them in the order of the model: the numbers go by their places.",
             )
         return found
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from gmm_spark.spark.columns import Features
+    from gmm_spark.spark.names import Names
 
 P = TypeVar("P", bound=type)
 
@@ -110,11 +111,11 @@ class ColumnParams(HasInputCols):
     probabilityCol = param("probabilityCol", "output: P(Z = k | x), array<double>", TypeConverters.toString)
     logDensityCol = param("logDensityCol", "output: log p(x) in nats, double", TypeConverters.toString)
 
-    def _features(self, schema: Any) -> Features:  # noqa: ANN401 - classic and Connect have a schema class each
+    def _features(self, table: Names) -> Features:
         from gmm_spark.spark.columns import Features  # noqa: PLC0415 - params are defined without a session
 
         names = self.getOrDefault("inputCols") if self.isDefined("inputCols") else None
-        return Features.of(schema, input_cols=names, features_col=self.getOrDefault("featuresCol"))
+        return Features.of(table, input_cols=names, features_col=self.getOrDefault("featuresCol"))
 
 
 @accessors

@@ -12,16 +12,18 @@ from pyspark.sql import functions as f
 
 from gmm_spark import kernel
 from gmm_spark.errors import SchemaError
+from gmm_spark.spark.names import Names, quoted
 from gmm_spark.spark.rows import REASONS, Layout, decode
 from gmm_spark.spark.worker import settle
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from pyspark.sql import DataFrame
 
     from gmm_spark.parameters import Parameters
     from gmm_spark.spark.columns import Features
+    from gmm_spark.spark.names import Field
 
 _SCORE = "__gmm_spark_score"
 
@@ -51,24 +53,42 @@ class ScoreColumns:
         return [(name, source) for name, source in zip(names, fields, strict=True) if name]
 
 
-def with_posterior(df: DataFrame, parameters: Parameters, features: Features, columns: ScoreColumns) -> DataFrame:
+def with_posterior(
+    df: DataFrame,
+    parameters: Parameters,
+    features: Features,
+    columns: ScoreColumns,
+    kept: Sequence[Field] | None = None,
+) -> DataFrame:
     """Append the scoring columns; every row stays, the other columns never leave the JVM.
 
     A row with a null, NaN, infinite or missing feature gets null in all of them, and its reason in
     the status.
 
+    Args:
+        df: the table.
+        parameters: the mixture.
+        features: its feature columns in the table.
+        columns: the names of the scoring columns.
+        kept: the columns that stay; None: all.
+
     Raises:
-        SchemaError: a column of one of these names is already there, or two of them are the same.
+        SchemaError: a column that stays has one of these names, or two of them are the same, to Spark.
     """
-    _refuse_clash(df, columns)
+    names = Names.of(df)
+    passing = df.columns if kept is None else [each.leaf for each in kept]
+    _refuse_clash(names, passing, [name for name, _ in columns.named()])
     layout = Layout(parameters.d, array=features.kind != "columns", weighted=False)
     element = "float" if columns.single else "double"
     ddl = f"prediction int, probability array<{element}>, log_density double, status string"
     function = partial(_score, parameters, layout, columns.single)
     score = f.arrow_udf(variadic(function), ddl)  # type: ignore[attr-defined] # PySpark 4.1's stubs lack it
-    scored = df.withColumn(_SCORE, score(*features.select()))
-    appended = [f.col(_SCORE)[source].alias(name) for name, source in columns.named()]
-    return scored.select("*", *appended).drop(_SCORE)
+    own = _free(_SCORE, df.columns)
+    scored = df.withColumn(own, score(*features.select()))
+    appended = [f.col(own)[source].alias(name) for name, source in columns.named()]
+    if kept is None:
+        return scored.select("*", *appended).drop(own)
+    return scored.select(*(each.column.alias(each.leaf) for each in kept), *appended)
 
 
 def variadic(function: partial[pa.Array]) -> Callable[..., pa.Array]:
@@ -101,12 +121,20 @@ def _score(parameters: Parameters, layout: Layout, single: bool, arrays: list[pa
     )
 
 
-def _refuse_clash(df: DataFrame, columns: ScoreColumns) -> None:
-    names = [name for name, _ in columns.named()]
-    taken = sorted({name for name in names if name in df.columns or names.count(name) > 1})
+def _free(name: str, taken: Sequence[str]) -> str:
+    """Return a name that no column has, in any case of its letters."""
+    lengths = {len(each) for each in taken}
+    while len(name) in lengths:
+        name += "_"
+    return name
+
+
+def _refuse_clash(names: Names, passing: Sequence[str], added: Sequence[str]) -> None:
+    new = set(map(names.folded, added))
+    taken = [*(name for name in passing if names.folded(name) in new), *names.repeated(added)]
     if taken:
         raise SchemaError(
-            f"columns {taken}",
+            f"columns {quoted(sorted(set(taken)))}",
             got="names that the table or another scoring column has",
             expected="free and different names for the scoring columns",
             do="Drop or rename them, or choose other output names.",

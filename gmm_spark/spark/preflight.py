@@ -10,7 +10,7 @@ import numpy as np
 
 from gmm_spark import families, layouts
 from gmm_spark.errors import DataError
-from gmm_spark.spark import columns
+from gmm_spark.spark.names import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -66,7 +66,7 @@ def check_rows(surveyed: Survey, most_invalid: float | None, names: Sequence[str
     refused = Refused(surveyed.invalid, surveyed.rows)
     if refused.fraction > (most_invalid or 0):
         raise DataError(
-            f"rows of {columns.quoted(names)}",
+            f"rows of {quoted(names)}",
             got=refused,
             expected="finite features of one length and finite weights of at least 0 in every row"
             if most_invalid is None

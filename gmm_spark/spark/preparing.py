@@ -10,6 +10,7 @@ from pyspark.sql import functions as f
 from gmm_spark import coordinates
 from gmm_spark.errors import ConfigurationError, DataError
 from gmm_spark.spark import columns, preflight
+from gmm_spark.spark.names import Names
 from gmm_spark.spark.rows import Layout
 from gmm_spark.spark.survey import Survey, survey
 
@@ -80,7 +81,7 @@ def prepare(
     initial: Parameters | None = None,
 ) -> Table:
     """Survey a table and refuse one that can't be fitted; the arguments and errors are those of `train`."""
-    weights = [columns.weight_column(df.schema, weight_col)] if weight_col else []
+    weights = [columns.weight_column(Names.of(df), weight_col)] if weight_col else []
     rows = df.select(*features.select(), *weights)
     d = len(features.columns) if features.kind == "columns" else _dimension(rows, features, options)
     _check_initial(initial, d, options)

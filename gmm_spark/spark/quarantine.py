@@ -10,28 +10,31 @@ from pyspark.sql import functions as f
 
 from gmm_spark.errors import SchemaError
 from gmm_spark.spark import columns
+from gmm_spark.spark.names import Names, quoted
 from gmm_spark.spark.posterior import variadic
 from gmm_spark.spark.rows import REASONS, Layout, faults
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
-    from pyspark.sql import types as t
 
 ERRORS = "_errors"
+ADDED = (ERRORS, "run_id")  # the second by the name of the folder
 
 
-def check(schema: t.StructType) -> None:
-    """Refuse a table that has a column of the name that is added to quarantined rows.
+def check(table: Names) -> None:
+    """Refuse a table that has a column of a name that quarantined rows get, or two that Spark takes for one.
 
     Raises:
         SchemaError: it has.
     """
-    if ERRORS in map(str.casefold, schema.names):  # Spark writes no two columns that differ in case only
+    added = {table.folded(name) for name in ADDED}
+    taken = [name for name in table.schema.names if table.folded(name) in added]
+    if taken or (taken := list(table.repeated(table.schema.names))):
         raise SchemaError(
-            f"column {ERRORS!r}",
-            got="a column of the input with the name of the one that quarantined rows get",
-            expected="another name",
-            do="Rename it, or choose fit.invalid=drop.",
+            f"columns {quoted(taken)}",
+            got="columns of the input that quarantined rows cannot be written with",
+            expected=f"each name once, and others than {quoted(ADDED)}, which such rows get",
+            do="Rename them, or choose fit.invalid=drop.",
         )
 
 
@@ -46,7 +49,7 @@ def invalid_rows(rows: DataFrame, features: columns.Features, weight: str | None
     """
     layout = Layout(d, array=features.kind != "columns", weighted=weight is not None)
     errors = f.arrow_udf(variadic(partial(_errors, layout)), "array<string>")  # type: ignore[attr-defined] # as in posterior
-    given = [*features.select(), *([columns.weight_column(rows.schema, weight)] if weight else [])]
+    given = [*features.select(), *([columns.weight_column(Names.of(rows), weight)] if weight else [])]
     return rows.withColumn(ERRORS, errors(*given)).where(f.size(ERRORS) > 0)
 
 

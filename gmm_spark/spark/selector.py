@@ -104,7 +104,7 @@ def select(
         ConfigurationError, SchemaError, DataError: as `GaussianMixture.fit`.
     """
     asked = Choice(tuple(k), tuple(covarianceTypes), criterion=criterion, **choice)
-    features, weight, options = mixture.asked(df.schema)
+    features, weight, options = mixture.asked(df)
     found = selecting.select(df, features, weight, options, asked, shelf)
     models = {
         candidate: mixture.model_of(fitted.parameters, found.features, fitted.summary)

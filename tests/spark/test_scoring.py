@@ -15,6 +15,7 @@ from scipy.stats import multivariate_normal
 from gmm_spark import GaussianMixtureModel
 from gmm_spark.errors import ModelError, SchemaError
 from gmm_spark.spark.columns import Features
+from gmm_spark.spark.names import Names
 from gmm_spark.spark.posterior import ScoreColumns, with_posterior
 from tests.spark.frames import clusters, names, numbered, start, table
 
@@ -127,7 +128,7 @@ def test_unusable_rows_keep_their_place(spark: SparkSession, *, single: bool) ->
     source = pa.table({"id": range(len(ROWS)), "features": pa.array(ROWS.values(), pa.list_(pa.float64()))})
     df = spark.createDataFrame(source)
     columns = ScoreColumns(status="status", single=single)
-    result = with_posterior(df, MODEL.parameters, Features.of(df.schema), columns)
+    result = with_posterior(df, MODEL.parameters, Features.of(Names.of(df)), columns)
     found = result.toArrow().sort_by("id")
     assert found["status"].to_pylist() == [status.strip() for status in ROWS]
     for name in ("prediction", "probability", "log_density"):
@@ -201,8 +202,8 @@ def test_a_model_of_other_features_is_refused(spark: SparkSession) -> None:
     """Columns that are missing are named, with the closest; a wrong number of them is told."""
     df = table(spark, **numbered(X))
     model = MODEL.copy()
-    with pytest.raises(SchemaError, match=r"'X0'.*'x0'"):
-        model.copy({model.inputCols: ["X0", "x1", "x2"]}).transform(df)
+    with pytest.raises(SchemaError, match=r"'X7'.*'x0'"):
+        model.copy({model.inputCols: ["X7", "x1", "x2"]}).transform(df)
     with pytest.raises(ModelError, match=r"2 columns.*3 features"):
         model.copy({model.inputCols: ["x0", "x1"]}).transform(df)
 
