@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 from pyspark import TaskContext
 from pyspark.sql import functions as f
 
+from gmm_spark.parameters import ALIGNED
 from gmm_spark.spark.rows import REASONS, Layout, Rows, decode
 from gmm_spark.spark.worker import settle
 
@@ -20,12 +21,14 @@ if TYPE_CHECKING:
 
     from pyspark.sql import DataFrame
 
-    from gmm_spark.parameters import FloatArray
+    from gmm_spark.parameters import Family, FloatArray
 
 _SCHEMA = pa.schema([("partition", pa.int32()), ("partitions", pa.int32()), ("survey", pa.binary())])
 _DDL = "partition int, partitions int, survey binary"
 # Scatters larger than this are merged by the executors, so many partitions at a time.
 _WIDE_BYTES, _RUN = 8 << 10, 64
+# Up to so many features their products cost next to nothing, and show columns that hold the same values.
+_FEW_FEATURES = 64
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,7 +41,7 @@ class Survey:
         counts: rows by reason, in the order of `REASONS`.
         weight: total weight of the usable rows.
         mean: (d,) weighted mean.
-        scatter: (d, d) sum of w (x - mean)(x - mean)'.
+        scatter: (d, d) sum of w (x - mean)(x - mean)'; its (d,) diagonal where that is all that is asked.
         partitions: how many partitions had rows; known once all are merged.
     """
 
@@ -49,15 +52,16 @@ class Survey:
     partitions: int = 0
 
     @staticmethod
-    def zero(d: int) -> Survey:
-        """Return the survey of no rows."""
-        return Survey(np.zeros(len(REASONS)), 0.0, np.zeros(d), np.zeros((d, d)))
+    def zero(d: int, *, products: bool = True) -> Survey:
+        """Return the survey of no rows, with room for the products of features or for their squares alone."""
+        return Survey(np.zeros(len(REASONS)), 0.0, np.zeros(d), np.zeros((d, d) if products else d))
 
     def __add__(self, other: Survey) -> Survey:
         weight = self.weight + other.weight
         share = other.weight / weight if weight > 0 else 0.0
         offset = other.mean - self.mean if self.weight > 0 else np.zeros_like(self.mean)
-        between = np.outer(offset, offset) * self.weight * share
+        products = np.outer(offset, offset) if self.scatter.ndim > 1 else offset**2
+        between = products * self.weight * share
         return Survey(
             self.counts + other.counts,
             weight,
@@ -77,7 +81,7 @@ class Survey:
 
     @property
     def covariance(self) -> FloatArray:
-        """(d, d) covariance, divisor the total weight."""
+        """(d, d) covariance or (d,) variances, divisor the total weight."""
         return self.scatter / self.weight
 
     def to_bytes(self) -> bytes:
@@ -85,31 +89,43 @@ class Survey:
         return np.concatenate([self.counts, [self.weight], self.mean, self.scatter.ravel()]).astype("<f8").tobytes()
 
     @staticmethod
-    def from_bytes(data: bytes | memoryview, d: int) -> Survey:
-        """Read what `to_bytes` wrote."""
+    def from_bytes(data: bytes | memoryview, zero: Survey) -> Survey:
+        """Read what `to_bytes` wrote of a survey like `zero`."""
+        d = len(zero.mean)
         counts, weight, mean, scatter = np.split(np.frombuffer(data, dtype="<f8"), np.cumsum([len(REASONS), 1, d]))
-        return Survey(counts, float(weight[0]), mean, scatter.reshape(d, d))
+        return Survey(counts, float(weight[0]), mean, scatter.reshape(zero.scatter.shape))
 
 
-def survey(rows: DataFrame, layout: Layout) -> Survey:
+def needs_products(families: Iterable[Family], d: int) -> bool:
+    """Return whether to survey the products of features: for full and tied, and of few features for warnings too."""
+    return d <= _FEW_FEATURES or not ALIGNED.issuperset(families)
+
+
+def survey(rows: DataFrame, layout: Layout, *, products: bool = True) -> Survey:
     """Read all rows once and return what they are; partitions are merged in their order.
 
-    Where d is large the executors merge runs of partitions first: the driver must not grow with their number.
+    Where a survey is large the executors merge runs of partitions first: the driver must not grow with their number.
+
+    Args:
+        rows: features and weights.
+        layout: what the columns mean.
+        products: sum the products of features; else their squares alone, O(d) in time and memory.
     """
-    partials = rows.mapInArrow(partial(_survey_partition, layout), _DDL)
-    if 8 * layout.d**2 > _WIDE_BYTES:
+    zero = Survey.zero(layout.d, products=products)
+    partials = rows.mapInArrow(partial(_survey_partition, layout, zero), _DDL)
+    if zero.scatter.nbytes > _WIDE_BYTES:
 
         def merge_run(table: pa.Table) -> pa.Table:
-            return _table(pc.min(table.column("partition")).as_py(), _merged(table, layout.d))
+            return _table(pc.min(table.column("partition")).as_py(), _merged(table, zero))
 
         run = f.floor(f.col("partition") / _RUN).alias("run")
         partials = partials.groupBy(run).applyInArrow(merge_run, _DDL)
-    return _merged(partials.toArrow(), layout.d)
+    return _merged(partials.toArrow(), zero)
 
 
-def _merged(table: pa.Table, d: int) -> Survey:
+def _merged(table: pa.Table, zero: Survey) -> Survey:
     ordered = sorted(zip(*(table.column(name).to_pylist() for name in _SCHEMA.names), strict=True))
-    merged = reduce(Survey.__add__, (Survey.from_bytes(data, d) for _, _, data in ordered), Survey.zero(d))
+    merged = reduce(Survey.__add__, (Survey.from_bytes(data, zero) for _, _, data in ordered), zero)
     return replace(merged, partitions=sum(partitions for _, partitions, _ in ordered))
 
 
@@ -118,7 +134,7 @@ def _table(partition: int, surveyed: Survey) -> pa.Table:
     return pa.Table.from_pydict(values, schema=_SCHEMA)
 
 
-def of_rows(rows: Rows) -> Survey:
+def of_rows(rows: Rows, *, products: bool = True) -> Survey:
     """Return the survey of one batch."""
     counts = np.bincount(rows.reasons, minlength=len(REASONS)).astype(np.float64)
     valid = rows.valid()
@@ -127,18 +143,19 @@ def of_rows(rows: Rows) -> Survey:
     weights = np.ones(n) if valid.weights is None else valid.weights
     total = float(weights.sum())
     if total <= 0:
-        return Survey(counts, 0.0, np.zeros(d), np.zeros((d, d)))
+        return replace(Survey.zero(d, products=products), counts=counts)
     centre = x[:, :1]
     offset = (x - centre) @ weights / total
     centred = x - (centre + offset[:, None])
-    return Survey(counts, total, centre[:, 0] + offset, (centred * weights) @ centred.T)
+    scatter = (centred * weights) @ centred.T if products else centred**2 @ weights
+    return Survey(counts, total, centre[:, 0] + offset, scatter)
 
 
-def _survey_partition(layout: Layout, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+def _survey_partition(layout: Layout, zero: Survey, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     settle()
-    surveyed = Survey.zero(layout.d)
+    surveyed = zero
     for batch in batches:
-        surveyed += of_rows(decode(batch.columns, layout))
+        surveyed += of_rows(decode(batch.columns, layout), products=zero.scatter.ndim > 1)
     if surveyed.counts.any():
         yield from _table(task_partition(), replace(surveyed, partitions=1)).to_batches()
 
