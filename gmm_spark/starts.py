@@ -122,21 +122,25 @@ def _scaled_spaces(sample: Sample) -> tuple[FloatArray, ...]:
 
 
 def _principal(sample: Sample) -> tuple[FloatArray, FloatArray]:
-    """Return (d, m) principal axes and their (m,) variances: all of few features, the first of many.
-
-    Subspace iteration from random directions: Halko, Martinsson and Tropp, SIAM Review 53, 2011, algorithm 4.4.
-    """
-    d, shares = len(sample.z), sample.weights / sample.weights.sum()
+    """Return (d, m) principal axes and their (m,) variances: all of few features, the first of many."""
+    shares = sample.weights / sample.weights.sum()
     centred = sample.z - (sample.z @ shares)[:, None]
-    basis = np.eye(d)
-    if d > _ALL_AXES:
-        basis = np.random.default_rng(0).standard_normal((d, _FIRST_AXES))
-        for _ in range(_POWERS):
-            basis, _ = np.linalg.qr(centred @ (shares[:, None] * (centred.T @ basis)))
+    basis = np.eye(len(centred)) if len(centred) <= _ALL_AXES else _range(centred, shares)
     within = basis.T @ centred
     variances, axes = np.linalg.eigh((within * shares) @ within.T)
     real = variances > _NO_VARIANCE * variances[-1]
     return basis @ axes[:, real], variances[real]
+
+
+def _range(centred: FloatArray, shares: FloatArray) -> FloatArray:
+    """Return (d, m) orthonormal directions that hold most of the variance of (d, n) rows.
+
+    Subspace iteration from random directions: Halko, Martinsson and Tropp, SIAM Review 53, 2011, algorithm 4.4.
+    """
+    basis = np.random.default_rng(0).standard_normal((len(centred), _FIRST_AXES))
+    for _ in range(_POWERS):
+        basis, _ = np.linalg.qr(centred @ (shares[:, None] * (centred.T @ basis)))
+    return basis
 
 
 def _telling(coordinates: FloatArray, weights: FloatArray) -> FloatArray:
