@@ -12,11 +12,13 @@ import numpy as np
 
 from gmm_spark.errors import ModelError
 from gmm_spark.parameters import Parameters
+from gmm_spark.spread import Matrices, Variances
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from gmm_spark.parameters import FloatArray
+    from gmm_spark.spread import Spread
 
 
 def aligned(parameters: Parameters, reference: Parameters) -> Parameters:
@@ -42,9 +44,7 @@ def aligned(parameters: Parameters, reference: Parameters) -> Parameters:
     matched = assignment(distances(reference, parameters))
     others = np.setdiff1d(np.arange(parameters.k), matched)
     order = np.concatenate([matched, others[np.argsort(-parameters.weights[others], kind="stable")]])
-    return Parameters(
-        parameters.weights[order], parameters.means[order], parameters.covariances[order], parameters.family
-    )
+    return Parameters(parameters.weights[order], parameters.means[order], parameters.spread[order], parameters.family)
 
 
 def distances(one: Parameters, other: Parameters) -> FloatArray:
@@ -57,12 +57,19 @@ def distances(one: Parameters, other: Parameters) -> FloatArray:
     (Bhattacharyya, Bull. Calcutta Math. Soc. 35, 1943). No affine map of the features changes it, and
     a covariance that shrinks raises it by its logarithm only, where Kullback-Leibler's grows as its inverse.
     """
-    pooled = (one.covariances[:, None] + other.covariances[None]) / 2
+    diagonal = isinstance(one.spread, Variances) and isinstance(other.spread, Variances)
     offsets = one.means[:, None] - other.means[None]
-    solved = np.linalg.solve(pooled, offsets[..., None])[..., 0]
-    logs = [np.linalg.slogdet(each)[1] for each in (pooled, one.covariances, other.covariances)]
-    between = (offsets * solved).sum(axis=-1) / 8
-    return np.asarray(between + (logs[0] - (logs[1][:, None] + logs[2][None]) / 2) / 2)
+    rows = [_from(one.spread[k : k + 1], other.spread, own, diagonal=diagonal) for k, own in enumerate(offsets)]
+    return np.stack(rows)
+
+
+def _from(one: Spread, others: Spread, offsets: FloatArray, *, diagonal: bool) -> FloatArray:
+    """Return (k,) distances from a single component, to whose mean the others' are at (k, d) offsets."""
+    form = Variances if diagonal else Matrices
+    mine, theirs = (one, others) if diagonal else (Matrices(one.matrices), Matrices(others.matrices))
+    pooled = form((mine.values + theirs.values) / 2)
+    between = pooled.inverse_forms(offsets) / 8
+    return between + (pooled.log_determinants - (mine.log_determinants + theirs.log_determinants) / 2) / 2
 
 
 def assignment(costs: FloatArray) -> NDArray[np.intp]:

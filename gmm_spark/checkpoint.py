@@ -22,13 +22,13 @@ from gmm_spark.em import State
 from gmm_spark.errors import CheckpointError, GmmSparkError
 from gmm_spark.layouts import Layout, feature_count
 from gmm_spark.moments import Moments
-from gmm_spark.parameters import FloatArray, Parameters
+from gmm_spark.parameters import ALIGNED, FloatArray, Parameters
 from gmm_spark.stopping import Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-FORMAT = 1
+FORMAT = 2
 Identity: TypeAlias = "Mapping[str, Any]"
 
 _SLACK = 1 << 16  # bytes for names and scalars
@@ -156,7 +156,7 @@ class _Writer:
 
 
 def _of_parameters(value: Parameters) -> dict[str, object]:
-    arrays = {name: _text(getattr(value, name)) for name in ("weights", "means", "covariances")}
+    arrays = {"weights": _text(value.weights), "means": _text(value.means), "covariances": _text(value.spread.values)}
     return {"parameters": [value.k, value.d, value.family], **arrays}
 
 
@@ -225,7 +225,9 @@ def _a(kind: type, value: Any) -> Any:  # noqa: ANN401 - any JSON value
 def _to_parameters(line: dict[str, Any]) -> Parameters:
     k, d, family = line["parameters"]
     weights, means = _array(line["weights"], (k,)), _array(line["means"], (k, d))
-    return Parameters(weights, means, _array(line["covariances"], (k, d, d)), family)
+    # Of a family that has variances only where its coordinates are aligned, the length says which they are.
+    variances = family in ALIGNED and len(line["covariances"]) == _characters((k, d))
+    return Parameters(weights, means, _array(line["covariances"], (k, d) if variances else (k, d, d)), family)
 
 
 def _to_moments(line: dict[str, Any]) -> Moments:
@@ -242,10 +244,14 @@ def _to_moments(line: dict[str, Any]) -> Moments:
     return moments
 
 
+def _characters(shape: tuple[int, ...]) -> int:
+    bytes_ = 8 * int(np.prod([_a(int, size) for size in shape], dtype=object))
+    return 4 * (-(-bytes_ // 3))
+
+
 def _array(text: str, shape: tuple[int, ...]) -> FloatArray:
     """Return the array, once the text is known to have the length that its shape needs."""
-    bytes_ = 8 * int(np.prod([_a(int, size) for size in shape], dtype=object))
-    if min(shape) < 1 or len(text) != 4 * (-(-bytes_ // 3)):
+    if min(shape) < 1 or len(text) != _characters(shape):
         raise ValueError(f"{len(text)} characters for an array of shape {shape}")
     return np.frombuffer(base64.b64decode(text, validate=True), dtype="<f8").astype(np.float64).reshape(shape)
 

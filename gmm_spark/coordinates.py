@@ -7,11 +7,16 @@ Quadratic features are exact only where the data is near the origin and of unit 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from gmm_spark.errors import DataError
-from gmm_spark.parameters import Family, FloatArray, Parameters
+from gmm_spark.parameters import ALIGNED, Family, FloatArray, Parameters
+from gmm_spark.spread import Matrices, Spread, Variances, diagonal_form
+
+if TYPE_CHECKING:
+    from gmm_spark.layouts import Layout
 
 # A correlation matrix whose smallest eigenvalue is below this has linearly dependent columns: the
 # survey's own rounding error is of this size.
@@ -39,21 +44,140 @@ class Coordinates:
         """log |det G|: log p_x(x) = log p_z(z) - log |det G|."""
         return float(np.log(np.abs(np.diagonal(self.factor))).sum())
 
+    @property
+    def arrays(self) -> tuple[FloatArray, ...]:
+        """All that the coordinates are made of."""
+        return self.center, self.factor, self.inverse
+
+    @property
+    def unit(self) -> FloatArray:
+        """(d,) the standard deviations of x where z has the unit covariance: the data's own."""
+        return np.asarray(np.sqrt((self.factor**2).sum(axis=1)))
+
+    @property
+    def data_variances(self) -> FloatArray:
+        """(d,) their squares."""
+        return np.asarray((self.factor**2).sum(axis=1))
+
+    @property
+    def totals(self) -> Layout:
+        """The features whose sums over all rows the families of these coordinates need."""
+        return "quadratic"
+
+    def form(self, family: Family) -> type[Spread]:  # noqa: ARG002 - `Scaled` asks
+        """Return the form that a family's covariances have in these coordinates."""
+        return Matrices
+
     def rows(self, x: FloatArray) -> FloatArray:
         """Return (d, n) feature-major coordinates of the (n, d) rows x."""
         return self.inverse @ (x - self.center).T
 
+    def points(self, z: FloatArray) -> FloatArray:
+        """Return (m, d) the x of (m, d) points z."""
+        return self.center + z @ self.factor.T
+
     def inward(self, parameters: Parameters) -> Parameters:
         """Return the parameters of z where x has the given ones."""
         means = (parameters.means - self.center) @ self.inverse.T
-        covariances = self.inverse @ parameters.covariances @ self.inverse.T
-        return Parameters(parameters.weights, means, _symmetric(covariances), parameters.family)
+        return Parameters(parameters.weights, means, parameters.spread.turned(self.inverse), parameters.family)
 
     def outward(self, parameters: Parameters) -> Parameters:
         """Return the parameters of x = m + G z where z has the given ones."""
-        means = self.center + parameters.means @ self.factor.T
-        covariances = self.factor @ parameters.covariances @ self.factor.T
-        return Parameters(parameters.weights, means, _symmetric(covariances), parameters.family)
+        spread = parameters.spread.turned(self.factor)
+        return Parameters(parameters.weights, self.points(parameters.means), spread, parameters.family)
+
+    def user_variances(self, spread: Spread) -> FloatArray:
+        """Return (k, d) the variances of the user's features where z has these covariances."""
+        turns = self.factor, spread.matrices, self.factor
+        return np.asarray(np.einsum("ie,kef,if->ki", *turns, optimize=True))
+
+    def of_user_variances(self, variances: FloatArray) -> Spread:
+        """Return the covariances of z where the user's features have these (k, d) variances and are uncorrelated."""
+        turns = self.inverse, variances, self.inverse
+        return diagonal_form(np.einsum("ie,ke,fe->kif", *turns, optimize=True))
+
+
+@dataclass(frozen=True, eq=False, init=False)
+class Scaled(Coordinates):
+    """z = (x - center) / scale: no feature is mixed with another, and a diagonal covariance stays one.
+
+    Args:
+        center: (d,) m, in the units of the data.
+        scale: (d,) the diagonal of G.
+    """
+
+    scale: FloatArray
+
+    def __init__(self, center: FloatArray, scale: FloatArray) -> None:
+        object.__setattr__(self, "center", center)
+        object.__setattr__(self, "scale", scale)
+
+    @property  # type: ignore[misc] # frozen: read-only there too
+    def factor(self) -> FloatArray:
+        """(d, d) G, made on demand."""
+        return np.diag(self.scale)
+
+    @property  # type: ignore[misc] # as above
+    def inverse(self) -> FloatArray:
+        """(d, d) the inverse of G, made on demand."""
+        return np.diag(1 / self.scale)
+
+    @property
+    def log_determinant(self) -> float:
+        """log |det G|."""
+        return float(np.log(np.abs(self.scale)).sum())
+
+    @property
+    def arrays(self) -> tuple[FloatArray, ...]:
+        """All that the coordinates are made of."""
+        return self.center, self.scale
+
+    @property
+    def unit(self) -> FloatArray:
+        """(d,) the data's own standard deviations."""
+        return self.scale
+
+    @property
+    def data_variances(self) -> FloatArray:
+        """(d,) their squares."""
+        return self.scale**2
+
+    @property
+    def totals(self) -> Layout:
+        """The features whose sums over all rows the families of these coordinates need."""
+        return "diagonal"
+
+    def form(self, family: Family) -> type[Spread]:
+        """Return the form that a family's covariances have in these coordinates."""
+        return Variances if family in ALIGNED else Matrices
+
+    def rows(self, x: FloatArray) -> FloatArray:
+        """Return (d, n) feature-major coordinates of the (n, d) rows x."""
+        z = np.ascontiguousarray((x - self.center).T)
+        z /= self.scale[:, None]
+        return z
+
+    def points(self, z: FloatArray) -> FloatArray:
+        """Return (m, d) the x of (m, d) points z."""
+        return self.center + z * self.scale
+
+    def inward(self, parameters: Parameters) -> Parameters:
+        """Return the parameters of z where x has the given ones."""
+        means = (parameters.means - self.center) / self.scale
+        return Parameters(parameters.weights, means, parameters.spread.scaled(1 / self.scale), parameters.family)
+
+    def outward(self, parameters: Parameters) -> Parameters:
+        """Return the parameters of x where z has the given ones."""
+        spread = parameters.spread.scaled(self.scale)
+        return Parameters(parameters.weights, self.points(parameters.means), spread, parameters.family)
+
+    def user_variances(self, spread: Spread) -> FloatArray:
+        """Return (k, d) the variances of the user's features where z has these covariances."""
+        return spread.variances * self.data_variances
+
+    def of_user_variances(self, variances: FloatArray) -> Spread:
+        """Return the covariances of z where the user's features have these (k, d) variances and are uncorrelated."""
+        return Variances(variances / self.data_variances)
 
 
 def suited(family: Family, mean: FloatArray, covariance: FloatArray, names: tuple[str, ...]) -> Coordinates:
@@ -65,7 +189,7 @@ def suited(family: Family, mean: FloatArray, covariance: FloatArray, names: tupl
     Args:
         family: the covariance family.
         mean: (d,) mean of the data.
-        covariance: (d, d) covariance of the data.
+        covariance: (d, d) covariance of the data; (d,) variances are enough for diag and spherical.
         names: d feature names, for the error.
 
     Raises:
@@ -73,13 +197,14 @@ def suited(family: Family, mean: FloatArray, covariance: FloatArray, names: tupl
             overflow; the columns are named.
     """
     scale = _scale(mean, covariance, names)
-    identity = np.eye(len(scale))
-    factor = identity if family in ("diag", "spherical") else _correlation_factor(covariance, scale, names)
-    return Coordinates(mean, scale[:, None] * factor, np.linalg.solve(factor, identity) / scale)
+    if family in ALIGNED:
+        return Scaled(mean, scale)
+    factor = _correlation_factor(covariance, scale, names)
+    return Coordinates(mean, scale[:, None] * factor, np.linalg.solve(factor, np.eye(len(scale))) / scale)
 
 
 def _scale(mean: FloatArray, covariance: FloatArray, names: tuple[str, ...]) -> FloatArray:
-    variance = np.diagonal(covariance)
+    variance = covariance if covariance.ndim == 1 else np.diagonal(covariance)
     if not np.isfinite(covariance).all():
         bad = [name for name, v in zip(names, variance, strict=True) if not np.isfinite(v)] or list(names)
         raise DataError(

@@ -6,8 +6,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from gmm_spark.spread import Variances
+
 if TYPE_CHECKING:
-    from gmm_spark.parameters import Parameters
+    from gmm_spark.parameters import FloatArray, Parameters
+    from gmm_spark.spread import Spread
 
 
 def step_divergence(new: Parameters, old: Parameters) -> float:
@@ -27,10 +30,23 @@ def step_divergence(new: Parameters, old: Parameters) -> float:
     """
     there = new.weights > 0
     weights, before = new.weights[there], old.weights[there]
-    factors = np.linalg.cholesky(old.covariances[there])
-    offsets = np.linalg.solve(factors, (new.means - old.means)[there][..., None])
-    half = np.linalg.solve(factors, np.linalg.cholesky(new.covariances[there]))
+    between = _variances if isinstance(new.spread, Variances) and isinstance(old.spread, Variances) else _matrices
+    apart = between(new.spread[there], old.spread[there], (new.means - old.means)[there])
+    return float(weights @ (np.log(weights / before) + apart / 2))
+
+
+def _matrices(new: Spread, old: Spread, offsets: FloatArray) -> FloatArray:
+    """Return (k,) 2 KL(N'_k || N_k) for means that are (k, d) offsets apart."""
+    factors = np.linalg.cholesky(old.matrices)
+    solved = np.linalg.solve(factors, offsets[..., None])
+    half = np.linalg.solve(factors, np.linalg.cholesky(new.matrices))
     # tr(S^-1 S') - d - log|S^-1 S'| from the factor L^-1 L' of S^-1 S', whose diagonal is that of both.
     diagonal = np.einsum("kii->ki", half)
-    apart = (half**2).sum(axis=(1, 2)) - new.d - 2 * np.log(diagonal).sum(axis=1) + (offsets**2).sum(axis=(1, 2))
-    return float(weights @ (np.log(weights / before) + apart / 2))
+    apart = (half**2).sum(axis=(1, 2)) - offsets.shape[1] - 2 * np.log(diagonal).sum(axis=1)
+    return np.asarray(apart + (solved**2).sum(axis=(1, 2)))
+
+
+def _variances(new: Spread, old: Spread, offsets: FloatArray) -> FloatArray:
+    """Return the same for diagonal covariances, feature by feature."""
+    ratios = new.variances / old.variances
+    return np.asarray((ratios - 1 - np.log(ratios) + offsets**2 / old.variances).sum(axis=1))

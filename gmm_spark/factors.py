@@ -10,10 +10,12 @@ import numpy as np
 
 from gmm_spark.layouts import feature_count, log_weights
 from gmm_spark.scratch import scratch
+from gmm_spark.spread import Variances
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from gmm_spark.layouts import Layout
     from gmm_spark.parameters import FloatArray, Parameters
 
 # No log-density is less: a row whose squared distances overflow is equally far from all components.
@@ -56,6 +58,47 @@ class TriangularFactors:
         joint *= -0.5
         np.fmax(joint, _LOG_LEAST, out=joint)
         joint += self.constants[:, None]
+
+
+@dataclass(frozen=True, eq=False)
+class Deviations:
+    """Log-densities by |(x - mu_k) / sigma_k|^2 where every covariance is diagonal.
+
+    Args:
+        inverses: (k, d) 1 / sigma_k.
+        means: (k, d) mu_k.
+        constants: (k,) the log-density at the mean, and log pi_k.
+    """
+
+    inverses: FloatArray
+    means: FloatArray
+    constants: FloatArray
+
+    @staticmethod
+    def of(candidates: Sequence[Parameters]) -> Deviations:
+        """Return those of all the components of mixtures of one d whose covariances are variances."""
+        variances = np.concatenate([each.spread.variances for each in candidates])
+        logs = np.concatenate([log_weights(each) for each in candidates])
+        constants = logs - 0.5 * candidates[0].d * np.log(2 * np.pi) - 0.5 * np.log(variances).sum(axis=1)
+        return Deviations(1 / np.sqrt(variances), np.concatenate([each.means for each in candidates]), constants)
+
+    def log_joint(self, x: FloatArray, joint: FloatArray, scratch: tuple[FloatArray, FloatArray]) -> None:
+        """Write the joint log-densities (k, n) of rows (d, n); scratch: two arrays of the rows' shape."""
+        centred, _ = scratch
+        for k, inverse in enumerate(self.inverses):
+            np.subtract(x, self.means[k][:, None], out=centred)
+            np.multiply(centred, inverse[:, None], out=centred)
+            np.multiply(centred, centred, out=centred)
+            np.sum(centred, axis=0, out=joint[k])
+        joint *= -0.5
+        np.fmax(joint, _LOG_LEAST, out=joint)
+        joint += self.constants[:, None]
+
+
+def factors_of(candidates: Sequence[Parameters]) -> TriangularFactors | Deviations:
+    """Return what gives the log-densities of mixtures of one d, in the least form that serves them all."""
+    diagonal = all(isinstance(each.spread, Variances) for each in candidates)
+    return (Deviations if diagonal else TriangularFactors).of(candidates)
 
 
 class ByFactor:
@@ -115,17 +158,22 @@ class ByFactor:
 
 
 class ByDifference:
-    """Joint log-densities by triangular factors of the difference to the mean, sums about each component's own mean."""
+    """Joint log-densities by factors of the difference to the mean, sums about each component's own mean.
 
-    def __init__(self, candidates: Sequence[Parameters]) -> None:
-        self._factors = TriangularFactors.of(candidates)
+    Args:
+        candidates: mixtures of one d.
+        layout: quadratic, or diagonal where every covariance is.
+    """
+
+    def __init__(self, candidates: Sequence[Parameters], layout: Layout = "quadratic") -> None:
+        self._factors, self._layout = factors_of(candidates), layout
         k, d = self._factors.means.shape
         self.width, self.dtype = _WIDTH, np.dtype(np.float64)
-        self.sums = np.zeros((k, feature_count(d)))
-        self._upper = np.triu_indices(d)
+        self.sums = np.zeros((k, feature_count(d, layout)))
         self._joint = np.empty(k * _WIDTH)
         self._centred, self._scaled = np.empty(d * _WIDTH), np.empty(d * _WIDTH)
-        self._square = np.empty((d, d))
+        if layout != "diagonal":
+            self._upper, self._square = np.triu_indices(d), np.empty((d, d))
 
     def joint(self, z: FloatArray) -> FloatArray:
         """Return the joint log-densities (k, n) of a tile (d, n), in scratch."""
@@ -141,6 +189,9 @@ class ByDifference:
             np.subtract(z, self._factors.means[k][:, None], out=centred)
             self.sums[k, 0] += own.sum()
             self.sums[k, 1 : d + 1] += centred @ own
+            if self._layout == "diagonal":
+                self.sums[k, d + 1 :] += np.multiply(centred, centred, out=scaled) @ own
+                continue
             np.multiply(centred, np.sqrt(own), out=scaled)
             np.matmul(scaled, scaled.T, out=self._square)
             self.sums[k, d + 1 :] += self._square[self._upper]

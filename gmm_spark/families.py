@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gmm_spark.parameters import positive_definite
+from gmm_spark.spread import Matrices, Spread, positive_definite
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from gmm_spark.coordinates import Coordinates
     from gmm_spark.parameters import Family, FloatArray
 
-    Constraint = Callable[[FloatArray, FloatArray, Coordinates, float], tuple[FloatArray, int]]
+    Constraint = Callable[[Spread, FloatArray, Coordinates, float], tuple[Spread, int]]
 
 
 def free_parameters(family: Family, k: int, d: int) -> int:
@@ -41,80 +41,75 @@ def sample_error(family: Family, k: int, d: int, rows: float) -> float:
 
 
 def constrain(
-    family: Family, covariances: FloatArray, mass: FloatArray, coordinates: Coordinates, floor: float
-) -> tuple[FloatArray, int]:
+    family: Family, spread: Spread, mass: FloatArray, coordinates: Coordinates, floor: float
+) -> tuple[Spread, int]:
     """Return the family's maximum-likelihood covariances, floored, and how many were floored.
 
     Args:
         family: the constraint.
-        covariances: (k, d, d) unconstrained second central moments in coordinates z.
+        spread: k unconstrained second central moments in coordinates z.
         mass: (k,) N_k.
         coordinates: from the user's units to z.
         floor: the least variance, in units of the data's own variance; 0 switches it off.
     """
-    return _CONSTRAINTS[family](covariances, mass, coordinates, floor)
+    return _CONSTRAINTS[family](spread, mass, coordinates, floor)
 
 
 def at_floor(
-    family: Family, covariances: FloatArray, mass: FloatArray, coordinates: Coordinates, floor: float
+    family: Family, spread: Spread, mass: FloatArray, coordinates: Coordinates, floor: float
 ) -> NDArray[np.bool_]:
-    """Tell which of the (k,) components `constrain` raises to the floor in every direction; the same arguments."""
+    """Return which of the (k,) components `constrain` raises to the floor in every direction; the same arguments."""
     if floor <= 0:
         return np.zeros(len(mass), dtype=np.bool_)
-    if family == "tied":
-        covariances = np.repeat(np.tensordot(mass / mass.sum(), covariances, axes=1)[None], len(mass), axis=0)
     if family in ("full", "tied"):
-        return np.asarray(np.linalg.eigvalsh(covariances)[:, -1] <= floor)
-    variances, least = _user_variances(covariances, coordinates), floor * _data_variances(coordinates)
+        pooled = spread if family == "full" else _pooled(spread, mass)
+        return np.asarray(np.linalg.eigvalsh(pooled.matrices)[:, -1] <= floor)
+    variances, least = coordinates.user_variances(spread), floor * coordinates.data_variances
     if family == "spherical":
         return np.asarray(variances.mean(axis=1) <= least.max())
     return np.asarray((variances <= least).all(axis=1))
 
 
-def _full(covariances: FloatArray, _: FloatArray, __: Coordinates, floor: float) -> tuple[FloatArray, int]:
-    return _clip_eigenvalues(covariances, floor)
+def _full(spread: Spread, _: FloatArray, __: Coordinates, floor: float) -> tuple[Spread, int]:
+    return _clip_eigenvalues(spread, floor)
 
 
-def _tied(covariances: FloatArray, mass: FloatArray, _: Coordinates, floor: float) -> tuple[FloatArray, int]:
-    pooled = np.tensordot(mass / mass.sum(), covariances, axes=1)[None]
-    clipped, hits = _clip_eigenvalues(pooled, floor)
-    return np.repeat(clipped, len(mass), axis=0), hits
+def _tied(spread: Spread, mass: FloatArray, _: Coordinates, floor: float) -> tuple[Spread, int]:
+    clipped, hits = _clip_eigenvalues(_pooled(spread, mass)[:1], floor)
+    return clipped[np.zeros(len(mass), dtype=np.intp)], hits
 
 
-def _diag(covariances: FloatArray, _: FloatArray, to: Coordinates, floor: float) -> tuple[FloatArray, int]:
-    variances = _user_variances(covariances, to)
-    return _from_variances(variances, floor * _data_variances(to), to)
+def _diag(spread: Spread, _: FloatArray, to: Coordinates, floor: float) -> tuple[Spread, int]:
+    return _floored(to.user_variances(spread), floor * to.data_variances, to)
 
 
-def _spherical(covariances: FloatArray, _: FloatArray, to: Coordinates, floor: float) -> tuple[FloatArray, int]:
-    variances = _user_variances(covariances, to)
+def _spherical(spread: Spread, _: FloatArray, to: Coordinates, floor: float) -> tuple[Spread, int]:
+    variances = to.user_variances(spread)
     common = np.broadcast_to(variances.mean(axis=1, keepdims=True), variances.shape)
-    return _from_variances(common, np.full(variances.shape[1], floor * _data_variances(to).max()), to)
+    return _floored(common, np.full(variances.shape[1], floor * to.data_variances.max()), to)
 
 
 _CONSTRAINTS: dict[Family, Constraint] = {"full": _full, "tied": _tied, "diag": _diag, "spherical": _spherical}
 
 
-def _user_variances(covariances: FloatArray, to: Coordinates) -> FloatArray:
-    return np.asarray(np.einsum("ie,kef,if->ki", to.factor, covariances, to.factor, optimize=True))
+def _pooled(spread: Spread, mass: FloatArray) -> Spread:
+    """Return for each component the mean of all covariances, weighted by their mass."""
+    pooled = np.tensordot(mass / mass.sum(), spread.values, axes=1)[None]
+    return type(spread)(np.repeat(pooled, len(mass), axis=0))
 
 
-def _data_variances(to: Coordinates) -> FloatArray:
-    return np.asarray((to.factor**2).sum(axis=1))
-
-
-def _from_variances(variances: FloatArray, least: FloatArray, to: Coordinates) -> tuple[FloatArray, int]:
+def _floored(variances: FloatArray, least: FloatArray, to: Coordinates) -> tuple[Spread, int]:
     hits = int((variances < least).any(axis=1).sum())
-    raised = np.maximum(variances, least)
-    return np.einsum("ie,ke,fe->kif", to.inverse, raised, to.inverse, optimize=True), hits
+    return to.of_user_variances(np.maximum(variances, least)), hits
 
 
-def _clip_eigenvalues(covariances: FloatArray, floor: float) -> tuple[FloatArray, int]:
+def _clip_eigenvalues(spread: Spread, floor: float) -> tuple[Spread, int]:
     if floor <= 0:
-        return covariances, 0
+        return spread, 0
+    covariances = spread.matrices
     # A Cholesky factor of what is above the floor costs a tenth of the eigenvalues, and mostly there is one.
     low = ~positive_definite(covariances - floor * np.eye(covariances.shape[-1]))
     values, vectors = np.linalg.eigh(covariances[low])
     raised = covariances.copy()
     raised[low] = np.einsum("kie,ke,kfe->kif", vectors, np.maximum(values, floor), vectors, optimize=True)
-    return raised, int(low.sum())
+    return Matrices(raised), int(low.sum())

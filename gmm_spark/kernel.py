@@ -25,8 +25,7 @@ import numpy as np
 
 from gmm_spark import layouts, reservoir
 from gmm_spark.errors import DataError
-from gmm_spark.factors import ByDifference, ByFactor, TriangularFactors
-from gmm_spark.layouts import precisions_of
+from gmm_spark.factors import ByDifference, ByFactor, factors_of
 from gmm_spark.moments import Moments
 from gmm_spark.products import ByProduct
 from gmm_spark.scratch import scratch
@@ -92,7 +91,7 @@ class Choice:
         """Return what computes these candidates."""
         dtype = np.dtype(self.precision)
         if self.path == "difference":
-            return ByDifference(candidates)
+            return ByDifference(candidates, self.layout)
         if self.path == "factor":
             return ByFactor(candidates, dtype)
         theta = np.concatenate([layouts.natural_parameters(each, self.layout) for each in candidates])
@@ -108,9 +107,9 @@ class Choice:
 def choose(candidates: Sequence[Parameters], precision: Precision = "float64") -> Choice:
     """Choose how to compute a stack: safe first, then fast."""
     kappa = max(float(condition(each).max()) for each in candidates)
-    if not kappa <= _CAREFUL:
-        return Choice("difference", "quadratic")
     layout, d = layouts.layout_for(candidates), candidates[0].d
+    if not kappa <= _CAREFUL:
+        return Choice("difference", layouts.total_layout(layout))
     few = d >= _WIDE and _WIDE_PER_COMPONENT * sum(each.k for each in candidates) <= d
     path: Literal["factor", "product"] = "factor" if few and layout == "quadratic" else "product"
     return Choice(path, layout, precision if kappa <= _SINGLE else "float64")
@@ -124,7 +123,7 @@ class Block:
         z: (d, n) feature-major coordinates, float64, or float32 for half the bytes: they cost about
             6e-8 sqrt(kappa) times the Mahalanobis distance in a log-density.
         weights: (n,) row weights, or None where all are 1.
-        known_total: (F,) the quadratic features summed over the rows, where that was done before.
+        known_total: (F,) the sums over the rows in one layout, where that was done before.
     """
 
     z: FloatArray
@@ -136,16 +135,33 @@ class Block:
         """The number of rows of weight above 0."""
         return int(self.z.shape[1] if self.weights is None else np.count_nonzero(self.weights))
 
-    @cached_property
+    @property
     def total(self) -> FloatArray:
-        """(F,) sums of w times the quadratic features of all the rows."""
-        if self.known_total is not None:
-            return self.known_total
+        """(F,) the known sums over the rows, or else those of the quadratic features."""
+        return self.total_in("quadratic") if self.known_total is None else self.known_total
+
+    def total_in(self, layout: Layout) -> FloatArray:
+        """Return the (F,) sums of w times the features of the layout, quadratic or diagonal, of all the rows."""
+        d, known = len(self.z), self.known_total
+        if known is not None and len(known) == layouts.feature_count(d, layout):
+            return known
+        if known is not None and layout == "diagonal":
+            return np.concatenate([known[: d + 1], known[d + 1 + layouts.squares_in(d, "quadratic")]])
+        if layout not in self._totals:
+            self._totals[layout] = self._summed(layout)
+        return self._totals[layout]
+
+    @cached_property
+    def _totals(self) -> dict[Layout, FloatArray]:
+        return {}
+
+    def _summed(self, layout: Layout) -> FloatArray:
         d, n = self.z.shape
         z = np.asarray(self.z, dtype=np.float64)
         weighted = z if self.weights is None else z * self.weights
         weight = float(n) if self.weights is None else self.weights.sum()
-        return np.concatenate([[weight], weighted.sum(axis=1), (weighted @ z.T)[np.triu_indices(d)]])
+        squares = np.einsum("dn,dn->d", weighted, z) if layout == "diagonal" else (weighted @ z.T)[np.triu_indices(d)]
+        return np.concatenate([[weight], weighted.sum(axis=1), squares])
 
 
 def accumulate(
@@ -169,7 +185,7 @@ def accumulate(
     running = _Running(choice, candidates, zeros)
     total, rows = np.zeros_like(zeros[0].total), 0
     for block in blocks:
-        total += block.total
+        total += block.total_in(layouts.total_layout(choice.layout))
         rows += block.rows
         running.add(block)
     return tuple(
@@ -229,14 +245,14 @@ def zero_moments(candidates: Sequence[Parameters], kept: int = reservoir.SIZE) -
 
 def _zeros(candidates: Sequence[Parameters], choice: Choice, kept: int) -> tuple[Moments, ...]:
     if choice.path == "difference":
-        return tuple(Moments.zero(each.means, kept=kept) for each in candidates)
+        return tuple(Moments.zero(each.means, choice.layout, kept) for each in candidates)
     return tuple(Moments.zero(np.zeros_like(each.means), choice.layout, kept) for each in candidates)
 
 
 def condition(parameters: Parameters) -> FloatArray:
     """Return (k,) kappa_k = d + mu' S^-1 mu: a log-density by two products errs by about 20 u kappa_k."""
-    precisions, _ = precisions_of(parameters.covariances)
-    return parameters.d + np.asarray(np.einsum("ki,kij,kj->k", parameters.means, precisions, parameters.means))
+    precisions, _ = parameters.spread.inverted()
+    return parameters.d + precisions.forms(parameters.means)
 
 
 def entropy(parameters: Parameters, moments: Moments) -> float:
@@ -246,7 +262,7 @@ def entropy(parameters: Parameters, moments: Moments) -> float:
     """
     means = parameters.means - moments.centers
     theta = layouts.natural_parameters(
-        type(parameters)(parameters.weights, means, parameters.covariances, parameters.family), moments.layout
+        type(parameters)(parameters.weights, means, parameters.spread, parameters.family), moments.layout
     )
     common = layouts.common_term(parameters, moments.total, moments.layout)
     return max(0.0, moments.log_likelihood - common - float((theta * moments.sums).sum()))
@@ -255,8 +271,8 @@ def entropy(parameters: Parameters, moments: Moments) -> float:
 def posteriors(x: FloatArray, parameters: Parameters) -> tuple[FloatArray, FloatArray]:
     """Return P(Z = k | x) as (n, k) and log p(x) as (n,), in nats, for (n, d) rows in the parameters' units.
 
-    By a triangular factor a component, twice the arithmetic of `accumulate` and exact for any
-    parameters: it needs no whitened coordinates. Where all squared distances overflow, every component
+    By a triangular factor per component, twice the arithmetic of `accumulate`, or by standard deviations, and exact
+    for any parameters: it needs no whitened coordinates. Where all squared distances overflow, every component
     of positive weight is equally likely and log p(x) is -1e290.
     """
     joint = _log_joint(np.ascontiguousarray(x.T), parameters)
@@ -271,7 +287,7 @@ def _log_joint(x: FloatArray, parameters: Parameters) -> FloatArray:
     joint = np.empty((parameters.k, x.shape[1]))
     scratch = np.empty_like(x), np.empty_like(x)
     with np.errstate(over="ignore", invalid="ignore"):
-        TriangularFactors.of([parameters]).log_joint(x, joint, scratch)
+        factors_of([parameters]).log_joint(x, joint, scratch)
     return joint
 
 

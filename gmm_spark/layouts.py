@@ -10,6 +10,8 @@ and the M-step needs only sum_n w r_nk phi(z_n). The fewer features, the cheaper
     diagonal    [1, z_i, z_i^2]              F = 1 + 2d             diag, spherical; axis-aligned z
     linear      [1, z_i]                     F = 1 + d              tied: z' P z is common to all, and
                                                                     its sum over rows never changes
+
+Sums over all rows, whatever their components, have the squares alone in the diagonal layout, else all products.
 """
 
 from __future__ import annotations
@@ -18,8 +20,12 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
 
+from gmm_spark.spread import Variances
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from numpy.typing import NDArray
 
     from gmm_spark.parameters import FloatArray, Parameters
 
@@ -34,15 +40,20 @@ def feature_count(d: int, layout: Layout = "quadratic") -> int:
     return 1 + d + {"quadratic": d * (d + 1) // 2, "diagonal": d, "linear": 0}[layout]
 
 
+def total_layout(layout: Layout) -> Layout:
+    """Return the features of a row that are also summed over all rows, beside those of each component."""
+    return "diagonal" if layout == "diagonal" else "quadratic"
+
+
 def layout_for(candidates: Sequence[Parameters]) -> Layout:
     """Return the smallest layout that serves all the candidates in one pass.
 
-    A diag or spherical mixture has covariances that are diagonal to the bit only where the coordinates
-    are axis-aligned: only there the diagonal sums are enough for its M-step.
+    A diag or spherical mixture has its covariances as variances only where the coordinates are axis-aligned: only
+    there the diagonal sums are enough for its M-step.
     """
-    if all(each.family == "tied" and (each.covariances == each.covariances[0]).all() for each in candidates):
+    if all(each.family == "tied" and (each.spread.values == each.spread.values[0]).all() for each in candidates):
         return "linear"
-    if all(each.family in ("diag", "spherical") and _is_diagonal(each.covariances) for each in candidates):
+    if all(isinstance(each.spread, Variances) for each in candidates):
         return "diagonal"
     return "quadratic"
 
@@ -50,18 +61,18 @@ def layout_for(candidates: Sequence[Parameters]) -> Layout:
 def natural_parameters(parameters: Parameters, layout: Layout = "quadratic") -> FloatArray:
     """Return Theta, (k, F); in the linear layout without the term -z'Pz/2, which is common to all."""
     d = parameters.d
-    precisions, log_determinants = precisions_of(parameters.covariances)
-    linear = np.einsum("kij,kj->ki", precisions, parameters.means)
+    precisions, log_determinants = parameters.spread.inverted()
+    linear = precisions.applied(parameters.means)
     theta = np.empty((parameters.k, feature_count(d, layout)))
     theta[:, 0] = log_weights(parameters) - 0.5 * (
         d * np.log(2 * np.pi) + log_determinants + (linear * parameters.means).sum(axis=1)
     )
     theta[:, 1 : d + 1] = linear
     if layout == "diagonal":
-        theta[:, d + 1 :] = -0.5 * np.einsum("kii->ki", precisions)
+        theta[:, d + 1 :] = -0.5 * precisions.variances
     elif layout == "quadratic":
         i, j = np.triu_indices(d)
-        theta[:, d + 1 :] = np.where(i == j, -0.5, -1.0) * precisions[:, i, j]
+        theta[:, d + 1 :] = np.where(i == j, -0.5, -1.0) * precisions.matrices[:, i, j]
     return theta
 
 
@@ -75,7 +86,7 @@ def common_term(parameters: Parameters, total: FloatArray, layout: Layout) -> fl
     """
     if layout != "linear":
         return 0.0
-    precision = precisions_of(parameters.covariances[:1])[0][0]
+    precision = parameters.spread[:1].inverted()[0].matrices[0]
     return -0.5 * float((precision * symmetric(total[None, parameters.d + 1 :], parameters.d)[0]).sum())
 
 
@@ -88,12 +99,10 @@ def symmetric(upper: FloatArray, d: int) -> FloatArray:
     return matrices
 
 
-def precisions_of(covariances: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Return the inverses (k, d, d) and log-determinants (k,) of covariances, by Cholesky."""
-    factors = np.linalg.cholesky(covariances)
-    inverses = np.linalg.inv(factors)
-    log_determinants = 2 * np.log(np.einsum("kii->ki", factors)).sum(axis=1)
-    return inverses.transpose(0, 2, 1) @ inverses, log_determinants
+def squares_in(d: int, layout: Layout) -> NDArray[np.intp]:
+    """Return the places of the d squares among the products of the quadratic or the diagonal layout."""
+    places = np.arange(d)
+    return places if layout == "diagonal" else places * d - places * (places - 1) // 2
 
 
 def log_weights(parameters: Parameters) -> FloatArray:
@@ -101,8 +110,3 @@ def log_weights(parameters: Parameters) -> FloatArray:
     logs = np.full(parameters.k, _LOG_ZERO)
     np.log(parameters.weights, out=logs, where=parameters.weights > 0)
     return logs
-
-
-def _is_diagonal(covariances: FloatArray) -> bool:
-    diagonal = np.einsum("kii->ki", covariances)
-    return bool(np.count_nonzero(covariances) == np.count_nonzero(diagonal))

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from gmm_spark.coordinates import Coordinates
     from gmm_spark.moments import Moments
-    from gmm_spark.parameters import FloatArray
+    from gmm_spark.spread import Spread
 
 _NOISE = 16 * float(np.finfo(np.float64).eps)
 
@@ -41,8 +41,8 @@ class Maximiser:
         Raises:
             ParametersError: a covariance is singular; the floor, if any, did not prevent it.
         """
-        covariances, floored = self._covariances(at, moments)
-        singular = self._singular(covariances, at, moments)
+        spread, floored = self._spread(at, moments)
+        singular = self._singular(spread, at, moments)
         if singular.any():
             raise ParametersError(
                 f"covariances of components {np.flatnonzero(singular).tolist()}",
@@ -51,29 +51,26 @@ class Maximiser:
                 do="Use fewer components, or a covarianceFloor above 0.",
             )
         means = moments.means(at.means)
-        return Parameters(moments.mass / moments.mass.sum(), means, covariances, at.family), floored
+        return Parameters(moments.mass / moments.mass.sum(), means, spread, at.family), floored
 
     def singular(self, at: Parameters, moments: Moments) -> NDArray[np.bool_]:
         """Tell which of the (k,) covariances have a variance that is only what rounding left of a difference of sums.
 
         None where there is a floor.
         """
-        return self._singular(self._covariances(at, moments)[0], at, moments)
+        return self._singular(self._spread(at, moments)[0], at, moments)
 
-    def _singular(self, covariances: FloatArray, at: Parameters, moments: Moments) -> NDArray[np.bool_]:
+    def _singular(self, spread: Spread, at: Parameters, moments: Moments) -> NDArray[np.bool_]:
         if self.floor > 0:
             return np.zeros(at.k, dtype=np.bool_)
         offsets = moments.means(at.means) - moments.centers
-        noise = _NOISE * (np.einsum("kii->k", covariances) + (offsets**2).sum(axis=1))
-        return np.asarray(np.linalg.eigvalsh(covariances)[:, 0] <= noise)
+        noise = _NOISE * (spread.variances.sum(axis=1) + (offsets**2).sum(axis=1))
+        return np.asarray(spread.least_variances <= noise)
 
     def floored(self, parameters: Parameters) -> Parameters:
         """Return the parameters with their covariances raised to the floor."""
-        covariances, _ = families.constrain(
-            parameters.family, parameters.covariances, parameters.weights, self.frame, self.floor
-        )
-        return Parameters(parameters.weights, parameters.means, covariances, parameters.family)
+        spread, _ = families.constrain(parameters.family, parameters.spread, parameters.weights, self.frame, self.floor)
+        return Parameters(parameters.weights, parameters.means, spread, parameters.family)
 
-    def _covariances(self, at: Parameters, moments: Moments) -> tuple[FloatArray, int]:
-        central = moments.covariances(at.covariances)
-        return families.constrain(at.family, central, moments.mass, self.frame, self.floor)
+    def _spread(self, at: Parameters, moments: Moments) -> tuple[Spread, int]:
+        return families.constrain(at.family, moments.spread(at.spread), moments.mass, self.frame, self.floor)

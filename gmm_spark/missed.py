@@ -177,16 +177,18 @@ def _moved(
     """Yield the start with one of its lightest components moved to the (m, d) rows, or to where they are densest."""
     if start.k == 1:
         return
-    within = np.einsum("k,kij->ij", start.weights, start.covariances)
+    form = type(start.spread)
+    within = np.einsum("k,k...->...", start.weights, start.spread.values)
     for group in (rows, _densest(rows)):
         mean, m, d = group.mean(axis=0), *group.shape
-        covariance = ((group - mean).T @ (group - mean) + (d + 1) * within) / (m + d + 1)
+        own = form(((form.squares((group - mean).T, np.ones(m)) + (d + 1) * within) / (m + d + 1))[None])
         for k in np.argsort(start.weights, kind="stable")[:_GIVEN_UP]:
-            weights, means, covariances = start.weights.copy(), start.means.copy(), start.covariances.copy()
+            weights, means = start.weights.copy(), start.means.copy()
             weights[k] = 0.0
             weights *= (1 - share) / weights.sum()
-            weights[k], means[k], covariances[k] = share, mean, covariance
-            constrained, _ = families.constrain(start.family, covariances, weights, frame, plan.floor)
+            weights[k], means[k] = share, mean
+            spread = start.spread.replaced(np.array([k]), own)
+            constrained, _ = families.constrain(start.family, spread, weights, frame, plan.floor)
             yield Parameters(weights, means, constrained, start.family)
 
 

@@ -1,7 +1,7 @@
 """The model directory as text: encode, validate, decode. No Spark, no pickle.
 
     <model>/metadata/part-*     one line of JSON: pyspark.ml's metadata, and the model's under "gmm_spark"
-    <model>/components/part-*   one line of JSON a component: index, weight, mean, covariance
+    <model>/components/part-*   one line of JSON per component: index, weight, mean, and covariance or variances
 
 JSON keeps float64 exactly (the shortest text that reads back to the same bits), is written by Spark to
 any filesystem that it reaches, and is read by people, jq, DuckDB and pandas as it stands.
@@ -20,12 +20,15 @@ import numpy as np
 from gmm_spark.errors import ModelError, ParametersError
 from gmm_spark.parameters import FloatArray, Parameters
 from gmm_spark.pointer import followed
+from gmm_spark.spread import Variances
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-FORMAT = 1
-_FOREIGN = f"no gmm_spark header of format {FORMAT}"
+# What a component's line calls its covariance, in each format. Format 2 has the diagonals alone, and only where these
+# are all there is: so what was written before is read, and other models can be read by what was written before.
+_FORMATS = {1: "covariance", 2: "variances"}
+_FOREIGN = f"no gmm_spark header of format {' or '.join(map(str, _FORMATS))}"
 # A model directory is untrusted input: what is larger than it can need is not read, let alone allocated.
 MOST_METADATA = 64 << 20  # characters
 _MOST_NUMBERS = 1 << 28  # float64 of all covariances: 2 GB
@@ -50,19 +53,20 @@ class StoredModel:
 def encode(model: StoredModel) -> tuple[dict[str, Any], list[str]]:
     """Return the header for the metadata and the lines of the components."""
     parameters = model.parameters
+    spread, form = parameters.spread, 2 if isinstance(parameters.spread, Variances) else 1
     lines = [
         json.dumps(
             {
                 "component": k,
                 "weight": float(parameters.weights[k]),
                 "mean": parameters.means[k].tolist(),
-                "covariance": parameters.covariances[k].tolist(),
+                _FORMATS[form]: spread.values[k].tolist(),
             }
         )
         for k in range(parameters.k)
     ]
     header: dict[str, Any] = {
-        "format": FORMAT,
+        "format": form,
         "family": parameters.family,
         "k": parameters.k,
         "features": list(model.features),
@@ -83,7 +87,7 @@ def decode(header: object, lines: Iterable[str], where: str) -> StoredModel:
         ModelError: anything missing, changed since it was written, or no Gaussian mixture.
     """
     try:
-        if not isinstance(header, dict) or header.get("format") != FORMAT:
+        if not isinstance(header, dict) or header.get("format") not in (*_FORMATS,):
             raise _damaged(where, _FOREIGN)
         components = sorted((parsed(line) for line in lines), key=lambda c: _whole(c["component"]))
         ordered = [json.dumps(component) for component in components]
@@ -134,15 +138,16 @@ def limits(header: object, where: str) -> tuple[int, int]:
     Raises:
         ModelError: the header does not tell, or tells of more than any model has.
     """
-    if not isinstance(header, dict) or header.get("format") != FORMAT:
+    if not isinstance(header, dict) or header.get("format") not in (*_FORMATS,):
         raise _damaged(where, _FOREIGN)
     try:
         k, d = _whole(header["k"]), len(_names(header["features"]))
     except (KeyError, TypeError, ValueError) as error:
         raise _damaged(where, f"a header without k and features ({error})") from error
-    if k < 1 or k * max(d, 1) ** 2 > _MOST_NUMBERS:
+    numbers = d if header["format"] == 2 else d * d  # noqa: PLR2004 - variances alone
+    if k < 1 or k * max(numbers, 1) > _MOST_NUMBERS:
         raise _damaged(where, f"{k} components of {d} features announced")
-    return k, _NUMBER * (d * d + d + 4)
+    return k, _NUMBER * (numbers + d + 4)
 
 
 def parsed(text: str) -> dict[str, Any]:
@@ -173,8 +178,11 @@ def _assembled(header: Mapping[str, Any], components: list[dict[str, Any]]) -> S
     features, k = _names(header["features"]), _whole(header["k"])
     if [c["component"] for c in components] != list(range(k)):
         raise ValueError(f"{len(components)} components, expected 0 to {k - 1}, each once")
-    weights, means, covariances = (_numbers([c[name] for c in components]) for name in ("weight", "mean", "covariance"))
-    parameters = Parameters(weights, means, covariances, header["family"])
+    names = "weight", "mean", _FORMATS[header["format"]]
+    weights, means, spread = (_numbers([c[name] for c in components]) for name in names)
+    if spread.ndim != (2 if header["format"] == 2 else 3):  # noqa: PLR2004 - variances, or matrices
+        raise ValueError(f"{names[-1]} of shape {spread.shape[1:]}")
+    parameters = Parameters(weights, means, spread, header["family"])
     if len(features) != parameters.d:
         raise ValueError(f"{len(features)} features announced, {parameters.d} found")
     if not isinstance(header["summary"], dict):

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gmm_spark import reservoir
-from gmm_spark.layouts import Layout, feature_count, symmetric
+from gmm_spark.layouts import Layout, feature_count, squares_in, symmetric, total_layout
+from gmm_spark.spread import Matrices, Spread, Variances
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -24,7 +25,7 @@ class Moments:
     Args:
         log_likelihood: sum of w_n log p(z_n), in nats.
         sums: (k, F) sums of w_n r_nk times the features of the layout.
-        total: (F',) sums of w_n times the quadratic features, over all rows: the same in every pass.
+        total: (F',) sums of w_n times the features of `total_layout`, over all rows: the same in every pass.
         centers: (k, d) points that the features of each component are taken about; usually 0.
         layout: which features.
         rows: the number of rows of weight above 0.
@@ -45,7 +46,7 @@ class Moments:
         """Return the statistics of no rows at all, about these centers (k, d), with room for so many least rows."""
         k, d = centers.shape
         lowest = reservoir.nothing(d, kept) if kept and layout != "linear" else None
-        sums, total = np.zeros((k, feature_count(d, layout))), np.zeros(feature_count(d))
+        sums, total = np.zeros((k, feature_count(d, layout))), np.zeros(feature_count(d, total_layout(layout)))
         return Moments(0.0, sums, total, centers, layout, 0, lowest)
 
     def __add__(self, other: Moments) -> Moments:
@@ -93,17 +94,41 @@ class Moments:
         fallback's where there is no mass.
         """
         d = self.centers.shape[1]
+        if self.layout == "diagonal":
+            return Variances(self.variances(Matrices(fallback).variances)).matrices
         mass = np.where(self.mass > 0, self.mass, 1)[:, None]
         offsets, second = self.sums[:, 1 : d + 1] / mass, self.sums[:, d + 1 :] / mass
         if self.layout == "linear":
             between = np.einsum("k,ki,kj->ij", self.mass, offsets, offsets)
             pooled = (symmetric(self.total[None, d + 1 :], d)[0] - between) / self.weight
             return np.repeat(pooled[None], len(mass), axis=0)
-        if self.layout == "diagonal":
-            central = (second - offsets**2)[:, :, None] * np.eye(d)
-        else:
-            central = symmetric(second, d) - offsets[:, :, None] * offsets[:, None, :]
+        central = symmetric(second, d) - offsets[:, :, None] * offsets[:, None, :]
         return np.where(self.mass[:, None, None] > 0, central, fallback)
+
+    def variances(self, fallback: FloatArray) -> FloatArray:
+        """Return (k, d) second central moments of each coordinate, in the quadratic or the diagonal layout.
+
+        The fallback's where there is no mass.
+        """
+        d = self.centers.shape[1]
+        mass = np.where(self.mass > 0, self.mass, 1)[:, None]
+        offsets, second = self.sums[:, 1 : d + 1] / mass, self.sums[:, d + 1 + squares_in(d, self.layout)] / mass
+        return np.where(self.mass[:, None] > 0, second - offsets**2, fallback)
+
+    def spread(self, fallback: Spread) -> Spread:
+        """Return the second central moments in the form of the fallback, which is that where there is no mass."""
+        if isinstance(fallback, Variances):
+            return Variances(self.variances(fallback.values))
+        return Matrices(self.covariances(fallback.values))
+
+    @property
+    def data_spread(self) -> Spread:
+        """The covariance of all the rows, as far as their sums hold it."""
+        d = self.centers.shape[1]
+        mean, second = self.total[1 : d + 1] / self.weight, self.total[None, d + 1 :]
+        if self.layout == "diagonal":
+            return Variances(second / self.weight - mean**2)
+        return Matrices(symmetric(second, d) / self.weight - np.outer(mean, mean))
 
     @property
     def imbalance(self) -> float:
@@ -122,10 +147,11 @@ class Moments:
         mass, first, second = np.split(self.sums, [1, 1 + d], axis=1)
         moved = first + mass * self.centers
         axes = np.arange(d)
-        i, j = {"quadratic": np.triu_indices(d), "diagonal": (axes, axes), "linear": (axes[:0], axes[:0])}[self.layout]
+        i, j = (axes, axes) if self.layout == "diagonal" else np.triu_indices(d)
+        if self.layout == "linear":
+            i, j = axes[:0], axes[:0]
         squares = second + first[:, i] * self.centers[:, j] + self.centers[:, i] * moved[:, j]
-        whole = symmetric(self.total[None, d + 1 :], d)[0]
-        return np.concatenate([mass, moved, squares], axis=1).sum(axis=0), np.append(self.total[: d + 1], whole[i, j])
+        return np.concatenate([mass, moved, squares], axis=1).sum(axis=0), self.total[: 1 + d + len(i)]
 
     def to_bytes(self) -> bytes:
         """Return the numbers as little-endian float64, for the wire."""

@@ -3,29 +3,37 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, TypeAlias, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
 
 from gmm_spark.errors import ParametersError
+from gmm_spark.spread import FloatArray, Matrices, Spread, diagonal_form, positive_definite
 
-FloatArray: TypeAlias = NDArray[np.float64]
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
+
+__all__ = ["ALIGNED", "FAMILIES", "SHARED", "Family", "FloatArray", "Parameters", "positive_definite"]
+
 Family = Literal["full", "tied", "diag", "spherical"]
 FAMILIES: tuple[Family, ...] = get_args(Family)
+# Families whose covariances are diagonal in the user's coordinates: they are stored as variances.
+ALIGNED: frozenset[Family] = frozenset({"diag", "spherical"})
+# Families whose components have one covariance together.
+SHARED: frozenset[Family] = frozenset({"tied"})
 
 _WEIGHT_SUM_TOLERANCE = 1e-6
-_SYMMETRY_TOLERANCE = 1e-8
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, init=False)
 class Parameters:
     """A mixture sum_k weights[k] N(x; means[k], covariances[k]); immutable, valid by construction.
 
     Args:
         weights: (k,) mixing weights, non-negative, summing to 1 (within 1e-6; normalised exactly).
         means: (k, d), in the units of the data.
-        covariances: (k, d, d), symmetric positive definite, in squared units, whatever the family.
+        spread: the covariances in squared units: (k, d, d) symmetric positive definite matrices, whatever the family;
+            of diag and spherical also (k, d) variances, which is what is stored of them where they are diagonal.
         family: the constraint the covariances obey: full, tied, diag or spherical.
 
     Raises:
@@ -35,17 +43,26 @@ class Parameters:
 
     weights: FloatArray
     means: FloatArray
-    covariances: FloatArray
+    spread: Spread
     family: Family = "full"
 
-    def __post_init__(self) -> None:
-        weights, means, covariances = _shaped(self.weights, self.means, self.covariances)
-        _check_family(self.family)
-        _check_weights(weights)
-        _check_covariances(covariances)
-        object.__setattr__(self, "weights", _frozen(_normalised(weights)))
-        object.__setattr__(self, "means", _frozen(means))
-        object.__setattr__(self, "covariances", _frozen(covariances / 2 + covariances.transpose(0, 2, 1) / 2))
+    def __init__(
+        self, weights: ArrayLike, means: ArrayLike, spread: ArrayLike | Spread, family: Family = "full"
+    ) -> None:
+        _check_family(family)
+        own_weights, own_means, covariances = _shaped(weights, means, _values(spread, family), family)
+        _check_weights(own_weights)
+        own = diagonal_form(covariances) if family in ALIGNED else Matrices(covariances)
+        _check_covariances(own)
+        object.__setattr__(self, "weights", _frozen(_normalised(own_weights)))
+        object.__setattr__(self, "means", _frozen(own_means))
+        object.__setattr__(self, "spread", type(own)(_frozen(own.symmetrised())))
+        object.__setattr__(self, "family", family)
+
+    @property
+    def covariances(self) -> FloatArray:
+        """(k, d, d) the covariances, whatever the family; of diag and spherical made on demand."""
+        return _frozen(self.spread.matrices)
 
     @property
     def k(self) -> int:
@@ -65,19 +82,29 @@ class Parameters:
     def ordered(self) -> Parameters:
         """Return the same mixture with its components by falling weight, ties by mean."""
         order = self.order
-        return Parameters(self.weights[order], self.means[order], self.covariances[order], self.family)
+        return Parameters(self.weights[order], self.means[order], self.spread[order], self.family)
 
 
-def _shaped(weights: ArrayLike, means: ArrayLike, covariances: ArrayLike) -> tuple[FloatArray, FloatArray, FloatArray]:
+def _values(spread: ArrayLike | Spread, family: Family) -> ArrayLike:
+    if not isinstance(spread, Spread):
+        return spread
+    return spread.values if family in ALIGNED else spread.matrices
+
+
+def _shaped(
+    weights: ArrayLike, means: ArrayLike, covariances: ArrayLike, family: Family
+) -> tuple[FloatArray, FloatArray, FloatArray]:
     w, m, c = (_numbers(name, a) for name, a in zip(_NAMES, (weights, means, covariances), strict=True))
     shapes = f"{w.shape}, {m.shape}, {c.shape}"
     k, d = m.shape if m.ndim == 2 else (0, 0)  # noqa: PLR2004 - a matrix
-    if not (k and d and w.shape == (k,) and c.shape == (k, d, d)):
+    allowed = {(k, d, d), (k, d)} if family in ALIGNED else {(k, d, d)}
+    if not (k and d and w.shape == (k,) and c.shape in allowed):
         raise ParametersError(
             "shapes of weights, means, covariances",
             got=shapes,
-            expected="(k,), (k, d), (k, d, d) with k and d at least 1",
-            do="Give one weight, one mean and one full d x d covariance a component, whatever the family.",
+            expected="(k,), (k, d), (k, d, d) with k and d at least 1"
+            + (f", or of {family} (k, d) variances" if family in ALIGNED else ""),
+            do="Give one weight, one mean and one full d x d covariance per component, whatever the family.",
         )
     return w, m, c
 
@@ -127,12 +154,8 @@ def _normalised(weights: FloatArray) -> FloatArray:
     return weights if abs(total - 1) <= len(weights) * np.finfo(np.float64).eps else weights / total
 
 
-def _check_covariances(covariances: FloatArray) -> None:
-    scale = np.sqrt(np.abs(np.einsum("kii->ki", covariances)))
-    with np.errstate(over="ignore"):  # of opposite numbers near the largest there are; then it is asymmetric
-        skew = np.abs(covariances - covariances.transpose(0, 2, 1))
-    asymmetric = (skew > _SYMMETRY_TOLERANCE * scale[:, :, None] * scale[:, None, :]).any(axis=(1, 2))
-    bad = np.flatnonzero(asymmetric | ~positive_definite(covariances))
+def _check_covariances(spread: Spread) -> None:
+    bad = np.flatnonzero(spread.faulty())
     if bad.size:
         raise ParametersError(
             f"covariances of components {bad.tolist()}",
@@ -140,20 +163,6 @@ def _check_covariances(covariances: FloatArray) -> None:
             expected="symmetric positive definite ones",
             do="Fewer components, a larger covarianceFloor, or no constant and duplicate columns.",
         )
-
-
-def positive_definite(covariances: FloatArray) -> NDArray[np.bool_]:
-    """Tell for each of the (k, d, d) matrices whether it has a Cholesky factor."""
-    if _has_cholesky(covariances):  # one call for all, where all have one
-        return np.ones(len(covariances), dtype=np.bool_)
-    return np.array([_has_cholesky(covariance) for covariance in covariances], dtype=np.bool_)
-
-
-def _has_cholesky(covariance: FloatArray) -> bool:
-    try:
-        return bool(np.isfinite(np.linalg.cholesky(covariance)).all())
-    except np.linalg.LinAlgError:
-        return False
 
 
 def _frozen(array: FloatArray) -> FloatArray:

@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gmm_spark import families, reservoir
-from gmm_spark.layouts import symmetric
-from gmm_spark.parameters import FloatArray, Parameters
+from gmm_spark.parameters import SHARED, Parameters
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -82,15 +81,15 @@ def reseeded(at: Parameters, moments: Moments, which: Mask, maximise: Maximiser)
     found = reservoir.points(moments.lowest) if moments.lowest is not None else np.empty((0, at.d))
     chosen = np.flatnonzero(which)[: len(found)]
     others = np.setdiff1d(np.arange(at.k), chosen)
-    means, covariances, weights = at.means.copy(), at.covariances.copy(), at.weights.copy()
+    means, spread, weights = at.means.copy(), at.spread, at.weights.copy()
     if not chosen.size or not weights[others].any():
         return at, ()
     means[chosen] = found[: len(chosen)]
     weights[chosen] = min((at.d + 1) * moments.row_weight / moments.weight, 1 / at.k)
     weights[others] *= (1 - weights[chosen].sum()) / weights[others].sum()
-    if at.family != "tied":
-        covariances[chosen] = _data_covariance(moments)
-    return maximise.floored(Parameters(weights, means, covariances, at.family)), tuple(chosen.tolist())
+    if at.family not in SHARED:
+        spread = spread.replaced(chosen, moments.data_spread)
+    return maximise.floored(Parameters(weights, means, spread, at.family)), tuple(chosen.tolist())
 
 
 def point_masses(at: Parameters, moments: Moments, maximise: Maximiser) -> tuple[PointMass, ...]:
@@ -104,7 +103,7 @@ def point_masses(at: Parameters, moments: Moments, maximise: Maximiser) -> tuple
     frame = maximise.frame
     enough = max(_least_mass(moments, at.d), _REPEATED * moments.row_weight)
     held = _at_floor(at, moments, maximise) & (moments.mass >= enough)
-    values = frame.center + moments.means(at.means) @ frame.factor.T
+    values = frame.points(moments.means(at.means))
     shares = moments.mass / moments.mass.sum()
     order = frame.outward(at).order.tolist()
     return tuple(
@@ -121,8 +120,7 @@ def _least_mass(moments: Moments, d: int) -> float:
 
 
 def _at_floor(at: Parameters, moments: Moments, maximise: Maximiser) -> Mask:
-    covariances = moments.covariances(at.covariances)
-    return families.at_floor(at.family, covariances, moments.mass, maximise.frame, maximise.floor)
+    return families.at_floor(at.family, moments.spread(at.spread), moments.mass, maximise.frame, maximise.floor)
 
 
 def _doubled(at: Parameters, moments: Moments, maximise: Maximiser) -> Mask:
@@ -133,13 +131,7 @@ def _doubled(at: Parameters, moments: Moments, maximise: Maximiser) -> Mask:
     kept: list[int] = []
     for k in sorted(np.flatnonzero(held).tolist(), key=lambda k: -moments.mass[k]):
         offsets = means[kept] - means[k]
-        distances = np.einsum("ni,ij,nj->n", offsets, np.linalg.inv(at.covariances[k]), offsets)
+        distances = at.spread[np.full(len(kept), k)].inverse_forms(offsets)
         doubled[k] = bool((distances < 1).any())
         kept.append(k)
     return doubled
-
-
-def _data_covariance(moments: Moments) -> FloatArray:
-    d = moments.centers.shape[1]
-    mean = moments.total[1 : d + 1] / moments.weight
-    return np.asarray(symmetric(moments.total[None, d + 1 :], d)[0] / moments.weight - np.outer(mean, mean))

@@ -15,7 +15,8 @@ import numpy as np
 
 from gmm_spark import families, kernel
 from gmm_spark.errors import ParametersError
-from gmm_spark.parameters import FloatArray, Parameters
+from gmm_spark.parameters import SHARED, FloatArray, Parameters
+from gmm_spark.spread import Variances
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,19 +24,21 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from gmm_spark.maximisation import Maximiser
+    from gmm_spark.spread import Spread
 
 LEAST_COMPONENTS = 3  # two to merge and one to split
 _LLOYD_STEPS = 5
+_POWERS = 8  # of a covariance, to its first principal axis: Lloyd's steps go on from there
 _COUNTS = 1e-3  # rows with less than this share of the largest one do not move a component's halves
 
 
 @dataclass(frozen=True, eq=False)
 class _Parts:
-    """Some components: weights (m,), means (m, d), second central moments (m, d, d) without the family's constraint."""
+    """Some components: weights (m,), means (m, d), second central moments without the family's constraint."""
 
     weights: FloatArray
     means: FloatArray
-    covariances: FloatArray
+    spread: Spread
 
 
 def moves(z: FloatArray, weights: FloatArray, at: Parameters, maximise: Maximiser, most: int) -> list[Parameters]:
@@ -53,7 +56,7 @@ def moves(z: FloatArray, weights: FloatArray, at: Parameters, maximise: Maximise
     found = [
         move
         for split, own in enumerate(shares)
-        for halves in _halved(z, own, at.weights[split])
+        for halves in _halved(z, own, at.weights[split], at.spread)
         for move in _with_cheapest(losses, ceil(most / at.k), split, halves, _gain(at, maximise, split, halves))
     ]
     best = sorted(found, key=lambda move: -move.promise)[:most]
@@ -71,21 +74,21 @@ class _Move:
 
     def made(self, at: Parameters, maximise: Maximiser) -> Parameters | None:
         """Return the mixture after the move; None where a covariance became singular."""
-        (i, j), weights, means, covariances = self.merged, at.weights.copy(), at.means.copy(), at.covariances.copy()
+        (i, j), weights, means = self.merged, at.weights.copy(), at.means.copy()
         one, places = _mergers(at, i, np.array([j])), [i, self.split, j]
         weights[places] = np.concatenate([one.weights, self.halves.weights])
         means[places] = np.concatenate([one.means, self.halves.means])
-        covariances[places] = np.concatenate([one.covariances, self.halves.covariances])
-        covariances, _ = families.constrain(at.family, covariances, weights, maximise.frame, maximise.floor)
+        spread = at.spread.replaced(np.array([i]), one.spread).replaced(np.array(places[1:]), self.halves.spread)
+        spread, _ = families.constrain(at.family, spread, weights, maximise.frame, maximise.floor)
         try:
-            return Parameters(weights / weights.sum(), means, covariances, at.family)
+            return Parameters(weights / weights.sum(), means, spread, at.family)
         except ParametersError:
             return None
 
 
 def _gain(at: Parameters, maximise: Maximiser, split: int, halves: _Parts) -> float:
     """Return what a split promises, in nats a row."""
-    whole = _Parts(at.weights[[split]], at.means[[split]], at.covariances[[split]])
+    whole = _Parts(at.weights[[split]], at.means[[split]], at.spread[split : split + 1])
     return float(_volume(whole, at, maximise).sum() - _volume(halves, at, maximise).sum())
 
 
@@ -102,7 +105,7 @@ def _with_cheapest(losses: FloatArray, count: int, split: int, halves: _Parts, g
 def _merger_losses(at: Parameters, maximise: Maximiser) -> FloatArray:
     """Return (k, k) what a merger costs at most, nats a row; infinite but above the diagonal."""
     losses = np.full((at.k, at.k), np.inf)
-    own = _volume(_Parts(at.weights, at.means, at.covariances), at, maximise)
+    own = _volume(_Parts(at.weights, at.means, at.spread), at, maximise)
     for i in range(at.k - 1):
         others = np.arange(i + 1, at.k)
         losses[i, others] = _volume(_mergers(at, i, others), at, maximise) - own[i] - own[others]
@@ -115,42 +118,40 @@ def _mergers(at: Parameters, i: int, others: NDArray[np.intp]) -> _Parts:
     weights = mine + theirs
     share = (theirs / np.where(weights > 0, weights, 1))[:, None]
     offsets = at.means[others] - at.means[i]
-    between = (share * (1 - share))[:, :, None] * offsets[:, :, None] * offsets[:, None, :]
-    within = at.covariances[i] + share[:, :, None] * (at.covariances[others] - at.covariances[i])
-    return _Parts(weights, at.means[i] + share * offsets, within + between)
+    between = at.spread.outer((share * (1 - share))[:, 0], offsets)
+    mine, theirs = at.spread.values[i], at.spread.values[others]
+    within = mine + at.spread.along(share) * (theirs - mine)
+    return _Parts(weights, at.means[i] + share * offsets, type(at.spread)(within + between))
 
 
 def _volume(parts: _Parts, at: Parameters, maximise: Maximiser) -> FloatArray:
     """Return w log|Sigma| / 2 of each part as the family has it; of tied ones to first order in what they change."""
-    if at.family == "tied":
-        precision = np.linalg.inv(at.covariances[0])
-        return np.asarray(0.5 * parts.weights * np.einsum("ij,kij->k", precision, parts.covariances))
-    constrained, _ = families.constrain(at.family, parts.covariances, parts.weights, maximise.frame, maximise.floor)
-    return np.asarray(0.5 * parts.weights * np.linalg.slogdet(constrained)[1])
+    if at.family in SHARED:
+        return np.asarray(0.5 * parts.weights * at.spread[:1].inverse_traces(parts.spread))
+    constrained, _ = families.constrain(at.family, parts.spread, parts.weights, maximise.frame, maximise.floor)
+    return np.asarray(0.5 * parts.weights * constrained.log_determinants)
 
 
-def _halved(z: FloatArray, shares: FloatArray, weight: float) -> Iterator[_Parts]:
+def _halved(z: FloatArray, shares: FloatArray, weight: float, form: Spread) -> Iterator[_Parts]:
     """Yield the two parts that 2-means finds in a component, and its core and its tail; nothing of too few rows."""
     counts = shares > _COUNTS * shares.max()
     rows, shares = z[:, counts], shares[counts]
     if len(shares) < 2 * (len(z) + 1):
         return
-    mean, covariance = _moments(rows, shares)
-    variances, axes = np.linalg.eigh(covariance)
-    for side in (_sides(rows, shares, axes[:, -1]), _core(axes.T @ (rows - mean[:, None]), variances)):
+    mean, own = _moments(rows, shares, form)
+    widest, distances = (_by_variances if isinstance(own, Variances) else _by_axes)(rows, shares, mean, own)
+    for side in (_sides(rows, shares, widest), np.asarray(distances <= np.median(distances))):
         if len(z) < np.count_nonzero(side) < len(side) - len(z):
-            yield _halves(rows, shares, side, covariance, weight)
+            yield _halves(rows, shares, side, own, weight)
 
 
-def _halves(
-    rows: FloatArray, shares: FloatArray, side: NDArray[np.bool_], covariance: FloatArray, weight: float
-) -> _Parts:
+def _halves(rows: FloatArray, shares: FloatArray, side: NDArray[np.bool_], whole: Spread, weight: float) -> _Parts:
     prior = (len(rows) + 1) * shares.mean()  # shrunk towards the whole by d + 1 rows, as starts are
     masses = np.array([shares[half].sum() for half in (side, ~side)])
-    means, covariances = zip(*(_moments(rows[:, half], shares[half]) for half in (side, ~side)), strict=True)
-    own = (masses / (masses + prior))[:, None, None]
-    shrunk = covariance + own * (np.array(covariances) - covariance)
-    return _Parts(weight * masses / shares.sum(), np.array(means), shrunk)
+    means, spreads = zip(*(_moments(rows[:, half], shares[half], whole) for half in (side, ~side)), strict=True)
+    own = np.concatenate([each.values for each in spreads])
+    shrunk = whole.values + whole.along(masses / (masses + prior)) * (own - whole.values)
+    return _Parts(weight * masses / shares.sum(), np.array(means), type(whole)(shrunk))
 
 
 def _sides(rows: FloatArray, shares: FloatArray, direction: FloatArray) -> NDArray[np.bool_]:
@@ -165,14 +166,37 @@ def _sides(rows: FloatArray, shares: FloatArray, direction: FloatArray) -> NDArr
     return side
 
 
-def _core(turned: FloatArray, variances: FloatArray) -> NDArray[np.bool_]:
-    """Tell which half of the rows is nearest to the mean: heavy tails take a narrow and a wide component."""
-    least = np.finfo(np.float64).eps * variances[-1]
-    distances = (turned**2 / np.maximum(variances, max(least, np.finfo(np.float64).tiny))[:, None]).sum(axis=0)
-    return np.asarray(distances <= np.median(distances))
+def _by_axes(rows: FloatArray, _: FloatArray, mean: FloatArray, spread: Spread) -> tuple[FloatArray, FloatArray]:
+    """Return the direction in which rows (d, n) vary most, and their (n,) squared distances from the mean.
+
+    By these a half is nearest to the mean: heavy tails take a narrow and a wide component.
+    """
+    variances, axes = np.linalg.eigh(spread.matrices[0])
+    turned = axes.T @ (rows - mean[:, None])
+    return axes[:, -1], (turned**2 / _positive(variances)[:, None]).sum(axis=0)
 
 
-def _moments(rows: FloatArray, shares: FloatArray) -> tuple[FloatArray, FloatArray]:
-    mean = rows @ shares / shares.sum()
+def _by_variances(
+    rows: FloatArray, shares: FloatArray, mean: FloatArray, spread: Spread
+) -> tuple[FloatArray, FloatArray]:
+    """Return the same where the family knows variances only: by powers of the covariance, which is not made."""
     centred = rows - mean[:, None]
-    return mean, (centred * shares) @ centred.T / shares.sum()
+    (variances,) = spread.variances
+    direction = centred @ (shares * centred[variances.argmax()])
+    for _ in range(_POWERS):
+        direction = centred @ (shares * (direction @ centred))
+        direction = direction / max(float(np.linalg.norm(direction)), np.finfo(np.float64).tiny)
+    return direction, ((1 / _positive(variances)) @ centred**2)
+
+
+def _positive(variances: FloatArray) -> FloatArray:
+    """Return variances that can be divided by."""
+    least = np.finfo(np.float64).eps * variances.max()
+    return np.maximum(variances, max(least, np.finfo(np.float64).tiny))
+
+
+def _moments(rows: FloatArray, shares: FloatArray, form: Spread) -> tuple[FloatArray, Spread]:
+    """Return the mean and the second central moments of (d, n) rows, in the form of others."""
+    mean = rows @ shares / shares.sum()
+    squares = form.squares(rows - mean[:, None], shares)
+    return mean, type(form)(squares[None] / shares.sum())

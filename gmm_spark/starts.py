@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 
 from gmm_spark import families
+from gmm_spark.coordinates import Scaled
 from gmm_spark.parameters import Family, FloatArray, Parameters
 
 if TYPE_CHECKING:
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
 
 # Lloyd's steps bring far clusters together and make all starts alike: some starts take none, some a few.
 _LLOYD_STEPS = (0, 2, 8)
+# Of up to so many features all principal axes are used, of more the first few, found on so many rows.
+_ALL_AXES, _FIRST_AXES, _POWERS, _AXES_ROWS = 64, 32, 3, 4096
+_NO_VARIANCE = 1e-12  # relative to the largest: the rounding of dependent columns
 _CLEAR = 4.0  # standard errors by which a kurtosis must differ from a normal's
 
 
@@ -38,7 +42,7 @@ class Sample:
     Args:
         z: (d, n) rows in coordinates z.
         weights: (n,) row weights.
-        covariance: (d, d) covariance of all the rows in the user's units.
+        covariance: (d, d) covariance of all the rows in the user's units; (d,) variances where families need no more.
     """
 
     z: FloatArray
@@ -96,12 +100,47 @@ def draw(sample: Sample, frame: Coordinates, plan: Plan, which: Iterable[int]) -
 
 def _spaces(sample: Sample, frame: Coordinates) -> tuple[FloatArray, ...]:
     """Return (n, .) coordinates to partition in: standardised, whitened, and the telling ones of both."""
+    if isinstance(frame, Scaled):
+        return _scaled_spaces(sample)
     unit = np.sqrt(np.diagonal(sample.covariance))
     standardised = frame.factor / unit[:, None] @ sample.z
     correlation = sample.covariance / unit[:, None] / unit
     variances, axes = np.linalg.eigh(correlation)
     principal = axes.T @ standardised / np.sqrt(np.maximum(variances, np.finfo(np.float64).eps))[:, None]
     return standardised.T, principal.T, _telling(np.concatenate([standardised, principal]), sample.weights).T
+
+
+def _scaled_spaces(sample: Sample) -> tuple[FloatArray, ...]:
+    """Return the same of rows that are standardised, without a covariance where d is large.
+
+    Whitened are then the first principal axes only: clusters apart in more directions than these are found without.
+    """
+    axes, variances = _principal(sample.head(_AXES_ROWS))
+    principal = axes.T @ sample.z / np.sqrt(variances)[:, None]
+    telling = _telling(np.concatenate([sample.z, principal]), sample.weights)
+    return sample.z.T, principal.T, telling.T
+
+
+def _principal(sample: Sample) -> tuple[FloatArray, FloatArray]:
+    """Return (d, m) principal axes and their (m,) variances: all of few features, the first of many."""
+    shares = sample.weights / sample.weights.sum()
+    centred = sample.z - (sample.z @ shares)[:, None]
+    basis = np.eye(len(centred)) if len(centred) <= _ALL_AXES else _range(centred, shares)
+    within = basis.T @ centred
+    variances, axes = np.linalg.eigh((within * shares) @ within.T)
+    real = variances > _NO_VARIANCE * variances[-1]
+    return basis @ axes[:, real], variances[real]
+
+
+def _range(centred: FloatArray, shares: FloatArray) -> FloatArray:
+    """Return (d, m) orthonormal directions that hold most of the variance of (d, n) rows.
+
+    Subspace iteration from random directions: Halko, Martinsson and Tropp, SIAM Review 53, 2011, algorithm 4.4.
+    """
+    basis = np.random.default_rng(0).standard_normal((len(centred), _FIRST_AXES))
+    for _ in range(_POWERS):
+        basis, _ = np.linalg.qr(centred @ (shares[:, None] * (centred.T @ basis)))
+    return basis
 
 
 def _telling(coordinates: FloatArray, weights: FloatArray) -> FloatArray:
@@ -152,10 +191,10 @@ def _from_labels(z: FloatArray, weights: FloatArray, labels: Labels, plan: Plan,
     groups = [(z[:, order[low:high]], weights[order[low:high]]) for low, high in pairwise(bounds)]
     mass = np.maximum([own.sum() for _, own in groups], np.finfo(np.float64).tiny)
     means = np.stack([rows @ own for rows, own in groups]) / mass[:, None]
-    squares = np.stack([(rows * own) @ rows.T for rows, own in groups])
-    scatter = squares - mass[:, None, None] * means[:, :, None] * means[:, None]
+    form = frame.form(plan.family)
+    scatter = np.stack([form.squares(rows, own) for rows, own in groups]) - form.outer(mass, means)
     pooled = scatter.sum(axis=0) / mass.sum()
     prior = (d + 1) * weights.sum() / np.count_nonzero(weights)
-    covariances = (scatter + prior * (pooled + 1e-6 * np.eye(d))) / (mass + prior)[:, None, None]
-    covariances, _ = families.constrain(plan.family, covariances, mass, frame, plan.floor)
-    return Parameters(mass / mass.sum(), means, covariances, plan.family)
+    own = form((scatter + prior * (pooled + 1e-6 * form.unit(d))) / form.along(mass + prior))
+    spread, _ = families.constrain(plan.family, own, mass, frame, plan.floor)
+    return Parameters(mass / mass.sum(), means, spread, plan.family)

@@ -9,6 +9,7 @@ import numpy as np
 
 from gmm_spark.errors import one_line
 from gmm_spark.spark.summary import Summary
+from gmm_spark.spread import Variances
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -31,13 +32,15 @@ def description(model: StoredModel, *, correlations: bool = False) -> str:
 
 def _lines(model: StoredModel, *, correlations: bool) -> Iterator[str]:
     mixture = model.parameters
-    deviations = np.sqrt(np.diagonal(mixture.covariances, axis1=1, axis2=2))
+    deviations = np.sqrt(mixture.spread.variances)
     yield f"Gaussian mixture: {mixture.k} components, {mixture.family} covariance, {mixture.d} features"
     yield "\nMeans"
     yield from _by_component(mixture.weights, model.features, mixture.means)
     yield "\nStandard deviations"
     yield from _by_component(mixture.weights, model.features, deviations)
-    if correlations:
+    if correlations and isinstance(mixture.spread, Variances):
+        yield f"\nCorrelations: none, the {mixture.family} family has no others than 0"
+    elif correlations:
         scales = deviations[:, :, None] * deviations[:, None, :]
         yield from _correlations(model.features, mixture.covariances / scales)
     yield from _fit(Summary.from_dict(dict(model.summary)) if model.summary else None, model.features)

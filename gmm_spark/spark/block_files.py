@@ -10,7 +10,6 @@ packed anew, for Spark to keep.
 from __future__ import annotations
 
 import errno
-import math
 import mmap
 import os
 import shutil
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
 
 # A disk that is fuller than this is left to Spark, whose own blocks and shuffles need it more.
 _LEAST_FREE = 0.05
-_HEADER = 4  # int64 numbers before each block: rows, length of total, whether it has weights, bytes of coordinates
+_HEADER = 5  # int64 numbers before each block: features, rows, length of total, whether it has weights, bytes of z
 
 
 def folders(fit: str) -> list[Path]:
@@ -70,7 +69,8 @@ class FileWriter:
         """Write a block; return where it begins, or None where the disk gave up."""
         if self._file is None:
             return None
-        header = np.array([block.z.shape[1], len(block.total), block.weights is not None, block.z.nbytes], dtype="<i8")
+        numbers = [*block.z.shape, len(block.total), block.weights is not None, block.z.nbytes]
+        header = np.array(numbers, dtype="<i8")
         parts = [header, block.total, *([] if block.weights is None else [block.weights]), block.z]
         try:
             self._check_space()
@@ -132,24 +132,17 @@ def _mapped(name: str) -> mmap.mmap | None:
 def _block(mapped: mmap.mmap, offset: int) -> Block | None:
     if offset + 8 * _HEADER > len(mapped):
         return None
-    n, features, weighted, size = np.frombuffer(mapped, dtype="<i8", count=_HEADER, offset=offset).tolist()
+    d, n, features, weighted, size = np.frombuffer(mapped, dtype="<i8", count=_HEADER, offset=offset).tolist()
     places = np.cumsum([offset + 8 * _HEADER, 8 * features, 8 * n * weighted, size]).tolist()
     if places[-1] > len(mapped):
         return None
     total = np.frombuffer(mapped, dtype="<f8", count=features, offset=places[0])
     weights = np.frombuffer(mapped, dtype="<f8", count=n, offset=places[1]) if weighted else None
-    z = coordinates_of(memoryview(mapped)[places[2] : places[3]], n, features)
+    z = coordinates_of(memoryview(mapped)[places[2] : places[3]], d, n)
     return Block(z, weights, total)
 
 
-def coordinates_of(data: memoryview | pa.Buffer, n: int, features: int) -> FloatArray:
-    """Return the (d, n) coordinates of a block in its bytes, float64 or float32 as their number tells.
-
-    Args:
-        data: the bytes.
-        n: rows.
-        features: F, the number of quadratic features: 1 + d + d(d+1)/2.
-    """
-    d = (math.isqrt(8 * features + 1) - 3) // 2
+def coordinates_of(data: memoryview | pa.Buffer, d: int, n: int) -> FloatArray:
+    """Return the (d, n) coordinates of a block in its bytes, float64 or float32 as their number says."""
     single = memoryview(data).nbytes < 8 * d * n
     return np.frombuffer(data, dtype="<f4" if single else "<f8").reshape(d, n)

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from gmm_spark.coordinates import Coordinates
     from gmm_spark.kernel import Precision
+    from gmm_spark.layouts import Layout as LayoutName
     from gmm_spark.parameters import FloatArray
     from gmm_spark.spark.session import Shipped
 
@@ -37,6 +38,7 @@ _SCHEMA = pa.schema(
         ("file", pa.string()),
         ("offset", pa.int64()),
         ("rows", pa.int32()),
+        ("features", pa.int32()),
         ("z", pa.binary()),
         ("weights", pa.binary()),
         ("total", pa.binary()),
@@ -47,13 +49,13 @@ _SCHEMA = pa.schema(
     ]
 )
 _DDL = (
-    "partition int, file string, offset bigint, rows int, z binary, weights binary, total binary, fold int, "
-    "sample_key binary, sample_z binary, sample_weights binary"
+    "partition int, file string, offset bigint, rows int, features int, z binary, weights binary, total binary, "
+    "fold int, sample_key binary, sample_z binary, sample_weights binary"
 )
 
 
 # What a pass reads: a block is in a file, or its z and weights are in the columns after that.
-READ = ("partition", "fold", "file", "offset", "rows", "z", "weights", "total")
+READ = ("partition", "fold", "file", "offset", "rows", "features", "z", "weights", "total")
 
 
 @dataclass(frozen=True)
@@ -117,14 +119,15 @@ def read_blocks(batch: pa.RecordBatch) -> Iterator[tuple[int, int, Block | None]
         batch: rows of the columns `READ`.
     """
     mapped = block_files.Mapped()
-    partitions, folds, names, offsets, counts, z, weights, totals = (batch.column(name) for name in READ)
+    partitions, folds, names, offsets, counts, features, z, weights, totals = (batch.column(name) for name in READ)
     for i in range(batch.num_rows):
         if names[i].is_valid:
             block = mapped.block(names[i].as_py(), offsets[i].as_py())
         else:
             own = np.frombuffer(weights[i].as_buffer(), dtype="<f8") if weights[i].is_valid else None
             total = np.frombuffer(totals[i].as_buffer(), dtype="<f8")
-            block = Block(block_files.coordinates_of(z[i].as_buffer(), counts[i].as_py(), len(total)), own, total)
+            shape = features[i].as_py(), counts[i].as_py()
+            block = Block(block_files.coordinates_of(z[i].as_buffer(), *shape), own, total)
         yield partitions[i].as_py(), folds[i].as_py(), block
 
 
@@ -189,6 +192,7 @@ class _OpenBlock:
     z: FloatArray
     weights: FloatArray | None
     fold: int
+    totals: LayoutName
     rows: int = 0
     sample: list[tuple[NDArray[np.uint64], FloatArray, FloatArray]] = field(default_factory=list)
 
@@ -197,7 +201,7 @@ class _OpenBlock:
         d, kind = packing.layout.d, np.dtype(packing.precision)
         capacity = max(64, BLOCK_BYTES // (kind.itemsize * d))
         weights = np.empty(capacity) if packing.layout.weighted else None
-        return _OpenBlock(np.empty((d, capacity), kind), weights, fold)
+        return _OpenBlock(np.empty((d, capacity), kind), weights, fold, packing.coordinates.totals)
 
     @property
     def capacity(self) -> int:
@@ -226,12 +230,17 @@ class _OpenBlock:
         self.sample.clear()
 
     def close(self, writer: block_files.FileWriter) -> pa.RecordBatch:
-        keys, z, weights = (np.concatenate(parts).tobytes() for parts in zip(*self.sample, strict=True))
-        packed = Block(
-            np.ascontiguousarray(self.z[:, : self.rows]), None if self.weights is None else self.weights[: self.rows]
-        )
-        values: dict[str, Any] = {"partition": task_partition(), "fold": self.fold, "rows": self.rows}
-        values |= {"sample_key": keys, "sample_z": z, "sample_weights": weights}
+        keys, z, sampled = (np.concatenate(parts).tobytes() for parts in zip(*self.sample, strict=True))
+        rows = np.ascontiguousarray(self.z[:, : self.rows])
+        weights = None if self.weights is None else self.weights[: self.rows]
+        packed = Block(rows, weights, Block(rows, weights).total_in(self.totals))
+        values: dict[str, Any] = {
+            "partition": task_partition(),
+            "fold": self.fold,
+            "rows": self.rows,
+            "features": len(rows),
+        }
+        values |= {"sample_key": keys, "sample_z": z, "sample_weights": sampled}
         values |= {"total": packed.total.tobytes(), **(_in_file(packed, writer) or _in_row(packed))}
         arrays = [pa.array([values.get(each.name)], each.type) for each in _SCHEMA]
         return pa.RecordBatch.from_arrays(arrays, schema=_SCHEMA)

@@ -169,14 +169,14 @@ def identity_of(
         "d": len(table.names),
         "features": list(table.names),
         "weight column": weight_col,
-        "initial model": _digest(initial.weights, initial.means, initial.covariances) if initial else None,
+        "initial model": _digest(initial.weights, initial.means, initial.spread.values) if initial else None,
         "partitions": surveyed.partitions,
         "rows": surveyed.rows,
         "unusable rows": surveyed.invalid,
         "total weight": surveyed.weight,
         "means": surveyed.mean.tolist(),
         "scatter": _digest(surveyed.scatter),
-        "coordinates": _digest(frame.center, frame.factor, frame.inverse),
+        "coordinates": _digest(*frame.arrays),
     }
 
 

@@ -55,10 +55,12 @@ class GaussianMixtureModel(Model, ColumnParams, MLReadable["GaussianMixtureModel
     ) -> GaussianMixtureModel:
         """Return a model of these arrays: (k,), (k, d), (k, d, d), in the order given.
 
+        Of the diag and spherical families (k, d) variances do as well.
+
         Raises:
             ParametersError: they are no Gaussian mixture.
         """
-        return cls(Parameters(weights, means, covariances, covarianceType))  # type: ignore[arg-type] # it makes arrays of them
+        return cls(Parameters(weights, means, covariances, covarianceType))
 
     @property
     def weights(self) -> FloatArray:
@@ -72,8 +74,13 @@ class GaussianMixtureModel(Model, ColumnParams, MLReadable["GaussianMixtureModel
 
     @property
     def covariances(self) -> FloatArray:
-        """(k, d, d) covariances, whatever the family."""
+        """(k, d, d) covariances, whatever the family; of diag and spherical made on demand from (k, d) `variances`."""
         return self.parameters.covariances
+
+    @property
+    def variances(self) -> FloatArray:
+        """(k, d) variances: the diagonals of the covariances."""
+        return self.parameters.spread.variances
 
     @property
     def hasSummary(self) -> bool:

@@ -11,11 +11,8 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from gmm_spark import layouts
 from gmm_spark.kernel import Block, accumulate, zero_moments
-from gmm_spark.layouts import symmetric
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -112,9 +109,5 @@ def _chunks(blocks: Iterable[tuple[int, Block]]) -> Iterator[list[tuple[int, Blo
 
 
 def _turned(block: Block, turn: FloatArray) -> Block:
-    """Return the block in other coordinates; its total is turned too, for to sum it anew reads every row."""
-    d = len(turn)
-    total = block.total
-    second = turn @ symmetric(total[None, d + 1 :], d)[0] @ turn.T
-    known = np.concatenate([total[:1], turn @ total[1 : d + 1], second[np.triu_indices(d)]])
-    return Block(turn @ block.z, block.weights, known)
+    """Return the block in other coordinates."""
+    return Block(turn @ block.z, block.weights)

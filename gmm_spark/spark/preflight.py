@@ -10,6 +10,7 @@ import numpy as np
 
 from gmm_spark import families, layouts
 from gmm_spark.errors import DataError
+from gmm_spark.parameters import ALIGNED
 from gmm_spark.spark.names import quoted
 
 if TYPE_CHECKING:
@@ -101,8 +102,8 @@ def warned(surveyed: Survey, k: int, family: Family, names: Sequence[str]) -> tu
 
 def statistics_bytes(k: int, d: int, family: Family) -> int:
     """Return the bytes of a candidate's statistics, as each partition returns them."""
-    kind: dict[str, layouts.Layout] = {"tied": "linear", "diag": "diagonal", "spherical": "diagonal"}
-    return 8 * k * layouts.feature_count(d, kind.get(family, "quadratic"))
+    kind: layouts.Layout = "diagonal" if family in ALIGNED else "linear" if family == "tied" else "quadratic"
+    return 8 * k * layouts.feature_count(d, kind)
 
 
 def _doubts(surveyed: Survey, k: int, family: Family, names: Sequence[str]) -> Iterator[str]:
@@ -148,7 +149,9 @@ def _far(surveyed: Survey, names: Sequence[str]) -> Iterator[str]:
 
 
 def _duplicates(surveyed: Survey, d: int) -> Iterator[tuple[int, int]]:
-    """Yield the pairs of columns that are perfectly correlated; other families than these refuse them."""
+    """Yield the pairs of columns that are perfectly correlated, where the survey knows; full and tied refuse them."""
+    if surveyed.scatter.ndim == 1:
+        return
     scale = np.sqrt(np.diagonal(surveyed.covariance))
     with np.errstate(divide="ignore", invalid="ignore"):
         correlation = surveyed.covariance / scale / scale[:, None]

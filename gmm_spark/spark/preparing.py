@@ -12,9 +12,11 @@ from gmm_spark.errors import ConfigurationError, DataError
 from gmm_spark.spark import columns, preflight
 from gmm_spark.spark.names import Names
 from gmm_spark.spark.rows import Layout
-from gmm_spark.spark.survey import Survey, survey
+from gmm_spark.spark.survey import Survey, needs_products, survey
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from pyspark.sql import DataFrame
 
     from gmm_spark import em, kernel
@@ -79,14 +81,18 @@ def prepare(
     weight_col: str | None,
     options: Options,
     initial: Parameters | None = None,
+    families: Sequence[Family] = (),
 ) -> Table:
-    """Survey a table and refuse one that can't be fitted; the arguments and errors are those of `train`."""
+    """Survey a table and refuse one that can't be fitted; the arguments and errors are those of `train`.
+
+    Families are those to be fitted, where they are not that of the options alone.
+    """
     weights = [columns.weight_column(Names.of(df), weight_col)] if weight_col else []
     rows = df.select(*features.select(), *weights)
     d = len(features.columns) if features.kind == "columns" else _dimension(rows, features, options)
     _check_initial(initial, d, options)
     layout = Layout(d, array=features.kind != "columns", weighted=bool(weights))
-    surveyed = survey(rows, layout)
+    surveyed = survey(rows, layout, products=needs_products(families or (options.family,), d))
     most_invalid = options.max_invalid_fraction if options.skip_invalid else None
     preflight.check_rows(surveyed, most_invalid, (*features.columns, *([weight_col] if weight_col else ())))
     names = features.names(d)

@@ -33,19 +33,18 @@ def sample(spark: SparkSession, parameters: Parameters, n: int, seed: int, featu
 def _rows(
     parameters: Parameters, seed: int, batches: Iterable[pa.RecordBatch], *, as_array: bool
 ) -> Iterator[pa.RecordBatch]:
-    factors: FloatArray = np.linalg.cholesky(parameters.covariances).astype(np.float64, copy=False)
     for batch in batches:
         ids = batch.column(0).to_numpy()
         for chunk in np.unique(ids // _CHUNK):
-            x, component = _chunk(parameters, factors, np.random.default_rng([seed % 2**63, int(chunk)]))
+            x, component = _chunk(parameters, np.random.default_rng([seed % 2**63, int(chunk)]))
             own = ids[ids // _CHUNK == chunk] % _CHUNK
             yield _batch(x[own], component[own], as_array=as_array)
 
 
-def _chunk(parameters: Parameters, factors: FloatArray, rng: np.random.Generator) -> tuple[FloatArray, FloatArray]:
+def _chunk(parameters: Parameters, rng: np.random.Generator) -> tuple[FloatArray, FloatArray]:
     component = rng.choice(parameters.k, _CHUNK, p=parameters.weights)
     normal = rng.standard_normal((_CHUNK, parameters.d))
-    x = parameters.means[component] + np.einsum("nij,nj->ni", factors[component], normal)
+    x = parameters.means[component] + parameters.spread.coloured(component, normal)
     return x, component.astype(np.int32)
 
 

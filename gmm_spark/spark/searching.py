@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from gmm_spark.errors import DataError
-from gmm_spark.parameters import FloatArray, Parameters
+from gmm_spark.parameters import ALIGNED, FloatArray, Parameters
 from gmm_spark.search import ranked
 from gmm_spark.spark.session import shipped
 
@@ -88,10 +88,11 @@ def _outcome(searches: Searches, number: int) -> tuple[list[bytes], str | None]:
 
 
 def _to_bytes(parameters: Parameters) -> bytes:
-    parts: Sequence[FloatArray] = (parameters.weights, parameters.means.ravel(), parameters.covariances.ravel())
+    parts: Sequence[FloatArray] = (parameters.weights, parameters.means.ravel(), parameters.spread.values.ravel())
     return np.concatenate(parts).astype("<f8").tobytes()
 
 
 def _from_bytes(data: bytes, plan: starts.Plan, d: int) -> Parameters:
-    weights, means, covariances = np.split(np.frombuffer(data, dtype="<f8"), [plan.k, plan.k * (1 + d)])
-    return Parameters(weights, means.reshape(plan.k, d), covariances.reshape(plan.k, d, d), plan.family)
+    weights, means, spread = np.split(np.frombuffer(data, dtype="<f8"), [plan.k, plan.k * (1 + d)])
+    shape = (plan.k, d) if plan.family in ALIGNED else (plan.k, d, d)
+    return Parameters(weights, means.reshape(plan.k, d), spread.reshape(shape), plan.family)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from gmm_spark import em, families, racing, starts
 from gmm_spark.errors import DataError
+from gmm_spark.parameters import ALIGNED
 from gmm_spark.selection import FAILED, RETIRED, Candidate, Evaluation, grid, winner
 from gmm_spark.spark import blocks, searching
 from gmm_spark.spark.choice import Choice, Fitted, Selection, Shelf
@@ -60,7 +61,7 @@ def select(
     """
     clock = Clock()
     with clock("survey", df):
-        table = prepare(df, features, weight_col, options)
+        table = prepare(df, features, weight_col, options, families=choice.families)
     own = shelf(_fingerprint(table, options, choice)) if shelf else None
     run = _Run(table, options, choice, _Axes.of(table, choice), clock, own)
     share = rows_to_search(replace(options, k=max(choice.ks), family="full"), table.layout.d) / table.surveyed.rows
@@ -84,9 +85,9 @@ class _Axes:
     @staticmethod
     def of(table: Table, choice: Choice) -> _Axes:
         frames = {family: table.frame(family) for family in choice.families}
-        whitened = [frame for family, frame in frames.items() if family in {"full", "tied"}]
+        whitened = [frame for family, frame in frames.items() if family not in ALIGNED]
         stored = (whitened or list(frames.values()))[0]
-        scaled = [family for family in frames if family in {"diag", "spherical"}] if whitened else []
+        scaled = [family for family in frames if family in ALIGNED] if whitened else []
         return _Axes(stored, frames, {family: frames[family].inverse @ stored.factor for family in scaled})
 
 

@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 from pyspark import TaskContext
 from pyspark.sql import functions as f
 
+from gmm_spark.parameters import ALIGNED
 from gmm_spark.spark import bulk
 from gmm_spark.spark.rows import REASONS, Layout, Rows, decode
 from gmm_spark.spark.worker import settle
@@ -22,13 +23,15 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
     from gmm_spark.coordinates import Coordinates
-    from gmm_spark.parameters import FloatArray
+    from gmm_spark.parameters import Family, FloatArray
 
 _SCHEMA = pa.schema([("partition", pa.int32()), ("partitions", pa.int32()), ("survey", pa.binary())])
 _DDL = "partition int, partitions int, survey binary"
 # Scatters larger than this are merged by the executors, so many partitions at a time.
 _WIDE_BYTES, _RUN = 8 << 10, 64
 _TINY = float(np.finfo(np.float64).tiny)
+# Up to this many features their products cost next to nothing, and show columns that hold the same values.
+_FEW_FEATURES = 64
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,7 +44,7 @@ class Survey:
         counts: rows by reason, in the order of `REASONS`.
         weight: total weight of the usable rows.
         mean: (d,) weighted mean.
-        scatter: (d, d) sum of w (x - mean)(x - mean)'.
+        scatter: (d, d) sum of w (x - mean)(x - mean)'; its (d,) diagonal where that is all that is asked.
         squares: sum of w^2.
         range: (2, d) least and largest values of rows with a weight above 0.
         sample: a few of these rows, as `bulk` keeps them.
@@ -62,17 +65,18 @@ class Survey:
     within: Survey | None = None
 
     @staticmethod
-    def zero(d: int, counts: FloatArray | None = None) -> Survey:
-        """Return the survey of no usable rows."""
-        own = np.zeros(len(REASONS)) if counts is None else counts
+    def zero(d: int, *, products: bool = True) -> Survey:
+        """Return the survey of no rows, with room for the products of features or for their squares alone."""
         least = np.array([[np.inf], [-np.inf]]).repeat(d, axis=1)
-        return Survey(own, 0.0, np.zeros(d), np.zeros((d, d)), 0.0, least, bulk.nothing(d))
+        scatter = np.zeros((d, d) if products else d)
+        return Survey(np.zeros(len(REASONS)), 0.0, np.zeros(d), scatter, 0.0, least, bulk.nothing(d))
 
     def __add__(self, other: Survey) -> Survey:
         weight = self.weight + other.weight
         share = other.weight / weight if weight > 0 else 0.0
         offset = other.mean - self.mean if self.weight > 0 else np.zeros_like(self.mean)
-        between = np.outer(offset, offset) * self.weight * share
+        products = np.outer(offset, offset) if self.scatter.ndim > 1 else offset**2
+        between = products * self.weight * share
         return Survey(
             self.counts + other.counts,
             weight,
@@ -95,8 +99,14 @@ class Survey:
 
     @property
     def covariance(self) -> FloatArray:
-        """(d, d) covariance, divisor the total weight."""
+        """(d, d) covariance or (d,) variances, divisor the total weight."""
         return self.scatter / self.weight
+
+    @property
+    def variances(self) -> FloatArray:
+        """(d,) variances, divisor the total weight; 0 of no rows."""
+        scatter = self.scatter if self.scatter.ndim == 1 else np.diagonal(self.scatter)
+        return np.asarray(scatter / max(self.weight, _TINY))
 
     @property
     def effective_rows(self) -> float:
@@ -120,53 +130,68 @@ class Survey:
         return np.concatenate(parts).astype("<f8").tobytes()
 
     @staticmethod
-    def from_bytes(data: bytes | memoryview, d: int) -> Survey:
-        """Read what `to_bytes` wrote."""
-        ends = np.cumsum([len(REASONS), 2, d, d * d, 2 * d])
+    def from_bytes(data: bytes | memoryview, zero: Survey) -> Survey:
+        """Read what `to_bytes` wrote of a survey like `zero`."""
+        d = len(zero.mean)
+        ends = np.cumsum([len(REASONS), 2, d, zero.scatter.size, 2 * d])
         counts, head, mean, scatter, limits, few = np.split(np.frombuffer(data, dtype="<f8"), ends)
         own = limits.reshape(2, d), few.reshape(-1, 1 + d)
-        return Survey(counts, float(head[0]), mean, scatter.reshape(d, d), float(head[1]), *own)
+        return Survey(counts, float(head[0]), mean, scatter.reshape(zero.scatter.shape), float(head[1]), *own)
 
 
-def survey(rows: DataFrame, layout: Layout) -> Survey:
+def needs_products(families: Iterable[Family], d: int) -> bool:
+    """Return whether to survey the products of features: for full and tied, and of few features for warnings too."""
+    return d <= _FEW_FEATURES or not ALIGNED.issuperset(families)
+
+
+def survey(rows: DataFrame, layout: Layout, *, products: bool = True) -> Survey:
     """Return what the rows are, by one read; where a few far ones have most of the variance, by another one.
 
     Partitions are merged in their order.
+
+    Args:
+        rows: features and weights.
+        layout: what the columns mean.
+        products: sum the products of features; else their squares alone, O(d) in time and memory.
     """
-    surveyed = _read(rows, layout, None)
-    bounds = bulk.bounds(surveyed.sample, np.diagonal(surveyed.scatter) / max(surveyed.weight, _TINY))
+    zero = Survey.zero(layout.d, products=products)
+    surveyed = _read(rows, layout, zero, None)
+    bounds = bulk.bounds(surveyed.sample, surveyed.variances)
     if bounds is None:
         return surveyed
-    return replace(surveyed, bounds=bounds, within=_read(rows, layout, bounds))
+    return replace(surveyed, bounds=bounds, within=_read(rows, layout, zero, bounds))
 
 
 def mean_square(surveyed: Survey, frame: Coordinates) -> float:
     """Return the mean of |z|^2 over all rows: d, but where a few far ones are no part of the scale."""
     if surveyed.within is None:
         return float(len(surveyed.mean))
-    turned = frame.inverse @ surveyed.covariance @ frame.inverse.T
-    return float(np.trace(turned) + ((frame.inverse @ (surveyed.mean - frame.center)) ** 2).sum())
+    if surveyed.scatter.ndim == 1:
+        spread = float((surveyed.covariance / frame.data_variances).sum())
+    else:
+        spread = float(np.trace(frame.inverse @ surveyed.covariance @ frame.inverse.T))
+    return spread + float((frame.rows(surveyed.mean[None]) ** 2).sum())
 
 
-def _read(rows: DataFrame, layout: Layout, bounds: bulk.Bounds | None) -> Survey:
+def _read(rows: DataFrame, layout: Layout, zero: Survey, bounds: bulk.Bounds | None) -> Survey:
     """Read all rows once and return what those within the bounds are.
 
-    Where d is large the executors merge runs of partitions first: the driver must not grow with their number.
+    Where a survey is large the executors merge runs of partitions first: the driver must not grow with their number.
     """
-    partials = rows.mapInArrow(partial(_survey_partition, layout, bounds), _DDL)
-    if 8 * layout.d**2 > _WIDE_BYTES:
+    partials = rows.mapInArrow(partial(_survey_partition, layout, zero, bounds), _DDL)
+    if zero.scatter.nbytes > _WIDE_BYTES:
 
         def merge_run(table: pa.Table) -> pa.Table:
-            return _table(pc.min(table.column("partition")).as_py(), _merged(table, layout.d))
+            return _table(pc.min(table.column("partition")).as_py(), _merged(table, zero))
 
         run = f.floor(f.col("partition") / _RUN).alias("run")
         partials = partials.groupBy(run).applyInArrow(merge_run, _DDL)
-    return _merged(partials.toArrow(), layout.d)
+    return _merged(partials.toArrow(), zero)
 
 
-def _merged(table: pa.Table, d: int) -> Survey:
+def _merged(table: pa.Table, zero: Survey) -> Survey:
     ordered = sorted(zip(*(table.column(name).to_pylist() for name in _SCHEMA.names), strict=True))
-    merged = reduce(Survey.__add__, (Survey.from_bytes(data, d) for _, _, data in ordered), Survey.zero(d))
+    merged = reduce(Survey.__add__, (Survey.from_bytes(data, zero) for _, _, data in ordered), zero)
     return replace(merged, partitions=sum(partitions for _, partitions, _ in ordered))
 
 
@@ -175,7 +200,7 @@ def _table(partition: int, surveyed: Survey) -> pa.Table:
     return pa.Table.from_pydict(values, schema=_SCHEMA)
 
 
-def of_rows(rows: Rows, bounds: bulk.Bounds | None = None) -> Survey:
+def of_rows(rows: Rows, bounds: bulk.Bounds | None = None, *, products: bool = True) -> Survey:
     """Return the survey of one batch, of its rows within the bounds if there are any."""
     counts = np.bincount(rows.reasons, minlength=len(REASONS)).astype(np.float64)
     valid = rows.valid() if bounds is None else rows.valid().where(bounds.hold)
@@ -185,23 +210,23 @@ def of_rows(rows: Rows, bounds: bulk.Bounds | None = None) -> Survey:
     weights = np.ones(n) if valid.weights is None else valid.weights
     total = float(weights.sum())
     if total <= 0:
-        return Survey.zero(d, counts)
+        return replace(Survey.zero(d, products=products), counts=counts)
     centre = x[:, :1]
     offset = (x - centre) @ weights / total
     centred = x - (centre + offset[:, None])
+    scatter = (centred * weights) @ centred.T if products else centred**2 @ weights
     counted = x if valid.weights is None else x[:, weights > 0]
     limits, few = np.stack([counted.min(axis=1), counted.max(axis=1)]), bulk.sample(counted)
-    scatter = (centred * weights) @ centred.T
     return Survey(counts, total, centre[:, 0] + offset, scatter, float(weights @ weights), limits, few)
 
 
 def _survey_partition(
-    layout: Layout, bounds: bulk.Bounds | None, batches: Iterable[pa.RecordBatch]
+    layout: Layout, zero: Survey, bounds: bulk.Bounds | None, batches: Iterable[pa.RecordBatch]
 ) -> Iterator[pa.RecordBatch]:
     settle()
-    surveyed = Survey.zero(layout.d)
+    surveyed = zero
     for batch in batches:
-        surveyed += of_rows(decode(batch.columns, layout), bounds)
+        surveyed += of_rows(decode(batch.columns, layout), bounds, products=zero.scatter.ndim > 1)
     if surveyed.counts.any():
         yield from _table(task_partition(), replace(surveyed, partitions=1)).to_batches()
 

@@ -13,6 +13,7 @@ from gmm_spark import em, families, kernel
 from gmm_spark.coordinates import Coordinates
 from gmm_spark.errors import ParametersError
 from gmm_spark.parameters import Family, FloatArray, Parameters
+from gmm_spark.spread import Matrices
 from tests.strategies import families as any_family
 from tests.strategies import random_covariance, random_problem, seeds, shaped, steps
 
@@ -31,7 +32,8 @@ def test_without_a_floor_the_constraint_is_the_mean_over_what_it_equates(
     generator = np.random.default_rng(seed)
     frame, mass = problem.frame, generator.uniform(1, 9, k)
     z = np.stack([random_covariance(generator, d, 4.0) for _ in range(k)])
-    result, hits = families.constrain(family, z, mass, frame, 0.0)
+    constrained, hits = families.constrain(family, Matrices(z), mass, frame, 0.0)
+    result = constrained.matrices
     x = user_units(z, frame)
     pooled = np.repeat(np.average(x, axis=0, weights=mass)[None], k, axis=0)
     wanted = pooled if family == "tied" else shaped(family, x)
@@ -49,10 +51,11 @@ def test_the_floor_is_a_share_of_the_datas_own_variance(seed: int, family: Famil
     frame = problem.frame
     generator = np.random.default_rng(seed)
     z = np.stack([random_covariance(generator, 3, 30.0) * 10 ** generator.uniform(-6, 0) for _ in range(4)])
-    result, hits = families.constrain(family, z, np.ones(4), frame, floor)
+    constrained, hits = families.constrain(family, Matrices(z), np.ones(4), frame, floor)
+    result = constrained.matrices
     assert np.linalg.eigvalsh(result).min() >= floor * (1 - 1e-9)
-    free, _ = families.constrain(family, z, np.ones(4), frame, 0.0)
-    changed = ~np.isclose(result, free, rtol=1e-9, atol=0).all(axis=(1, 2))
+    free, _ = families.constrain(family, Matrices(z), np.ones(4), frame, 0.0)
+    changed = ~np.isclose(result, free.matrices, rtol=1e-9, atol=0).all(axis=(1, 2))
     assert hits == (changed.any() if family == "tied" else changed.sum())
 
 
@@ -61,8 +64,8 @@ def test_the_floor_clips_the_narrow_directions_only() -> None:
     turn = np.array([[0.6, -0.8], [0.8, 0.6]])
     needle = (turn * [4.0, 1e-9]) @ turn.T
     frame = Coordinates(np.zeros(2), np.eye(2), np.eye(2))
-    result, hits = families.constrain("full", needle[None], np.ones(1), frame, 0.01)
-    np.testing.assert_allclose(result[0], (turn * [4.0, 0.01]) @ turn.T, atol=1e-12)
+    result, hits = families.constrain("full", Matrices(needle[None]), np.ones(1), frame, 0.01)
+    np.testing.assert_allclose(result.matrices[0], (turn * [4.0, 0.01]) @ turn.T, atol=1e-12)
     assert hits == 1
 
 

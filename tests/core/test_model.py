@@ -160,7 +160,7 @@ def test_what_is_no_mixture_is_refused_under_any_checksum(key: str, value: objec
         text.sealed().decoded()
 
 
-@pytest.mark.parametrize("header", [None, [], "x", 1, {}, {"format": 2}, {"format": "1"}])
+@pytest.mark.parametrize("header", [None, [], "x", 1, {}, {"format": 3}, {"format": "1"}])
 def test_a_foreign_header_is_refused(header: object) -> None:
     """Another format, or no header at all, is said to be that."""
     with pytest.raises(ModelError, match="no gmm_spark header of format 1"):

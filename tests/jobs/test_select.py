@@ -126,7 +126,7 @@ def test_an_output_that_exists_is_refused(runs: tuple[Path, dict[str, Any]]) -> 
 def test_a_damaged_file_on_the_shelf_is_fitted_again(tmp_path: Path) -> None:
     """What was kept comes back to the bit; a file that was cut or changed counts as not there."""
     shelf = FolderShelf.within(LocalLocation(tmp_path), "f00d")
-    mixture = Parameters([0.7, 0.3], [[0.1, 1 / 3], [2.0, 3.0]], [[[1.0, 0.1], [0.1, 2.0]]] * 2, "tied")  # type: ignore[arg-type]
+    mixture = Parameters([0.7, 0.3], [[0.1, 1 / 3], [2.0, 3.0]], [[[1.0, 0.1], [0.1, 2.0]]] * 2, "tied")
     told = Summary(-9.5, -0.1, 3, 5, "converged", "", (-0.3, -0.1), 1.0, 2.0, 3.0, 95.0, 95, {"nan": 0}, 0, {"em": 1.0})
     for k_start in range(3):
         shelf.keep(Fitted(Candidate("tied", 2, k_start), None if k_start else 1, mixture, told))

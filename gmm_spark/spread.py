@@ -1,0 +1,337 @@
+"""The covariances of a mixture's components, in the least form that holds them: matrices, or variances alone.
+
+A diagonal covariance as a matrix costs d times the memory and d^2 times the arithmetic of its diagonal. What the
+mathematics needs of covariances is stated once here, and each form has its own formula for it.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+FloatArray: TypeAlias = NDArray[np.float64]
+
+_SYMMETRY_TOLERANCE = 1e-8
+
+
+@dataclass(frozen=True, eq=False)
+class Spread(ABC):
+    """The covariances of k components of d features; immutable.
+
+    Args:
+        values: (k, d, d) symmetric matrices, or (k, d) variances.
+    """
+
+    values: FloatArray
+
+    @property
+    @abstractmethod
+    def matrices(self) -> FloatArray:
+        """(k, d, d) the covariances, whatever the form."""
+
+    @property
+    @abstractmethod
+    def variances(self) -> FloatArray:
+        """(k, d) the diagonals."""
+
+    @property
+    @abstractmethod
+    def log_determinants(self) -> FloatArray:
+        """(k,) log |S_k|."""
+
+    @property
+    @abstractmethod
+    def least_variances(self) -> FloatArray:
+        """(k,) the least variance in any direction."""
+
+    @abstractmethod
+    def inverted(self) -> tuple[Spread, FloatArray]:
+        """Return the inverses and (k,) log |S_k|."""
+
+    @abstractmethod
+    def applied(self, vectors: FloatArray) -> FloatArray:
+        """Return (k, d) S_k v_k of (k, d) vectors."""
+
+    @abstractmethod
+    def forms(self, vectors: FloatArray) -> FloatArray:
+        """Return (k,) v_k' S_k v_k of (k, d) vectors."""
+
+    @abstractmethod
+    def inverse_forms(self, vectors: FloatArray) -> FloatArray:
+        """Return (k,) v_k' S_k^-1 v_k of (k, d) vectors."""
+
+    @abstractmethod
+    def inverse_traces(self, others: Spread) -> FloatArray:
+        """Return (m,) tr(S^-1 T_m) of m others, S the first covariance."""
+
+    @abstractmethod
+    def scaled(self, scale: FloatArray) -> Spread:
+        """Return the covariances of x_i times (d,) scale_i."""
+
+    @abstractmethod
+    def turned(self, matrix: FloatArray) -> Matrices:
+        """Return the covariances of A x, A a (d, d) matrix."""
+
+    @abstractmethod
+    def coloured(self, component: NDArray[np.integer[Any]], noise: FloatArray) -> FloatArray:
+        """Return (n, d) rows of the components' covariances, made of (n, d) standard normal noise."""
+
+    @abstractmethod
+    def faulty(self) -> NDArray[np.bool_]:
+        """Return for each component whether its covariance is not symmetric positive definite."""
+
+    @abstractmethod
+    def symmetrised(self) -> FloatArray:
+        """Return the values without what rounding left of asymmetry."""
+
+    @staticmethod
+    @abstractmethod
+    def outer(scale: FloatArray, vectors: FloatArray) -> FloatArray:
+        """Return values of (m,) scale times v v' of (m, d) vectors, as far as the form holds them."""
+
+    @staticmethod
+    @abstractmethod
+    def squares(rows: FloatArray, weights: FloatArray) -> FloatArray:
+        """Return one component's values of the sum of w z z' over (d, n) rows with (n,) weights."""
+
+    @staticmethod
+    @abstractmethod
+    def along(numbers: FloatArray) -> FloatArray:
+        """Return (m,) numbers in a shape that multiplies the values of m components."""
+
+    @staticmethod
+    @abstractmethod
+    def unit(d: int) -> FloatArray:
+        """Return one component's values of the unit matrix."""
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def __getitem__(self, which: slice | NDArray[Any]) -> Spread:
+        """Return the covariances of some components."""
+        return type(self)(self.values[which])
+
+    def replaced(self, which: NDArray[Any], by: Spread) -> Spread:
+        """Return the covariances with those of some components replaced by others, or by a single one."""
+        values = self.values.copy()
+        values[which] = self.like(by).values
+        return type(self)(values)
+
+    @abstractmethod
+    def like(self, other: Spread) -> Spread:
+        """Return other covariances in this form: as variances only their diagonals are left."""
+
+
+class Matrices(Spread):
+    """Any covariances: (k, d, d)."""
+
+    @property
+    def matrices(self) -> FloatArray:
+        """(k, d, d) the covariances."""
+        return self.values
+
+    @property
+    def variances(self) -> FloatArray:
+        """(k, d) the diagonals."""
+        return np.asarray(np.einsum("kii->ki", self.values))
+
+    @property
+    def log_determinants(self) -> FloatArray:
+        """(k,) log |S_k|."""
+        return np.asarray(np.linalg.slogdet(self.values)[1])
+
+    @property
+    def least_variances(self) -> FloatArray:
+        """(k,) the least eigenvalues."""
+        return np.asarray(np.linalg.eigvalsh(self.values)[:, 0])
+
+    def inverted(self) -> tuple[Matrices, FloatArray]:
+        """Return the inverses and (k,) log |S_k|, by Cholesky."""
+        factors = np.linalg.cholesky(self.values)
+        inverses = np.linalg.inv(factors)
+        log_determinants = 2 * np.log(np.einsum("kii->ki", factors)).sum(axis=1)
+        return Matrices(inverses.transpose(0, 2, 1) @ inverses), log_determinants
+
+    def applied(self, vectors: FloatArray) -> FloatArray:
+        """Return (k, d) S_k v_k."""
+        return np.asarray(np.einsum("kij,kj->ki", self.values, vectors))
+
+    def forms(self, vectors: FloatArray) -> FloatArray:
+        """Return (k,) v_k' S_k v_k."""
+        return np.asarray(np.einsum("ki,kij,kj->k", vectors, self.values, vectors))
+
+    def inverse_forms(self, vectors: FloatArray) -> FloatArray:
+        """Return (k,) v_k' S_k^-1 v_k."""
+        solved = np.linalg.solve(self.values, vectors[..., None])[..., 0]
+        return np.asarray((vectors * solved).sum(axis=-1))
+
+    def inverse_traces(self, others: Spread) -> FloatArray:
+        """Return (m,) tr(S^-1 T_m)."""
+        precision = np.linalg.inv(self.values[0])
+        return np.asarray(np.einsum("ij,kij->k", precision, others.matrices))
+
+    def scaled(self, scale: FloatArray) -> Matrices:
+        """Return the covariances of x_i times scale_i."""
+        return Matrices(self.values * scale[:, None] * scale)
+
+    def turned(self, matrix: FloatArray) -> Matrices:
+        """Return A S_k A'."""
+        turned = matrix @ self.values @ matrix.T
+        return Matrices((turned + np.swapaxes(turned, -1, -2)) / 2)
+
+    def coloured(self, component: NDArray[np.integer[Any]], noise: FloatArray) -> FloatArray:
+        """Return rows by Cholesky factors."""
+        factors = np.linalg.cholesky(self.values)
+        return np.asarray(np.einsum("nij,nj->ni", factors[component], noise))
+
+    def faulty(self) -> NDArray[np.bool_]:
+        """Return which are not symmetric, or have no Cholesky factor."""
+        scale = np.sqrt(np.abs(self.variances))
+        with np.errstate(over="ignore"):  # of opposite numbers near the largest there are; then it is asymmetric
+            skew = np.abs(self.values - self.values.transpose(0, 2, 1))
+        asymmetric = (skew > _SYMMETRY_TOLERANCE * scale[:, :, None] * scale[:, None, :]).any(axis=(1, 2))
+        return np.asarray(asymmetric | ~positive_definite(self.values))
+
+    def symmetrised(self) -> FloatArray:
+        """Return the means of the matrices and their transposes."""
+        return np.asarray(self.values / 2 + self.values.transpose(0, 2, 1) / 2)
+
+    @staticmethod
+    def outer(scale: FloatArray, vectors: FloatArray) -> FloatArray:
+        """Return (m, d, d) scale v v'."""
+        return np.asarray(scale[:, None, None] * vectors[:, :, None] * vectors[:, None, :])
+
+    @staticmethod
+    def squares(rows: FloatArray, weights: FloatArray) -> FloatArray:
+        """Return (d, d) the sum of w z z'."""
+        return np.asarray((rows * weights) @ rows.T)
+
+    @staticmethod
+    def along(numbers: FloatArray) -> FloatArray:
+        """Return (m, 1, 1) numbers."""
+        return numbers.reshape(-1, 1, 1)
+
+    @staticmethod
+    def unit(d: int) -> FloatArray:
+        """Return the (d, d) unit matrix."""
+        return np.eye(d)
+
+    def like(self, other: Spread) -> Matrices:
+        """Return other covariances as matrices."""
+        return Matrices(other.matrices)
+
+
+class Variances(Spread):
+    """Diagonal covariances by their diagonals: (k, d)."""
+
+    @property
+    def matrices(self) -> FloatArray:
+        """(k, d, d) the covariances, made on demand."""
+        return np.asarray(self.values[:, :, None] * np.eye(self.values.shape[1]))
+
+    @property
+    def variances(self) -> FloatArray:
+        """(k, d) the variances."""
+        return self.values
+
+    @property
+    def log_determinants(self) -> FloatArray:
+        """(k,) log |S_k|; minus infinity where a variance is 0."""
+        with np.errstate(divide="ignore"):
+            return np.asarray(np.log(self.values).sum(axis=1))
+
+    @property
+    def least_variances(self) -> FloatArray:
+        """(k,) the least variances."""
+        return np.asarray(self.values.min(axis=1))
+
+    def inverted(self) -> tuple[Variances, FloatArray]:
+        """Return the inverses and (k,) log |S_k|."""
+        return Variances(1 / self.values), self.log_determinants
+
+    def applied(self, vectors: FloatArray) -> FloatArray:
+        """Return (k, d) S_k v_k."""
+        return self.values * vectors
+
+    def forms(self, vectors: FloatArray) -> FloatArray:
+        """Return (k,) v_k' S_k v_k."""
+        return np.asarray(np.einsum("ki,ki,ki->k", vectors, self.values, vectors))
+
+    def inverse_forms(self, vectors: FloatArray) -> FloatArray:
+        """Return (k,) v_k' S_k^-1 v_k."""
+        return np.asarray((vectors**2 / self.values).sum(axis=1))
+
+    def inverse_traces(self, others: Spread) -> FloatArray:
+        """Return (m,) tr(S^-1 T_m)."""
+        return np.asarray((others.variances / self.values[0]).sum(axis=1))
+
+    def scaled(self, scale: FloatArray) -> Variances:
+        """Return the variances of x_i times scale_i."""
+        return Variances(self.values * scale * scale)
+
+    def turned(self, matrix: FloatArray) -> Matrices:
+        """Return A S_k A'."""
+        return Matrices(self.matrices).turned(matrix)
+
+    def coloured(self, component: NDArray[np.integer[Any]], noise: FloatArray) -> FloatArray:
+        """Return rows by standard deviations."""
+        return np.asarray(np.sqrt(self.values)[component] * noise)
+
+    def faulty(self) -> NDArray[np.bool_]:
+        """Return which have a variance that is not positive."""
+        return np.asarray((self.values <= 0).any(axis=1))
+
+    def symmetrised(self) -> FloatArray:
+        """Return the variances."""
+        return self.values
+
+    @staticmethod
+    def outer(scale: FloatArray, vectors: FloatArray) -> FloatArray:
+        """Return (m, d) scale v^2."""
+        return np.asarray(scale[:, None] * vectors**2)
+
+    @staticmethod
+    def squares(rows: FloatArray, weights: FloatArray) -> FloatArray:
+        """Return (d,) the sum of w z^2."""
+        return np.asarray((rows * rows) @ weights)
+
+    @staticmethod
+    def along(numbers: FloatArray) -> FloatArray:
+        """Return (m, 1) numbers."""
+        return numbers.reshape(-1, 1)
+
+    @staticmethod
+    def unit(d: int) -> FloatArray:
+        """Return (d,) ones."""
+        return np.ones(d)
+
+    def like(self, other: Spread) -> Variances:
+        """Return the diagonals of other covariances."""
+        return Variances(other.variances)
+
+
+def diagonal_form(covariances: FloatArray) -> Spread:
+    """Return (k, d) variances, or (k, d, d) matrices, by their diagonals if these are all that is not 0 in them."""
+    if covariances.ndim == 2:  # noqa: PLR2004 - a variance a component and feature
+        return Variances(covariances)
+    diagonals = Matrices(covariances).variances.copy()  # a view would keep the matrices
+    alone = np.count_nonzero(covariances) == np.count_nonzero(diagonals)
+    return Variances(diagonals) if alone else Matrices(covariances)
+
+
+def positive_definite(covariances: FloatArray) -> NDArray[np.bool_]:
+    """Return for each of the (k, d, d) matrices whether it has a Cholesky factor."""
+    if _has_cholesky(covariances):  # one call for all, where all have one
+        return np.ones(len(covariances), dtype=np.bool_)
+    return np.array([_has_cholesky(covariance) for covariance in covariances], dtype=np.bool_)
+
+
+def _has_cholesky(covariance: FloatArray) -> bool:
+    try:
+        return bool(np.isfinite(np.linalg.cholesky(covariance)).all())
+    except np.linalg.LinAlgError:
+        return False

@@ -1,0 +1,242 @@
+"""Covariances as matrices and as variances: the same numbers, and no matrix where variances are all there is."""
+
+from __future__ import annotations
+
+import json
+import tracemalloc
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gmm_spark import alignment, checkpoint, coordinates, em, families, kernel, missed, model, search, starts
+from gmm_spark.divergence import step_divergence
+from gmm_spark.parameters import ALIGNED, Family, FloatArray, Parameters
+from gmm_spark.report.description import description
+from gmm_spark.spread import Matrices, Spread, Variances
+from tests.strategies import random_mixture, random_problem, seeds
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+aligned = pytest.mark.parametrize("family", sorted(ALIGNED))
+
+
+def pair(seed: int, k: int, d: int) -> tuple[Variances, Matrices, FloatArray]:
+    """Return diagonal covariances in both forms, and k vectors."""
+    generator = np.random.default_rng(seed)
+    variances = 10 ** generator.uniform(-2, 2, (k, d))
+    return Variances(variances), Matrices(variances[:, :, None] * np.eye(d)), generator.standard_normal((k, d))
+
+
+FORMULAS: dict[str, Callable[[Spread, FloatArray], FloatArray]] = {
+    "matrices": lambda spread, _: spread.matrices,
+    "variances": lambda spread, _: spread.variances,
+    "log-determinants": lambda spread, _: spread.log_determinants,
+    "least variances": lambda spread, _: spread.least_variances,
+    "inverses": lambda spread, _: spread.inverted()[0].matrices,
+    "log-determinants of inverses": lambda spread, _: spread.inverted()[1],
+    "products": lambda spread, v: spread.applied(v),
+    "forms": lambda spread, v: spread.forms(v),
+    "inverse forms": lambda spread, v: spread.inverse_forms(v),
+    "inverse traces": lambda spread, _: spread[:1].inverse_traces(spread),
+    "other units": lambda spread, v: spread.scaled(v[0]).matrices,
+    "other axes": lambda spread, v: spread.turned(np.outer(v[0], v[-1]) + np.eye(v.shape[1])).matrices,
+    "some": lambda spread, _: spread[np.array([0, 0])].matrices,
+    "random rows": lambda spread, v: spread.coloured(np.arange(len(v)), v),
+    "outer products": lambda spread, v: type(spread)(spread.outer(v[:, 0], v)).variances,
+    "sums of squares": lambda spread, v: type(spread)(spread.squares(v, v[0] ** 2)[None]).variances,
+    "unit": lambda spread, v: type(spread)(spread.unit(v.shape[1])[None]).matrices,
+    "along": lambda spread, v: type(spread)(spread.along(v[:, 0]) * spread.values).matrices,
+    "faults": lambda spread, _: spread.faulty().astype(np.float64),
+}
+
+
+@pytest.mark.parametrize("formula", FORMULAS)
+@given(seeds, st.integers(1, 4), st.integers(1, 5))
+def test_both_forms_are_the_same_covariances(formula: str, seed: int, k: int, d: int) -> None:
+    """Each formula gives the same for diagonal matrices and for their diagonals."""
+    variances, matrices, vectors = pair(seed, k, d)
+    if formula == "sums of squares":
+        vectors = np.random.default_rng(seed).standard_normal((d, 7))
+    one, other = FORMULAS[formula](variances, vectors), FORMULAS[formula](matrices, vectors)
+    np.testing.assert_allclose(one, other, rtol=1e-12, atol=1e-12)
+
+
+@given(seeds, st.integers(1, 4), st.integers(1, 5))
+def test_distances_and_divergences_are_those_of_the_matrices(seed: int, k: int, d: int) -> None:
+    """Bhattacharyya's distances and a step's divergence of diag mixtures are those of the same full ones."""
+    generator = np.random.default_rng(seed)
+    one, other = (random_mixture(generator, k, d, "diag") for _ in range(2))
+    full = [Parameters(each.weights, each.means, each.covariances) for each in (one, other)]
+    np.testing.assert_allclose(alignment.distances(one, other), alignment.distances(*full), rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(step_divergence(one, other), step_divergence(full[0], full[1]), rtol=1e-9)
+
+
+@aligned
+def test_variances_are_taken_as_they_are(family: Family) -> None:
+    """(k, d) variances and the diagonal matrices of them make the same mixture, whose covariances are the matrices."""
+    weights, means, variances = [0.4, 0.6], [[0.0, 1.0], [2.0, 3.0]], np.array([[1.0, 1.0], [2.0, 2.0]])
+    one, other = (Parameters(weights, means, each, family) for each in (variances, variances[:, :, None] * np.eye(2)))
+    for mixture in (one, other):
+        assert isinstance(mixture.spread, Variances)
+        np.testing.assert_array_equal(mixture.covariances, variances[:, :, None] * np.eye(2))
+    assert isinstance(Parameters(weights, means, other.covariances, "full").spread, Matrices)
+
+
+@aligned
+def test_a_model_of_the_first_format_is_read(family: Family) -> None:
+    """Models that were stored with a matrix per component, whatever the family, come back as they were."""
+    mixture = random_mixture(np.random.default_rng(1), 3, 4, family)
+    twin = Parameters(mixture.weights, mixture.means, mixture.covariances)
+    header, lines = model.encode(model.StoredModel(twin, ("a", "b", "c", "d")))
+    old = {**header, "family": family, "sha256": ""}
+    old["sha256"] = model._checksum({k: v for k, v in old.items() if k != "sha256"}, lines)  # noqa: SLF001
+    assert header["format"] == 1
+    back = model.decode(old, lines, "here").parameters
+    assert back.family == family
+    np.testing.assert_array_equal(back.spread.values, mixture.spread.values)
+    own, _ = model.encode(model.StoredModel(mixture, ("a", "b", "c", "d")))
+    assert own["format"] == 2
+
+
+LINALG = ("cholesky", "inv", "solve", "eigh", "eigvalsh", "slogdet", "svd", "qr")
+
+
+@pytest.fixture
+def no_matrices(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
+    """Return what lets numpy.linalg refuse matrices of d x d from then on."""
+
+    def forbid(d: int) -> None:
+        for name in LINALG:
+            known = getattr(np.linalg, name)
+
+            def guarded(a: FloatArray, *rest: Any, known: Callable[..., Any] = known, name: str = name) -> Any:  # noqa: ANN401
+                assert min(a.shape[-2:]) < d, f"{name} of {a.shape}"
+                return known(a, *rest)
+
+            monkeypatch.setattr(np.linalg, name, guarded)
+
+    return forbid
+
+
+def clustered(n: int, d: int, k: int, seed: int = 0) -> FloatArray:
+    """Return (n, d) rows of k clusters that differ in all features a little."""
+    generator = np.random.default_rng(seed)
+    means = generator.normal(0, 1, (k, d))
+    return means[np.arange(n) % k] + generator.standard_normal((n, d)) * generator.uniform(0.5, 2, d)
+
+
+def fitted(x: FloatArray, family: Family, k: int) -> tuple[em.Fit, coordinates.Coordinates, starts.Sample]:
+    """Return the best fit to rows, found and polished as a fit of a table is, without a covariance of the data."""
+    n, d = x.shape
+    mean, variances = x.mean(axis=0), x.var(axis=0)
+    frame = coordinates.suited(family, mean, variances, tuple(f"x{i}" for i in range(d)))
+    sample = starts.Sample(frame.rows(x), np.ones(n), variances)
+    found = search.best(sample, frame, starts.Plan(k, family, 6, 0, 1e-6, 1e-4))
+    begun = em.begin(found.best.parameters, "squarem", found.slowest)
+    engine = search.in_memory([kernel.Block(sample.z)])
+    return em.run(engine, begun, em.Maximiser(frame, 1e-6), em.Goal(1e-5, 50, 2)), frame, sample
+
+
+@aligned
+def test_a_fit_of_many_features_makes_no_matrix(family: Family, no_matrices: Callable[[int], None]) -> None:
+    """Search, EM, scores, model, checkpoint, alignment, sample and description take less than one d x d matrix."""
+    d, k = 3000, 3
+    x = clustered(240, d, k)
+    no_matrices(d)
+    tracemalloc.start()
+    fit, frame, _ = fitted(x, family, k)
+    mixture = frame.outward(fit.best.parameters).ordered()
+    posterior, _ = kernel.posteriors(x, mixture)
+    header, lines = model.encode(model.StoredModel(mixture, tuple(f"x{i}" for i in range(d))))
+    stored = model.decode(json.loads(json.dumps(header)), lines, "here")
+    assert sum(map(len, lines)) < k * model.limits(header, "here")[1] < 1000 * k * d
+    kept = checkpoint.encode(em.begin(fit.best.parameters, "squarem"), {})
+    again = checkpoint.decode(kept, {}, "here")
+    ordered = alignment.aligned(stored.parameters, mixture)
+    drawn = mixture.spread.coloured(np.array([0, 2]), np.ones((2, d)))
+    text = description(stored, correlations=True)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 8 * d * d
+    assert (np.bincount(posterior.argmax(axis=1), minlength=k) == 80).all()  # it has found the clusters
+    for other in (stored.parameters, ordered):
+        assert other.spread.values.tobytes() == mixture.spread.values.tobytes()
+    assert again.candidate.spread.values.tobytes() == fit.best.parameters.spread.values.tobytes()
+    np.testing.assert_allclose(drawn**2, mixture.spread.values[[0, 2]], rtol=1e-12)
+    assert "Standard deviations" in text
+
+
+@aligned
+def test_moves_reseeding_and_a_second_look_make_no_matrix(family: Family, no_matrices: Callable[[int], None]) -> None:
+    """Splits and mergers, a dead component's new place and a missed cluster: none needs a d x d matrix."""
+    d, k = 80, 4
+    x = clustered(1500, d, k)
+    no_matrices(d)
+    fit, frame, sample = fitted(x, family, k)
+    maximise, start = em.Maximiser(frame, 1e-6), fit.best.parameters
+    far = Parameters(start.weights, np.concatenate([start.means[:-1], np.full((1, d), 1e6)]), start.spread, family)
+    engine = search.in_memory([kernel.Block(sample.z)])
+    again = em.run(engine, em.begin(far, "squarem"), maximise, em.Goal(1e-5, 50, 2))
+    assert again.reseeded
+    rare = np.concatenate([sample.z, np.full((d, 20), 9.0) + np.random.default_rng(1).normal(0, 0.1, (d, 20))], axis=1)
+    plan = starts.Plan(k, family, 4, 0, 1e-6, 1e-4)
+    looked = missed.look(lambda at: kernel.accumulate([kernel.Block(rare)], [at], kept=64)[0], fit, sample, frame, plan)
+    assert looked.evidence.alarming
+    assert looked.replaced
+
+
+@aligned
+@pytest.mark.parametrize("path", ["product", "difference"])
+def test_the_careful_path_sums_squares_alone(family: Family, path: str) -> None:
+    """By differences to the mean, as by products, the statistics are those of the same mixture as a full one."""
+    problem = random_problem(3, family, 3, 4)
+    frame = problem.frame
+    mixture = frame.inward(problem.start)
+    twin = Parameters(mixture.weights, mixture.means, mixture.covariances)
+    block = kernel.Block(frame.rows(problem.x), problem.weights)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(kernel, "choose", lambda *_: kernel.Choice(path, "diagonal"))  # type: ignore[arg-type]
+        (own,) = kernel.accumulate([block], [mixture])
+    (whole,) = kernel.accumulate([block], [twin])
+    assert own.layout == "diagonal"
+    assert own.imbalance < 1e-12
+    one, other = (em.Maximiser(frame, 0.0)(mixture, each)[0] for each in (own, whole))
+    np.testing.assert_allclose(one.spread.values, other.spread.values, rtol=1e-9)
+    np.testing.assert_allclose(own.data_spread.variances, whole.data_spread.variances, rtol=1e-9)
+
+
+def test_tight_clusters_far_apart_keep_their_digits_as_variances() -> None:
+    """Two clusters of deviation 1e-7, ten apart: the careful path is chosen, and its variances are exact."""
+    cluster = np.random.default_rng(0).standard_normal((2, 400))
+    x = np.concatenate([1e-7 * cluster, 10 + 1e-7 * cluster[:, ::-1]], axis=1)
+    means = np.stack([x[:, :400].mean(axis=1), x[:, 400:].mean(axis=1)])
+    start = Parameters([0.5, 0.5], means, np.full((2, 2), 2e-14), "diag")
+    assert kernel.choose([start]) == kernel.Choice("difference", "diagonal")
+    (moments,) = kernel.accumulate([kernel.Block(x)], [start])
+    expected = np.stack([x[:, part].var(axis=1) for part in (slice(400), slice(400, None))])
+    np.testing.assert_allclose(moments.variances(start.spread.values), expected, rtol=1e-7)
+
+
+@given(seeds, st.floats(1e-6, 2.0))
+def test_the_constraint_of_variances_is_that_of_the_matrices(seed: int, floor: float) -> None:
+    """diag and spherical covariances in scaled coordinates, floored: as in any other coordinates."""
+    problem = random_problem(seed, "diag", 2, 3)
+    frame = problem.frame
+    dense = coordinates.Coordinates(frame.center, frame.factor, frame.inverse)
+    variances, matrices, _ = pair(seed, 4, 3)
+    for family in sorted(ALIGNED):
+        one, other = (
+            families.constrain(family, spread, np.ones(4), to, floor)
+            for spread, to in ((variances, frame), (matrices, dense))
+        )
+        np.testing.assert_allclose(one[0].matrices, other[0].matrices, rtol=1e-9)
+        assert one[1] == other[1]
+        mask = [
+            families.at_floor(family, spread, np.ones(4), to, floor)
+            for spread, to in ((variances, frame), (matrices, dense))
+        ]
+        np.testing.assert_array_equal(*mask)
