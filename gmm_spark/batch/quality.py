@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from gmm_spark.batch.location import Location
     from gmm_spark.batch.publish import Target
     from gmm_spark.batch.run import Run
-    from gmm_spark.batch.sections import FeaturesConfig, QualityConfig
+    from gmm_spark.batch.sections import FeaturesConfig, ScoreQualityConfig
 
 _LOG = logging.getLogger("gmm_spark")
 
@@ -42,18 +42,19 @@ def counted(run: Run) -> Iterator[None]:
         raise
 
 
-def check_scored(counts: Mapping[str, int], limits: QualityConfig) -> None:
-    """Refuse a scored table with too many rows that have no posterior, before it is published; warn of none.
+def check_scored(counts: Mapping[str, int], limits: ScoreQualityConfig) -> tuple[str, ...]:
+    """Refuse a scored table with too many rows that have no posterior, before it is published.
 
     Args:
         counts: rows by status.
         limits: what the options say.
 
+    Returns:
+        What is doubtful about it, which is logged too.
+
     Raises:
-        DataError: there are too many.
+        DataError: there are too many, or there are rows and none has a posterior.
     """
-    if not sum(counts.values()):
-        _LOG.warning("the input has no row: once it has, score it under another run.id", extra={"fields": {"rows": 0}})
     refused = Refused({reason: counts.get(reason, 0) for reason in REASONS[1:]}, counts.get(REASONS[0], 0))
     if refused.fraction > limits.max_invalid_fraction:
         raise DataError(
@@ -62,6 +63,24 @@ def check_scored(counts: Mapping[str, int], limits: QualityConfig) -> None:
             expected=f"at most {100 * limits.max_invalid_fraction:g} % of them",
             do="Mend the input, or raise quality.max_invalid_fraction; nothing was published.",
         )
+    if sum(refused.counts.values()) and not refused.usable:
+        raise DataError(
+            "the scored rows",
+            got=refused,
+            expected="at least one row with a posterior",
+            do="Check that the model was fitted on such columns, and the input; nothing was published.",
+        )
+    warnings = tuple(_doubts(refused, limits.warn_invalid_fraction))
+    for warning in warnings:
+        _LOG.warning("%s", warning, extra={"fields": {"event": "quality", "rows": sum(counts.values())}})
+    return warnings
+
+
+def _doubts(refused: Refused, most: float) -> Iterator[str]:
+    if not refused.usable:
+        yield "the input has no row: once it has, score it under another run.id"
+    if refused.fraction > most:
+        yield f"{refused}, above quality.warn_invalid_fraction = {most:g}"
 
 
 @dataclass(frozen=True)

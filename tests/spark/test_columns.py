@@ -94,7 +94,7 @@ def nested(spark: SparkSession) -> DataFrame:
 
 @pytest.mark.parametrize("names", [["P.X0", "p.deep.`Y.Z`", "FLAG"], ["`p`.`x0`", "p.Deep.`y.z`", "`Flag`"]])
 def test_names_are_resolved_as_spark_does(spark: SparkSession, names: list[str]) -> None:
-    """Case, struct fields and backticks; the model has the table's spelling, and the mixture of plain double columns."""
+    """Case, struct fields and backticks; the model has the table's spelling and equals that of plain double columns."""
     df = nested(spark)
     flat = df.select(f.col("p.x0").alias("a"), f.col("p.Deep.`y.z`").alias("b"), f.col("Flag").cast("double"))
     model = GaussianMixture(inputCols=names, covarianceType="diag").fit(df)
