@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING
 from gmm_spark.batch import modes, publish
 from gmm_spark.batch.paths import locate
 from gmm_spark.errors import DataError, OutputError
+from gmm_spark.redundancy import Redundant
 from gmm_spark.spark import quarantine
 from gmm_spark.spark.columns import Features
 from gmm_spark.spark.names import Names
@@ -32,13 +34,18 @@ _LOG = logging.getLogger("gmm_spark")
 
 @contextmanager
 def counted(run: Run) -> Iterator[None]:
-    """Note the counts of unusable rows in the manifest of a fit that is refused because of them."""
+    """Note in the manifest of a refused fit the counts of unusable rows, or the columns that are to be left out."""
     try:
         yield
     except DataError as error:
         if isinstance(error.got, Refused):
             bad = dict(error.got.counts)
             run.note(rows={"read": sum(bad.values()) + error.got.usable, "used": 0, "refused": bad})
+        if isinstance(error.got, Redundant):  # whole lists, which the error shortens
+            lists = {"leave_out": [*error.got.constant, *error.got.dependent], "keep": list(error.got.independent)}
+            run.note(columns=lists)
+            fields = {"event": "columns", **lists}
+            _LOG.info("features that can be fitted together: %s", json.dumps(lists["keep"]), extra={"fields": fields})
         raise
 
 
