@@ -7,22 +7,17 @@ Quadratic features are exact only where the data is near the origin and of unit 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gmm_spark.errors import DataError
+from gmm_spark import redundancy
+from gmm_spark.errors import DataError, quoted
 from gmm_spark.parameters import ALIGNED, Family, FloatArray, Parameters
 from gmm_spark.spread import Matrices, Spread, Variances, diagonal_form
 
 if TYPE_CHECKING:
     from gmm_spark.layouts import Layout
-
-# A correlation matrix whose smallest eigenvalue is below this has linearly dependent columns: the
-# survey's own rounding error is of this size.
-DEPENDENT = 1e-13
-# A column takes part in a dependence if its coefficient, of a vector of length 1, is above this.
-_INVOLVED = 1e-3
 
 
 @dataclass(frozen=True, eq=False)
@@ -193,46 +188,37 @@ def suited(family: Family, mean: FloatArray, covariance: FloatArray, names: tupl
         names: d feature names, for the error.
 
     Raises:
-        DataError: a constant column, columns that are linearly dependent, or values whose squares
-            overflow; the columns are named.
+        DataError: constant or linearly dependent columns, and then its `got` is a `Redundant` with all that are to
+            be left out; or values whose squares overflow.
     """
-    scale = _scale(mean, covariance, names)
-    if family in ALIGNED:
+    scale, constant = _scale(mean, covariance, names)
+    mixed = family not in ALIGNED
+    if constant.any():
+        raise redundancy.refused(covariance, constant, names, mixed=mixed)
+    if not mixed:
         return Scaled(mean, scale)
-    factor = _correlation_factor(covariance, scale, names)
+    correlation = _symmetric(covariance / scale[:, None] / scale)
+    if np.linalg.eigvalsh(correlation)[0] < redundancy.DEPENDENT * len(scale):
+        raise redundancy.refused(covariance, constant, names, mixed=mixed)
+    factor = np.asarray(np.linalg.cholesky(correlation), dtype=np.float64)
     return Coordinates(mean, scale[:, None] * factor, np.linalg.solve(factor, np.eye(len(scale))) / scale)
 
 
-def _scale(mean: FloatArray, covariance: FloatArray, names: tuple[str, ...]) -> FloatArray:
+def _scale(
+    mean: FloatArray, covariance: FloatArray, names: tuple[str, ...]
+) -> tuple[FloatArray, np.ndarray[Any, np.dtype[np.bool_]]]:
+    """Return the (d,) standard deviations, and which columns are constant but for rounding."""
     variance = covariance if covariance.ndim == 1 else np.diagonal(covariance)
     if not np.isfinite(covariance).all():
         bad = [name for name, v in zip(names, variance, strict=True) if not np.isfinite(v)] or list(names)
         raise DataError(
-            f"columns {bad}", got="values whose squares overflow", expected="magnitudes below 1e150", do="Rescale them."
+            f"columns {quoted(bad)}",
+            got="values whose squares overflow",
+            expected="magnitudes below 1e150",
+            do="Rescale them.",
         )
     constant = variance <= (4 * np.finfo(np.float64).eps * np.abs(mean)) ** 2
-    if constant.any():
-        raise DataError(
-            f"columns {[n for n, c in zip(names, constant, strict=True) if c]}",
-            got="the same value in every row",
-            expected="columns that vary",
-            do="Leave constant columns out of the features.",
-        )
-    return np.asarray(np.sqrt(variance))
-
-
-def _correlation_factor(covariance: FloatArray, scale: FloatArray, names: tuple[str, ...]) -> FloatArray:
-    correlation = covariance / scale[:, None] / scale
-    values, vectors = np.linalg.eigh(_symmetric(correlation))
-    if values[0] < DEPENDENT * len(scale):
-        involved = np.abs(vectors[:, 0]) > _INVOLVED
-        raise DataError(
-            f"columns {[n for n, c in zip(names, involved, strict=True) if c]}",
-            got="linearly dependent values (duplicate columns, or fewer distinct rows than features)",
-            expected="columns none of which follows from the others",
-            do="Leave one of them out, give more rows, or use the diag family.",
-        )
-    return np.asarray(np.linalg.cholesky(_symmetric(correlation)), dtype=np.float64)
+    return np.asarray(np.sqrt(variance)), np.asarray(constant)
 
 
 def _symmetric(matrices: FloatArray) -> FloatArray:

@@ -3,6 +3,12 @@
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+MOST = 500  # characters of each part of an error: what is untrusted may be of any length
 
 # Control characters, line and paragraph separators, marks that turn the direction of text, lone surrogates: in a name
 # from a stranger's table they would forge lines of a log, or move a terminal's cursor.
@@ -14,8 +20,22 @@ def one_line(text: str) -> str:
     return _CONTROLS.sub(lambda match: match.group().encode("unicode_escape", "surrogatepass").decode("ascii"), text)
 
 
+def shortened(text: str, most: int = MOST) -> str:
+    """Return the text; of a longer one its beginning and its length."""
+    note = f" ... ({len(text)} characters)"
+    return text if len(text) <= most else text[: most - len(note)] + note
+
+
+def quoted(names: Iterable[str], most: int = 20) -> str:
+    """Return the names for an error, each in quotes, many of them shortened."""
+    shown = list(names)
+    return ", ".join(map(repr, shown[:most])) + (f" and {len(shown) - most} more" if len(shown) > most else "")
+
+
 class GmmSparkError(ValueError):
     """The parent of every error that gmm_spark raises on purpose.
+
+    A text of more than `MOST` characters is cut; an object as `got` stays whole, and its text is cut.
 
     Args:
         what: the thing that is wrong, as a phrase.
@@ -25,14 +45,18 @@ class GmmSparkError(ValueError):
     """
 
     def __init__(self, what: str, *, got: object, expected: str, do: str) -> None:
-        super().__init__(what, got, expected, do)
-        self.what = what
-        self.got = got
-        self.expected = expected
-        self.do = do
+        self.what, self.expected, self.do = map(shortened, (what, expected, do))
+        self.got = shortened(got) if isinstance(got, str) else got
+        super().__init__(self.what, self.got, self.expected, self.do)
 
     def __str__(self) -> str:
-        return one_line(f"{self.what}: got {self.got}; expected {self.expected}. {self.do}")
+        # Cut before and after: escapes make a text longer, and of a very long one they take long.
+        parts = (self.what, self.got, self.expected, self.do)
+        what, got, expected, do = (shortened(one_line(shortened(str(part)))) for part in parts)
+        return f"{what}: got {got}; expected {expected}. {do}"
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({str(self)!r})"
 
     def __reduce__(self) -> tuple[object, ...]:
         return _rebuild, (type(self), self.what, self.got, self.expected, self.do)

@@ -49,22 +49,25 @@ def score(argv: Sequence[str]) -> str:
         model = GaussianMixtureModel.load(config.model.path)
         run.note(inputs=[facts.of_input(rows, config.input), facts.of_model(model, locate(spark, config.model.path))])
         scored = scoring.scored(rows, model, passing, config.output)
+        with run.phase("check"):
+            scoring.check_length(rows, model)
         with target.publication() as staging:
             with run.phase("write"):
                 scoring.write(scored, staging, passing, config.output)
             with run.phase("verify"):
                 counts = scoring.verified(scored, staging, rows.count())
             run.note(rows=facts.of_scored(counts))
-            quality.check_scored(counts, config.quality)
-        return summary(counts, str(target.location))
+            warnings = quality.check_scored(counts, config.quality)
+            run.note(warnings=list(warnings))
+        return summary(counts, str(target.location), warnings)
 
 
-def summary(counts: dict[str, int], path: str) -> str:
-    """Return the one line that tells how many rows were scored, and why the others were not."""
+def summary(counts: dict[str, int], path: str, warnings: Sequence[str] = ()) -> str:
+    """Return the one line that says how many rows were scored, why the others were not, and what is doubtful."""
     from gmm_spark.spark.rows import REASONS  # noqa: PLC0415 - as above
 
     told = ", ".join(f"{counts.get(status, 0)} {status}" for status in REASONS)
-    return f"score: {sum(counts.values())} rows, {told}; written to {path}"
+    return "; ".join([f"score: {sum(counts.values())} rows, {told}", *warnings, f"written to {path}"])
 
 
 if __name__ == "__main__":

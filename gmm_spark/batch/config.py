@@ -18,10 +18,10 @@ from gmm_spark.batch.sections import (
     MixtureConfig,
     ModelConfig,
     OutputConfig,
-    QualityConfig,
     RunConfig,
     SampleConfig,
     ScoredConfig,
+    ScoreQualityConfig,
     StartConfig,
 )
 
@@ -111,7 +111,7 @@ class ScoreConfig(JobConfig):
 
     input: InputConfig
     model: ModelConfig
-    quality: QualityConfig = QualityConfig()
+    quality: ScoreQualityConfig = ScoreQualityConfig()
     output: ScoredConfig
 
 

@@ -48,7 +48,7 @@ def of_model(model: GaussianMixtureModel, place: Location) -> Input:
 
 
 def of_fit(model: GaussianMixtureModel) -> dict[str, Any]:
-    """Return the manifest's `rows` and `fit` of a fitted model."""
+    """Return the manifest's `rows` and `fit` of a fitted model, and for its notes what was doubtful."""
     told = model.summary
     refused = dict(told.numInvalid)
     rows = {
@@ -68,7 +68,7 @@ def of_fit(model: GaussianMixtureModel) -> dict[str, Any]:
         history=told.history,
         floor_hits=told.floorHits,
     )
-    return {"rows": rows, "fit": fit}
+    return {"rows": rows, "fit": fit, "warnings": list(told.warnings)}
 
 
 def of_scored(counts: dict[str, int]) -> dict[str, Any]:

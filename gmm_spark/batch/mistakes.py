@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from gmm_spark.batch.files import Tree
 
-_MOST_SHOWN = 200
+_MOST_SHOWN, _MOST_MISTAKES = 200, 20
 
 
 class ConfigurationMistakesError(ConfigurationError):
@@ -31,7 +31,9 @@ class ConfigurationMistakesError(ConfigurationError):
         super().__init__(f"{len(self.mistakes)} mistakes", got=names, expected="none", do="Correct them all.")
 
     def __str__(self) -> str:
-        return "\n  ".join([f"{self.what} in the configuration", *map(str, self.mistakes)])
+        more = len(self.mistakes) - _MOST_MISTAKES
+        told = [f"{self.what} in the configuration", *map(str, self.mistakes[:_MOST_MISTAKES])]
+        return "\n  ".join([*told, f"and {more} more"] if more > 0 else told)
 
     def __reduce__(self) -> tuple[object, ...]:
         return ConfigurationMistakesError, (self.mistakes,)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING
 from gmm_spark.batch import modes, publish
 from gmm_spark.batch.paths import locate
 from gmm_spark.errors import DataError, OutputError
+from gmm_spark.redundancy import Redundant
 from gmm_spark.spark import quarantine
 from gmm_spark.spark.columns import Features
 from gmm_spark.spark.names import Names
@@ -25,35 +27,41 @@ if TYPE_CHECKING:
     from gmm_spark.batch.location import Location
     from gmm_spark.batch.publish import Target
     from gmm_spark.batch.run import Run
-    from gmm_spark.batch.sections import FeaturesConfig, QualityConfig
+    from gmm_spark.batch.sections import FeaturesConfig, ScoreQualityConfig
 
 _LOG = logging.getLogger("gmm_spark")
 
 
 @contextmanager
 def counted(run: Run) -> Iterator[None]:
-    """Note the counts of unusable rows in the manifest of a fit that is refused because of them."""
+    """Note in the manifest of a refused fit the counts of unusable rows, or the columns that are to be left out."""
     try:
         yield
     except DataError as error:
         if isinstance(error.got, Refused):
             bad = dict(error.got.counts)
             run.note(rows={"read": sum(bad.values()) + error.got.usable, "used": 0, "refused": bad})
+        if isinstance(error.got, Redundant):  # whole lists, which the error shortens
+            lists = {"leave_out": [*error.got.constant, *error.got.dependent], "keep": list(error.got.independent)}
+            run.note(columns=lists)
+            fields = {"event": "columns", **lists}
+            _LOG.info("features that can be fitted together: %s", json.dumps(lists["keep"]), extra={"fields": fields})
         raise
 
 
-def check_scored(counts: Mapping[str, int], limits: QualityConfig) -> None:
-    """Refuse a scored table with too many rows that have no posterior, before it is published; warn of none.
+def check_scored(counts: Mapping[str, int], limits: ScoreQualityConfig) -> tuple[str, ...]:
+    """Refuse a scored table with too many rows that have no posterior, before it is published.
 
     Args:
         counts: rows by status.
         limits: what the options say.
 
+    Returns:
+        What is doubtful about it, which is logged too.
+
     Raises:
-        DataError: there are too many.
+        DataError: there are too many, or there are rows and none has a posterior.
     """
-    if not sum(counts.values()):
-        _LOG.warning("the input has no row: once it has, score it under another run.id", extra={"fields": {"rows": 0}})
     refused = Refused({reason: counts.get(reason, 0) for reason in REASONS[1:]}, counts.get(REASONS[0], 0))
     if refused.fraction > limits.max_invalid_fraction:
         raise DataError(
@@ -62,6 +70,24 @@ def check_scored(counts: Mapping[str, int], limits: QualityConfig) -> None:
             expected=f"at most {100 * limits.max_invalid_fraction:g} % of them",
             do="Mend the input, or raise quality.max_invalid_fraction; nothing was published.",
         )
+    if sum(refused.counts.values()) and not refused.usable:
+        raise DataError(
+            "the scored rows",
+            got=refused,
+            expected="at least one row with a posterior",
+            do="Check that the model was fitted on such columns, and the input; nothing was published.",
+        )
+    warnings = tuple(_doubts(refused, limits.warn_invalid_fraction))
+    for warning in warnings:
+        _LOG.warning("%s", warning, extra={"fields": {"event": "quality", "rows": sum(counts.values())}})
+    return warnings
+
+
+def _doubts(refused: Refused, most: float) -> Iterator[str]:
+    if not refused.usable:
+        yield "the input has no row: once it has, score it under another run.id"
+    if refused.fraction > most:
+        yield f"{refused}, above quality.warn_invalid_fraction = {most:g}"
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 from pyspark.sql import functions as f
 from pyspark.sql.types import AtomicType
 
-from gmm_spark.errors import ConfigurationError, ModelError, OutputError, SchemaError
-from gmm_spark.spark.names import quoted
+from gmm_spark.errors import ConfigurationError, ModelError, OutputError, SchemaError, quoted
 from gmm_spark.spark.posterior import ScoreColumns, with_posterior
 
 if TYPE_CHECKING:

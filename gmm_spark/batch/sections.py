@@ -181,6 +181,18 @@ class FitQualityConfig(QualityConfig):
     )
 
 
+class ScoreQualityConfig(QualityConfig):
+    """How many rows without a posterior are too many. Where no row has one, nothing is published in any case."""
+
+    warn_invalid_fraction: float = Field(
+        default=0.05,
+        ge=0,
+        le=1,
+        allow_inf_nan=False,
+        description="Share of rows without a posterior above which log, summary and manifest warn.",
+    )
+
+
 class StartConfig(Section):
     """What the fit takes over from an earlier model."""
 

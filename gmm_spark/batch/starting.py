@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gmm_spark.batch import fitting
-from gmm_spark.errors import ModelError
+from gmm_spark.errors import ModelError, quoted
 from gmm_spark.spark.fitted import GaussianMixtureModel
-from gmm_spark.spark.names import Names, quoted
+from gmm_spark.spark.names import Names
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

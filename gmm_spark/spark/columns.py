@@ -10,8 +10,7 @@ from pyspark.ml.linalg import VectorUDT
 from pyspark.sql import functions as f
 from pyspark.sql import types as t
 
-from gmm_spark.errors import SchemaError
-from gmm_spark.spark.names import quoted
+from gmm_spark.errors import SchemaError, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -11,11 +11,11 @@ from pyspark.sql import SparkSession
 
 from gmm_spark import kernel
 from gmm_spark.alignment import aligned
-from gmm_spark.errors import ModelError
+from gmm_spark.errors import ModelError, quoted
 from gmm_spark.model import StoredModel
 from gmm_spark.parameters import Parameters
 from gmm_spark.spark import storage
-from gmm_spark.spark.names import Names, quoted
+from gmm_spark.spark.names import Names
 from gmm_spark.spark.params import COLUMN_DEFAULTS, ColumnParams
 from gmm_spark.spark.posterior import ScoreColumns, with_posterior
 from gmm_spark.spark.sampling import sample

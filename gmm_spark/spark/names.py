@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from pyspark.sql import functions as f
 from pyspark.sql import types as t
 
-from gmm_spark.errors import SchemaError
+from gmm_spark.errors import SchemaError, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -141,12 +141,6 @@ class Names:
         wanted = self.folded(name)
         ends = [key for key, path in paths.items() if len(path) > 1 and self.folded(path[-1]) == wanted]
         return [self._spelt(paths[key]) for key in ends[:3] or difflib.get_close_matches(wanted, paths, 3, 0.5)]
-
-
-def quoted(names: Iterable[str], most: int = 20) -> str:
-    """Return the names for an error, each in quotes, many of them shortened."""
-    shown = list(names)
-    return ", ".join(map(repr, shown[:most])) + (f" and {len(shown) - most} more" if len(shown) > most else "")
 
 
 def _only(name: str, found: Sequence[t.StructField]) -> t.StructField:

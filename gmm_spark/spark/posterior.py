@@ -11,8 +11,8 @@ import pyarrow as pa
 from pyspark.sql import functions as f
 
 from gmm_spark import kernel
-from gmm_spark.errors import SchemaError
-from gmm_spark.spark.names import Names, quoted
+from gmm_spark.errors import SchemaError, quoted
+from gmm_spark.spark.names import Names
 from gmm_spark.spark.rows import REASONS, Layout, decode
 from gmm_spark.spark.worker import settle
 

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gmm_spark import families, layouts
-from gmm_spark.errors import DataError
+from gmm_spark.errors import DataError, quoted
 from gmm_spark.parameters import ALIGNED
-from gmm_spark.spark.names import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -24,7 +23,7 @@ _log = logging.getLogger("gmm_spark")
 _ROWS_PER_PARAMETER = 10
 # Above this the statistics of one candidate alone take a second to send, and the driver holds several of them.
 _MOST_STATISTICS = 64 << 20
-_SAME = 1e-12
+_SAME, _MOST_PAIRS = 1e-12, 5
 _UNEQUAL = 0.99  # below this share of effective rows the weights are worth a word
 _LEAST_WEIGHT = 1e-140  # the square of a smaller total is no number
 
@@ -119,8 +118,11 @@ def _doubts(surveyed: Survey, k: int, family: Family, names: Sequence[str]) -> I
             f"{_ROWS_PER_PARAMETER} they are mostly noise; use fewer components or a smaller family"
         )
     yield from _far(surveyed, names)
-    for one, other in _duplicates(surveyed, d):
+    pairs = _duplicates(surveyed)
+    for one, other in pairs[:_MOST_PAIRS]:
         yield f"columns {names[one]!r} and {names[other]!r} hold the same values up to scale: they count twice"
+    if len(pairs) > _MOST_PAIRS:
+        yield f"{len(pairs) - _MOST_PAIRS} more pairs of columns hold the same values up to scale"
     size = statistics_bytes(k, d, family)
     if size > _MOST_STATISTICS:
         yield (
@@ -148,13 +150,11 @@ def _far(surveyed: Survey, names: Sequence[str]) -> Iterator[str]:
         )
 
 
-def _duplicates(surveyed: Survey, d: int) -> Iterator[tuple[int, int]]:
-    """Yield the pairs of columns that are perfectly correlated, where the survey knows; full and tied refuse them."""
+def _duplicates(surveyed: Survey) -> list[tuple[int, int]]:
+    """Return the pairs of columns that are perfectly correlated, where the survey knows; full and tied refuse them."""
     if surveyed.scatter.ndim == 1:
-        return
+        return []
     scale = np.sqrt(np.diagonal(surveyed.covariance))
     with np.errstate(divide="ignore", invalid="ignore"):
         correlation = surveyed.covariance / scale / scale[:, None]
-    for one in range(d):
-        for other in np.flatnonzero(np.abs(correlation[one, one + 1 :]) >= 1 - _SAME) + one + 1:
-            yield one, int(other)
+    return [(int(one), int(other)) for one, other in np.argwhere(np.triu(np.abs(correlation) >= 1 - _SAME, 1))]

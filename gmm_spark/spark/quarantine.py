@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 from pyspark.sql import functions as f
 
-from gmm_spark.errors import SchemaError
+from gmm_spark.errors import SchemaError, quoted
 from gmm_spark.spark import columns
-from gmm_spark.spark.names import Names, quoted
+from gmm_spark.spark.names import Names
 from gmm_spark.spark.posterior import variadic
 from gmm_spark.spark.rows import REASONS, Layout, faults
 

@@ -45,7 +45,7 @@ def test_a_constant_column_is_named(family: Family, offset: float) -> None:
     """A column with the same value in every row is an error that names it, however large the value."""
     x = ROWS.copy()
     x[:, 1] = offset
-    with pytest.raises(DataError, match=r"columns \['x1'\]: got the same value in every row"):
+    with pytest.raises(DataError, match="features 'x1': got 'x1' with the same value in every row"):
         frame_of(x, np.ones(50), family)
 
 
@@ -53,9 +53,9 @@ def test_a_constant_column_is_named(family: Family, offset: float) -> None:
 def test_duplicate_and_dependent_columns_are_named(family: Family) -> None:
     """A copy of a column, also in other units, and a sum of columns are errors that name those involved."""
     for column in (ROWS[:, 0], 3 - 1e6 * ROWS[:, 0]):
-        with pytest.raises(DataError, match=r"columns \['x0', 'x3'\]: got linearly dependent"):
+        with pytest.raises(DataError, match=r"features 'x3': got 'x3' linearly dependent .*\('x3' from 'x0'\)"):
             frame_of(np.column_stack([ROWS, column]), np.ones(50), family)
-    with pytest.raises(DataError, match=r"columns \['x0', 'x2', 'x3'\]"):
+    with pytest.raises(DataError, match=r"features 'x3': got .*\('x3' from 'x0', 'x2'\)"):
         frame_of(np.column_stack([ROWS, ROWS[:, 0] + ROWS[:, 2]]), np.ones(50), family)
 
 
@@ -69,14 +69,14 @@ def test_duplicate_columns_are_fine_without_covariances(family: Family) -> None:
 @pytest.mark.parametrize("family", ["full", "tied"])
 def test_fewer_rows_than_features_are_refused(family: Family) -> None:
     """d above n leaves the columns dependent: an error with the remedy, not a singular matrix."""
-    with pytest.raises(DataError, match=r"fewer distinct rows than features.*give more rows, or use the diag family"):
+    with pytest.raises(DataError, match=r"Leave these 3 out.*more distinct rows than features, or use the diag family"):
         frame_of(np.random.default_rng(0).standard_normal((4, 6)), np.ones(4), family)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_one_row_has_no_spread(family: Family) -> None:
     """A single row is constant in every column."""
-    with pytest.raises(DataError, match=r"columns \['x0', 'x1', 'x2'\]: got the same value"):
+    with pytest.raises(DataError, match=r"features 'x0', 'x1', 'x2': got .* with the same value"):
         frame_of(ROWS[:1], np.ones(1), family)
 
 
@@ -88,7 +88,7 @@ def test_values_whose_squares_overflow_are_named(family: Family, bad: float) -> 
     x[3, 2] = bad
     with np.errstate(over="ignore", invalid="ignore"):
         mean, covariance = survey(x, np.ones(50))
-    with pytest.raises(DataError, match=r"columns \['x2'\]: got values whose squares overflow"):
+    with pytest.raises(DataError, match=r"columns 'x2': got values whose squares overflow"):
         coordinates.suited(family, mean, covariance, ("x0", "x1", "x2"))
 
 
@@ -105,6 +105,6 @@ def test_badly_scaled_columns_are_no_reason_to_refuse() -> None:
 def test_the_rounding_of_a_large_constant_is_not_a_spread(family: Family) -> None:
     """At 1.7e9 a deviation of one rounding unit is still a constant column, and ten microseconds are not."""
     mean = np.array([0.0, 1.7e9])
-    with pytest.raises(DataError, match=r"columns \['b'\]"):
+    with pytest.raises(DataError, match="features 'b'"):
         coordinates.suited(family, mean, np.diag([1.0, np.spacing(1.7e9) ** 2]), ("a", "b"))
     coordinates.suited(family, mean, np.diag([1.0, 1e-5**2]), ("a", "b"))

@@ -31,6 +31,8 @@ TOLD = ", ".join(f"{EACH} {reason}" for reason in REASONS)
 MIXED, XW = "--input.path=mixed", ["--features.column=x", "--features.weight=w"]
 ASIDE, QUARANTINE = "--fit.invalid=quarantine", "--quality.quarantine_path=aside"
 DROP = "--fit.invalid=drop"
+NESTED = ["--features.columns=P.A,p.b", "--features.weight=P.W"]
+KEPT = ["--output.keep=P.B,id", "--output.partition_by"]
 
 JOBS_RUN: Mapping[str, tuple[str, list[str]]] = {
     "not there": ("fit", ["--input.path=none", *XW, "--output.path=m/clean", "--run.id=late"]),
@@ -89,6 +91,22 @@ JOBS_RUN: Mapping[str, tuple[str, list[str]]] = {
     "empty": ("fit", ["--input.path=empty", "--features.columns=x,y", "--output.path=no/empty"]),
     "score empty": ("score", ["--input.path=empty2", "--model.path=m/clean", "--output.path=scored-empty"]),
     "one row": ("fit", ["--input.path=one", "--features.columns=x,y", "--mixture.k=1", "--output.path=no/one-row"]),
+    "score wide": ("score", ["--input.path=wide", "--model.path=m/clean", "--output.path=no/wide"]),
+    "score nulls": ("score", ["--input.path=nulls", "--model.path=m/clean", "--output.path=no/nulls"]),
+    "score odd": ("score", ["--input.path=odd", "--model.path=m/clean", "--output.path=scored-odd"]),
+    "nested": ("fit", ["--input.path=nested", *NESTED, "--mixture.k=1", "--output.path=m/nested"]),
+    "score nested": (
+        "score",
+        ["--input.path=nested", "--model.path=m/nested", "--output.path=scored-nested", *KEPT, "ID"],
+    ),
+    "score twice": (
+        "score",
+        ["--input.path=nested", "--model.path=m/nested", "--output.path=no/twice", "--output.keep=p.a,p.A"],
+    ),
+    "score taken": (
+        "score",
+        ["--input.path=nested", "--model.path=m/nested", "--output.path=no/taken", "--output.keep=Status"],
+    ),
 }
 REFUSED = {
     "not there": (3, ["none", "nothing there"]),
@@ -101,6 +119,10 @@ REFUSED = {
     "taken name": (3, ["'_errors'"]),
     "empty": (4, ["no rows"]),
     "one row": (4, ["'x', 'y'", "the same value in every row"]),
+    "score wide": (7, ["column 'x'", "no row of the model's length; most have 3 numbers", "2 numbers"]),
+    "score nulls": (4, ["5 of 5 rows (100 %)", "5 null", "nothing was published"]),
+    "score twice": (3, ["'p.a', 'p.a'", "one name in the output"]),
+    "score taken": (3, ["'Status'", "a column that scoring adds"]),
 }
 
 
@@ -143,7 +165,19 @@ def night(tmp_path_factory: pytest.TempPathFactory, application: Application) ->
     parts = {f"parts/{i:02}": good.slice(*((380 * i, 380) if i < 10 else (3800, 0))) for i in range(12)}
     xy = pa.table({"x": [1.0, 2.0], "y": [0.0, 3.0]})
     taken = xy.append_column("_Errors", pa.array(["a", "b"]))
-    others = {"taken/0": taken, "empty/0": xy.slice(0, 0), "empty2/0": table.slice(0, 0), "one/0": xy.slice(0, 1)}
+    odd = [[1.0] * 5, None, *([float(i), 0.0] for i in range(8))]
+    lists = {"wide/0": [[1.0, 2.0, 3.0]] * 39 + [[1.0]], "nulls/0": [None] * 5, "odd/0": odd}
+    shelves = {name: pa.table({"x": pa.array(values, pa.list_(pa.float64()))}) for name, values in lists.items()}
+    inner = [{"a": float(i % 7), "b": i % 3 == 0, "w": 1.0 + i % 2} for i in range(60)]
+    nested = pa.table({"p": inner, "id": [i % 2 for i in range(60)], "Status": ["s"] * 60})
+    others = {
+        **shelves,
+        "nested/0": nested,
+        "taken/0": taken,
+        "empty/0": xy.slice(0, 0),
+        "empty2/0": table.slice(0, 0),
+        "one/0": xy.slice(0, 1),
+    }
     for name, each in {"mixed/0": table, "clean/0": good, **parts, **others}.items():
         (folder / name).parent.mkdir(exist_ok=True)
         pq.write_table(each, folder / f"{name}.parquet", row_group_size=ROWS)
@@ -252,6 +286,35 @@ def test_a_dry_run_tells_options_schema_and_cost(night: Night) -> None:
     assert all(
         night.results[name]["spark_jobs"] <= 1 for name in ("dry fit", "dry columns", "dry misfit", "dry exists")
     )
+
+
+def test_a_table_of_another_length_is_never_written(night: Night) -> None:
+    """It is refused once the lengths are known: no staging folder, no verification."""
+    failed = manifest(night, "no/wide")
+    assert (failed["status"], "write" in failed["seconds"]) == (7, False)
+    assert manifest(night, "no/nulls")["rows"]["refused"]["null"] == 5
+
+
+def test_a_share_of_unusable_rows_is_warned_of(night: Night) -> None:
+    """An odd first row is no reason to refuse; 2 of 10 are in log, summary and manifest."""
+    told = "2 of 10 rows (20 %) that cannot be used: 1 null, 1 wrong_length, above quality.warn_invalid_fraction = 0.05"
+    assert f"WARNING gmm_spark: {told}" in night.results["score odd"]["err"]
+    assert told in night.results["score odd"]["out"]
+    (file,) = (night.folder / "scored-odd").glob("_manifest.json")
+    assert json.loads(file.read_text(encoding="utf-8"))["notes"]["warnings"] == [told]
+    assert pq.read_table(night.folder / "scored-odd")["log_density"].null_count == 2
+
+
+def test_fields_of_structs_are_features_weights_and_kept(night: Night) -> None:
+    """Named in any case; what is kept has the name of the field, and folders that of the column."""
+    model = read_model(night.folder / "m" / "nested")
+    rows = [(i % 7, i % 3 == 0) for i in range(60)]
+    expected = np.average(rows, axis=0, weights=[1 + i % 2 for i in range(60)])
+    assert model.features == ("p.a", "p.b")
+    np.testing.assert_allclose(model.parameters.means[0], expected, rtol=1e-12)
+    scored = pq.read_table(night.folder / "scored-nested", partitioning="hive")
+    assert scored.column_names == ["b", "prediction", "probability", "log_density", "status", "id"]
+    assert scored["status"].to_pylist() == ["ok"] * 60
 
 
 def test_an_empty_table_is_scored_to_an_empty_table(night: Night) -> None:

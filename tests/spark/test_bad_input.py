@@ -11,6 +11,7 @@ from pyspark.sql import functions as f
 
 from gmm_spark import GaussianMixture, GaussianMixtureModel
 from gmm_spark.errors import DataError, SchemaError
+from gmm_spark.redundancy import Redundant
 from tests.spark.frames import clusters, names, numbered, table
 
 if TYPE_CHECKING:
@@ -119,7 +120,7 @@ def test_weights_of_zero_only_are_refused(spark: SparkSession) -> None:
 def test_a_constant_column_is_named(spark: SparkSession, family: str, value: float) -> None:
     """A column that says nothing is refused by name, not floored in silence."""
     df = table(spark, **numbered(X)).withColumn("always", f.lit(value))
-    with pytest.raises(DataError, match=r"\['always'\].*same value"):
+    with pytest.raises(DataError, match=r"features 'always': got .*same value"):
         GaussianMixture(inputCols=[*names(3), "always"], covarianceType=family).fit(df)
 
 
@@ -128,8 +129,27 @@ def test_a_constant_column_is_named(spark: SparkSession, family: str, value: flo
 def test_dependent_columns_are_named(spark: SparkSession, copy: str) -> None:
     """A column that follows from another is refused with both names."""
     df = table(spark, **numbered(X)).withColumn("again", f.expr(copy))
-    with pytest.raises(DataError, match=r"\['x0', 'again'\].*linearly dependent"):
+    with pytest.raises(DataError, match=r"features 'again': got .*linearly dependent.*'again' from 'x0'"):
         GaussianMixture(inputCols=[*names(3), "again"]).fit(df)
+
+
+@pytest.mark.classic_only
+def test_all_columns_to_leave_out_are_named_at_once(spark: SparkSession) -> None:
+    """Twelve one-hot groups with all their columns, and constants: without those named the fit goes through."""
+    rng = np.random.default_rng(0)
+    groups: dict[str, Any] = {}
+    for g in range(12):
+        values = rng.integers(4, size=2000)
+        groups |= {f"g{g}_{v}": (values == v) + 0.0 for v in range(4)}
+    df = table(spark, x=1.7e9 + rng.normal(size=2000), **groups).withColumns({"c": f.lit(3), "e": f.lit(0.1)})
+    with pytest.raises(DataError, match=r"Leave these 14 out \(of a one-hot group one column\)") as caught:
+        GaussianMixture(k=1, inputCols=df.columns).fit(df)
+    found = caught.value.got
+    assert isinstance(found, Redundant)
+    assert found.constant == ("c", "e")
+    assert found.dependent == tuple(f"g{g}_3" for g in range(12))
+    model = GaussianMixture(k=1, inputCols=list(found.independent)).fit(df)
+    assert model.means.shape == (1, 37)
 
 
 @pytest.mark.classic_only

@@ -94,7 +94,7 @@ def nested(spark: SparkSession) -> DataFrame:
 
 @pytest.mark.parametrize("names", [["P.X0", "p.deep.`Y.Z`", "FLAG"], ["`p`.`x0`", "p.Deep.`y.z`", "`Flag`"]])
 def test_names_are_resolved_as_spark_does(spark: SparkSession, names: list[str]) -> None:
-    """Case, struct fields and backticks; the model has the table's spelling, and the mixture of plain double columns."""
+    """Case, struct fields and backticks; the model has the table's spelling and equals that of plain double columns."""
     df = nested(spark)
     flat = df.select(f.col("p.x0").alias("a"), f.col("p.Deep.`y.z`").alias("b"), f.col("Flag").cast("double"))
     model = GaussianMixture(inputCols=names, covarianceType="diag").fit(df)
@@ -160,7 +160,7 @@ def test_output_columns_that_are_taken_in_any_case_are_refused(spark: SparkSessi
 def test_scoring_columns_of_one_name_are_refused(spark: SparkSession) -> None:
     """In any case of the letters."""
     with pytest.raises(SchemaError, match="'P', 'p'"):
-        PLANE.copy().setPredictionCol("p").setProbabilityCol("P").transform(table(spark, features=X[:, :2]))
+        PLANE.copy({PLANE.predictionCol: "p", PLANE.probabilityCol: "P"}).transform(table(spark, features=X[:, :2]))
 
 
 def test_a_column_of_the_name_that_scoring_uses_inside_stays(spark: SparkSession) -> None:
@@ -174,9 +174,9 @@ def test_features_in_another_order_are_refused(spark: SparkSession) -> None:
     df = table(spark, **numbered(X))
     model = GaussianMixture(k=1, inputCols=["x0", "x1"]).fit(df)
     with pytest.raises(ModelError, match="in another order, 'x1', 'x0'"):
-        model.setInputCols(["X1", "x0"]).transform(df)
+        model.copy({model.inputCols: ["X1", "x0"]}).transform(df)
     renamed = df.withColumnsRenamed({"x0": "a", "x1": "b"})
-    assert model.setInputCols(["a", "b"]).transform(renamed).where("prediction is null").count() == 0
+    assert model.copy({model.inputCols: ["a", "b"]}).transform(renamed).where("prediction is null").count() == 0
 
 
 TYPES = {
