@@ -27,6 +27,7 @@ def score(argv: Sequence[str]) -> str:
     from gmm_spark.batch import dryrun, facts, publish, quality, scoring, source  # noqa: PLC0415
     from gmm_spark.batch.paths import locate  # noqa: PLC0415
     from gmm_spark.batch.run import job_run  # noqa: PLC0415
+    from gmm_spark.errors import ModelError  # noqa: PLC0415
     from gmm_spark.spark.session import job_session  # noqa: PLC0415
 
     spark = job_session("gmm_spark score")
@@ -38,7 +39,7 @@ def score(argv: Sequence[str]) -> str:
             run,
             spark,
             config.output,
-            lambda: [*source.locations(spark, config.input), locate(spark, config.model.path)],
+            lambda: [*source.locations(spark, config.input), locate(spark, config.model.path, ModelError)],
         ) as target,
     ):
         if target.done:
@@ -46,7 +47,12 @@ def score(argv: Sequence[str]) -> str:
         rows = source.read(spark, config.input)
         passing = scoring.columns(rows.schema, config.output, source.partition_columns(rows, config.input))
         model = GaussianMixtureModel.load(config.model.path)
-        run.note(inputs=[facts.of_input(rows, config.input), facts.of_model(model, locate(spark, config.model.path))])
+        run.note(
+            inputs=[
+                facts.of_input(rows, config.input),
+                facts.of_model(model, locate(spark, config.model.path, ModelError)),
+            ]
+        )
         scored = scoring.scored(rows, model, passing, config.output)
         with target.publication() as staging:
             with run.phase("write"):

@@ -14,6 +14,7 @@ from py4j.protocol import Py4JError, Py4JJavaError  # type: ignore[import-untype
 from gmm_spark.batch import facts, modes, publish, scoring, source
 from gmm_spark.batch.paths import locate
 from gmm_spark.batch.redaction import redacted
+from gmm_spark.errors import ModelError
 from gmm_spark.spark import preflight, quarantine
 from gmm_spark.spark.columns import Features, weight_column
 from gmm_spark.spark.preparing import Options
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
     from gmm_spark import GaussianMixtureModel
     from gmm_spark.batch.config import EstimatingConfig, FitConfig, JobConfig, ScoreConfig, SelectConfig, SimulateConfig
-    from gmm_spark.batch.location import Location
+    from gmm_spark.batch.paths import Location, Source
     from gmm_spark.batch.sections import InputConfig, OutputConfig
     from gmm_spark.parameters import Family
 
@@ -60,7 +61,9 @@ def of_score(spark: SparkSession, config: ScoreConfig, model: GaussianMixtureMod
     Raises:
         GmmSparkError: input, columns or output are not what the job needs.
     """
-    _checked(spark, config.output, [*source.locations(spark, config.input), locate(spark, config.model.path)])
+    _checked(
+        spark, config.output, [*source.locations(spark, config.input), locate(spark, config.model.path, ModelError)]
+    )
     rows = source.read(spark, config.input)
     passing = scoring.columns(rows.schema, config.output, source.partition_columns(rows, config.input))
     scored = scoring.scored(rows, model, passing, config.output)
@@ -82,16 +85,13 @@ def of_simulate(spark: SparkSession, config: SimulateConfig, model: GaussianMixt
     Raises:
         OutputError: the output overlaps the model, or exists.
     """
-    _checked(spark, config.output, [locate(spark, config.model.path)])
+    _checked(spark, config.output, [locate(spark, config.model.path, ModelError)])
     features = {"columns": list(model.features), "components": model.parameters.k}
     return _document(config, "simulate", features=features, cost={"bytes": 8 * config.sample.rows * model.parameters.d})
 
 
-def _checked(spark: SparkSession, output: OutputConfig, inputs: Iterable[Location]) -> Location:
-    location = locate(spark, output.path)
-    publish.check_apart(location, inputs)
-    modes.mode_of(output).check(location)
-    return location
+def _checked(spark: SparkSession, output: OutputConfig, inputs: Iterable[Source]) -> Location:
+    return publish.check(locate(spark, output.path), modes.mode_of(output), inputs)
 
 
 def _document(config: JobConfig, job: str, **parts: Any) -> str:  # noqa: ANN401 - JSON values

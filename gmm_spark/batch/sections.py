@@ -214,10 +214,18 @@ class OutputConfig(Section):
         default=None, ge=1, description="How many run folders output.mode=runs keeps; null keeps all."
     )
 
+    replace_foreign: bool = Field(
+        default=False,
+        description="Replace also what gmm_spark did not write and what is no plain Parquet table: a file, a folder "
+        "with anything else in it, a Delta, Iceberg or Hudi table. All of it is lost.",
+    )
+
     @model_validator(mode="after")
     def _retains_runs(self) -> OutputConfig:
         if self.retain is not None and self.mode != "runs":
             raise ValueError("output.retain with output.mode=runs only")
+        if self.replace_foreign and self.mode not in {"overwrite", "partitions"}:
+            raise ValueError("output.replace_foreign with output.mode=overwrite or partitions only")
         return self
 
 
