@@ -32,7 +32,7 @@ def score(argv: Sequence[str]) -> str:
 
     spark = job_session("gmm_spark score")
     if config.dry_run:
-        return dryrun.of_score(spark, config, GaussianMixtureModel.load(config.model.path))
+        return dryrun.of_score(spark, config)
     with (
         job_run("score", config, spark) as run,
         publish.claimed(

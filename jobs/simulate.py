@@ -31,7 +31,7 @@ def simulate(argv: Sequence[str]) -> str:
 
     spark = job_session("gmm_spark simulate")
     if config.dry_run:
-        return dryrun.of_simulate(spark, config, GaussianMixtureModel.load(config.model.path))
+        return dryrun.of_simulate(spark, config)
     with (
         job_run("simulate", config, spark) as run,
         publish.claimed(run, spark, config.output, lambda: [locate(spark, config.model.path, ModelError)]) as target,

@@ -68,7 +68,9 @@ def explained(error: BaseException) -> BaseException:
     for fault in _FAULTS:
         for complaint in told:
             if match := fault.words.search(complaint):
-                return fault.kind(fault.what, got=_sentence(complaint, match), expected=fault.expected, do=fault.do)
+                return fault.kind(
+                    fault.what, got=_line_at(complaint, match.start()), expected=fault.expected, do=fault.do
+                )
     return error
 
 
@@ -103,9 +105,13 @@ def complaints(error: BaseException) -> Iterator[str]:
             return
 
 
-def _sentence(complaint: str, match: re.Match[str]) -> str:
-    """Return the line of a complaint that holds the words found."""
-    start = complaint.rfind("\n", 0, match.start()) + 1
+def sentence(complaint: str, words: str) -> str:
+    """Return the line of a complaint that holds these words, as much of it as helps."""
+    return _line_at(complaint, max(complaint.find(words), 0))
+
+
+def _line_at(complaint: str, place: int) -> str:
+    start = complaint.rfind("\n", 0, place) + 1
     line = complaint[start:].partition("\n")[0].strip()
     return _cut(line)
 

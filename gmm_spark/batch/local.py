@@ -80,7 +80,7 @@ class LocalLocation(Location):
 
     def holds(self, pattern: str) -> bool:
         """Say whether a name in this folder fits a pattern."""
-        return self.path.is_dir() and any(fnmatchcase(name, pattern) for name in os.listdir(self.path))
+        return self.path.is_dir() and any(fnmatchcase(each.name, pattern) for each in self.path.iterdir())
 
     def size(self) -> int:
         """Return the bytes of this file."""

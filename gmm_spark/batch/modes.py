@@ -63,6 +63,7 @@ class Create:
     """The folder becomes the new output, and must not exist before."""
 
     name: str = "create"
+    replace_foreign: bool = False
 
     def check(self, target: Location, found: Location | None = None) -> None:
         """Refuse a target that may not be replaced in this way.
@@ -120,7 +121,6 @@ class Overwrite(Create):
     """
 
     name: str = "overwrite"
-    replace_foreign: bool = False
 
     def check(self, target: Location, found: Location | None = None) -> None:
         """Refuse a target that this program did not write, that keeps its runs, or that this process lives in.

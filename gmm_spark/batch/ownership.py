@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from gmm_spark.batch.location import Location
 
 _MOST_NAMED = 3
+OFFICE = ".gmm_spark"  # the end of the name of the hidden folder beside an output
 # What Spark's writers add to a table, beside checksums.
 _SPARKS = frozenset({"_SUCCESS", "_metadata", "_common_metadata"})
 
@@ -43,6 +44,24 @@ def foreign(place: Location) -> str | None:
         return kind.name
     names = named(_Written.in_(place).strangers(place))
     return f"a folder that holds {names}" if names else None
+
+
+def mixed(place: Location) -> str | None:
+    """Return what there is in a place where a partition cannot be added to a plain Parquet table; None for nothing."""
+    if not place.exists():
+        return None
+    if not place.is_folder():
+        return "a file"
+    if kind := kind_of(place):
+        return kind.name
+    names = named(each.name for each in place.children() if not _is_part(each))
+    return f"a folder that holds {names}" if names else None
+
+
+def _is_part(each: Location) -> bool:
+    if each.is_folder():
+        return is_partition(each.name) or each.name.endswith(OFFICE)
+    return is_parquets(each.name)
 
 
 def holder_of(place: Location) -> tuple[Location, str] | None:

@@ -24,7 +24,7 @@ from gmm_spark.batch import modes
 from gmm_spark.batch.faults import as_output
 from gmm_spark.batch.lock import locked
 from gmm_spark.batch.manifest import MANIFEST, File, Manifest, Output, read_manifest
-from gmm_spark.batch.ownership import holder_of, is_ours
+from gmm_spark.batch.ownership import OFFICE, holder_of, is_ours, manifest_in
 from gmm_spark.batch.paths import Location, Source, locate
 from gmm_spark.errors import OutputError
 
@@ -55,7 +55,7 @@ class Office:
     @staticmethod
     def beside(target: Location) -> Office:
         """Return the hidden folder of an output."""
-        return Office(target.sibling(f".{target.name}.gmm_spark"))
+        return Office(target.sibling(f".{target.name}{OFFICE}"))
 
     @property
     def lock(self) -> Location:
@@ -199,7 +199,7 @@ def claim(
         office = Office.beside(location)
         if location.parent().exists():  # no folder is made where it might be within an input
             run.on_failure = office.recorder(run.key)
-        if (before := _published(office, location, run)) is not None:
+        if (before := _published(office, location, run, any_manifest=mode.replace_foreign)) is not None:
             _tidy(office, location, before, run)
     if before is not None:
         yield Target(location, run, mode, office, None)
@@ -306,9 +306,18 @@ def _not_free(staging: Location) -> OutputError:
     )
 
 
-def _published(office: Office, location: Location, run: Run) -> Manifest | None:
-    """Return the manifest of a run of this id that was published in this target, with these options."""
+def _published(office: Office, location: Location, run: Run, *, any_manifest: bool) -> Manifest | None:
+    """Return the manifest of a run of this id that was published in this target, with these options.
+
+    Args:
+        office: the hidden folder of the target.
+        location: the target.
+        run: the run.
+        any_manifest: whether another program's file may have the name of the manifest.
+    """
     if not location.exists():
+        return None
+    if any_manifest and location.child(MANIFEST).is_file() and manifest_in(location) is None:
         return None
     candidates = (*modes.manifests(location, run.key), office.manifest(run.key))
     for found in filter(None, map(read_if_there, candidates)):

@@ -42,6 +42,7 @@ Kept = Annotated[
     BeforeValidator(_all_or_names),
     BeforeValidator(_split),
 ]
+Value = str | bool | int | float
 Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
@@ -59,6 +60,12 @@ class LogsConfig(Section):
     )
 
 
+def _last_of_each(options: dict[str, Value]) -> dict[str, Value]:
+    """Return the options without those that a later layer gives in another case, as environment variables do."""
+    last = {name.casefold(): name for name in options}
+    return {name: value for name, value in options.items() if last[name.casefold()] == name}
+
+
 class InputConfig(Section):
     """The rows that the job reads."""
 
@@ -71,8 +78,8 @@ class InputConfig(Section):
         default=None,
         description="Columns and types of the files, such as 'x DOUBLE, y DOUBLE'; null reads them from the files.",
     )
-    options: dict[str, str | bool | int | float] = Field(
-        default={}, description="Options for Spark's reader, such as header=true."
+    options: Annotated[dict[str, Value], AfterValidator(_last_of_each)] = Field(
+        default={}, description="Options for Spark's reader: header=true, or --input.options.header=true."
     )
     where: Text | None = Field(
         default=None, description="Rows to keep, as an SQL condition. It is run as code: never take it from a stranger."

@@ -5,14 +5,17 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from py4j.protocol import Py4JError, Py4JJavaError  # type: ignore[import-untyped]
+from py4j.protocol import Py4JError  # type: ignore[import-untyped]
 from pyspark.errors import PySparkException
 
+from gmm_spark.batch.advice import for_files
+from gmm_spark.batch.faults import complaints, first_line, sentence
 from gmm_spark.batch.kinds import table_around, tables_below
 from gmm_spark.batch.modes import pointer_of
 from gmm_spark.batch.paths import Location, Source, locate, matches
 from gmm_spark.batch.relations import identity_columns, relations
 from gmm_spark.errors import InputError, SchemaError
+from gmm_spark.spark.packages import filesystem_advice, format_advice, lacks_filesystem, lacks_format
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -85,8 +88,8 @@ def read(spark: SparkSession, config: InputConfig) -> DataFrame:
     try:
         rows = _opened(spark, config)
         return rows if config.where is None else rows.where(config.where)
-    except (PySparkException, Py4JJavaError) as error:
-        raise _unreadable(config, _first_line(error)) from error
+    except (PySparkException, Py4JError) as error:
+        raise _refused(spark, config, error) from error
 
 
 def partition_columns(rows: DataFrame, config: InputConfig) -> tuple[str, ...]:
@@ -136,15 +139,22 @@ def _name(config: InputConfig) -> str:
     return f"input.path {config.path}" if config.table is None else f"input.table {config.table}"
 
 
-def _unreadable(config: InputConfig, got: str) -> SchemaError:
-    return SchemaError(
-        _name(config),
-        got=got,
-        expected="rows that Spark can read",
-        do="Correct input.path, input.table, input.format or input.where.",
-    )
+def _unreadable(
+    config: InputConfig,
+    got: str,
+    do: str = "Correct input.path, input.table, input.format, input.options or input.where.",
+) -> SchemaError:
+    return SchemaError(_name(config), got=got, expected="rows that Spark can read", do=do)
 
 
-def _first_line(error: PySparkException | Py4JJavaError) -> str:
-    text = error.java_exception.toString() if isinstance(error, Py4JJavaError) else str(error)
-    return str(text).partition("\n")[0]
+def _refused(spark: SparkSession, config: InputConfig, error: PySparkException | Py4JError) -> SchemaError:
+    """Return the complaint of Spark's that explains most: the first that is not about one of its own threads."""
+    told = list(complaints(error)) or [str(error)]
+    for complaint in told:
+        if advice := for_files(complaint):
+            return _unreadable(config, sentence(complaint, "is not a Parquet file"), advice)
+        if lacks_format(complaint):
+            return _unreadable(config, first_line(complaint), format_advice(spark, config.format))
+        if lacks_filesystem(complaint):
+            return _unreadable(config, first_line(complaint), filesystem_advice(spark, str(config.path)))
+    return _unreadable(config, first_line(next((each for each in told if "awaitResult" not in each), told[0])))
