@@ -39,6 +39,7 @@ def fit(argv: Sequence[str]) -> str:
     ):
         if target.done:
             return target.done
+        starting.check_places(spark, config, target.location)
         rows = source.read(spark, config.input)
         run.note(inputs=[facts.of_input(rows, config.input)])
         aside = quality.quarantine_of(target, config.quality.quarantine_path, rows)

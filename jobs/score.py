@@ -27,19 +27,20 @@ def score(argv: Sequence[str]) -> str:
     from gmm_spark.batch import dryrun, facts, publish, quality, scoring, source  # noqa: PLC0415
     from gmm_spark.batch.paths import locate  # noqa: PLC0415
     from gmm_spark.batch.run import job_run  # noqa: PLC0415
+    from gmm_spark.errors import ModelError  # noqa: PLC0415
     from gmm_spark.spark.names import Names  # noqa: PLC0415
     from gmm_spark.spark.session import job_session  # noqa: PLC0415
 
     spark = job_session("gmm_spark score")
     if config.dry_run:
-        return dryrun.of_score(spark, config, GaussianMixtureModel.load(config.model.path))
+        return dryrun.of_score(spark, config)
     with (
         job_run("score", config, spark) as run,
         publish.claimed(
             run,
             spark,
             config.output,
-            lambda: [*source.locations(spark, config.input), locate(spark, config.model.path)],
+            lambda: [*source.locations(spark, config.input), locate(spark, config.model.path, ModelError)],
         ) as target,
     ):
         if target.done:
@@ -47,7 +48,12 @@ def score(argv: Sequence[str]) -> str:
         rows = source.read(spark, config.input)
         passing = scoring.columns(Names.of(rows), config.output, source.partition_columns(rows, config.input))
         model = GaussianMixtureModel.load(config.model.path)
-        run.note(inputs=[facts.of_input(rows, config.input), facts.of_model(model, locate(spark, config.model.path))])
+        run.note(
+            inputs=[
+                facts.of_input(rows, config.input),
+                facts.of_model(model, locate(spark, config.model.path, ModelError)),
+            ]
+        )
         scored = scoring.scored(rows, model, passing, config.output)
         with run.phase("check"):
             scoring.check_length(rows, model)

@@ -26,19 +26,23 @@ def simulate(argv: Sequence[str]) -> str:
     from gmm_spark.batch import dryrun, facts, publish  # noqa: PLC0415
     from gmm_spark.batch.paths import locate  # noqa: PLC0415
     from gmm_spark.batch.run import job_run  # noqa: PLC0415
+    from gmm_spark.errors import ModelError  # noqa: PLC0415
     from gmm_spark.spark.session import job_session  # noqa: PLC0415
 
     spark = job_session("gmm_spark simulate")
     if config.dry_run:
-        return dryrun.of_simulate(spark, config, GaussianMixtureModel.load(config.model.path))
+        return dryrun.of_simulate(spark, config)
     with (
         job_run("simulate", config, spark) as run,
-        publish.claimed(run, spark, config.output, lambda: [locate(spark, config.model.path)]) as target,
+        publish.claimed(run, spark, config.output, lambda: [locate(spark, config.model.path, ModelError)]) as target,
     ):
         if target.done:
             return target.done
         model = GaussianMixtureModel.load(config.model.path)
-        run.note(inputs=[facts.of_model(model, locate(spark, config.model.path))], rows={"written": config.sample.rows})
+        run.note(
+            inputs=[facts.of_model(model, locate(spark, config.model.path, ModelError))],
+            rows={"written": config.sample.rows},
+        )
         with target.publication() as staging, run.phase("write"):
             model.sample(config.sample.rows, config.sample.seed).write.parquet(staging)
         return f"simulate: {config.sample.rows} rows; written to {target.location}"

@@ -11,11 +11,14 @@ from typing import TYPE_CHECKING, Any
 import yaml
 from py4j.protocol import Py4JError, Py4JJavaError  # type: ignore[import-untyped]
 
-from gmm_spark.batch import facts, modes, publish, scoring, source
+from gmm_spark.batch import facts, modes, publish, quality, scoring, source, starting
+from gmm_spark.batch.advice import advising
 from gmm_spark.batch.paths import locate
 from gmm_spark.batch.redaction import redacted
-from gmm_spark.spark import preflight, quarantine
+from gmm_spark.errors import ModelError
+from gmm_spark.spark import preflight
 from gmm_spark.spark.columns import Features, weight_column
+from gmm_spark.spark.fitted import GaussianMixtureModel
 from gmm_spark.spark.names import Names
 from gmm_spark.spark.preparing import Options
 from gmm_spark.spark.starting import sample_rows
@@ -25,9 +28,8 @@ if TYPE_CHECKING:
 
     from pyspark.sql import DataFrame, SparkSession
 
-    from gmm_spark import GaussianMixtureModel
     from gmm_spark.batch.config import EstimatingConfig, FitConfig, JobConfig, ScoreConfig, SelectConfig, SimulateConfig
-    from gmm_spark.batch.location import Location
+    from gmm_spark.batch.paths import Location, Source
     from gmm_spark.batch.sections import InputConfig, OutputConfig
     from gmm_spark.parameters import Family
 
@@ -43,7 +45,9 @@ def of_fit(spark: SparkSession, config: FitConfig) -> str:
     Raises:
         GmmSparkError: input, columns or output are not what the job needs.
     """
-    return _fits(spark, config, "fit", [(config.mixture.k, config.mixture.family)])
+    starting.check_places(spark, config, locate(spark, config.output.path))
+    with advising(config.input):
+        return _fits(spark, config, "fit", [(config.mixture.k, config.mixture.family)])
 
 
 def of_select(spark: SparkSession, config: SelectConfig) -> str:
@@ -52,19 +56,24 @@ def of_select(spark: SparkSession, config: SelectConfig) -> str:
     Raises:
         GmmSparkError: input, columns or output are not what the job needs.
     """
-    return _fits(spark, config, "select", list(product(config.grid.k, config.grid.families)))
+    with advising(config.input):
+        return _fits(spark, config, "select", list(product(config.grid.k, config.grid.families)))
 
 
-def of_score(spark: SparkSession, config: ScoreConfig, model: GaussianMixtureModel) -> str:
+def of_score(spark: SparkSession, config: ScoreConfig) -> str:
     """Return what a score would do, as YAML; or refuse it as the score itself would.
 
     Raises:
         GmmSparkError: input, columns or output are not what the job needs.
     """
-    _checked(spark, config.output, [*source.locations(spark, config.input), locate(spark, config.model.path)])
+    _checked(
+        spark, config.output, [*source.locations(spark, config.input), locate(spark, config.model.path, ModelError)]
+    )
+    model = GaussianMixtureModel.load(config.model.path)
     rows = source.read(spark, config.input)
-    passing = scoring.columns(Names.of(rows), config.output, source.partition_columns(rows, config.input))
-    scored = scoring.scored(rows, model, passing, config.output)
+    with advising(config.input):
+        passing = scoring.columns(Names.of(rows), config.output, source.partition_columns(rows, config.input))
+        scored = scoring.scored(rows, model, passing, config.output)
     read = _input(rows, config.input)
     cost: dict[str, Any] = {"passes": 1}
     if isinstance(count := read["rows"], int):
@@ -77,22 +86,20 @@ def of_score(spark: SparkSession, config: ScoreConfig, model: GaussianMixtureMod
     return _document(config, "score", input=read, features=features, output=written, cost=cost)
 
 
-def of_simulate(spark: SparkSession, config: SimulateConfig, model: GaussianMixtureModel) -> str:
+def of_simulate(spark: SparkSession, config: SimulateConfig) -> str:
     """Return what a simulation would do, as YAML; or refuse it as the simulation itself would.
 
     Raises:
         OutputError: the output overlaps the model, or exists.
     """
-    _checked(spark, config.output, [locate(spark, config.model.path)])
+    _checked(spark, config.output, [locate(spark, config.model.path, ModelError)])
+    model = GaussianMixtureModel.load(config.model.path)
     features = {"columns": list(model.features), "components": model.parameters.k}
     return _document(config, "simulate", features=features, cost={"bytes": 8 * config.sample.rows * model.parameters.d})
 
 
-def _checked(spark: SparkSession, output: OutputConfig, inputs: Iterable[Location]) -> Location:
-    location = locate(spark, output.path)
-    publish.check_apart(location, inputs)
-    modes.mode_of(output).check(location)
-    return location
+def _checked(spark: SparkSession, output: OutputConfig, inputs: Iterable[Source]) -> Location:
+    return publish.check(locate(spark, output.path), modes.mode_of(output), inputs)
 
 
 def _document(config: JobConfig, job: str, **parts: Any) -> str:  # noqa: ANN401 - JSON values
@@ -148,8 +155,7 @@ def _fits(spark: SparkSession, config: EstimatingConfig, job: str, mixtures: lis
     location = _checked(spark, config.output, inputs)
     rows = source.read(spark, config.input)
     if config.quality.quarantine_path is not None:
-        quarantine.check(Names.of(rows))
-        publish.check_apart(locate(spark, config.quality.quarantine_path), [*inputs, location])
+        quality.check_quarantine(rows, config.quality.quarantine_path, [*inputs, location])
     columns = config.features
     found = Features.of(Names.of(rows), input_cols=columns.columns, features_col=columns.column)
     if columns.weight is not None:

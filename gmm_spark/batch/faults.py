@@ -50,7 +50,7 @@ _FAULTS = (
         re.compile(
             r"Mkdirs failed|mkdir of .* failed|AccessControlException|AccessDenied|Permission denied"
             r"|Read-only file system|\(Not a directory\)|ParentNotDirectory|NotADirectory|Operation not permitted"
-            r"|\[Errno (1|2|13|20|30)\]"
+            r"|\[Errno (1|2|13|16|18|20|21|30)\]"
         ),
         OutputError,
         "the output",
@@ -64,15 +64,31 @@ def explained(error: BaseException) -> BaseException:
     """Return the error of ours that tells what is wrong; the error itself where it is one, or is not understood."""
     if isinstance(error, GmmSparkError):
         return error
-    told = list(_complaints(error))
+    told = list(complaints(error))
     for fault in _FAULTS:
         for complaint in told:
             if match := fault.words.search(complaint):
-                return fault.kind(fault.what, got=_sentence(complaint, match), expected=fault.expected, do=fault.do)
+                return fault.kind(
+                    fault.what, got=_line_at(complaint, match.start()), expected=fault.expected, do=fault.do
+                )
     return error
 
 
-def _complaints(error: BaseException) -> Iterator[str]:
+def as_output(error: BaseException, place: str) -> BaseException:
+    """Return what went wrong with an output on its filesystem as an error of ours, whatever it is."""
+    known = explained(error)
+    if isinstance(known, GmmSparkError):
+        return known
+    found = list(complaints(error)) or [str(error)]
+    return OutputError(
+        f"the output {place}",
+        got=first_line(found[0]),
+        expected="a folder that this user may write: the bucket, the host or the folder around it must exist",
+        do="Check output.path and the filesystem's settings; nothing was published.",
+    )
+
+
+def complaints(error: BaseException) -> Iterator[str]:
     """Yield what an exception and its causes say, Java's too, outermost first."""
     if isinstance(error, OSError):
         yield str(error)
@@ -89,8 +105,21 @@ def _complaints(error: BaseException) -> Iterator[str]:
             return
 
 
-def _sentence(complaint: str, match: re.Match[str]) -> str:
-    """Return the line of a complaint that holds the words found."""
-    start = complaint.rfind("\n", 0, match.start()) + 1
+def sentence(complaint: str, words: str) -> str:
+    """Return the line of a complaint that holds these words, as much of it as helps."""
+    return _line_at(complaint, max(complaint.find(words), 0))
+
+
+def _line_at(complaint: str, place: int) -> str:
+    start = complaint.rfind("\n", 0, place) + 1
     line = complaint[start:].partition("\n")[0].strip()
+    return _cut(line)
+
+
+def first_line(text: str) -> str:
+    """Return the first line of a complaint, as much of it as helps."""
+    return _cut(text.partition("\n")[0])
+
+
+def _cut(line: str) -> str:
     return line if len(line) <= _LONGEST else f"{line[:_LONGEST]} ..."

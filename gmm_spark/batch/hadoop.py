@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import time
 import uuid
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from py4j.protocol import Py4JError, Py4JJavaError  # type: ignore[import-untyped]
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
 
 # There a file appears when it is closed, whole, and takes the place of an old one; a rename would copy it.
 _OBJECT_STORES = frozenset({"s3", "s3a", "s3n", "gs", "abfs", "abfss", "wasb", "wasbs", "oss", "cosn", "obs", "oci"})
+# Names of one store: what is written by one of them is read by the other.
+_ONE_STORE = {"s3": "s3a", "s3n": "s3a", "abfss": "abfs", "wasbs": "wasb"}
 
 
 @dataclass(frozen=True)
@@ -42,7 +46,8 @@ class HadoopLocation(Location):
 
     def child(self, name: str) -> HadoopLocation:
         """Return the location of a name in this folder."""
-        return HadoopLocation(self.spark, hadoop(self.spark).Path(self.path, name))
+        # Hadoop would take the first part of a relative name with a colon for a scheme.
+        return HadoopLocation(self.spark, hadoop(self.spark).Path(self.path, f"./{name}"))
 
     def parent(self) -> HadoopLocation:
         """Return the folder that holds this one."""
@@ -60,12 +65,37 @@ class HadoopLocation(Location):
         """Say whether there is a folder."""
         return (self.listed is not None or self.exists()) and bool((self.listed or self._status()).isDirectory())
 
+    def is_link(self) -> bool:
+        """Return False: Hadoop's filesystems follow links, or have none."""
+        return False
+
+    def resolved(self) -> HadoopLocation:
+        """Return this location, as above."""
+        return self
+
+    def is_root(self) -> bool:
+        """Say whether this is the root of the filesystem or bucket."""
+        return self.path.getParent() is None
+
+    def occupant(self) -> str | None:
+        """Return None: this process lives on the local filesystem."""
+        return None
+
     def children(self) -> list[Location]:
         """Return what is in this folder, by name."""
         if not self.is_folder():
             return []
         found = self._filesystem().listStatus(self.path)
         return sorted((HadoopLocation(self.spark, each.getPath(), each) for each in found), key=str)
+
+    def holds(self, pattern: str) -> bool:
+        """Say whether a name in this folder fits a pattern."""
+        try:
+            return len(self._filesystem().listStatus(self.path, hadoop(self.spark).GlobFilter(pattern))) > 0
+        except Py4JJavaError as error:
+            if isinstance(_as_os_error(error), FileNotFoundError):
+                return False
+            raise
 
     def size(self) -> int:
         """Return the bytes of this file."""
@@ -126,9 +156,17 @@ class HadoopLocation(Location):
             self._left_behind(self, error)
 
     def address(self) -> tuple[str, ...]:
-        """Return scheme, host and the parts of the path."""
-        uri = self.path.toUri()
-        return (str(uri.getScheme()), str(uri.getAuthority()), *parts_of(str(uri.getPath())))
+        """Return filesystem, host and the parts of the path, mounts of viewfs followed."""
+        missing: list[str] = []
+        place = self
+        while not place.is_root() and not place.exists():
+            missing.insert(0, place.name)
+            place = place.parent()
+        uri = (place._filesystem().resolvePath(place.path) if place.exists() else place.path).toUri()  # noqa: SLF001
+        scheme, parts = str(uri.getScheme()), (*parts_of(str(uri.getPath())), *missing)
+        if scheme == "file":
+            return ("file", "", *parts_of(os.path.realpath(Path(*parts))))
+        return (_ONE_STORE.get(scheme, scheme), str(uri.getAuthority()), *parts)
 
     def _move(self, to: Location) -> bool:
         # Hadoop would move a folder into one that is there.

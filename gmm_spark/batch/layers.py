@@ -6,26 +6,44 @@ one knows, so that they are reported with all other mistakes.
 
 from __future__ import annotations
 
+import json
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, get_args, get_origin
 
 from pydantic import ValidationError
-from pydantic_settings import CliSettingsSource, EnvSettingsSource, SettingsError
+from pydantic_settings import CliSettingsSource, EnvSettingsSource, NoDecode, SettingsError
 
 from gmm_spark.batch.config import JobConfig
 from gmm_spark.batch.files import File, Tree, read_file
-from gmm_spark.batch.mistakes import explained
+from gmm_spark.batch.mistakes import explained, options
 from gmm_spark.errors import ConfigurationError
 
 if TYPE_CHECKING:
+    from argparse import Namespace
     from collections.abc import Sequence
+
+    from pydantic.fields import FieldInfo
 
 Config = TypeVar("Config", bound=JobConfig)
 
 _LAYERS = """layers, the later wins:
   defaults < --config FILE < environment (GMM_SPARK_SECTION__KEY=value) < command line (--section.key=value)
-  lists are written a,b or as JSON; maps name=value or as JSON; null unsets an option
+  lists are written a,b or as JSON; maps name=value or as JSON, single entries also
+  as --section.map.name=value and GMM_SPARK_SECTION__MAP__NAME=value; null unsets an option
 """
+
+
+class _CommandLine(CliSettingsSource[Any]):
+    """The command line, lists and single entries of maps read by this module.
+
+    pydantic-settings does not decode the JSON of the former, and does not know the latter.
+    """
+
+    own: Tree
+
+    def __call__(self, **given: Any) -> Any:  # noqa: ANN401 - the library's signature
+        found = super().__call__(**given)
+        return merged(found, self.own) if isinstance(found, dict) else found
 
 
 class _Parser(ArgumentParser):
@@ -48,12 +66,14 @@ def load(config: type[Config], argv: Sequence[str], *, prog: str) -> Config:
             or out of its range (all such mistakes in one error).
     """
     parser = _parser(config, prog)
-    source = CliSettingsSource[Any](config, root_parser=parser, cli_avoid_json=True, cli_parse_none_str="null")
-    arguments, unknown = parser.parse_known_args(argv)
-    _refuse_stray_words(parser, unknown)
+    source = _CommandLine(config, root_parser=parser, cli_avoid_json=True, cli_parse_none_str="null")
+    arguments, words = parser.parse_known_args(argv)
+    _refuse_stray_words(parser, words)
+    entries, unknown = _entries(words, config)
     file = read_file(arguments.config) if arguments.config else File({})
     layers: dict[str, Tree] = {}
     try:
+        source.own = merged(_lists(arguments, config), _as_layer(entries, levels=3))
         source = source(parsed_args=arguments)
         layers = {
             "command line": merged(_as_layer(unknown), source()),
@@ -108,15 +128,74 @@ def _refuse_stray_words(parser: ArgumentParser, words: Sequence[str]) -> None:
             parser.error(f"the word {word!r}, which belongs to no option")
 
 
-def _as_layer(words: Sequence[str]) -> Tree:
-    """Return the words that the parser does not know in the form of a layer."""
+def _as_layer(words: Sequence[str], levels: int = 2) -> Tree:
+    """Return the words that the parser does not know in the form of a layer, of at most so many levels of names."""
     tree: Tree = {}
     for word in words:
         if word.startswith("--"):  # else it is the value of the unknown option before it
             key, _, value = word[2:].partition("=")
-            section, _, option = key.partition(".")
-            tree = merged(tree, {section: {option: value}} if option else {section: value})
+            branch: Any = value
+            for name in reversed(key.split(".", levels - 1)):
+                branch = {name: branch}
+            tree = merged(tree, branch)
     return tree
+
+
+def _entries(words: Sequence[str], config: type[JobConfig]) -> tuple[list[str], list[str]]:
+    """Return the words that give a single entry of a map, as --section.map.name=value, and the others."""
+    maps = tuple(f"--{key}." for key, field in options(config).items() if get_origin(field.annotation) is dict)
+    entries, others = list[str](), list[str]()
+    rest = iter(words)
+    for word in rest:
+        if not word.startswith(maps):
+            others.append(word)
+        else:
+            entries.append(word if "=" in word else f"{word}={next(rest, '')}")
+    return entries, others
+
+
+def _lists(arguments: Namespace, config: type[JobConfig]) -> Tree:
+    """Take the options that are lists out of the arguments, and return them in the form of a layer."""
+    tree: Tree = {}
+    for key, field in options(config).items():
+        values = getattr(arguments, key, None)
+        if _is_list(field) and isinstance(values, list):
+            delattr(arguments, key)
+            section, _, option = key.partition(".")
+            tree = merged(tree, {section: {option: _list(values)}})
+    return tree
+
+
+def _is_list(field: FieldInfo) -> bool:
+    marks = [
+        *field.metadata,
+        *(mark for each in get_args(field.annotation) for mark in getattr(each, "__metadata__", ())),
+    ]
+    return NoDecode in marks
+
+
+def _list(values: list[str]) -> object:
+    """Return a list as text or, of several texts, as one; None for the word null."""
+    if values == ["null"]:
+        return None
+    read = [_unquoted(value.strip()) for value in values]
+    return read[0] if len(read) == 1 else ",".join(read) if not any(map(_is_json, read)) else _joined(read)
+
+
+def _unquoted(text: str) -> str:
+    return text[1:-1] if _is_json(text) and text.endswith("]") and '"' not in text else text
+
+
+def _is_json(text: str) -> bool:
+    return text.startswith("[")
+
+
+def _joined(texts: list[str]) -> object:
+    try:
+        parts = [json.loads(text) if _is_json(text) else text.split(",") for text in texts]
+    except ValueError as error:
+        raise SettingsError("a list is no JSON") from error
+    return [item for part in parts for item in part]
 
 
 def _overrides(layer: object, place: Sequence[str]) -> bool:

@@ -9,12 +9,10 @@ import sys
 import time
 import uuid
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from fnmatch import fnmatchcase
+from pathlib import Path
 
 from gmm_spark.batch.location import Location, parts_of
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2  # Linux, linux/fs.h; RENAME_SWAP of macOS, sys/stdio.h, has the same value
@@ -58,9 +56,31 @@ class LocalLocation(Location):
         """Say whether there is a folder."""
         return self.path.is_dir()
 
+    def is_link(self) -> bool:
+        """Say whether this name is a symbolic link."""
+        return self.path.is_symlink()
+
+    def resolved(self) -> LocalLocation:
+        """Return what a link points to; the lock and the staging folder are then beside that, on its filesystem."""
+        return LocalLocation(Path(os.path.realpath(self.path))) if self.is_link() else self
+
+    def is_root(self) -> bool:
+        """Say whether this is the root of the filesystem."""
+        return self.path == self.path.parent
+
+    def occupant(self) -> str | None:
+        """Return what of this process would be moved away with this folder."""
+        if _is_within(Path(os.path.expanduser("~")), self.path):  # noqa: PTH111 - which fails where there is no home
+            return "the home folder of this user"
+        return "the current folder" if _is_within(Path(), self.path) else None
+
     def children(self) -> list[Location]:
         """Return what is in this folder, by name."""
         return [LocalLocation(path) for path in sorted(self.path.iterdir())] if self.path.is_dir() else []
+
+    def holds(self, pattern: str) -> bool:
+        """Say whether a name in this folder fits a pattern."""
+        return self.path.is_dir() and any(fnmatchcase(each.name, pattern) for each in self.path.iterdir())
 
     def size(self) -> int:
         """Return the bytes of this file."""
@@ -119,6 +139,13 @@ class LocalLocation(Location):
         """Return the parts of the path; a link to the input is the input."""
         return ("file", "", *parts_of(os.path.realpath(self.path)))
 
+    def overlaps(self, other: Location) -> bool:
+        """Say whether one of the two is the other or is inside it, also by another mount or case of letters."""
+        pairs = ((self, other), (other, self)) if isinstance(other, LocalLocation) else ()
+        if any(_is_within(one.path, another.path) for one, another in pairs):
+            return True
+        return super().overlaps(other)
+
     def _move(self, to: Location) -> bool:
         if to.exists():  # an empty folder would be replaced
             return False
@@ -132,3 +159,19 @@ class LocalLocation(Location):
             file.flush()
             os.fsync(file.fileno())  # else a power cut may leave the name without the text
         return draft
+
+
+def _is_within(path: Path, folder: Path) -> bool:
+    """Say whether a path is a folder or is inside it: by the identity of the folders, whatever their names."""
+    try:
+        wanted, real = folder.stat(), Path(os.path.realpath(path))
+    except OSError:  # it does not exist; nor may the current folder
+        return False
+    return any(_same(each, wanted) for each in (real, *real.parents))
+
+
+def _same(path: Path, wanted: os.stat_result) -> bool:
+    try:
+        return os.path.samestat(path.stat(), wanted)
+    except OSError:  # it does not exist yet, or may not be looked at
+        return False

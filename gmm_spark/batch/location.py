@@ -46,8 +46,28 @@ class Location(ABC):
         """Say whether there is a folder."""
 
     @abstractmethod
+    def is_link(self) -> bool:
+        """Say whether this name is a symbolic link."""
+
+    @abstractmethod
+    def resolved(self) -> Location:
+        """Return the location that a symbolic link points to, whether there is anything or not; else this one."""
+
+    @abstractmethod
+    def is_root(self) -> bool:
+        """Say whether this is the root of its filesystem, or of its bucket."""
+
+    @abstractmethod
+    def occupant(self) -> str | None:
+        """Return what of this process is this folder or is in it: its current folder, its home; None for neither."""
+
+    @abstractmethod
     def children(self) -> list[Location]:
         """Return what is in this folder, by name; nothing where there is no folder."""
+
+    @abstractmethod
+    def holds(self, pattern: str) -> bool:
+        """Say whether a name in this folder fits a pattern with *; False where there is no folder."""
 
     @abstractmethod
     def size(self) -> int:
@@ -92,7 +112,7 @@ class Location(ABC):
 
     @abstractmethod
     def address(self) -> tuple[str, ...]:
-        """Return filesystem, host and the parts of the path, with links of the local filesystem followed."""
+        """Return filesystem, host and the parts of the path, with links and mounts followed: one for all its names."""
 
     @abstractmethod
     def _move(self, to: Location) -> bool:
@@ -136,7 +156,7 @@ class Location(ABC):
     def files(self) -> Iterator[tuple[str, Location]]:
         """Yield every file below this folder with its relative path; those that readers of tables skip left out."""
         for each in self.children():
-            if each.name.startswith((".", "_")):
+            if each.name.startswith(".") or (each.name.startswith("_") and "=" not in each.name):  # as Spark's readers
                 continue
             if each.is_folder():
                 yield from ((f"{each.name}/{path}", file) for path, file in each.files())

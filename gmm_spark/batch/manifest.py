@@ -15,6 +15,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from gmm_spark.errors import OutputError
 
+MANIFEST = "_manifest.json"  # hidden from readers of tables, as every name with such a first character
 SCHEMA_FILE = Path(__file__).with_name("manifest.schema.json")
 _LARGEST = 64 << 20  # a manifest is untrusted input: longer ones are not even parsed
 

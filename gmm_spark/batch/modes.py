@@ -13,10 +13,13 @@ On an object store a rename is a copy, so that of these four only the last is sa
 from __future__ import annotations
 
 import logging
-import re
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
+from gmm_spark.batch.manifest import MANIFEST
+from gmm_spark.batch.ownership import foreign, manifest_in, named
+from gmm_spark.batch.replacing import check_layout, give_back, partitions, take_place
 from gmm_spark.errors import OutputError
 from gmm_spark.pointer import POINTER, RUNS, Pointer, decode
 
@@ -26,8 +29,7 @@ if TYPE_CHECKING:
     from gmm_spark.batch.location import Location
     from gmm_spark.batch.sections import OutputConfig
 
-NEW, OLD = "new", "old"  # within a workshop
-MANIFEST = "_manifest.json"  # hidden from readers of tables, as every name with such a first character
+NEW, OLD, PARTS = "new", "old", "parts"  # within a workshop
 _LOG = logging.getLogger(__name__)
 
 
@@ -50,26 +52,44 @@ class Place:
         """Where the old output is moved."""
         return self.workshop.child(f"{OLD}/{self.target.name}")
 
+    @property
+    def parts(self) -> Location:
+        """Where old partitions are moved: not with whole outputs, or they would be given back to a new one."""
+        return self.workshop.child(f"{PARTS}/{self.target.name}")
+
 
 @dataclass(frozen=True)
 class Create:
     """The folder becomes the new output, and must not exist before."""
 
     name: str = "create"
+    replace_foreign: bool = False
 
-    def check(self, target: Location) -> None:
+    def check(self, target: Location, found: Location | None = None) -> None:
         """Refuse a target that may not be replaced in this way.
+
+        Args:
+            target: the output.
+            found: where that is now, if it has been moved away; else in its place.
 
         Raises:
             OutputError: it may not.
         """
-        if target.exists():
+        if (found or target).exists():
             raise OutputError(
                 f"the output {target}",
                 got="a folder that exists",
                 expected="a path that does not exist yet",
                 do="Choose another output.path, or allow its replacement by output.mode=overwrite.",
             )
+
+    def settled(self, target: Location) -> None:
+        """Refuse a target as `check` does, once no other run is at work in it and dead ones are undone.
+
+        Raises:
+            OutputError: it may not be replaced.
+        """
+        self.check(target)
 
     def staging(self, place: Place) -> Location:
         """Return where the run writes: within one filesystem with the target, for a rename."""
@@ -84,33 +104,43 @@ class Create:
         """Put the staging folder, with its manifest, in the target's place."""
         # Looked at again: somebody may have made the target since, and nothing of theirs is to be lost.
         self.check(place.target)
-        take_place(self.staging(place), place.target, place.aside)
+        take_place(self.staging(place), place.target, place.aside, partial(self.check, place.target))
 
     def undo(self, place: Place) -> None:
         """Give back what a run that did not come to its end had moved away."""
         if place.aside.exists() and not place.target.exists():
-            _give_back(place.aside, place.target)
+            give_back(place.aside, place.target)
 
 
 @dataclass(frozen=True)
 class Overwrite(Create):
-    """The folder becomes the new output, whatever was there, if it does not keep its runs."""
+    """The folder becomes the new output, where it is ours or a plain Parquet table, and does not keep its runs.
+
+    Args:
+        replace_foreign: replace anything else, too.
+    """
 
     name: str = "overwrite"
 
-    def check(self, target: Location) -> None:
-        """Refuse a target that keeps its runs: they would all be lost.
+    def check(self, target: Location, found: Location | None = None) -> None:
+        """Refuse a target that this program did not write, that keeps its runs, or that this process lives in.
 
         Raises:
-            OutputError: it does.
+            OutputError: it is one of these.
         """
-        if target.child(POINTER).exists():
+        _refuse_occupied(target)
+        self._refuse_others(target, found or target)
+
+    def _refuse_others(self, target: Location, place: Location) -> None:
+        if place.child(POINTER).exists():
             raise OutputError(
                 f"the output {target}",
                 got="an output that keeps its runs",
                 expected="a folder that one run may replace",
                 do="Use output.mode=runs, or another output.path.",
             )
+        if (place.exists() and not (place.is_folder() or place.is_file())) or not self.replace_foreign:
+            _refuse_foreign(target, foreign(place))
 
 
 @dataclass(frozen=True)
@@ -119,23 +149,34 @@ class Partitions(Overwrite):
 
     name: str = "partitions"
 
+    def check(self, target: Location, found: Location | None = None) -> None:
+        """Refuse a target as `Overwrite` does; this process may live in it, for it is not moved as a whole.
+
+        Raises:
+            OutputError: as above.
+        """
+        self._refuse_others(target, found or target)
+
     def publish(self, place: Place) -> None:
         """Put each partition of the staging folder in the place of its old one, and the manifest last."""
         staging = self.staging(place)
+        self.check(place.target)
         if not place.target.exists():
-            take_place(staging, place.target, place.aside)
+            take_place(staging, place.target, place.aside, partial(self.check, place.target))
             return
         found = list(partitions(staging))
-        _check_layout(found, place.target)
+        check_layout(found, place.target)
         for path in found:
-            take_place(staging.child(path), place.target.child(path), place.aside.child(path))
+            old = place.target.child(path)
+            take_place(staging.child(path), old, place.parts.child(path), partial(super().check, old))
         place.target.child(MANIFEST).replace(staging.child(MANIFEST).read() or "")
 
     def undo(self, place: Place) -> None:
         """Give back each partition that is missing in the target."""
-        for path in partitions(place.aside):
+        super().undo(place)
+        for path in partitions(place.parts):
             if not place.target.child(path).exists():
-                _give_back(place.aside.child(path), place.target.child(path))
+                give_back(place.parts.child(path), place.target.child(path))
 
 
 @dataclass(frozen=True)
@@ -149,21 +190,31 @@ class Runs(Create):
     name: str = "runs"
     retain: int | None = None
 
-    def check(self, target: Location) -> None:
+    def check(self, target: Location, found: Location | None = None) -> None:
         """Refuse a folder with anything else in it.
 
         Raises:
-            OutputError: a table without runs is there.
+            OutputError: a table without runs is there, a file, or another program's folder.
         """
-        own = {RUNS, POINTER}
-        others = [each.name for each in target.children() if each.name not in own and not each.name.startswith(".")]
-        if others and not target.child(POINTER).exists():
-            raise OutputError(
-                f"the output {target}",
-                got=f"a folder that holds {others[0]} and no {POINTER}",
-                expected="an output that keeps its runs, or a path that does not exist yet",
-                do="Choose another output.path, or move that folder away.",
-            )
+        place = found or target
+        if place.child(POINTER).exists() or not place.exists():
+            return
+        others = named(each.name for each in place.children() if each.name != RUNS)
+        if not place.is_folder():
+            raise _not_runs(target, "no folder")
+        if others:
+            raise _not_runs(target, f"a folder that holds {others} and no {POINTER}")
+
+    def settled(self, target: Location) -> None:
+        """Refuse a folder of runs that no pointer names: another program's.
+
+        Raises:
+            OutputError: there is one, or as `check`.
+        """
+        self.check(target)
+        others = "" if target.child(POINTER).exists() else named(each.name for each in target.child(RUNS).children())
+        if others:
+            raise _not_runs(target, f"a folder {RUNS} that holds {others}, and no {POINTER}")
 
     def staging(self, place: Place) -> Location:
         """Return the run's own folder, where nobody looks before the pointer names it."""
@@ -180,9 +231,18 @@ class Runs(Create):
         published = (*(each for each in before if each != folder), folder)
         place.target.child(POINTER).replace(Pointer(folder, published).to_json())
         for old in published[: -self.retain] if self.retain else ():
-            if (location := place.target.child(old)).exists():
-                _LOG.info("removing %s: output.retain is %d", location, self.retain)
-                location.discard()
+            self._retire(place.target.child(old), old)
+
+    def _retire(self, location: Location, folder: str) -> None:
+        """Remove the folder of an old run, if it is what that run has published."""
+        if not location.exists():
+            return
+        manifest = None if location.is_link() else manifest_in(location)
+        if manifest is None or manifest.output is None or manifest.output.folder != folder or foreign(location):
+            _LOG.warning("%s stays, though output.retain is %d: its run has not left it so", location, self.retain)
+            return
+        _LOG.info("removing %s: output.retain is %d", location, self.retain)
+        location.discard()
 
     def undo(self, place: Place) -> None:
         """Remove the folder of a run that was not published."""
@@ -197,7 +257,8 @@ def mode_of(output: OutputConfig) -> Mode:
     """Return the mode that the options ask for."""
     if output.mode == "runs":
         return Runs(retain=output.retain)
-    return {mode.name: mode for mode in (Create(), Overwrite(), Partitions())}[output.mode]
+    replacing = (kind(replace_foreign=output.replace_foreign) for kind in (Overwrite, Partitions))
+    return {mode.name: mode for mode in (Create(), *replacing)}[output.mode]
 
 
 def pointer_of(target: Location) -> Pointer | None:
@@ -224,76 +285,35 @@ def manifests(target: Location, key: str) -> Iterator[Location]:
         yield target.child(f"{RUNS}/{key}/{MANIFEST}")
 
 
-def take_place(new: Location, target: Location, aside: Location) -> None:
-    """Put a folder in a target's place; the old one ends in the workshop, which is discarded later.
-
-    Raises:
-        OutputError: the filesystem refuses; then the target is as it was.
-    """
-    if not target.exists():
-        target.parent().make_folder()
-        new.rename(target)
-    elif not new.exchange(target):
-        _LOG.info("%s is replaced by two renames: between them there is nothing", target)
-        aside.parent().make_folder()
-        target.rename(aside)
-        try:
-            new.rename(target)
-        except BaseException:
-            aside.rename(target)
-            raise
-
-
-def partitions(folder: Location, path: str = "") -> Iterator[str]:
-    """Yield the relative paths of the innermost partitions of a table."""
-    inner = [each.name for each in folder.children() if "=" in each.name and each.is_folder()]
-    for name in inner:
-        yield from partitions(folder.child(name), f"{path}/{name}" if path else name)
-    if not inner and path:
-        yield path
-
-
 def _published(target: Location) -> tuple[str, ...]:
     pointer = pointer_of(target)
     return () if pointer is None else pointer.published
 
 
-def _give_back(aside: Location, target: Location) -> None:
-    _LOG.warning("giving back %s, which a run that is dead had moved away", target)
-    aside.rename(target)
+def _not_runs(target: Location, got: str) -> OutputError:
+    return OutputError(
+        f"the output {target}",
+        got=got,
+        expected="an output that keeps its runs, an empty folder, or a path that does not exist yet",
+        do="Choose another output.path, or move that away.",
+    )
 
 
-def _check_layout(found: list[str], target: Location) -> None:
-    """Refuse to put partitions into a table that is laid out by other columns, or spells their values otherwise.
-
-    Raises:
-        OutputError: it is.
-    """
-    there = list(partitions(target))
-    new = {_key(path)[0] for path in found}
-    old = {_key(path)[0] for path in there}
-    if any(True for name, _ in target.files() if "=" not in name):
-        old.add(())
-    if old and new - old:
+def _refuse_occupied(target: Location) -> None:
+    if occupant := target.occupant():
         raise OutputError(
             f"the output {target}",
-            got=f"partitions by {', '.join(map(str, sorted(old)))}",
-            expected=f"partitions by {', '.join(map(str, sorted(new)))}",
-            do="Correct output.partition_by, or choose another output.path.",
+            got=f"a folder that is, or holds, {occupant}",
+            expected="a folder that may be moved away",
+            do="Choose another output.path.",
         )
-    spelt = {_key(path): path for path in there}
-    for path in found:
-        if (other := spelt.get(_key(path), path)) != path:
-            raise OutputError(
-                f"the output {target}",
-                got=f"the partition {other}",
-                expected=f"it as {path}, for readers would add the rows of both",
-                do="Rename that folder, or choose another output.path.",
-            )
 
 
-def _key(path: str) -> tuple[tuple[str, ...], tuple[str | int, ...]]:
-    """Return columns and values of a partition as readers take them: month=01, which others write, is month=1."""
-    parts = [part.partition("=") for part in path.split("/")]
-    values = (int(value) if re.fullmatch(r"-?\d+", value, re.ASCII) else value for _, _, value in parts)
-    return tuple(name for name, _, _ in parts), tuple(values)
+def _refuse_foreign(target: Location, got: str | None) -> None:
+    if got is not None:
+        raise OutputError(
+            f"the output {target}",
+            got=got,
+            expected="nothing, an output of gmm_spark with nothing else in it, or a plain Parquet table",
+            do="Choose another output.path, or set output.replace_foreign=true to lose what is there.",
+        )

@@ -7,29 +7,40 @@ from typing import TYPE_CHECKING, Any
 
 from py4j.protocol import Py4JJavaError  # type: ignore[import-untyped]
 
+from gmm_spark.batch.faults import complaints, first_line
 from gmm_spark.batch.hadoop import HadoopLocation, matching, qualified
 from gmm_spark.batch.local import LocalLocation
 from gmm_spark.batch.location import Location
-from gmm_spark.errors import ConfigurationError
+from gmm_spark.errors import ConfigurationError, GmmSparkError, InputError, OutputError
+from gmm_spark.spark.packages import filesystem_advice, lacks_filesystem
 from gmm_spark.spark.session import is_connect
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-__all__ = ["Location", "locate", "matches"]
+__all__ = ["Location", "Source", "locate", "matches"]
+
+Source = Location | str  # something that is read; its name, where it is not known where it is
+_PATTERN = frozenset("{}[]*?\\")  # a path with any of these is a pattern, to Spark as to Hadoop
 
 
-def locate(spark: SparkSession, path: str) -> Location:
+def locate(spark: SparkSession, path: str, kind: type[GmmSparkError] = OutputError) -> Location:
     """Return the location of a path as Spark understands it.
+
+    Args:
+        spark: the session that knows the filesystems.
+        path: the path.
+        kind: of the error where its filesystem cannot be reached.
 
     Raises:
         ConfigurationError: Spark knows no filesystem for the path, or is not on this side of a connection.
+        GmmSparkError: the filesystem cannot be reached.
     """
     _refuse_connect(spark)
     try:
         return _location(spark, qualified(spark, path))
     except Py4JJavaError as error:
-        raise _unreachable(path, error) from error
+        raise _unreachable(spark, path, error, kind) from error
 
 
 def matches(spark: SparkSession, path: str) -> tuple[Location, ...]:
@@ -37,12 +48,16 @@ def matches(spark: SparkSession, path: str) -> tuple[Location, ...]:
 
     Raises:
         ConfigurationError: as `locate`.
+        InputError: the filesystem cannot be reached.
     """
     _refuse_connect(spark)
     try:
+        if _PATTERN.isdisjoint(path):  # Hadoop takes no colon in the parts of a pattern
+            place = _location(spark, qualified(spark, path))
+            return (place,) if place.exists() else ()
         return tuple(_location(spark, found) for found in matching(spark, path))
     except Py4JJavaError as error:
-        raise _unreachable(path, error) from error
+        raise _unreachable(spark, path, error, InputError) from error
 
 
 def _location(spark: SparkSession, path: Any) -> Location:  # noqa: ANN401 - a Java object
@@ -57,10 +72,18 @@ def _refuse_connect(spark: SparkSession) -> None:
         )
 
 
-def _unreachable(path: str, error: Py4JJavaError) -> ConfigurationError:
-    return ConfigurationError(
+def _unreachable(spark: SparkSession, path: str, error: Py4JJavaError, kind: type[GmmSparkError]) -> GmmSparkError:
+    got = next((told for told in complaints(error) if lacks_filesystem(told)), None)
+    if got is not None:
+        return ConfigurationError(
+            f"the path {path}",
+            got=first_line(got),
+            expected="a path on a filesystem that Spark reaches",
+            do=filesystem_advice(spark, path),
+        )
+    return kind(
         f"the path {path}",
-        got=str(error.java_exception.getMessage()),
+        got=first_line(str(error.java_exception.toString())),
         expected="a path on a filesystem that Spark reaches",
-        do="Correct the path, or give Spark the package of that filesystem.",
+        do="Correct the path; the bucket or host in it must exist, and the filesystem's settings let this user in.",
     )

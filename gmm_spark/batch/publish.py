@@ -14,14 +14,18 @@ How the last step is done is told in `modes`.
 from __future__ import annotations
 
 import logging
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from py4j.protocol import Py4JJavaError  # type: ignore[import-untyped]
+
 from gmm_spark.batch import modes
+from gmm_spark.batch.faults import as_output
 from gmm_spark.batch.lock import locked
-from gmm_spark.batch.manifest import File, Manifest, Output, read_manifest
-from gmm_spark.batch.paths import Location, locate
+from gmm_spark.batch.manifest import MANIFEST, File, Manifest, Output, read_manifest
+from gmm_spark.batch.ownership import OFFICE, holder_of, is_ours, manifest_in
+from gmm_spark.batch.paths import Location, Source, locate
 from gmm_spark.errors import OutputError
 
 if TYPE_CHECKING:
@@ -51,7 +55,7 @@ class Office:
     @staticmethod
     def beside(target: Location) -> Office:
         """Return the hidden folder of an output."""
-        return Office(target.sibling(f".{target.name}.gmm_spark"))
+        return Office(target.sibling(f".{target.name}{OFFICE}"))
 
     @property
     def lock(self) -> Location:
@@ -110,7 +114,7 @@ class Target:
     mode: modes.Mode
     office: Office
     lock: Lock | None
-    inputs: tuple[Location, ...] = ()
+    inputs: tuple[Source, ...] = ()
 
     @property
     def done(self) -> str | None:
@@ -130,6 +134,8 @@ class Target:
         """
         place = modes.Place(self.location, self.office.workshop(self.run.key), self.run.key)
         staging = self.mode.staging(place)
+        if staging.exists():  # another program's: all runs of ours that are dead have been undone
+            raise _not_free(staging)
         place.workshop.make_folder()
         try:
             staging.parent().make_folder()
@@ -150,7 +156,7 @@ class Target:
             bytes=sum(file.bytes for file in files),
         )
         self.run.note(output=written)
-        staging.child(modes.MANIFEST).replace(self.run.manifest().to_json())
+        staging.child(MANIFEST).replace(self.run.manifest().to_json())
         if self.lock is not None:
             self.lock.check()
         self.mode.publish(place)
@@ -160,7 +166,7 @@ class Target:
 
 
 def claimed(
-    run: Run, spark: SparkSession, output: OutputConfig, inputs: Callable[[], Iterable[Location]]
+    run: Run, spark: SparkSession, output: OutputConfig, inputs: Callable[[], Iterable[Source]]
 ) -> AbstractContextManager[Target]:
     """Give the target of a job to one writer, or refuse it before anything is read.
 
@@ -180,46 +186,105 @@ def claimed(
 
 @contextmanager
 def claim(
-    run: Run, location: Location, mode: modes.Mode, inputs: Callable[[], Iterable[Location]] = tuple
+    run: Run, location: Location, mode: modes.Mode, inputs: Callable[[], Iterable[Source]] = tuple
 ) -> Iterator[Target]:
     """Give the target of a job to one writer.
 
     Raises:
         GmmSparkError: as `claimed`.
     """
-    office = Office.beside(location)
-    if location.parent().exists():  # no folder is made where it might be within an input
-        run.on_failure = office.recorder(run.key)
-    if (before := _published(office, location, run)) is not None:
-        _tidy(office, location, before, run)
+    with _reaching(location):
+        location = location.resolved()
+        check_place(location)
+        office = Office.beside(location)
+        if location.parent().exists():  # no folder is made where it might be within an input
+            run.on_failure = office.recorder(run.key)
+        if (before := _published(office, location, run, any_manifest=mode.replace_foreign)) is not None:
+            _tidy(office, location, before, run)
+    if before is not None:
         yield Target(location, run, mode, office, None)
         return
     sources = tuple(inputs())
     run.on_failure = None  # beside an output that overlaps an input nothing is written
-    check_apart(location, sources)
-    run.on_failure = office.recorder(run.key)
-    mode.check(location)
-    office.folder.make_folder()
-    with locked(office.lock, run.id) as lock:
-        office.clean(location)
+    with _reaching(location):
+        check_apart(location, sources)
+        run.on_failure = office.recorder(run.key)
         mode.check(location)
+        office.folder.make_folder()
+    with ExitStack() as held:
+        with _reaching(location):
+            lock = held.enter_context(locked(office.lock, run.id))
+            office.clean(location)
+            mode.settled(location)
         yield Target(location, run, mode, office, lock, sources)
 
 
-def check_apart(location: Location, inputs: Iterable[Location]) -> None:
+@contextmanager
+def _reaching(location: Location) -> Iterator[None]:
+    """Turn what the filesystem complains of into an error about the output."""
+    try:
+        yield
+    except (OSError, Py4JJavaError) as error:
+        raise as_output(error, str(location)) from error
+
+
+def check(location: Location, mode: modes.Mode, inputs: Iterable[Source]) -> Location:
+    """Return where an output will be, or refuse it as a run of its job would.
+
+    Raises:
+        OutputError: as `claimed`.
+    """
+    with _reaching(location):
+        location = location.resolved()
+        check_place(location)
+        check_apart(location, inputs)
+        mode.check(location)
+    return location
+
+
+def check_place(location: Location) -> None:
+    """Refuse an output that no folder can be: a root; and one inside a table or another output.
+
+    Raises:
+        OutputError: it is.
+    """
+    if location.is_root():
+        raise OutputError(
+            f"the output {location}",
+            got="the root of a filesystem or bucket",
+            expected="a folder below it",
+            do="Add a name to output.path.",
+        )
+    if found := holder_of(location):
+        raise OutputError(
+            f"the output {location}",
+            got=f"a place inside {found[0]}, which is {found[1]}",
+            expected="a place outside: what is written inside becomes part of it, or is lost with it",
+            do="Choose another output.path.",
+        )
+
+
+def check_apart(location: Location, inputs: Iterable[Source]) -> None:
     """Refuse an output that would destroy an input.
 
     Raises:
-        OutputError: it is an input, lies inside one or holds one.
+        OutputError: it is an input, is inside one or holds one; or it exists, is not ours, and might be an input whose
+            place is not known.
     """
     for source in inputs:
-        if location.overlaps(source):
-            raise OutputError(
-                f"the output {location}",
-                got=f"the input {source}",
-                expected="an output that is neither the input, nor inside it, nor around it",
-                do="Choose another output.path.",
-            )
+        unknown = isinstance(source, str)
+        if not (_may_be_an_input(location) if isinstance(source, str) else location.overlaps(source)):
+            continue
+        raise OutputError(
+            f"the output {location}",
+            got=f"{'a folder that may belong to ' if unknown else ''}the input {source}",
+            expected="an output that is neither the input, nor inside it, nor around it",
+            do="Choose another output.path.",
+        )
+
+
+def _may_be_an_input(location: Location) -> bool:
+    return bool(location.exists() and location.children() and not is_ours(location))
 
 
 def read_if_there(file: Location) -> Manifest | None:
@@ -232,9 +297,27 @@ def read_if_there(file: Location) -> Manifest | None:
     return None if text is None else read_manifest(text, str(file))
 
 
-def _published(office: Office, location: Location, run: Run) -> Manifest | None:
-    """Return the manifest of a run of this id that was published in this target, with these options."""
+def _not_free(staging: Location) -> OutputError:
+    return OutputError(
+        f"the folder {staging}",
+        got="something that no published run of this output has written",
+        expected="nothing there",
+        do="Move it away, or give this run another run.id.",
+    )
+
+
+def _published(office: Office, location: Location, run: Run, *, any_manifest: bool) -> Manifest | None:
+    """Return the manifest of a run of this id that was published in this target, with these options.
+
+    Args:
+        office: the hidden folder of the target.
+        location: the target.
+        run: the run.
+        any_manifest: whether another program's file may have the name of the manifest.
+    """
     if not location.exists():
+        return None
+    if any_manifest and location.child(MANIFEST).is_file() and manifest_in(location) is None:
         return None
     candidates = (*modes.manifests(location, run.key), office.manifest(run.key))
     for found in filter(None, map(read_if_there, candidates)):

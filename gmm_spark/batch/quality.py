@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from gmm_spark.batch import modes, publish
-from gmm_spark.batch.paths import locate
+from gmm_spark.batch.ownership import mixed
+from gmm_spark.batch.paths import Location, Source, locate
 from gmm_spark.errors import DataError, OutputError
 from gmm_spark.redundancy import Redundant
 from gmm_spark.spark import quarantine
@@ -19,12 +20,11 @@ from gmm_spark.spark.preflight import Refused
 from gmm_spark.spark.rows import REASONS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from pyspark.sql import DataFrame
 
     from gmm_spark import GaussianMixtureModel
-    from gmm_spark.batch.location import Location
     from gmm_spark.batch.publish import Target
     from gmm_spark.batch.run import Run
     from gmm_spark.batch.sections import FeaturesConfig, ScoreQualityConfig
@@ -147,7 +147,27 @@ def quarantine_of(target: Target, path: str | None, rows: DataFrame) -> Quaranti
     """
     if path is None:
         return None
-    quarantine.check(Names.of(rows))
-    table = locate(rows.sparkSession, path)
-    publish.check_apart(table, [*target.inputs, target.location])
+    table = check_quarantine(rows, path, [*target.inputs, target.location])
     return Quarantine(target.run, table.child(f"run_id={target.run.key}"))
+
+
+def check_quarantine(rows: DataFrame, path: str, others: Iterable[Source]) -> Location:
+    """Return the table of quarantined rows, or refuse its place.
+
+    Raises:
+        OutputError: it overlaps something else; it is a file, a folder with anything else in it than a table, or
+            a table with a log, for which a folder of files added is none of its rows.
+        SchemaError: the input has a column `_errors`.
+    """
+    quarantine.check(Names.of(rows))
+    table = locate(rows.sparkSession, path).resolved()
+    publish.check_place(table)
+    publish.check_apart(table, others)
+    if got := mixed(table):
+        raise OutputError(
+            f"quality.quarantine_path {table}",
+            got=got,
+            expected="a path that does not exist yet, or a table of quarantined rows",
+            do="Choose another quality.quarantine_path.",
+        )
+    return table

@@ -19,6 +19,7 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 from gmm_spark.batch import faults, logs, provenance
+from gmm_spark.batch.advice import advising
 from gmm_spark.batch.layers import merged
 from gmm_spark.batch.manifest import Manifest, Rows
 from gmm_spark.batch.redaction import redacted
@@ -144,7 +145,8 @@ def job_run(job: str, config: JobConfig, spark: SparkSession) -> Iterator[Run]:
     logs.bind(job=job, run_id=run.id)
     _LOG.info("%s: run %s", job, run.id, extra={"fields": {"event": "start", **run.parents}})
     try:
-        yield run
+        with advising(getattr(config, "input", None)):
+            yield run
     except Exception as error:
         known = faults.explained(error)
         run.record_failure(known)

@@ -42,6 +42,7 @@ Kept = Annotated[
     BeforeValidator(_all_or_names),
     BeforeValidator(_split),
 ]
+Value = str | bool | int | float
 Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
@@ -59,6 +60,12 @@ class LogsConfig(Section):
     )
 
 
+def _last_of_each(options: dict[str, Value]) -> dict[str, Value]:
+    """Return the options without those that a later layer gives in another case, as environment variables do."""
+    last = {name.casefold(): name for name in options}
+    return {name: value for name, value in options.items() if last[name.casefold()] == name}
+
+
 class InputConfig(Section):
     """The rows that the job reads."""
 
@@ -71,8 +78,8 @@ class InputConfig(Section):
         default=None,
         description="Columns and types of the files, such as 'x DOUBLE, y DOUBLE'; null reads them from the files.",
     )
-    options: dict[str, str | bool | int | float] = Field(
-        default={}, description="Options for Spark's reader, such as header=true."
+    options: Annotated[dict[str, Value], AfterValidator(_last_of_each)] = Field(
+        default={}, description="Options for Spark's reader: header=true, or --input.options.header=true."
     )
     where: Text | None = Field(
         default=None, description="Rows to keep, as an SQL condition. It is run as code: never take it from a stranger."
@@ -226,10 +233,18 @@ class OutputConfig(Section):
         default=None, ge=1, description="How many run folders output.mode=runs keeps; null keeps all."
     )
 
+    replace_foreign: bool = Field(
+        default=False,
+        description="Replace also what gmm_spark did not write and what is no plain Parquet table: a file, a folder "
+        "with anything else in it, a Delta, Iceberg or Hudi table. All of it is lost.",
+    )
+
     @model_validator(mode="after")
     def _retains_runs(self) -> OutputConfig:
         if self.retain is not None and self.mode != "runs":
             raise ValueError("output.retain with output.mode=runs only")
+        if self.replace_foreign and self.mode not in {"overwrite", "partitions"}:
+            raise ValueError("output.replace_foreign with output.mode=overwrite or partitions only")
         return self
 
 

@@ -2,35 +2,81 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
-from py4j.protocol import Py4JError, Py4JJavaError  # type: ignore[import-untyped]
+from py4j.protocol import Py4JError  # type: ignore[import-untyped]
 from pyspark.errors import PySparkException
 
+from gmm_spark.batch.advice import for_files
+from gmm_spark.batch.faults import complaints, first_line, sentence
+from gmm_spark.batch.kinds import table_around, tables_below
 from gmm_spark.batch.modes import pointer_of
-from gmm_spark.batch.paths import Location, locate, matches
-from gmm_spark.errors import SchemaError
+from gmm_spark.batch.paths import Location, Source, locate, matches
+from gmm_spark.batch.relations import identity_columns, relations
+from gmm_spark.errors import InputError, SchemaError
+from gmm_spark.spark.packages import filesystem_advice, format_advice, lacks_filesystem, lacks_format
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from pyspark.sql import DataFrame, SparkSession
 
     from gmm_spark.batch.sections import InputConfig
 
+_SUBQUERY = re.compile(r"\bselect\b", re.IGNORECASE)
 
-def locations(spark: SparkSession, config: InputConfig) -> tuple[Location, ...]:
-    """Return the tables' folders, or files, that the input is read from; none where a table has no files.
+
+def locations(spark: SparkSession, config: InputConfig) -> tuple[Source, ...]:
+    """Return what the input is read from: folders, files, or the name of a table that may be anywhere.
 
     Raises:
-        SchemaError: there is nothing at input.path, or no such table.
+        SchemaError: there is nothing at input.path, or no such table; or what is there is a table of another format.
+        InputError: its filesystem cannot be reached.
     """
     if config.path is None:
-        files = read(spark, config).inputFiles()
-        folders = {folder for folder, _, _ in (file.rpartition("/") for file in files)}
-        return tuple(_table(locate(spark, folder)) for folder in sorted(folders))
+        return _of_tables(spark, config)
     found = matches(spark, config.path)
     if not found:
         raise _unreadable(config, "nothing there")
-    return tuple(map(_table, found))
+    if not _knows_logs(config.format):
+        _refuse_tables(config, found)
+    more = _of_tables(spark, config) if config.where and _SUBQUERY.search(config.where) else ()
+    return (*map(_table, found), *more)
+
+
+def _of_tables(spark: SparkSession, config: InputConfig) -> tuple[Source, ...]:
+    rows = read(spark, config)
+    found = list(relations(rows))
+    plain = [locate(spark, root, InputError) for each in found if each.plain for root in each.roots]
+    if not _knows_logs(config.format):
+        _refuse_tables(config, plain)
+    roots = {root for each in found for root in each.roots}
+    if plain:  # partitions may be anywhere
+        roots |= {file.rpartition("/")[0] for file in rows.inputFiles()}
+    places = tuple(_table(locate(spark, root, InputError)) for root in sorted(roots))
+    return (*places, *(each.name for each in found if not each.known))
+
+
+def _knows_logs(form: str) -> bool:
+    """Say whether a format is one of those that leave out the files which the log of a table leaves out."""
+    return any(name in form.lower() for name in ("delta", "iceberg", "hudi"))
+
+
+def _refuse_tables(config: InputConfig, places: Iterable[Location]) -> None:
+    """Refuse plain files that are those of a table with a log: deleted rows would be read, and rows twice."""
+    below = str(config.options.get("recursiveFileLookup", "")).lower() == "true"
+    for place in places:
+        found = table_around(place) or (next(tables_below(place), None) if below else None)
+        if found is None:
+            continue
+        root, kind = found
+        raise SchemaError(
+            _name(config),
+            got=f"files of {kind.name}, {root}",
+            expected=f"plain {config.format} files: of these, deleted rows would be read too",
+            do=f"Set input.format={kind.format} and input.path={root}, or name the table by input.table.",
+        )
 
 
 def read(spark: SparkSession, config: InputConfig) -> DataFrame:
@@ -42,8 +88,8 @@ def read(spark: SparkSession, config: InputConfig) -> DataFrame:
     try:
         rows = _opened(spark, config)
         return rows if config.where is None else rows.where(config.where)
-    except (PySparkException, Py4JJavaError) as error:
-        raise _unreadable(config, _first_line(error)) from error
+    except (PySparkException, Py4JError) as error:
+        raise _refused(spark, config, error) from error
 
 
 def partition_columns(rows: DataFrame, config: InputConfig) -> tuple[str, ...]:
@@ -54,9 +100,11 @@ def partition_columns(rows: DataFrame, config: InputConfig) -> tuple[str, ...]:
         config: what it was asked for.
     """
     if config.table is not None:
-        return tuple(
-            column.name for column in rows.sparkSession.catalog.listColumns(config.table) if column.isPartition
-        )
+        try:
+            found = rows.sparkSession.catalog.listColumns(config.table)
+        except PySparkException:  # Spark has no word for the transforms of Iceberg, such as days(ts)
+            return identity_columns(rows)
+        return tuple(column.name for column in found if column.isPartition)
     plan: Any = rows._jdf.queryExecution().analyzed()  # noqa: SLF001 - no public way knows them
     try:
         return tuple(plan.collectLeaves().head().relation().partitionSchema().fieldNames())
@@ -87,16 +135,26 @@ def _table(folder: Location) -> Location:
     return folder
 
 
-def _unreadable(config: InputConfig, got: str) -> SchemaError:
-    name = f"input.path {config.path}" if config.table is None else f"input.table {config.table}"
-    return SchemaError(
-        name,
-        got=got,
-        expected="rows that Spark can read",
-        do="Correct input.path, input.table, input.format or input.where.",
-    )
+def _name(config: InputConfig) -> str:
+    return f"input.path {config.path}" if config.table is None else f"input.table {config.table}"
 
 
-def _first_line(error: PySparkException | Py4JJavaError) -> str:
-    text = error.java_exception.toString() if isinstance(error, Py4JJavaError) else str(error)
-    return str(text).partition("\n")[0]
+def _unreadable(
+    config: InputConfig,
+    got: str,
+    do: str = "Correct input.path, input.table, input.format, input.options or input.where.",
+) -> SchemaError:
+    return SchemaError(_name(config), got=got, expected="rows that Spark can read", do=do)
+
+
+def _refused(spark: SparkSession, config: InputConfig, error: PySparkException | Py4JError) -> SchemaError:
+    """Return the complaint of Spark's that explains most: the first that is not about one of its own threads."""
+    told = list(complaints(error)) or [str(error)]
+    for complaint in told:
+        if advice := for_files(complaint):
+            return _unreadable(config, sentence(complaint, "is not a Parquet file"), advice)
+        if lacks_format(complaint):
+            return _unreadable(config, first_line(complaint), format_advice(spark, config.format))
+        if lacks_filesystem(complaint):
+            return _unreadable(config, first_line(complaint), filesystem_advice(spark, str(config.path)))
+    return _unreadable(config, first_line(next((each for each in told if "awaitResult" not in each), told[0])))

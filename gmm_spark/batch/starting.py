@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gmm_spark.batch import fitting
+from gmm_spark.batch.paths import locate
+from gmm_spark.batch.publish import check_apart
 from gmm_spark.errors import ModelError, quoted
 from gmm_spark.spark.fitted import GaussianMixtureModel
 from gmm_spark.spark.names import Names
@@ -12,9 +14,10 @@ from gmm_spark.spark.names import Names
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pyspark.sql import DataFrame
+    from pyspark.sql import DataFrame, SparkSession
 
     from gmm_spark.batch.config import FitConfig
+    from gmm_spark.batch.paths import Location
     from gmm_spark.batch.sections import FeaturesConfig, MixtureConfig
 
 
@@ -50,6 +53,23 @@ def fitted(config: FitConfig, rows: DataFrame, checkpoints: str) -> GaussianMixt
         estimator.setInitialModel(initial)
     model = estimator.fit(rows)
     return model if reference is None else model.alignedTo(reference)
+
+
+def check_places(spark: SparkSession, config: FitConfig, output: Location) -> None:
+    """Refuse an output inside an earlier model, or around one that it would remove.
+
+    It may be that model itself, which has been read by the time it is replaced, and keep runs of which that is one.
+
+    Raises:
+        OutputError: it is inside or around one.
+        ModelError: the filesystem of a model cannot be reached.
+    """
+    for path in filter(None, (config.start.model, config.start.align_to)):
+        model = locate(spark, path, ModelError)
+        here, there = output.address(), model.address()
+        if here == there or (config.output.mode == "runs" and there[: len(here)] == here):
+            continue
+        check_apart(output, [model])
 
 
 def _earlier(path: str | None, option: str, columns: FeaturesConfig, rows: DataFrame) -> GaussianMixtureModel | None:

@@ -15,6 +15,7 @@ from gmm_spark import pointer as pointers
 from gmm_spark.errors import ModelError, OutputError
 from gmm_spark.model import MOST_METADATA, StoredModel, decode, encode, header_of, limits
 from gmm_spark.pointer import POINTER
+from gmm_spark.spark.packages import filesystem_advice, lacks_filesystem
 
 if TYPE_CHECKING:
     from pyspark.ml.param import Params
@@ -53,7 +54,14 @@ def load(spark: SparkSession, path: str) -> tuple[dict[str, object], StoredModel
         ModelError: there is no model, it is damaged, or something else wrote it.
         InputError: the folder keeps several runs, and its pointer to the last is damaged.
     """
-    path = _followed(spark, path)
+    try:
+        path = _followed(spark, path)
+        # Looked for by two paths, as in `_found`: where a single one is not there, Spark logs a long stack trace.
+        there = _found(spark, f"{path}/metadata") is not None
+    except (PySparkException, Py4JJavaError) as error:  # no such filesystem, bucket or host, or not for this user
+        raise _unreachable(spark, path, error) from error
+    if not there:
+        raise _unreadable(path, f"no {path}/metadata")
     metadata = _read_lines(spark, f"{path}/metadata", path, 1, MOST_METADATA)
     header = header_of(metadata[0], path) if len(metadata) == 1 else None
     model = decode(header, _read_lines(spark, f"{path}/components", path, *limits(header, path)), path)
@@ -105,9 +113,17 @@ def _read_lines(spark: SparkSession, folder: str, path: str, most: int, characte
         lines = reader.text(folder).where(f.length("value") <= characters).limit(most + 1)
         return [row[0] for row in lines.collect()]
     except (PySparkException, Py4JJavaError) as error:  # not there, or Hadoop's checksum of a file is wrong
-        raise ModelError(
-            f"model directory {path}",
-            got=f"no readable {folder}",
-            expected="a directory that fit.py or model.save wrote",
-            do="Check the path; restore it from a copy if it is damaged.",
-        ) from error
+        raise _unreadable(path, f"no readable {folder}") from error
+
+
+def _unreadable(
+    path: str, got: str, do: str = "Check the path; restore it from a copy if it is damaged."
+) -> ModelError:
+    return ModelError(f"model directory {path}", got=got, expected="a directory that fit.py or model.save wrote", do=do)
+
+
+def _unreachable(spark: SparkSession, path: str, error: PySparkException | Py4JJavaError) -> ModelError:
+    told = str(error.java_exception.toString() if isinstance(error, Py4JJavaError) else error)
+    if lacks_filesystem(told):
+        return _unreadable(path, told.partition("\n")[0], filesystem_advice(spark, path))
+    return _unreadable(path, told.partition("\n")[0], "Check the path, its bucket or host, and who may read there.")

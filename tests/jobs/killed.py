@@ -10,6 +10,7 @@ import json
 import os
 import signal
 import sys
+import traceback
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -46,7 +47,7 @@ def write(folder: Path, content: str, days: tuple[int, ...] = (1, 2)) -> None:
     """Write a table by day."""
     for day in days:
         (folder / f"day={day}").mkdir(parents=True)
-        (folder / f"day={day}" / f"part-{content}").write_text(content)
+        (folder / f"day={day}" / f"part-{content}.parquet").write_text(content)
 
 
 def seen(target: Path) -> dict[str, list[str]]:
@@ -76,7 +77,11 @@ def forked(work: Callable[[], None]) -> int:
     """Do the work in a process of its own; return how it ended: 0, or the signal that killed it."""
     child = os.fork()
     if child == 0:
-        work()
+        try:
+            work()
+        except BaseException:  # noqa: BLE001 - else the child would go on with the parent's work
+            traceback.print_exc()
+            os._exit(1)
         os._exit(0)
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 

@@ -11,6 +11,7 @@ import pytest
 
 from gmm_spark.batch import modes
 from gmm_spark.batch.local import LocalLocation
+from gmm_spark.batch.manifest import MANIFEST
 from gmm_spark.batch.publish import check_apart, claim
 from gmm_spark.errors import InputError, OutputError, SchemaError
 from gmm_spark.pointer import followed
@@ -110,7 +111,7 @@ def test_a_run_may_not_change_its_options(tmp_path: Path) -> None:
 def test_the_manifest_tells_what_was_published(tmp_path: Path) -> None:
     """Beside the output's files lies their list with their bytes, hidden from readers of tables."""
     published(tmp_path / "out", "a", "four")
-    told = json.loads((tmp_path / "out" / modes.MANIFEST).read_text())
+    told = json.loads((tmp_path / "out" / MANIFEST).read_text())
     assert told["output"]["files"] == [{"path": "part-0", "bytes": 4}]
     assert (told["run_id"], told["status"], told["parents"]) == ("a", 0, {"scheduler": "s-1"})
 
@@ -205,7 +206,7 @@ def by_day(target: Path, name: str, *days: str) -> None:
         for day in days:
             folder = Path(staging.removeprefix("file:"), day)
             folder.mkdir(parents=True)
-            (folder / "part-0").write_text(name)
+            (folder / "part-0.parquet").write_text(name)
 
 
 def test_exactly_the_partitions_of_the_result_are_replaced(tmp_path: Path) -> None:
@@ -214,12 +215,12 @@ def test_exactly_the_partitions_of_the_result_are_replaced(tmp_path: Path) -> No
     by_day(out, "a", "month=1/day=1", "month=1/day=2", "month=2/day=1")
     by_day(out, "b", "month=1/day=2", "month=3/day=1")
     assert contents(out) == {
-        "month=1/day=1/part-0": "a",
-        "month=1/day=2/part-0": "b",
-        "month=2/day=1/part-0": "a",
-        "month=3/day=1/part-0": "b",
+        "month=1/day=1/part-0.parquet": "a",
+        "month=1/day=2/part-0.parquet": "b",
+        "month=2/day=1/part-0.parquet": "a",
+        "month=3/day=1/part-0.parquet": "b",
     }
-    assert json.loads((out / modes.MANIFEST).read_text())["run_id"] == "b"
+    assert json.loads((out / MANIFEST).read_text())["run_id"] == "b"
 
 
 def test_partitions_by_other_columns_are_refused(tmp_path: Path) -> None:
@@ -237,7 +238,11 @@ def test_a_partition_of_another_spelling_is_refused(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="day=01"):
         by_day(tmp_path / "out", "a", "day=1")
     by_day(tmp_path / "out", "a", "day=x01", "day=01")
-    assert contents(tmp_path / "out") == {"day=01/part-0": "a", "day=x01/part-0": "a", "day=x1/part-0": "theirs"}
+    assert contents(tmp_path / "out") == {
+        "day=01/part-0.parquet": "a",
+        "day=x01/part-0.parquet": "a",
+        "day=x1/part-0.parquet": "theirs",
+    }
 
 
 def test_no_reader_ever_finds_nothing(tmp_path: Path) -> None:

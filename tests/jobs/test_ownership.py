@@ -1,0 +1,298 @@
+"""What an output may replace: what gmm_spark wrote, or a plain Parquet table; anything else stays. No Spark."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from gmm_spark.batch import modes
+from gmm_spark.batch.local import LocalLocation
+from gmm_spark.batch.manifest import MANIFEST
+from gmm_spark.batch.ownership import foreign, holder_of, mixed
+from gmm_spark.batch.publish import claim
+from gmm_spark.errors import OutputError
+from tests.jobs.runs import run
+from tests.jobs.test_publish import contents, published
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def files(root: Path, *paths: str) -> None:
+    """Make files that hold their own path; a path that ends with / is a folder."""
+    for path in paths:
+        place = root / path
+        (place if path.endswith("/") else place.parent).mkdir(parents=True, exist_ok=True)
+        if not path.endswith("/"):
+            place.write_text(path)
+
+
+# what is at out, and a part of what is said of it
+FOREIGN: dict[str, tuple[list[str], str]] = {
+    "a file": (["out"], "a file"),
+    "foreign files": (["out/notes.csv", "out/a.parquet"], "'notes.csv'"),
+    "many foreign files": (["out/1", "out/2", "out/3", "out/4"], "'1', '2', '3' and more"),
+    "a hidden file": (["out/a.parquet", "out/.bashrc"], "'.bashrc'"),
+    "a hidden folder": (["out/.git/config"], "'.git/'"),
+    "a Delta table": (["out/_delta_log/00000000000000000000.json", "out/a.parquet"], "a Delta table"),
+    "a Hudi table": (["out/.hoodie/hoodie.properties", "out/a.parquet"], "a Hudi table"),
+    "an Iceberg table": (["out/metadata/v1.metadata.json", "out/data/a.parquet"], "an Iceberg table"),
+    "a compressed Iceberg table": (["out/metadata/00000-x.metadata.json.gz"], "an Iceberg table"),
+    "a table in a folder": (["out/trips/a.parquet"], "'trips/'"),
+    "a table in a partition": (["out/day=1/a.parquet", "out/day=2/_delta_log/0.json"], "'day=2/_delta_log/'"),
+    "an output in a partition": (["out/day=1/a.parquet", f"out/day=1/{MANIFEST}"], MANIFEST),
+    "a manifest that is none": (["out/a.parquet", f"out/{MANIFEST}"], MANIFEST),
+    "another writer at work": (["out/_temporary/0/x", "out/a.parquet"], "'_temporary/'"),
+    "runs of another program": (["out/runs/one/x"], "'runs/'"),
+}
+
+
+@pytest.mark.parametrize("name", FOREIGN)
+@pytest.mark.parametrize("mode", ["overwrite", "partitions", "runs"])
+def test_what_is_not_ours_is_refused_and_stays(tmp_path: Path, name: str, mode: str) -> None:
+    """Whatever the mode, a folder that this program did not write is refused with its content named."""
+    paths, named = FOREIGN[name]
+    files(tmp_path, *paths)
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    with pytest.raises(OutputError) as caught:
+        published(tmp_path / "out", "a", "new", mode)
+    if mode != "runs":
+        assert named in str(caught.value)
+        assert "output.replace_foreign=true" in caught.value.do or name == "a manifest that is none"
+    hidden = tmp_path / ".out.gmm_spark"
+    after = [path for path in tmp_path.rglob("*") if path.is_file() and hidden not in path.parents]
+    assert {path: path.read_bytes() for path in after} == before
+
+
+@pytest.mark.parametrize(
+    "paths",
+    [
+        ["out/"],
+        ["out/a.parquet", "out/_SUCCESS", "out/_metadata", "out/.a.parquet.crc", "out/._SUCCESS.crc"],
+        [
+            "out/year=1/day=2/a.parquet",
+            "out/year=1/day=__HIVE_DEFAULT_PARTITION__/b.parquet",
+            "out/_hidden=1/c.parquet",
+        ],
+    ],
+)
+def test_nothing_and_plain_parquet_tables_are_replaced(tmp_path: Path, paths: list[str]) -> None:
+    """An empty folder, and *.parquet in folders name=value with what Spark's writers add, give way."""
+    files(tmp_path, *paths)
+    assert published(tmp_path / "out", "a", "new") is None
+    assert contents(tmp_path / "out") == {"part-0": "new"}
+
+
+def test_an_output_of_ours_is_replaced_unless_something_was_added(tmp_path: Path) -> None:
+    """Its manifest lists what was written; a file beside, or a Delta log that a conversion added, is another's."""
+    out = tmp_path / "out"
+    published(out, "a", "old")
+    assert foreign(LocalLocation(out)) is None
+    (out / "mine.txt").write_text("mine")
+    with pytest.raises(OutputError, match=r"mine\.txt"):
+        published(out, "b", "new")
+    (out / "mine.txt").unlink()
+    files(out, "_delta_log/00000000000000000000.json")
+    with pytest.raises(OutputError, match="a Delta table"):
+        published(out, "b", "new")
+    assert (out / "part-0").read_text() == "old"
+
+
+@pytest.mark.parametrize(
+    "name", ["a file", "foreign files", "a Delta table", "a hidden folder", "a manifest that is none"]
+)
+def test_what_is_not_ours_is_replaced_where_that_is_asked_for(tmp_path: Path, name: str) -> None:
+    """With output.replace_foreign a file or any folder gives way, and nothing of it is left."""
+    files(tmp_path, *FOREIGN[name][0])
+    with (
+        claim(run("a"), LocalLocation(tmp_path / "out"), modes.Overwrite(replace_foreign=True)) as claimed,
+        claimed.publication() as staging,
+    ):
+        files(Path(staging.removeprefix("file:")), "part-0")
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [MANIFEST, "part-0"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".out.gmm_spark", "out"]
+
+
+def test_a_pipe_is_never_replaced(tmp_path: Path) -> None:
+    """What is neither file nor folder is refused whatever is asked for."""
+    os.mkfifo(tmp_path / "out")
+    with pytest.raises(OutputError, match="neither a file nor a folder"):
+        modes.Overwrite(replace_foreign=True).check(LocalLocation(tmp_path / "out"))
+
+
+def tampered(out: Path, mode: modes.Mode, change: Callable[[], object]) -> None:
+    """Publish, while another program changes the output between the last check and the exchange."""
+    with claim(run("b"), LocalLocation(out), mode) as claimed, claimed.publication() as staging:
+        files(Path(staging.removeprefix("file:")), "day=1/part-new.parquet")
+        check, calls = type(mode).check, list[int]()
+
+        def late(self: modes.Mode, target: LocalLocation, found: LocalLocation | None = None) -> None:
+            check(self, target, found)
+            calls.append(1)
+            if len(calls) == 1:  # the look just before
+                change()
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(type(mode), "check", late)
+            mode.publish(modes.Place(claimed.location, claimed.office.workshop("b"), "b"))
+
+
+@pytest.mark.parametrize("exchanges", [True, False])
+@pytest.mark.parametrize("mode", [modes.Overwrite(), modes.Partitions(), modes.Create()])
+def test_what_another_program_adds_at_the_last_moment_is_given_back(
+    tmp_path: Path, mode: modes.Mode, monkeypatch: pytest.MonkeyPatch, *, exchanges: bool
+) -> None:
+    """What was moved away is looked at once more, and put back if it is not what may be replaced."""
+    out = tmp_path / "out"
+    if mode.name != "create":
+        files(out, "day=1/part-old.parquet")
+    if not exchanges:
+        monkeypatch.setattr(LocalLocation, "exchange", lambda *_: False)
+    with pytest.raises(OutputError):
+        tampered(out, mode, lambda: files(out, "day=1/theirs.csv"))
+    old = {} if mode.name == "create" else {"day=1/part-old.parquet": "day=1/part-old.parquet"}
+    assert contents(out) == {**old, "day=1/theirs.csv": "day=1/theirs.csv"}
+
+
+def test_the_target_of_a_link_is_replaced_and_the_link_stays(tmp_path: Path) -> None:
+    """Lock and staging folder are beside the target, where another writer by its own name finds them."""
+    files(tmp_path, "disk/out/old.parquet")
+    (tmp_path / "out").symlink_to("disk/out")
+    (tmp_path / "again").symlink_to(tmp_path / "out")
+    published(tmp_path / "again", "a", "new")
+    assert (tmp_path / "out").readlink() == Path("disk/out")
+    assert contents(tmp_path / "disk" / "out") == {"part-0": "new"}
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["again", "disk", "out"]
+
+
+def test_a_link_to_nothing_is_followed(tmp_path: Path) -> None:
+    """The output appears where the link points to."""
+    (tmp_path / "out").symlink_to("later/out")
+    published(tmp_path / "out", "a", "new", "create")
+    assert (tmp_path / "out").is_symlink()
+    assert contents(tmp_path / "later" / "out") == {"part-0": "new"}
+
+
+@pytest.mark.parametrize("inside", ["day=1", "day=2/a.parquet"])
+def test_links_within_an_output_are_not_replaced(tmp_path: Path, inside: str) -> None:
+    """A partition or file of an old output that is a link to somewhere is refused: the link would be lost."""
+    files(tmp_path, "out/day=2/b.parquet", "elsewhere/a.parquet")
+    (tmp_path / "out" / inside).symlink_to(tmp_path / "elsewhere")
+    for mode in ("overwrite", "partitions"):
+        with pytest.raises(OutputError, match=inside):
+            published(tmp_path / "out", mode, "new", mode)
+
+
+@pytest.mark.parametrize("where", [".", "sub"])
+def test_the_current_folder_is_not_moved_away(tmp_path: Path, where: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither the folder that the job runs in, nor one around it, though it be empty or asked for."""
+    files(tmp_path, "out/sub/")
+    monkeypatch.chdir(tmp_path / "out" / where)
+    with pytest.raises(OutputError, match="the current folder"):
+        modes.Overwrite(replace_foreign=True).check(LocalLocation(tmp_path / "out"))
+
+
+def test_the_home_folder_is_not_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor a folder around it; by its identity, for it may be named by a link."""
+    files(tmp_path, "homes/user/")
+    (tmp_path / "home").symlink_to("homes/user")
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    for place in ("homes/user", "homes", "home"):
+        with pytest.raises(OutputError, match="the home folder"):
+            modes.Overwrite(replace_foreign=True).check(LocalLocation(tmp_path / place).resolved())
+
+
+@pytest.mark.parametrize("mode", ["create", "overwrite", "partitions", "runs"])
+def test_a_root_is_refused(mode: str) -> None:
+    """In any mode, for there is no place beside it."""
+    with pytest.raises(OutputError, match="the root of a filesystem"):
+        published(Path("/"), "a", "new", mode)
+
+
+@pytest.mark.parametrize(
+    ("paths", "what"),
+    [
+        (["t/_delta_log/0.json"], "a Delta table"),
+        (["t/metadata/v3.metadata.json"], "an Iceberg table"),
+        (["t/.hoodie/hoodie.properties"], "a Hudi table"),
+    ],
+)
+def test_an_output_inside_a_table_is_refused(tmp_path: Path, paths: list[str], what: str) -> None:
+    """Whether it is read or not: what is written there becomes part of it or is removed by its clean-up."""
+    files(tmp_path, *paths)
+    for place in ("t/data/x", "t/day=1"):
+        with pytest.raises(OutputError, match=what):
+            published(tmp_path / place, "a", "new", "create")
+    assert not list(tmp_path.rglob("*.gmm_spark"))
+
+
+def test_an_output_inside_an_output_is_refused(tmp_path: Path) -> None:
+    """It would be lost with it; a file that has but the name of a manifest is none."""
+    published(tmp_path / "one", "a", "a", "create")
+    published(tmp_path / "kept", "a", "a", "runs")
+    for place in ("one/x", "kept/x", "kept/runs/a/x"):
+        with pytest.raises(OutputError, match="an output of gmm_spark"):
+            published(tmp_path / place, "b", "b", "create")
+    files(tmp_path, f"theirs/{MANIFEST}")
+    assert holder_of(LocalLocation(tmp_path / "theirs" / "x")) is None
+
+
+def test_only_runs_that_are_as_they_were_published_are_removed(tmp_path: Path) -> None:
+    """output.retain leaves a run folder to which something was added, one without manifest, and a link."""
+    out = tmp_path / "out"
+    for name in ("a", "b", "c", "d"):
+        published(out, name, name, "runs")
+    files(out, "runs/a/mine.txt")
+    (out / "runs" / "b" / MANIFEST).unlink()
+    (out / "runs" / "c").rename(tmp_path / "moved")
+    (out / "runs" / "c").symlink_to(tmp_path / "moved")
+    with claim(run("e"), LocalLocation(out), modes.Runs(retain=1)) as claimed, claimed.publication() as staging:
+        files(Path(staging.removeprefix("file:")), "part-0")
+    assert sorted(path.name for path in (out / "runs").iterdir()) == ["a", "b", "c", "e"]
+    assert contents(tmp_path / "moved") == {"part-0": "c"}
+
+
+def test_a_foreign_folder_of_the_name_of_a_run_stays(tmp_path: Path) -> None:
+    """A run does not write where something is that no run has published, and leaves it."""
+    out = tmp_path / "out"
+    published(out, "a", "a", "runs")
+    files(out, "runs/b/theirs")
+    with pytest.raises(OutputError, match="no published run"):
+        published(out, "b", "b", "runs")
+    assert (out / "runs" / "b" / "theirs").exists()
+
+
+def test_old_partitions_do_not_come_back_into_a_new_output(tmp_path: Path) -> None:
+    """A run that was killed after it had replaced the whole by two renames leaves the old; it is not given back."""
+    out = tmp_path / "out"
+    files(out, "day=2/new.parquet")
+    files(tmp_path, ".out.gmm_spark/dead.staging/old/out/day=1/old.parquet")
+    published(out, "b", "b")
+    published(tmp_path / "other", "b", "b")
+    assert contents(out) == {"part-0": "b"}
+    files(tmp_path, ".out.gmm_spark/dead.staging/old/out/day=1/old.parquet")
+    with claim(run("c"), LocalLocation(out), modes.Partitions()):
+        assert contents(out) == {"part-0": "b"}
+
+
+@pytest.mark.parametrize("name", ["a file", "foreign files", "a Delta table", "a hidden file", "a table in a folder"])
+def test_partitions_are_not_added_to_what_is_no_plain_table(tmp_path: Path, name: str) -> None:
+    """Quarantined rows go to a folder of their own in a table; partitions of earlier runs and their records may be."""
+    files(tmp_path, *FOREIGN[name][0], "good/run_id=1/a.parquet", "good/.run_id=1.gmm_spark/manifests/1.json")
+    assert mixed(LocalLocation(tmp_path / "out")) is not None
+    assert mixed(LocalLocation(tmp_path / "good")) is None
+
+
+@pytest.mark.parametrize("name", ["in", "link", "in/.", "in/../in", "in/day=1", ".", "in/day=1/../.."])
+def test_an_input_by_any_name_is_the_input(tmp_path: Path, name: str) -> None:
+    """Links, dots and folders around or inside it overlap; a folder whose name begins alike does not."""
+    files(tmp_path, "in/day=1/a.parquet", "inner/")
+    (tmp_path / "link").symlink_to(tmp_path / "in")
+    (tmp_path / "up").symlink_to(tmp_path)
+    source = LocalLocation(tmp_path / "up" / "in")
+    assert LocalLocation(tmp_path / name).overlaps(source)
+    assert not LocalLocation(tmp_path / "inner").overlaps(source)
+    assert not LocalLocation(tmp_path / "in2").overlaps(source)
