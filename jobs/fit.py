@@ -41,7 +41,7 @@ def fit(argv: Sequence[str]) -> str:
             return target.done
         starting.check_places(spark, config, target.location)
         rows = source.read(spark, config.input)
-        run.note(inputs=[facts.of_input(rows, config.input)])
+        run.note(inputs=[facts.watched(run, rows, config.input)])
         aside = quality.quarantine_of(target, config.quality.quarantine_path, rows)
         kept = str(target.office.folder.child("checkpoint"))
         with run.phase("fit"), quality.counted(run):

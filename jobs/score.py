@@ -46,11 +46,12 @@ def score(argv: Sequence[str]) -> str:
         if target.done:
             return target.done
         rows = source.read(spark, config.input)
+        read = facts.watched(run, rows, config.input)
         passing = scoring.columns(Names.of(rows), config.output, source.partition_columns(rows, config.input))
         model = GaussianMixtureModel.load(config.model.path)
         run.note(
             inputs=[
-                facts.of_input(rows, config.input),
+                read,
                 facts.of_model(model, locate(spark, config.model.path, ModelError)),
             ]
         )

@@ -46,7 +46,7 @@ def select(argv: Sequence[str]) -> str:
         if target.done:
             return target.done
         rows = source.read(spark, config.input)
-        run.note(inputs=[facts.of_input(rows, config.input)])
+        run.note(inputs=[facts.watched(run, rows, config.input)])
         aside = quality.quarantine_of(target, config.quality.quarantine_path, rows)
         most_invalid = config.quality.max_invalid_fraction
         mixture = fitting.estimator(config.features, config.fit, maxInvalidFraction=most_invalid)

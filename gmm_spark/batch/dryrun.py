@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 from py4j.protocol import Py4JError, Py4JJavaError  # type: ignore[import-untyped]
 
-from gmm_spark.batch import facts, modes, publish, quality, scoring, source, starting
+from gmm_spark.batch import facts, modes, publish, quality, scoring, snapshot, source, starting
 from gmm_spark.batch.advice import advising
 from gmm_spark.batch.paths import locate
 from gmm_spark.batch.redaction import redacted
@@ -24,13 +24,14 @@ from gmm_spark.spark.preparing import Options
 from gmm_spark.spark.starting import sample_rows
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from pyspark.sql import DataFrame, SparkSession
 
     from gmm_spark.batch.config import EstimatingConfig, FitConfig, JobConfig, ScoreConfig, SelectConfig, SimulateConfig
     from gmm_spark.batch.paths import Location, Source
     from gmm_spark.batch.sections import InputConfig, OutputConfig
+    from gmm_spark.batch.snapshot import FileState
     from gmm_spark.parameters import Family
 
 # Footers lie at the ends of files, a request each on an object store: of more files, these many tell for all.
@@ -108,8 +109,10 @@ def _document(config: JobConfig, job: str, **parts: Any) -> str:  # noqa: ANN401
 
 
 def _input(rows: DataFrame, config: InputConfig) -> dict[str, Any]:
-    told = facts.of_input(rows, config)
-    count = _rows(rows)
+    seen = snapshot.taken(rows)
+    files = None if seen is None else seen.files
+    told = facts.of_input(rows, config, files)
+    count = None if files is None else _rows(rows, files)
     return {
         "name": told.name,
         "schema": told.schema_,
@@ -121,20 +124,19 @@ def _input(rows: DataFrame, config: InputConfig) -> dict[str, Any]:
     }
 
 
-def _rows(rows: DataFrame) -> int | None:
+def _rows(rows: DataFrame, files: Mapping[str, FileState]) -> int | None:
     """Return the number of rows by the footers of Parquet files, all of them or some; None for other formats."""
-    files = facts.files_of(rows)
     jvm: Any = rows.sparkSession._jvm  # noqa: SLF001 - the only door to Parquet's own reader
     if not files:
-        return 0 if files == [] else None
+        return 0
     step = -(-len(files) // _MOST_FOOTERS)
-    some = files[::step]
+    some = list(files)[::step]
     try:
-        counts = [_footer(rows.sparkSession, jvm, path) for path, _, _ in some]
+        counts = [_footer(rows.sparkSession, jvm, path) for path in some]
     except (Py4JJavaError, Py4JError):  # another format, or a damaged file: the job itself will tell
         return None
-    size = sum(int(each) for _, each, _ in some)
-    return round(sum(counts) * sum(int(each) for _, each, _ in files) / max(size, 1)) if step > 1 else sum(counts)
+    size = sum(files[path].size for path in some)
+    return round(sum(counts) * sum(file.size for file in files.values()) / max(size, 1)) if step > 1 else sum(counts)
 
 
 def _footer(spark: SparkSession, jvm: Any, path: str) -> int:  # noqa: ANN401 - a Java gateway

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import logging
-import re
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 from py4j.protocol import Py4JError  # type: ignore[import-untyped]
 
+from gmm_spark.batch import snapshot, source
 from gmm_spark.batch.manifest import Fit, Input
 from gmm_spark.batch.modes import pointer_of
 from gmm_spark.batch.paths import matches
@@ -17,19 +17,27 @@ from gmm_spark.model import encode
 from gmm_spark.spark.rows import REASONS
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from pyspark.sql import DataFrame
 
     from gmm_spark import GaussianMixtureModel
     from gmm_spark.batch.paths import Location
+    from gmm_spark.batch.run import Run
     from gmm_spark.batch.sections import InputConfig
-
-_LOG = logging.getLogger(__name__)
-_FILE = re.compile(r"FileStatus\{path=(.*?); isDirectory=false; length=(\d+);.*?modification_time=(\d+)")
+    from gmm_spark.batch.snapshot import FileState
 
 
-def of_input(rows: DataFrame, config: InputConfig) -> Input:
+def watched(run: Run, rows: DataFrame, config: InputConfig) -> Input:
+    """Return what a table is, and have the run look once more at its files before it publishes."""
+    before = snapshot.taken(rows)
+    if before is not None:
+        run.checks.append(partial(snapshot.check, before, source.again(rows, config)))
+    return of_input(rows, config, None if before is None else before.files)
+
+
+def of_input(rows: DataFrame, config: InputConfig, files: Mapping[str, FileState] | None) -> Input:
     """Return what a table is: its schema, its version where it has one, and what its files are."""
-    files = files_of(rows)
     return Input(
         name=scrubbed(str(config.path or config.table)),
         kind="table" if config.path is None else "path",
@@ -37,8 +45,10 @@ def of_input(rows: DataFrame, config: InputConfig) -> Input:
         version=_version(rows, config),
         schema=rows.schema.simpleString(),
         files=None if files is None else len(files),
-        bytes=None if files is None else sum(int(size) for _, size, _ in files),
-        files_sha256=None if files is None else digest([" ".join(file) for file in files]),
+        bytes=None if files is None else sum(file.size for file in files.values()),
+        files_sha256=None
+        if files is None
+        else digest([f"{path} {file.size} {file.modified}" for path, file in files.items()]),
     )
 
 
@@ -100,23 +110,3 @@ def _version(rows: DataFrame, config: InputConfig) -> str | None:
 def _run_of(place: Location) -> str | None:
     pointer = pointer_of(place)
     return None if pointer is None else pointer.folder.rpartition("/")[2]
-
-
-def files_of(rows: DataFrame) -> list[tuple[str, str, str]] | None:
-    """Return path, bytes and modification time of every file that is read; None where a table is not made of files.
-
-    A condition on partition columns leaves the files of the others out.
-    """
-    # No public way knows them. The scan knows the condition; a condition that never holds leaves no scan to ask.
-    query: Any = rows._jdf.queryExecution()  # noqa: SLF001
-    try:
-        scan = query.sparkPlan().collectLeaves().head()
-        listed = scan.relation().location().listFiles(scan.partitionFilters(), scan.dataFilters())
-        return _FILE.findall(listed.mkString("\n"))
-    except Py4JError as error:
-        _LOG.debug("no scan of files: %s", error)
-    try:
-        return _FILE.findall(query.analyzed().collectLeaves().head().relation().location().allFiles().mkString("\n"))
-    except Py4JError as error:
-        _LOG.debug("no list of files: %s", error)
-        return None

@@ -130,6 +130,7 @@ class Target:
         If the block raises, the folder is removed and the target stays as it was.
 
         Raises:
+            InputError: what the run has read has changed meanwhile.
             OutputError: another writer has taken the lock meanwhile, or the filesystem refuses a step.
         """
         place = modes.Place(self.location, self.office.workshop(self.run.key), self.run.key)
@@ -147,6 +148,7 @@ class Target:
             place.workshop.discard()
 
     def _publish(self, staging: Location, place: modes.Place) -> None:
+        self.run.check_inputs()
         files = tuple(File(path=path, bytes=file.size()) for path, file in staging.files())
         written = Output(
             path=str(self.location),

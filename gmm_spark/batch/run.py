@@ -24,6 +24,7 @@ from gmm_spark.batch.layers import merged
 from gmm_spark.batch.manifest import Manifest, Rows
 from gmm_spark.batch.redaction import redacted
 from gmm_spark.batch.status import status_of
+from gmm_spark.errors import InputError
 from gmm_spark.spark.events import told_phase
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 _LOG = logging.getLogger(__name__)
 # Which run wrote something, and where it stands among others, does not change what is written.
 _NOT_OF_THE_RESULT = ("run", "logs")
+_LONGEST_CAUSE = 500  # characters of the error of a run whose input had changed
 _LONGEST_NAME = 80  # filesystems take 255 bytes, and names grow by what is added to them
 
 
@@ -54,6 +56,7 @@ class Run:
         started: when it began, in UTC.
         seconds: wall-clock seconds by phase, so far.
         facts: what the manifest will tell, so far.
+        checks: looks at what the run has read, taken before anything is published; each raises where that has changed.
         on_failure: keeps the manifest of a failed run; set while there is a place for it.
     """
 
@@ -65,6 +68,7 @@ class Run:
     started: datetime = field(default_factory=lambda: datetime.now(timezone.utc))
     seconds: dict[str, float] = field(default_factory=dict)
     facts: dict[str, Any] = field(default_factory=dict)
+    checks: list[Callable[[], object]] = field(default_factory=list)
     on_failure: Callable[[Manifest], None] | None = None
 
     @property
@@ -92,6 +96,25 @@ class Run:
     def took(self, seconds: Mapping[str, float]) -> None:
         """Add the seconds of phases that somebody else has counted."""
         self.seconds.update(seconds)
+
+    def check_inputs(self) -> None:
+        """Look once more at what was read.
+
+        Raises:
+            InputError: it has changed since.
+        """
+        for check in self.checks:
+            check()
+
+    def changed_input(self) -> InputError | None:
+        """Return the error of an input that has changed: then whatever else went wrong is a consequence."""
+        try:
+            self.check_inputs()
+        except InputError as error:
+            return error
+        except Exception as error:  # noqa: BLE001 - such as Spark's end: then that is what the job reports
+            _LOG.debug("the input could not be listed again: %s", error)
+        return None
 
     def record_failure(self, error: BaseException) -> None:
         """Leave a manifest of a failed run where that is possible; the error itself is worth telling more."""
@@ -149,6 +172,11 @@ def job_run(job: str, config: JobConfig, spark: SparkSession) -> Iterator[Run]:
             yield run
     except Exception as error:
         known = faults.explained(error)
+        if not isinstance(known, InputError) and (changed := run.changed_input()) is not None:
+            _LOG.warning(
+                "the input changed during the run, which then failed: %s", logs.told(str(known))[:_LONGEST_CAUSE]
+            )
+            known = changed
         run.record_failure(known)
         if known is error:
             raise

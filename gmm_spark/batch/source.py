@@ -18,13 +18,16 @@ from gmm_spark.errors import InputError, SchemaError
 from gmm_spark.spark.packages import filesystem_advice, format_advice, lacks_filesystem, lacks_format
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from pyspark.sql import DataFrame, SparkSession
+    from pyspark.sql.types import StructType
 
     from gmm_spark.batch.sections import InputConfig
 
 _SUBQUERY = re.compile(r"\bselect\b", re.IGNORECASE)
+# Formats whose schema Spark would infer again, from the rows or from footers; table formats know theirs.
+_INFERRED = frozenset({"avro", "csv", "json", "orc", "parquet", "text", "xml"})
 
 
 def locations(spark: SparkSession, config: InputConfig) -> tuple[Source, ...]:
@@ -79,17 +82,41 @@ def _refuse_tables(config: InputConfig, places: Iterable[Location]) -> None:
         )
 
 
-def read(spark: SparkSession, config: InputConfig) -> DataFrame:
+def read(spark: SparkSession, config: InputConfig, schema: StructType | None = None) -> DataFrame:
     """Return the rows of the input, those of input.where only.
+
+    Args:
+        spark: the session.
+        config: what the options say.
+        schema: that of the rows, where it is known: Spark need not infer it.
 
     Raises:
         SchemaError: Spark cannot read the path or table, or the condition does not fit its columns.
     """
     try:
-        rows = _opened(spark, config)
+        rows = _opened(spark, config, schema)
         return rows if config.where is None else rows.where(config.where)
     except (PySparkException, Py4JError) as error:
         raise _refused(spark, config, error) from error
+
+
+def again(rows: DataFrame, config: InputConfig) -> Callable[[], DataFrame]:
+    """Return what reads the input once more, from a new listing of its files and without a look at their rows.
+
+    Args:
+        rows: what `read` returned.
+        config: what it was asked for.
+    """
+    spark, schema = rows.sparkSession, rows.schema
+    path = None if config.path is None else _current(spark, config.path)  # a run published later is another input
+
+    def reread() -> DataFrame:
+        if config.table is not None:
+            spark.catalog.refreshTable(config.table)  # Spark keeps the files of a table
+            return read(spark, config)
+        return read(spark, config.model_copy(update={"path": path}), schema if config.format in _INFERRED else None)
+
+    return reread
 
 
 def partition_columns(rows: DataFrame, config: InputConfig) -> tuple[str, ...]:
@@ -112,12 +139,12 @@ def partition_columns(rows: DataFrame, config: InputConfig) -> tuple[str, ...]:
         return ()
 
 
-def _opened(spark: SparkSession, config: InputConfig) -> DataFrame:
+def _opened(spark: SparkSession, config: InputConfig, schema: StructType | None) -> DataFrame:
     reader = spark.read.options(**config.options)
     if config.table is not None:
         return reader.table(config.table)
-    if config.schema_ddl is not None:
-        reader = reader.schema(config.schema_ddl)
+    if (known := schema or config.schema_ddl) is not None:
+        reader = reader.schema(known)
     return reader.format(config.format).load(_current(spark, str(config.path)))
 
 

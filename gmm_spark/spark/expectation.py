@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame, SparkSession
 
     from gmm_spark.kernel import Block, Precision
-    from gmm_spark.parameters import Parameters
+    from gmm_spark.parameters import FloatArray, Parameters
     from gmm_spark.spark.session import Shipped
 
 # The statistics of each run of partitions, by its number; None where a file is missing.
@@ -130,6 +130,7 @@ class DistributedExpectation:
         precision: of the products, where their bound allows it.
         packed_anew: makes the blocks of some partitions, or of all, for Spark to keep, where those in the executors'
             files are not where the tasks run.
+        check: refuses (1 + d or more,) sums of all rows that are not those of the survey.
         repeated: the reads of the rows for that, each counted by its share.
     """
 
@@ -137,6 +138,7 @@ class DistributedExpectation:
     partitions: int
     precision: Precision
     packed_anew: Callable[[frozenset[int] | None], DataFrame]
+    check: Callable[[FloatArray], None]
     repeated: float = 0.0
     _standing: DataFrame | None = field(default=None, init=False)
     _moved: tuple[frozenset[int], DataFrame] | None = field(default=None, init=False)
@@ -146,7 +148,11 @@ class DistributedExpectation:
         return self.read(OverAll(tuple(candidates), self.precision))
 
     def read(self, sums: Sums) -> tuple[Moments, ...]:
-        """Return what `sums` adds up: one read of the blocks."""
+        """Return what `sums` adds up: one read of the blocks.
+
+        Raises:
+            InputError: the rows are not those of the survey.
+        """
         zeros = sums.zeros()
         size = self.partitions * sum(len(zero.to_bytes()) for zero in zeros)
         run = 1 if size <= driver_bytes(self.blocks.sparkSession) else math.isqrt(self.partitions)
@@ -155,7 +161,10 @@ class DistributedExpectation:
             if missing := {number for number, own in partials.items() if own is None}:
                 _log.info("%d of %d files are missing: their rows are packed again", len(missing), len(partials))
                 partials = self._completed(partials, missing, parcel, run)
-        return _added([partials[number] for number in sorted(partials)], zeros)
+        moments = _added([partials[number] for number in sorted(partials)], zeros)
+        if isinstance(sums, OverAll):
+            self.check(moments[0].total)
+        return moments
 
     def _partials(self, parcel: Shipped[Sums], run: int) -> _Partials:
         if run > 1 or not isinstance(parcel, OfJob):

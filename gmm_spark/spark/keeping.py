@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from pyspark import StorageLevel
 
 from gmm_spark.spark import block_files, blocks
+from gmm_spark.spark.agreement import Surveyed
 from gmm_spark.spark.expectation import DistributedExpectation
 from gmm_spark.spark.session import encrypts_files, shipped, small_batches
 
@@ -47,7 +48,9 @@ def packed(table: Table, packing: blocks.Packing) -> Iterator[DistributedExpecta
             return made
 
         first = kept(fit, None)
-        yield DistributedExpectation(first, tasks, packing.precision, partial(kept, None))
+        yield DistributedExpectation(
+            first, tasks, packing.precision, partial(kept, None), Surveyed.of(table, packing).check
+        )
         if fit:  # after an error they stay until the executors end, as all their scratch files do
             first.select("partition").mapInArrow(partial(_remove_files, fit), "nothing int").toArrow()
 

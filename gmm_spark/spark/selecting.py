@@ -12,7 +12,7 @@ from gmm_spark import em, families, racing, starts
 from gmm_spark.errors import DataError
 from gmm_spark.parameters import ALIGNED
 from gmm_spark.selection import FAILED, RETIRED, Candidate, Evaluation, grid, winner
-from gmm_spark.spark import blocks, searching
+from gmm_spark.spark import agreement, blocks, searching
 from gmm_spark.spark.choice import Choice, Fitted, Selection, Shelf
 from gmm_spark.spark.grid import GridExpectation
 from gmm_spark.spark.keeping import packed
@@ -127,6 +127,7 @@ class _Run:
         rows = self.table.rows
         with self.clock("pack", rows):
             z, weights = blocks.collect_sample(expectation.blocks, self.table.layout.d)
+            expectation.check(agreement.total_of(expectation.blocks, self.table.layout.d))
         cells = grid(self.choice.ks, self.choice.families)
         if self.choice.finalists == 1:
             cells = tuple(cell for cell in cells if any((cell, fold) not in done for fold in self._folds()))

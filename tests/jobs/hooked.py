@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import runpy
+import shutil
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from gmm_spark.batch import scoring, source
 from tests.spark import upstream
@@ -26,6 +31,76 @@ def input_deleted() -> None:
         return rows
 
     source.read = read  # type: ignore[assignment]
+
+
+def _once_read(change: Callable[[Path], None]) -> Callable[[], None]:
+    """Return a hook that changes the folder of the input once, when Spark has listed it and has read no row."""
+
+    def hook() -> None:
+        before = source.read
+
+        def read(*arguments: Any) -> DataFrame:  # noqa: ANN401
+            rows = before(*arguments)
+            source.read = before
+            change(Path(min(rows.inputFiles()).removeprefix("file://")).parent)
+            return rows
+
+        source.read = read  # type: ignore[assignment]
+
+    return hook
+
+
+def _replace(folder: Path) -> None:
+    """Write other rows in the place of a file, under its name."""
+    file = _first(folder)
+    table = pq.read_table(file)
+    pq.write_table(table.set_column(table.column_names.index("x"), "x", pc.add(table["x"], 100.0)), file)
+
+
+def input_rewritten() -> None:
+    """Write other rows into a file of the input, of the same size and within the same millisecond, as rows are read."""
+    write = scoring.write
+
+    def written(*arguments: Any) -> None:  # noqa: ANN401
+        _rewrite(_first(Path("rewritten")))
+        write(*arguments)
+
+    scoring.write = written  # type: ignore[assignment]
+
+
+def _rewrite(file: Path) -> None:
+    before, table = file.stat(), pq.read_table(file)
+    pq.write_table(table.set_column(table.column_names.index("x"), "x", pc.negate(table["x"])), file)
+    assert file.stat().st_size == before.st_size
+    second = before.st_mtime_ns // 1_000_000 * 1_000_000
+    os.utime(file, ns=(second, second + (before.st_mtime_ns + 1) % 1_000_000))
+
+
+def _add(folder: Path) -> None:
+    """Add a file of rows that the input has already."""
+    shutil.copy(_first(folder), folder / "added.parquet")
+
+
+def _swap(folder: Path) -> None:
+    """Let the link that the input is read through show another folder."""
+    (folder.parent / "another").symlink_to(f"{folder.resolve()}-another")
+    (folder.parent / "another").rename(folder)
+
+
+def _first(folder: Path) -> Path:
+    return min(folder.glob("*.parquet"))
+
+
+def input_removed_late() -> None:
+    """Remove the folder of the input when all rows are read, and before anything is published."""
+    before = scoring.verified
+
+    def verified(*arguments: Any) -> dict[str, int]:  # noqa: ANN401
+        counts = before(*arguments)
+        shutil.rmtree("removed")
+        return counts
+
+    scoring.verified = verified  # type: ignore[assignment]
 
 
 def executor_killed() -> None:
@@ -54,13 +129,19 @@ def second_scorer() -> None:
     scoring.write = write  # type: ignore[assignment]
 
 
-HOOKS: dict[str, Callable[[], None]] = {hook.__name__: hook for hook in (input_deleted, executor_killed, second_scorer)}
+HOOKS: dict[str, Callable[[], None]] = {
+    **{
+        hook.__name__: hook
+        for hook in (input_deleted, input_removed_late, input_rewritten, executor_killed, second_scorer)
+    },
+    **{change.__name__: _once_read(change) for change in (_replace, _add, _swap)},
+}
 
 if __name__ == "__main__":
-    originals = source.read, scoring.write
+    originals = source.read, scoring.write, scoring.verified
     HOOKS[sys.argv[1]]()
     sys.argv = sys.argv[2:]
     try:
         runpy.run_path(sys.argv[0], run_name="__main__")
     finally:
-        source.read, scoring.write = originals
+        source.read, scoring.write, scoring.verified = originals

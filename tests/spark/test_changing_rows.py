@@ -1,0 +1,121 @@
+"""A table that gives other rows the second time: the fit is refused, and equal rows never are."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from gmm_spark import GaussianMixture
+from gmm_spark.errors import InputError
+from gmm_spark.spark import selecting, selector, training
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+    from pyspark.sql import SparkSession
+
+ROWS = 400
+
+
+def rows() -> NDArray[np.float64]:
+    """Return two clusters far from the origin, in columns of unequal scale, and a weight."""
+    random = np.random.default_rng(0)
+    x = random.normal(size=(ROWS, 3)) + np.r_[1e6, -3.0, 2.0]
+    x[::2, :2] += 7
+    x[:, 2] = 1
+    return x
+
+
+def written(file: Path, x: NDArray[np.float64]) -> None:
+    """Write the rows so that their number alone decides the size of the file: Spark trusts the size it has listed."""
+    table = pa.table({name: column for name, column in zip(("a", "b", "w"), x.T, strict=True)})
+    pq.write_table(table, file, compression="none", use_dictionary=False, write_statistics=False)
+
+
+def change_after(survey: str, monkeypatch: pytest.MonkeyPatch, change: Callable[[], None]) -> None:
+    """Change the table when it has been surveyed and before it is packed."""
+    module: Any = {"fit": training, "select": selecting}[survey]
+    before = module.prepare
+
+    def prepare(*arguments: Any) -> Any:  # noqa: ANN401
+        table = before(*arguments)
+        change()
+        return table
+
+    monkeypatch.setattr(module, "prepare", prepare)
+
+
+def fitted(spark: SparkSession, folder: Path, how: str, weight: str | None) -> None:
+    """Fit the table in the folder, alone or as one of two candidates."""
+    given = {} if weight is None else {"weightCol": weight}
+    mixture = GaussianMixture(k=2, inputCols=["a", "b"], starts=2, maxIter=5, seed=1, **given)
+    table = spark.read.parquet(str(folder))
+    if how == "fit":
+        mixture.fit(table)
+    else:
+        selector.select(table, mixture, [1, 2], ["full", "diag"], holdout=0.25)
+
+
+@pytest.mark.parametrize("weight", [None, "w"])
+@pytest.mark.parametrize("how", ["fit", "select"])
+def test_a_row_that_changes_between_two_reads_ends_the_fit(
+    spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str, weight: str | None
+) -> None:
+    """One value of 800 is another one deviation away: the error names its column."""
+    x = rows()
+    written(tmp_path / "0.parquet", x)
+    changed = x.copy()
+    changed[7, 1] += 1
+    change_after(how, monkeypatch, partial(written, tmp_path / "0.parquet", changed))
+    with pytest.raises(InputError, match="a mean of 'b' .* other rows each time"):
+        fitted(spark, tmp_path, how, weight)
+
+
+@pytest.mark.classic_only
+@pytest.mark.parametrize("how", ["fit", "select"])
+def test_weights_that_change_between_two_reads_end_the_fit(
+    spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    """The same rows with one weight of another size are other rows."""
+    x = rows()
+    written(tmp_path / "0.parquet", x)
+    changed = x.copy()
+    changed[0, 2] = 2
+    change_after(how, monkeypatch, partial(written, tmp_path / "0.parquet", changed))
+    with pytest.raises(InputError, match="401 as their total weight; expected 400"):
+        fitted(spark, tmp_path, how, "w")
+
+
+@pytest.mark.classic_only
+@pytest.mark.parametrize("how", ["fit", "select"])
+def test_a_row_that_becomes_unusable_between_two_reads_ends_the_fit(
+    spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    """Rows that may not be skipped were none in the survey; packing leaves one out, and that is noticed."""
+    x = rows()
+    written(tmp_path / "0.parquet", x)
+    changed = x.copy()
+    changed[5, 0] = np.nan
+    change_after(how, monkeypatch, partial(written, tmp_path / "0.parquet", changed))
+    with pytest.raises(InputError, match="got 399 rows; expected 400 rows"):
+        fitted(spark, tmp_path, how, None)
+
+
+@pytest.mark.classic_only
+@pytest.mark.parametrize("precision", ["float64", "float32"])
+@pytest.mark.parametrize("offset", [0.0, 1e9])
+def test_rows_that_stay_are_never_refused(spark: SparkSession, precision: str, offset: float) -> None:
+    """Rounding alone, of an offset of 1e9 deviations, of 1e12 between scales and of float32, is no other row."""
+    random = np.random.default_rng(1)
+    x = random.normal(size=(ROWS, 3)) @ np.array([[1.0, 1.0, 0.0], [0.0, 1e-5, 0.0], [0.0, 0.0, 1e6]]) + offset
+    table = spark.createDataFrame(pa.table({name: column for name, column in zip("abc", x.T, strict=True)}))
+    mixture = GaussianMixture(k=1, inputCols=list("abc"), maxIter=1, precision=precision)
+    model = mixture.fit(table.repartition(3))
+    assert model.summary.numRows == ROWS
