@@ -82,7 +82,7 @@ class Surveyed:
 def total_of(blocks: DataFrame, d: int) -> FloatArray:
     """Return the (1 + d,) weight and sums of coordinates over all blocks, held-out rows too: one read of their sums."""
     heads = blocks.select("total").mapInArrow(partial(_heads, d), "total binary").toArrow().column(0)
-    return np.sum([np.frombuffer(each, dtype="<f8") for each in heads.to_pylist()], axis=0)
+    return np.asarray(np.sum([np.frombuffer(each, dtype="<f8") for each in heads.to_pylist()], axis=0))
 
 
 def _heads(d: int, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:

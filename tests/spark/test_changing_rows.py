@@ -30,12 +30,12 @@ def rows() -> NDArray[np.float64]:
     x = random.normal(size=(ROWS, 3)) + np.r_[1e6, -3.0, 2.0]
     x[::2, :2] += 7
     x[:, 2] = 1
-    return x
+    return np.asarray(x)
 
 
 def written(file: Path, x: NDArray[np.float64]) -> None:
     """Write the rows so that their number alone decides the size of the file: Spark trusts the size it has listed."""
-    table = pa.table({name: column for name, column in zip(("a", "b", "w"), x.T, strict=True)})
+    table = pa.table(dict(zip(("a", "b", "w"), x.T, strict=True)))
     pq.write_table(table, file, compression="none", use_dictionary=False, write_statistics=False)
 
 
@@ -54,8 +54,9 @@ def change_after(survey: str, monkeypatch: pytest.MonkeyPatch, change: Callable[
 
 def fitted(spark: SparkSession, folder: Path, how: str, weight: str | None) -> None:
     """Fit the table in the folder, alone or as one of two candidates."""
-    given = {} if weight is None else {"weightCol": weight}
-    mixture = GaussianMixture(k=2, inputCols=["a", "b"], starts=2, maxIter=5, seed=1, **given)
+    mixture = GaussianMixture(k=2, inputCols=["a", "b"], starts=2, maxIter=5, seed=1)
+    if weight is not None:
+        mixture.set(mixture.weightCol, weight)
     table = spark.read.parquet(str(folder))
     if how == "fit":
         mixture.fit(table)
@@ -74,7 +75,7 @@ def test_a_row_that_changes_between_two_reads_ends_the_fit(
     changed = x.copy()
     changed[7, 1] += 1
     change_after(how, monkeypatch, partial(written, tmp_path / "0.parquet", changed))
-    with pytest.raises(InputError, match="a mean of 'b' .* other rows each time"):
+    with pytest.raises(InputError, match=r"a mean of 'b' .* other rows each time"):
         fitted(spark, tmp_path, how, weight)
 
 
@@ -115,7 +116,7 @@ def test_rows_that_stay_are_never_refused(spark: SparkSession, precision: str, o
     """Rounding alone, of an offset of 1e9 deviations, of 1e12 between scales and of float32, is no other row."""
     random = np.random.default_rng(1)
     x = random.normal(size=(ROWS, 3)) @ np.array([[1.0, 1.0, 0.0], [0.0, 1e-5, 0.0], [0.0, 0.0, 1e6]]) + offset
-    table = spark.createDataFrame(pa.table({name: column for name, column in zip("abc", x.T, strict=True)}))
+    table = spark.createDataFrame(pa.table(dict(zip("abc", x.T, strict=True))))
     mixture = GaussianMixture(k=1, inputCols=list("abc"), maxIter=1, precision=precision)
     model = mixture.fit(table.repartition(3))
     assert model.summary.numRows == ROWS
