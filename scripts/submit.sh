@@ -11,7 +11,7 @@ Usage: scripts/submit.sh [spark-submit options] JOB.py [job options]
 
 Adds to spark-submit, unless the command line says otherwise:
     --master           $MASTER, or local[*]
-    --properties-file  $SPARK_CONF, or conf/spark-defaults.conf; single settings: --conf key=value
+    --properties-file  $SPARK_CONF, or conf/spark-defaults.conf, on a cluster over the platform's; single settings: --conf key=value
     --py-files         dist/gmm_spark.zip where the master is not local (built when missing or stale)
 On a cluster whose nodes have their own Python, set PYSPARK_PYTHON to its path there.
 END
@@ -26,17 +26,26 @@ cluster_python="${PYSPARK_PYTHON:-}"
 source "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
 
 # Reads spark-submit's own options, up to the job's file; what follows is the job's.
-master="" properties="" py_files=""
+master="" properties="" py_files="" mode="client"
 read_options() {
   while [ $# -gt 0 ]; do
     case "$1" in
       --master=* | --remote=*) master="${1#*=}" ;;
       --master | --remote) master="${2:-}" && shift ;;
       --conf=spark.master=*) master="${1#--conf=spark.master=}" ;;
-      --conf | -c) case "${2:-}" in spark.master=*) master="${2#*=}" ;; esac && shift ;;
+      --conf | -c)
+        case "${2:-}" in
+          spark.master=*) master="${2#*=}" ;;
+          spark.submit.deployMode=*) mode="${2#*=}" ;;
+        esac
+        shift
+        ;;
+      --deploy-mode=*) mode="${1#*=}" ;;
+      --deploy-mode) mode="${2:-}" && shift ;;
+      --conf=spark.submit.deployMode=*) mode="${1#--conf=spark.submit.deployMode=}" ;;
       --properties-file | --properties-file=*) properties="theirs" && [ "$1" != --properties-file ] || shift ;;
       --py-files | --py-files=*) py_files="theirs" && [ "$1" != --py-files ] || shift ;;
-      --verbose | -v | --supervise | --version | --help | -h | --*=*) ;;
+      --verbose | -v | --supervise | --version | --help | -h | --load-spark-defaults | --*=*) ;;
       -*) shift ;;
       *) return ;;
     esac
@@ -60,7 +69,9 @@ case "$master" in
   *)
     zip_is_fresh || "$ROOT/scripts/package.sh" >&2
     [ -n "$py_files" ] || extra+=(--py-files "$ROOT/dist/gmm_spark.zip")
+    [ -n "$properties" ] || extra+=(--load-spark-defaults) # the platform's own: history server, queues, jars ...
     export PYSPARK_PYTHON="${cluster_python:-$PYSPARK_PYTHON}"
+    [ "$mode" != cluster ] || export PYSPARK_DRIVER_PYTHON="$PYSPARK_PYTHON" # the driver runs on a node, too
     ;;
 esac
 exec "$SPARK_HOME/bin/spark-submit" ${extra[@]+"${extra[@]}"} "$@" # bash 3.2 takes an empty list for an unset one

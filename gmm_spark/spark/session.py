@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 from base64 import b64decode, b64encode
 from contextlib import contextmanager
@@ -9,8 +10,11 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
-from pyspark import TaskContext
+from pyspark import SparkConf, SparkContext, TaskContext
 from pyspark.sql import SparkSession
+from pyspark.sql.utils import is_remote
+
+from gmm_spark.spark import sockets
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,7 +44,13 @@ class _Carried(Generic[T]):
 
 def job_session(name: str) -> SparkSession:
     """Return the session of a batch job: the one that spark-submit prepared, or a new one."""
-    return SparkSession.builder.appName(name).getOrCreate()
+    builder = SparkSession.builder.appName(name)
+    if not (is_remote() or "SPARK_REMOTE" in os.environ or SparkContext._active_spark_context):  # noqa: SLF001
+        SparkContext._ensure_initialized()  # noqa: SLF001 - else a SparkConf knows nothing of spark-submit's
+        given = dict(SparkConf().getAll())
+        for setting, value in sockets.settings(given.get("spark.master", ""), given).items():
+            builder = builder.config(setting, value)
+    return builder.getOrCreate()
 
 
 def is_connect(spark: SparkSession) -> bool:
