@@ -100,3 +100,7 @@ class OutputError(GmmSparkError):
 
 class StorageError(GmmSparkError):
     """A disk is full, or a quota is used up."""
+
+
+class EndedError(GmmSparkError):
+    """Spark has ended before the job."""

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from gmm_spark.errors import GmmSparkError, InputError, OutputError, StorageError
+from gmm_spark.errors import EndedError, GmmSparkError, InputError, OutputError, StorageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from pyspark.sql import SparkSession
+
+_LOG = logging.getLogger(__name__)
 _DEEPEST = 20  # causes of causes; some Java exceptions name themselves
 _LONGEST = 400
 
@@ -58,6 +62,23 @@ _FAULTS = (
         "Check output.path, its owner and its permissions; nothing was published.",
     ),
 )
+
+
+def spark_ended(spark: SparkSession) -> EndedError | None:
+    """Return the error of a Spark that has ended under the job: whatever the job complains of is a consequence."""
+    context: Any = spark.sparkContext
+    try:
+        if not context._jsc.sc().isStopped():  # noqa: SLF001 - no public way asks the JVM
+            return None
+    except Exception as error:  # noqa: BLE001 - whatever py4j says of a JVM that is gone
+        _LOG.debug("no answer from the JVM: %s", error)
+    return EndedError(
+        "Spark",
+        got="its end before that of the job",
+        expected="a driver that lives as long as the job runs",
+        do="The JVM was asked to end (SIGTERM) or ran out of memory: its own log says which. Nothing was published; run "
+        "the job again.",
+    )
 
 
 def explained(error: BaseException) -> BaseException:

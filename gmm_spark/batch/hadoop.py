@@ -132,17 +132,16 @@ class HadoopLocation(Location):
 
     def replace(self, text: str) -> None:
         """Write this file by a rename over the old one; by a plain write on object stores."""
-        if str(self.path.toUri().getScheme()) in _OBJECT_STORES:
+        if self._in_object_store():
             self._write(text, overwrite=True)
             return
         draft = self.parent().child(f".{self.name}-{uuid.uuid4().hex[:8]}.draft")
-        draft._write(text, overwrite=True)  # noqa: SLF001 - one of our own
-        jvm, gateway = hadoop(self.spark), cast("Any", self.spark.sparkContext)._gateway  # noqa: SLF001 - Java's arrays
-        option = jvm.Options.Rename
-        over = gateway.new_array(option, 1)
-        over[0] = option.OVERWRITE
-        context = jvm.FileContext.getFileContext(self.path.toUri(), _configuration(self.spark))
-        context.rename(draft.path, self.path, over)
+        draft._write(text, overwrite=True)  # noqa: SLF001 - of this class
+        try:
+            draft._rename_over(self)  # noqa: SLF001 - as above
+        except BaseException:
+            draft.discard()
+            raise
 
     def exchange(self, other: Location) -> bool:  # noqa: ARG002 - Hadoop has no such step
         """Return False: Hadoop has no such step."""
@@ -154,6 +153,11 @@ class HadoopLocation(Location):
             self._filesystem().delete(self.path, True)  # noqa: FBT003 - Java has no keywords
         except (Py4JError, OSError) as error:
             self._left_behind(self, error)
+
+    def remove_at_exit(self, *, wanted: bool) -> None:
+        """Have the JVM remove this file when it ends, or no longer."""
+        files = self._filesystem()
+        (files.deleteOnExit if wanted else files.cancelDeleteOnExit)(self.path)
 
     def address(self) -> tuple[str, ...]:
         """Return filesystem, host and the parts of the path, mounts of viewfs followed."""
@@ -172,12 +176,29 @@ class HadoopLocation(Location):
         # Hadoop would move a folder into one that is there.
         return not to.exists() and bool(self._filesystem().rename(self.path, hadoop(self.spark).Path(str(to))))
 
+    def _rename_over(self, to: HadoopLocation) -> None:
+        jvm, gateway = hadoop(self.spark), cast("Any", self.spark.sparkContext)._gateway  # noqa: SLF001 - Java's arrays
+        option = jvm.Options.Rename
+        over = gateway.new_array(option, 1)
+        over[0] = option.OVERWRITE
+        context = jvm.FileContext.getFileContext(to.path.toUri(), _configuration(self.spark))
+        context.rename(self.path, to.path, over)
+
     def _write(self, text: str, *, overwrite: bool) -> None:
+        """Write this file; what could not be written to its end is removed, unless a store still has the old file."""
         stream = self._filesystem().create(self.path, overwrite)
         try:
-            stream.write(bytearray(text.encode()))
-        finally:
-            stream.close()
+            try:
+                stream.write(bytearray(text.encode()))
+            finally:
+                stream.close()
+        except BaseException:
+            if not self._in_object_store():
+                self.discard()
+            raise
+
+    def _in_object_store(self) -> bool:
+        return str(self.path.toUri().getScheme()) in _OBJECT_STORES
 
     def _status(self) -> Any:  # noqa: ANN401 - a Java object
         try:

@@ -8,11 +8,16 @@ import shutil
 import sys
 import time
 import uuid
+from contextlib import contextmanager
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from gmm_spark.batch.location import Location, parts_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2  # Linux, linux/fs.h; RENAME_SWAP of macOS, sys/stdio.h, has the same value
@@ -101,18 +106,17 @@ class LocalLocation(Location):
 
     def create(self, text: str) -> bool:
         """Write this file if there is none: a link to a finished file, so that nobody reads half of it."""
-        draft = self._draft(text)
-        try:
-            os.link(draft, self.path)
-        except FileExistsError:
-            return False
-        finally:
-            draft.unlink()
+        with self._draft(text) as draft:
+            try:
+                os.link(draft, self.path)
+            except FileExistsError:
+                return False
         return True
 
     def replace(self, text: str) -> None:
         """Write this file by a rename over the old one."""
-        self._draft(text).replace(self.path)
+        with self._draft(text) as draft:
+            draft.replace(self.path)
 
     def exchange(self, other: Location) -> bool:
         """Exchange two folders by renameat2 (Linux) or renamex_np (macOS), where the filesystem has it."""
@@ -152,13 +156,18 @@ class LocalLocation(Location):
         self.path.rename(str(to).removeprefix("file:"))
         return True
 
-    def _draft(self, text: str) -> Path:
+    @contextmanager
+    def _draft(self, text: str) -> Iterator[Path]:
+        """Give a finished file beside this one, and remove it if it is still there afterwards, whatever went wrong."""
         draft = self.path.with_name(f".{self.path.name}-{uuid.uuid4().hex[:8]}.draft")
-        with draft.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())  # else a power cut may leave the name without the text
-        return draft
+        try:
+            with draft.open("w", encoding="utf-8") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())  # else a power cut may leave the name without the text
+            yield draft
+        finally:
+            draft.unlink(missing_ok=True)
 
 
 def _is_within(path: Path, folder: Path) -> bool:

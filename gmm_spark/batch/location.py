@@ -110,6 +110,9 @@ class Location(ABC):
     def discard(self) -> None:
         """Remove the file or folder with all that it holds, if there is any; where that fails, say so and go on."""
 
+    def remove_at_exit(self, *, wanted: bool) -> None:  # noqa: B027 - where this process itself removes it
+        """Have whatever reaches the filesystem remove this file when it ends before this process does, or no longer."""
+
     @abstractmethod
     def address(self) -> tuple[str, ...]:
         """Return filesystem, host and the parts of the path, with links and mounts followed: one for all its names."""

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gmm_spark.batch.signals import deferred
 from gmm_spark.errors import OutputError
 
 if TYPE_CHECKING:
@@ -51,17 +52,24 @@ class Lock:
         """
         found = self.file.read()
         if found != self.text:
+            self.file.remove_at_exit(wanted=False)
             raise _taken(self.file, found)
 
     def renew(self) -> None:
         """Give a sign of life, if the lock is still ours."""
         if self.file.read() == self.text:
             self.file.replace(self.text)
+        else:
+            self.file.remove_at_exit(wanted=False)
 
     def release(self) -> None:
-        """Remove the file, if the lock is still ours."""
-        if self.file.read() == self.text:
-            self.file.discard()
+        """Remove the file, if the lock is still ours; where that fails, say so and go on."""
+        try:
+            if self.file.read() == self.text:
+                self.file.discard()
+            self.file.remove_at_exit(wanted=False)
+        except Exception as error:  # noqa: BLE001 - such as Spark's end, which is what the job reports
+            _LOG.warning("the lock %s is left behind: %s", self.file.name, error)
 
 
 @contextmanager
@@ -71,16 +79,22 @@ def locked(file: Location, run_id: str) -> Iterator[Lock]:
     Raises:
         OutputError: a living process holds it.
     """
-    lock = acquired(file, run_id)
+    held = list[Lock]()
     done = threading.Event()
-    beat = threading.Thread(target=_beat, args=(lock, done), name="gmm_spark lock", daemon=True)
-    beat.start()
+    beat = threading.Thread(target=_beat, args=(held, done), name="gmm_spark lock", daemon=True)
     try:
-        yield lock
+        with deferred():  # a signal between the two would leave a lock that nothing releases
+            held.append(acquired(file, run_id))
+            file.remove_at_exit(wanted=True)  # a signal may end the JVM before this process, which needs it to remove
+        beat.start()
+        yield held[0]
     finally:
-        done.set()
-        beat.join()
-        lock.release()
+        with deferred():
+            done.set()
+            if beat.is_alive():
+                beat.join()  # or it might write the lock once more
+            for lock in held:
+                lock.release()
 
 
 def acquired(file: Location, run_id: str) -> Lock:
@@ -107,12 +121,12 @@ def acquired(file: Location, run_id: str) -> Lock:
     raise _taken(file, file.read())
 
 
-def _beat(lock: Lock, done: threading.Event) -> None:
+def _beat(held: list[Lock], done: threading.Event) -> None:
     while not done.wait(BEAT):
         try:
-            lock.renew()
+            held[0].renew()
         except Exception as error:  # noqa: BLE001, PERF203 - the next may succeed; publishing checks the lock
-            _LOG.warning("the lock %s could not be renewed: %s", lock.file, error)
+            _LOG.warning("the lock %s could not be renewed: %s", held[0].file.name, error)
 
 
 def _owner() -> dict[str, Any]:

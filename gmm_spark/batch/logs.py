@@ -97,7 +97,7 @@ def told(text: str) -> str:
     return _current().told(text)
 
 
-def failed(job: str, error: Exception, status: int) -> None:
+def failed(job: str, error: BaseException, status: int) -> None:
     """Tell why a job ended: as text just the error, for whoever reads it last; as JSON an event like the others."""
     formatter = _current()
     if isinstance(formatter, JsonLines):

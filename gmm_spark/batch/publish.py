@@ -26,6 +26,7 @@ from gmm_spark.batch.lock import locked
 from gmm_spark.batch.manifest import MANIFEST, File, Manifest, Output, read_manifest
 from gmm_spark.batch.ownership import OFFICE, holder_of, is_ours, manifest_in
 from gmm_spark.batch.paths import Location, Source, locate
+from gmm_spark.batch.signals import deferred
 from gmm_spark.errors import OutputError
 
 if TYPE_CHECKING:
@@ -144,8 +145,9 @@ class Target:
             with self.run.phase("publish"):
                 self._publish(staging, place)
         finally:
-            self.mode.undo(place)
-            place.workshop.discard()
+            with deferred():
+                self.mode.undo(place)
+                place.workshop.discard()
 
     def _publish(self, staging: Location, place: modes.Place) -> None:
         self.run.check_inputs()
@@ -159,10 +161,11 @@ class Target:
         )
         self.run.note(output=written)
         staging.child(MANIFEST).replace(self.run.manifest().to_json())
-        if self.lock is not None:
-            self.lock.check()
-        self.mode.publish(place)
-        self.office.record(self.run.manifest(), self.run.key)
+        with deferred():  # half a replacement would be undone, a whole one without its record would look like a failure
+            if self.lock is not None:
+                self.lock.check()
+            self.mode.publish(place)
+            self.office.record(self.run.manifest(), self.run.key)
         fields = {"event": "published", "path": written.path, "files": len(files), "bytes": written.bytes}
         _LOG.info("published %s: %d files, %d bytes", written.path, len(files), written.bytes, extra={"fields": fields})
 

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
-from gmm_spark.batch import faults, logs, provenance
+from gmm_spark.batch import faults, logs, provenance, signals
 from gmm_spark.batch.advice import advising
 from gmm_spark.batch.layers import merged
 from gmm_spark.batch.manifest import Manifest, Rows
@@ -167,20 +167,28 @@ def job_run(job: str, config: JobConfig, spark: SparkSession) -> Iterator[Run]:
     )
     logs.bind(job=job, run_id=run.id)
     _LOG.info("%s: run %s", job, run.id, extra={"fields": {"event": "start", **run.parents}})
+    signals.install()  # once more: Spark sets its own handler of Ctrl-C when it starts
     try:
         with advising(getattr(config, "input", None)):
             yield run
+    except signals.EndedBySignal as end:
+        run.record_failure(end)
+        raise
     except Exception as error:
-        known = faults.explained(error)
-        if not isinstance(known, InputError) and (changed := run.changed_input()) is not None:
-            _LOG.warning(
-                "the input changed during the run, which then failed: %s", logs.told(str(known))[:_LONGEST_CAUSE]
-            )
-            known = changed
+        known = _cause(faults.explained(error), run, spark)
         run.record_failure(known)
         if known is error:
             raise
         raise known from error
+
+
+def _cause(error: BaseException, run: Run, spark: SparkSession) -> BaseException:
+    """Return what an error is a consequence of, if that is known; else the error itself."""
+    cause = faults.spark_ended(spark) or (None if isinstance(error, InputError) else run.changed_input())
+    if cause is None:
+        return error
+    _LOG.warning("%s: %s", type(error).__name__, logs.told(str(error))[:_LONGEST_CAUSE])
+    return cause
 
 
 def configuration_hash(config: JobConfig) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from gmm_spark.batch import logs
 from gmm_spark.batch.faults import explained
+from gmm_spark.batch.signals import EndedBySignal, handled
 from gmm_spark.errors import (
     CheckpointError,
     ConfigurationError,
@@ -48,6 +49,8 @@ _LOG = logging.getLogger(__name__)
 
 def status_of(error: BaseException) -> int:
     """Return the status that a process ends with after this error."""
+    if isinstance(error, EndedBySignal):
+        return int(error.code or OTHER)
     return next((status for kind, status in STATUSES.items() if isinstance(error, kind)), OTHER)
 
 
@@ -62,11 +65,15 @@ def run(name: str, job: Callable[[Sequence[str]], str], argv: Sequence[str]) -> 
         argv: the command line after the program's name.
 
     Raises:
-        SystemExit: the job failed; the code is that of `STATUSES`, or 1.
+        SystemExit: the job failed; the code is that of `STATUSES`, or 1; or 128 and the signal that ended it.
     """
     logs.start()
     try:
-        sys.stdout.write("".join(f"{logs.told(line)}\n" for line in job(argv).split("\n")))
+        with handled():
+            sys.stdout.write("".join(f"{logs.told(line)}\n" for line in job(argv).split("\n")))
+    except EndedBySignal as end:
+        logs.failed(name, end, status_of(end))
+        raise
     except SystemExit as end:  # argparse ends --help by an exit with 0
         if end.code:
             raise

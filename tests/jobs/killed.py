@@ -1,14 +1,13 @@
-"""Publish over an old output in each mode, killed (SIGKILL) between all steps that change a filesystem: FOLDER.
+"""Publish over an old output in each mode, killed between all steps that change a filesystem: FOLDER SIGNAL.
 
-Each attempt is a forked process that kills itself at one step; this process then looks at the output as a reader
-does, and lets the same run begin anew. Written to stdout: one JSON line per attempt, with its mode.
+Each attempt is a forked process that sends itself the signal at one step; this process then looks at the output as a
+reader does, and runs the same run again. Written to stdout: one JSON line per attempt, with its mode.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import signal
 import sys
 import traceback
 from itertools import count
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from gmm_spark.batch import modes
 from gmm_spark.batch.local import LocalLocation
 from gmm_spark.batch.publish import claim
+from gmm_spark.batch.signals import EndedBySignal, handled
 from gmm_spark.pointer import followed
 from tests.jobs.runs import run
 
@@ -56,14 +56,14 @@ def seen(target: Path) -> dict[str, list[str]]:
     return {day.name: [part.read_text() for part in day.glob("part-*")] for day in sorted(root.glob("day=*"))}
 
 
-def kill_before(step: int) -> None:
-    """Make this process kill itself before its n-th step, which is after the one before."""
+def kill_before(step: int, number: int) -> None:
+    """Make this process send itself a signal before its n-th step, which is after the one before."""
     steps = count()
 
     def wrapped(method: Callable[..., Any], name: str) -> Callable[..., Any]:
         def call(*arguments: object) -> object:
             if next(steps) == step:
-                os.kill(os.getpid(), signal.SIGKILL)
+                os.kill(os.getpid(), number)
             return method(*arguments)
 
         call.__name__ = name
@@ -74,11 +74,14 @@ def kill_before(step: int) -> None:
 
 
 def forked(work: Callable[[], None]) -> int:
-    """Do the work in a process of its own; return how it ended: 0, or the signal that killed it."""
+    """Do the work in a process of its own; return how it ended: 0, its status, or minus the signal that killed it."""
     child = os.fork()
     if child == 0:
         try:
-            work()
+            with handled():
+                work()
+        except EndedBySignal as end:
+            os._exit(int(end.code or 0))
         except BaseException:  # noqa: BLE001 - else the child would go on with the parent's work
             traceback.print_exc()
             os._exit(1)
@@ -86,8 +89,8 @@ def forked(work: Callable[[], None]) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
-def attempt(mode: str, folder: Path, step: int) -> dict[str, Any]:
-    """Kill one publication at one step, look, run it anew, look again."""
+def attempt(mode: str, folder: Path, step: int, number: int) -> dict[str, Any]:
+    """Kill one publication at one step, look, run it again, look again."""
     target = folder / "out"
     if mode != "create":
         publish("runs" if mode == "runs" else "create", target, "old")
@@ -95,24 +98,29 @@ def attempt(mode: str, folder: Path, step: int) -> dict[str, Any]:
         write(target, "other", (3,))
 
     def killed() -> None:
-        kill_before(step)
+        kill_before(step, number)
         publish(mode, target, "new")
 
     ended = forked(killed)
-    after_kill = seen(target)
+    after_kill, left = seen(target), in_office(folder)
     rerun = forked(lambda: publish(mode, target, "new"))
-    office = sorted(path.name for path in (folder / ".out.gmm_spark").iterdir())
     return {
         "ended": ended,
         "seen": after_kill,
+        "left": left,
         "rerun": rerun,
         "seen_then": seen(target),
-        "office": office,
+        "office": in_office(folder),
         "runs": sorted(path.name for path in (target / "runs").glob("*")),
     }
 
 
-def at_every_step(mode: str, root: Path) -> None:
+def in_office(folder: Path) -> list[str]:
+    """Return what is in the hidden folder beside the output."""
+    return sorted(path.name for path in (folder / ".out.gmm_spark").glob("*"))
+
+
+def at_every_step(mode: str, root: Path, number: int) -> None:
     """Kill at each step, until a publication comes to its end."""
     exchange = LocalLocation.exchange
     if mode == "two renames":
@@ -120,7 +128,7 @@ def at_every_step(mode: str, root: Path) -> None:
     for step in count():
         folder = root / mode / str(step)
         folder.mkdir(parents=True)
-        found = attempt(mode, folder, step)
+        found = attempt(mode, folder, step, number)
         sys.stdout.write(json.dumps({"mode": mode, **found}) + "\n")
         if found["ended"] == 0:
             break
@@ -130,4 +138,4 @@ def at_every_step(mode: str, root: Path) -> None:
 if __name__ == "__main__":
     os.fsync = lambda fd: None  # noqa: ARG005 - what a killed process has written is not lost
     for each in MODES:
-        at_every_step(each, Path(sys.argv[1]))
+        at_every_step(each, Path(sys.argv[1]), int(sys.argv[2]))

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.jobs.submission import ROOT
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="kills forked processes")
 NEW, OLD = ({"day=1": [content], "day=2": [content]} for content in ("new", "old"))
@@ -27,14 +31,25 @@ READERS_SEE: dict[str, list[dict[str, list[str]]]] = {
 }
 
 
-@pytest.fixture(scope="module")
-def killed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[dict[str, Any]]]:
-    """Publish in each mode once for each step, and kill it there; return the attempts by mode."""
-    words = [sys.executable, "-m", "tests.jobs.killed", str(tmp_path_factory.mktemp("killed"))]
+def attempts_by_mode(folder: Path, number: int) -> dict[str, list[dict[str, Any]]]:
+    """Publish in each mode once for each step, and send it the signal there; return the attempts by mode."""
+    words = [sys.executable, "-m", "tests.jobs.killed", str(folder), str(number)]
     done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False, timeout=240)
     assert done.returncode == 0, done.stderr
     told = [json.loads(line) for line in done.stdout.splitlines()]
     return {mode: [each for each in told if each["mode"] == mode] for mode in READERS_SEE}
+
+
+@pytest.fixture(scope="module")
+def killed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[dict[str, Any]]]:
+    """Return attempts that were killed."""
+    return attempts_by_mode(tmp_path_factory.mktemp("killed"), signal.SIGKILL)
+
+
+@pytest.fixture(scope="module")
+def asked(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[dict[str, Any]]]:
+    """Return attempts that were asked to end."""
+    return attempts_by_mode(tmp_path_factory.mktemp("asked"), signal.SIGTERM)
 
 
 @pytest.mark.parametrize("mode", READERS_SEE)
@@ -50,9 +65,25 @@ def test_readers_see_the_old_output_or_the_new_one(killed: dict[str, list[dict[s
 
 @pytest.mark.parametrize("mode", READERS_SEE)
 def test_a_rerun_completes(killed: dict[str, list[dict[str, Any]]], mode: str) -> None:
-    """The same run begun anew ends well and publishes, and no lock, staging folder or half run is left."""
+    """The same run once more ends well and publishes, and no lock, staging folder or half run is left."""
     for attempt in killed[mode]:
         assert attempt["rerun"] == 0
         assert attempt["seen_then"] == (NEW | OTHER if mode == "partitions" else NEW)
         assert attempt["office"] == ["manifests"]
         assert set(attempt["runs"]) <= {"new", "old"}
+
+
+@pytest.mark.parametrize("mode", READERS_SEE)
+def test_a_run_that_is_asked_to_end_leaves_no_lock_and_no_staging_folder(
+    asked: dict[str, list[dict[str, Any]]], mode: str
+) -> None:
+    """SIGTERM at any step: status 143, the old output or all of the new one, and beside it manifests alone."""
+    attempts = asked[mode]
+    assert {attempt["ended"] for attempt in attempts} == {0, 143}
+    whole = [each for each in READERS_SEE[mode] if each not in (NOTHING, HALF | OTHER)]
+    allowed = [NOTHING, *whole] if mode == "create" else whole
+    assert [attempt["seen"] for attempt in attempts if attempt["seen"] not in allowed] == []
+    assert [attempt["left"] for attempt in attempts if attempt["left"] not in ([], ["manifests"])] == []
+    for attempt in attempts:
+        assert attempt["rerun"] == 0
+        assert attempt["seen_then"] == (NEW | OTHER if mode == "partitions" else NEW)
