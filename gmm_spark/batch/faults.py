@@ -76,8 +76,8 @@ def spark_ended(spark: SparkSession) -> EndedError | None:
         "Spark",
         got="its end before that of the job",
         expected="a driver that lives as long as the job runs",
-        do="The JVM was asked to end (SIGTERM) or ran out of memory: its own log says which. Nothing was published; run "
-        "the job again.",
+        do="Its JVM was asked to end (SIGTERM) or ran out of memory: its own log says which. Nothing was published; "
+        "run the job again.",
     )
 
 

@@ -26,7 +26,10 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.timeout(400)
 
-MOUNTS = "mkdir sealed full && mount -t tmpfs -o size=64k tmpfs full && mount -t tmpfs -o ro tmpfs sealed"
+MOUNTS = (
+    "mkdir sealed full brim && mount -t tmpfs -o size=64k tmpfs full && mount -t tmpfs -o ro tmpfs sealed"
+    " && mount -t tmpfs -o size=64k tmpfs brim && { head -c 1M /dev/zero >brim/fill 2>/dev/null || true; }"
+)
 NAMESPACE = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c"]
 XY, DROP, MODEL = "--features.columns=x,y", "--fit.invalid=drop", "--model.path=kept"
 RUNS = "--output.mode=runs"
@@ -75,6 +78,8 @@ FAILED: Mapping[str, tuple[str | None, list[str], int, list[str]]] = {
     "sealed": (None, [*SCORE, "--output.path=sealed/out"], 6, ["the output", "Read-only", "output.path"]),
     "no folder": (None, [*SCORE, "--output.path=in.txt/out"], 6, ["the output", "in.txt", "output.path"]),
     "full": (None, [*SCORE, "--output.path=full/out"], 8, ["a disk", "No space left", "spark.local.dir"]),
+    "brim": (None, [*SCORE, "--output.path=brim/out"], 8, ["a disk", "No space left"]),
+    "brim elsewhere": (None, [*SCORE, "--output.path=viewfs://lake/brim/far"], 8, ["a disk", "No space left"]),
     "no options there": (
         None,
         ["simulate", "--config", "viewfs://lake/far/none.yaml"],
@@ -88,7 +93,7 @@ FAILED: Mapping[str, tuple[str | None, list[str], int, list[str]]] = {
         ["output.partition_by", "output.mode=partitions"],
     ),
 }
-NEEDS_MOUNTS = ("sealed", "full")
+NEEDS_MOUNTS = ("sealed", "full", "brim", "brim elsewhere")
 OPTIONS = "{model: {path: kept}, sample: {rows: 7}, output: {path: 'viewfs://lake/far/seven'}}"
 
 
@@ -141,12 +146,22 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Runs:
 
     given = {name: planned(*job) for name, job in {**DONE, **{name: each[:2] for name, each in FAILED.items()}}.items()}
     jobs = {name: job for name, job in given.items() if mounted or name not in NEEDS_MOUNTS}
+    jobs["left"] = (f"{ROOT}/tests/jobs/left.py", ["full", "brim"])
     (folder / "plan.json").write_text(json.dumps({"sql": [], "jobs": jobs}), encoding="utf-8")
     # Another scheme than file: what is done there goes through Hadoop's classes, as on HDFS.
     (folder / "far").mkdir()
     (folder / "far" / "simulate.yaml").write_text(OPTIONS, encoding="utf-8")
     far = f"spark.hadoop.fs.viewfs.mounttable.lake.link./far=file://{folder}/far"
-    words = ["--conf", far, str(ROOT / "tests" / "jobs" / "in_one_session.py"), "plan.json", "result.json"]
+    brim = f"spark.hadoop.fs.viewfs.mounttable.lake.link./brim=file://{folder}/brim"
+    words = [
+        "--conf",
+        far,
+        "--conf",
+        brim,
+        str(ROOT / "tests" / "jobs" / "in_one_session.py"),
+        "plan.json",
+        "result.json",
+    ]
     prefix = [*NAMESPACE, f'{MOUNTS} && exec "$@"', "sh"] if mounted else []
     done = submission.submit(
         words, master="local-cluster[2,1,1024]", cwd=folder, library=str(ROOT), prefix=prefix, patience=350
@@ -250,6 +265,14 @@ def test_a_failed_run_leaves_its_manifest_beside_the_output(runs: Runs) -> None:
     told = runs.manifest(".bad.gmm_spark/manifests/night-1.json")
     assert (told["status"], told["output"], told["run_id"]) == (3, None, "night-1")
     assert "damaged/day=1" in told["error"]
+
+
+def test_a_full_disk_keeps_no_drafts_locks_and_staging_folders(runs: Runs) -> None:
+    """What could not be written to its end is removed: by the operating system's calls, and by Hadoop's."""
+    if not runs.mounted:
+        pytest.skip("this user may not mount a disk")
+    left = runs.results["left"]["out"].split()[1:]
+    assert [path for path in left if path != "brim/fill" and "/manifests/" not in path] == []
 
 
 @pytest.mark.slow
