@@ -27,7 +27,7 @@ def user_units(covariances: FloatArray, frame: Coordinates) -> FloatArray:
 def test_without_a_floor_the_constraint_is_the_mean_over_what_it_equates(
     seed: int, family: Family, k: int, d: int
 ) -> None:
-    """tied: the mean over components, by mass; diag: the diagonal; spherical: its mean; tied-*: both; in user's units."""
+    """tied: the mean over components; diag: the diagonal; spherical: its mean; tied-*: both. In user's units."""
     problem = random_problem(seed, family, 1, d)
     generator = np.random.default_rng(seed)
     frame, mass = problem.frame, generator.uniform(1, 9, k)

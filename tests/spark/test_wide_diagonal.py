@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from pyspark.sql import DataFrame, SparkSession
 
+    from gmm_spark.parameters import Family
     from tests.spark.frames import FloatArray
 
 D, N = 300, 900
@@ -64,7 +65,7 @@ def test_the_survey_of_a_diagonal_family_is_of_variances(spark: SparkSession, df
         (("diag",), 64, True),  # so few that duplicate columns are looked for, too
     ],
 )
-def test_products_are_surveyed_where_they_are_needed(families: tuple, d: int, expected: bool) -> None:  # noqa: FBT001
+def test_products_are_surveyed_where_they_are_needed(families: tuple[Family, ...], d: int, expected: bool) -> None:  # noqa: FBT001
     """Full and tied need the covariance of the data, diag and spherical do not."""
     assert needs_products(families, d) == expected
 
