@@ -178,13 +178,13 @@ class Scaled(Coordinates):
 def suited(family: Family, mean: FloatArray, covariance: FloatArray, names: tuple[str, ...]) -> Coordinates:
     """Return the coordinates EM runs in for this family.
 
-    full and tied are unchanged by any affine map, so the data is whitened; diag and spherical are
-    changed by one that mixes features, so each feature is only scaled.
+    full and tied are unchanged by any affine map, so the data is whitened; the other families
+    are changed by one that mixes features, so each feature is only scaled.
 
     Args:
         family: the covariance family.
         mean: (d,) mean of the data.
-        covariance: (d, d) covariance of the data; (d,) variances are enough for diag and spherical.
+        covariance: (d, d) covariance of the data; (d,) variances are enough for families that are diagonal.
         names: d feature names, for the error.
 
     Raises:

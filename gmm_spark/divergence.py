@@ -21,7 +21,7 @@ def step_divergence(new: Parameters, old: Parameters) -> float:
 
         sum_k w'_k (log(w'_k / w_k) + KL(N'_k || N_k)),
 
-    for each of the four families. EM's likelihood rises by no less (Dempster, Laird and Rubin, J. R. Statist. Soc. B
+    for each of the families. EM's likelihood rises by no less (Dempster, Laird and Rubin, J. R. Statist. Soc. B
     39, 1977, lemma 1 and theorem 1).
 
     Args:

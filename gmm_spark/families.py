@@ -1,8 +1,17 @@
 """The covariance families: the M-step's constraint, the floor, and the count of free parameters.
 
-Families as in scikit-learn and mclust: full (VVV), tied (EEE), diag (VVI), spherical (VII). Their
-maximum-likelihood estimates: Celeux and Govaert, Gaussian parsimonious clustering models, Pattern
-Recognition 28(5), 1995. Constraints hold in the user's coordinates; full and tied look the same in all.
+With S_k the second central moments of component k and N_k its mass, N = sum_k N_k, the maximum-likelihood estimates,
+with the names of mclust and of Celeux and Govaert (Gaussian parsimonious clustering models, Pattern Recognition 28(5),
+1995), which has them all:
+
+    full            VVV    S_k
+    tied            EEE    sum_k N_k S_k / N
+    diag            VVI    diag(S_k)
+    spherical       VII    tr(S_k) / d
+    tied-diag       EEI    diag(sum_k N_k S_k / N)
+    tied-spherical  EII    sum_k N_k tr(S_k) / (N d)
+
+Constraints hold in the user's coordinates; full and tied look the same in all.
 """
 
 from __future__ import annotations
@@ -11,6 +20,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from gmm_spark.parameters import ALIGNED, SHARED
 from gmm_spark.spread import Matrices, Spread, positive_definite
 
 if TYPE_CHECKING:
@@ -31,6 +41,8 @@ def free_parameters(family: Family, k: int, d: int) -> int:
         "tied": d * (d + 1) // 2,
         "diag": k * d,
         "spherical": k,
+        "tied-diag": d,
+        "tied-spherical": 1,
     }[family]
     return k - 1 + k * d + covariance
 
@@ -61,22 +73,17 @@ def at_floor(
     """Return which of the (k,) components `constrain` raises to the floor in every direction; the same arguments."""
     if floor <= 0:
         return np.zeros(len(mass), dtype=np.bool_)
-    if family in ("full", "tied"):
-        pooled = spread if family == "full" else _pooled(spread, mass)
-        return np.asarray(np.linalg.eigvalsh(pooled.matrices)[:, -1] <= floor)
+    spread = _pooled(spread, mass) if family in SHARED else spread
+    if family not in ALIGNED:
+        return np.asarray(np.linalg.eigvalsh(spread.matrices)[:, -1] <= floor)
     variances, least = coordinates.user_variances(spread), floor * coordinates.data_variances
-    if family == "spherical":
+    if family in _SPHERICAL:
         return np.asarray(variances.mean(axis=1) <= least.max())
     return np.asarray((variances <= least).all(axis=1))
 
 
 def _full(spread: Spread, _: FloatArray, __: Coordinates, floor: float) -> tuple[Spread, int]:
     return _clip_eigenvalues(spread, floor)
-
-
-def _tied(spread: Spread, mass: FloatArray, _: Coordinates, floor: float) -> tuple[Spread, int]:
-    clipped, hits = _clip_eigenvalues(_pooled(spread, mass)[:1], floor)
-    return clipped[np.zeros(len(mass), dtype=np.intp)], hits
 
 
 def _diag(spread: Spread, _: FloatArray, to: Coordinates, floor: float) -> tuple[Spread, int]:
@@ -89,7 +96,25 @@ def _spherical(spread: Spread, _: FloatArray, to: Coordinates, floor: float) -> 
     return _floored(common, np.full(variances.shape[1], floor * to.data_variances.max()), to)
 
 
-_CONSTRAINTS: dict[Family, Constraint] = {"full": _full, "tied": _tied, "diag": _diag, "spherical": _spherical}
+def _shared(constraint: Constraint) -> Constraint:
+    """Return the constraint of one covariance for all components: of their mean, which is floored once."""
+
+    def constrained(spread: Spread, mass: FloatArray, to: Coordinates, floor: float) -> tuple[Spread, int]:
+        one, hits = constraint(_pooled(spread, mass)[:1], mass, to, floor)
+        return one[np.zeros(len(mass), dtype=np.intp)], hits
+
+    return constrained
+
+
+_CONSTRAINTS: dict[Family, Constraint] = {
+    "full": _full,
+    "tied": _shared(_full),
+    "diag": _diag,
+    "spherical": _spherical,
+    "tied-diag": _shared(_diag),
+    "tied-spherical": _shared(_spherical),
+}
+_SPHERICAL = frozenset({"spherical", "tied-spherical"})
 
 
 def _pooled(spread: Spread, mass: FloatArray) -> Spread:

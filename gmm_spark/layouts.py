@@ -7,7 +7,7 @@ A layout names F features phi(z) of a row such that every component's log-densit
 and the M-step needs only sum_n w r_nk phi(z_n). The fewer features, the cheaper the pass:
 
     quadratic   [1, z_i, z_i z_j (i <= j)]   F = 1 + d + d(d+1)/2   any family
-    diagonal    [1, z_i, z_i^2]              F = 1 + 2d             diag, spherical; axis-aligned z
+    diagonal    [1, z_i, z_i^2]              F = 1 + 2d             diag, spherical, tied-*; aligned z
     linear      [1, z_i]                     F = 1 + d              tied: z' P z is common to all, and
                                                                     its sum over rows never changes
 
@@ -48,7 +48,7 @@ def total_layout(layout: Layout) -> Layout:
 def layout_for(candidates: Sequence[Parameters]) -> Layout:
     """Return the smallest layout that serves all the candidates in one pass.
 
-    A diag or spherical mixture has its covariances as variances only where the coordinates are axis-aligned: only
+    A mixture of an aligned family has its covariances as variances only where the coordinates are axis-aligned: only
     there the diagonal sums are enough for its M-step.
     """
     if all(each.family == "tied" and (each.spread.values == each.spread.values[0]).all() for each in candidates):

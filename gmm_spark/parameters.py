@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 
 __all__ = ["ALIGNED", "FAMILIES", "SHARED", "Family", "FloatArray", "Parameters", "positive_definite"]
 
-Family = Literal["full", "tied", "diag", "spherical"]
+Family = Literal["full", "tied", "diag", "spherical", "tied-diag", "tied-spherical"]
 FAMILIES: tuple[Family, ...] = get_args(Family)
 # Families whose covariances are diagonal in the user's coordinates: they are stored as variances.
-ALIGNED: frozenset[Family] = frozenset({"diag", "spherical"})
+ALIGNED: frozenset[Family] = frozenset({"diag", "spherical", "tied-diag", "tied-spherical"})
 # Families whose components have one covariance together.
-SHARED: frozenset[Family] = frozenset({"tied"})
+SHARED: frozenset[Family] = frozenset({"tied", "tied-diag", "tied-spherical"})
 
 _WEIGHT_SUM_TOLERANCE = 1e-6
 
@@ -33,8 +33,8 @@ class Parameters:
         weights: (k,) mixing weights, non-negative, summing to 1 (within 1e-6; normalised exactly).
         means: (k, d), in the units of the data.
         spread: the covariances in squared units: (k, d, d) symmetric positive definite matrices, whatever the family;
-            of diag and spherical also (k, d) variances, which is what is stored of them where they are diagonal.
-        family: the constraint the covariances obey: full, tied, diag or spherical.
+            of the families in `ALIGNED` also (k, d) variances, which is what is stored of them where they are diagonal.
+        family: the constraint the covariances obey, see `families`.
 
     Raises:
         ParametersError: shapes that do not agree, values that are not finite, weights that are no
@@ -61,7 +61,7 @@ class Parameters:
 
     @property
     def covariances(self) -> FloatArray:
-        """(k, d, d) the covariances, whatever the family; of diag and spherical made on demand."""
+        """(k, d, d) the covariances, whatever the family; made on demand where variances are stored."""
         return _frozen(self.spread.matrices)
 
     @property

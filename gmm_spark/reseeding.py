@@ -69,7 +69,7 @@ def wasted(at: Parameters, moments: Moments, maximise: Maximiser) -> Mask:
 def reseeded(at: Parameters, moments: Moments, which: Mask, maximise: Maximiser) -> tuple[Parameters, tuple[int, ...]]:
     """Return the parameters with wasted components begun anew at the least likely rows, and which these are.
 
-    Each gets the mean of one row, the covariance of all the data (the tied family keeps its own) and the
+    Each gets the mean of one row, the covariance of all the data (families with one covariance keep it) and the
     weight of d + 1 rows: it explains what nothing else does, and takes next to nothing from the others.
 
     Args:

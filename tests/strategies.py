@@ -11,7 +11,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 
 from gmm_spark import coordinates, em, kernel, search
-from gmm_spark.parameters import FAMILIES, Family, FloatArray, Parameters
+from gmm_spark.parameters import FAMILIES, SHARED, Family, FloatArray, Parameters
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -160,11 +160,11 @@ def assert_close(actual: object, expected: object, tolerance: float) -> None:
 def shaped(family: Family, covariances: FloatArray) -> FloatArray:
     """Return (k, d, d) covariances that obey the family, near the given ones."""
     d = covariances.shape[1]
-    if family == "tied":
-        return np.repeat(covariances.mean(axis=0)[None], len(covariances), axis=0)
-    if family == "diag":
+    if family in SHARED:
+        covariances = np.repeat(covariances.mean(axis=0)[None], len(covariances), axis=0)
+    if family in ("diag", "tied-diag"):
         return np.asarray(covariances * np.eye(d))
-    if family == "spherical":
+    if family in ("spherical", "tied-spherical"):
         return np.asarray(np.einsum("kii->k", covariances)[:, None, None] / d * np.eye(d))
     return covariances
 

@@ -66,7 +66,7 @@ class GridConfig(Section):
 
     k: Numbers = Field(description="Numbers of components, such as 2-11 or 2,3,5.")
     families: Families = Field(
-        default=("full",), description="Covariance families: some of full, tied, diag, spherical, or the word all."
+        default=("full",), description=f"Covariance families: some of {', '.join(FAMILIES)}, or the word all."
     )
     finalists: int = Field(
         default=1, ge=1, description="How many different optima found on the sample go on to all rows, of each mixture."

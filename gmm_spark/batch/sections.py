@@ -117,7 +117,8 @@ class MixtureConfig(Section):
 
     k: int = Field(default=2, ge=1, description="Number of components.")
     family: Family = Field(
-        default="full", description="What the covariances may be: full, tied (one for all), diag or spherical."
+        default="full",
+        description="What the covariances may be: full, diag, spherical; tied, tied-diag, tied-spherical: one for all.",
     )
 
 

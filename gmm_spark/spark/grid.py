@@ -1,7 +1,7 @@
 """One distributed E-step for candidates of all families, each in the coordinates and the sums that suit it.
 
 One read of a block serves every group of candidates: full in whitened coordinates with quadratic
-features, tied in the same with linear ones, diag and spherical in scaled ones with squares only. Quadratic
+features, tied in the same with linear ones, diagonal and spherical families in scaled ones with squares only. Quadratic
 features for all would be one product instead of three, and 1.5 times (d = 8) to 2 times (d = 32) slower.
 """
 

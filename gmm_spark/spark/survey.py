@@ -140,7 +140,7 @@ class Survey:
 
 
 def needs_products(families: Iterable[Family], d: int) -> bool:
-    """Return whether to survey the products of features: for full and tied, and of few features for warnings too."""
+    """Return whether to survey products of features: for families that need them, and of few features for warnings."""
     return d <= _FEW_FEATURES or not ALIGNED.issuperset(families)
 
 

@@ -8,16 +8,16 @@ from hypothesis import given
 
 from gmm_spark import coordinates, kernel
 from gmm_spark.errors import DataError
-from gmm_spark.parameters import FAMILIES, Family
+from gmm_spark.parameters import ALIGNED, FAMILIES, Family
 from tests.strategies import Problem, assert_close, frame_of, problems, survey
 
 
 @given(problems())
 def test_rows_have_unit_spread(problem: Problem) -> None:
-    """full and tied rows are uncorrelated with variance 1, diag and spherical ones have variance 1 each."""
+    """full and tied rows are uncorrelated with variance 1, those of diagonal families have variance 1 each."""
     mean, covariance = survey(problem.frame.rows(problem.x).T, problem.weights)
     np.testing.assert_allclose(mean, 0, atol=1e-12)
-    if problem.family in ("diag", "spherical"):
+    if problem.family in ALIGNED:
         covariance = covariance * np.eye(len(mean))
     np.testing.assert_allclose(covariance, np.eye(len(mean)), atol=1e-10)
 
@@ -59,7 +59,7 @@ def test_duplicate_and_dependent_columns_are_named(family: Family) -> None:
         frame_of(np.column_stack([ROWS, ROWS[:, 0] + ROWS[:, 2]]), np.ones(50), family)
 
 
-@pytest.mark.parametrize("family", ["diag", "spherical"])
+@pytest.mark.parametrize("family", sorted(ALIGNED))
 def test_duplicate_columns_are_fine_without_covariances(family: Family) -> None:
     """diag and spherical models do not mind dependent columns."""
     frame = frame_of(np.column_stack([ROWS, ROWS[:, 0]]), np.ones(50), family)

@@ -125,9 +125,9 @@ def moved(problem: Problem, matrix: FloatArray, offset: FloatArray) -> Problem:
 
 def own_map(generator: np.random.Generator, family: Family, d: int) -> FloatArray:
     """Return a random linear map under which the family stays itself."""
-    if family == "diag":
+    if family in ("diag", "tied-diag"):
         return np.diag(generator.choice([-1, 1], d) * 10 ** generator.uniform(-6, 6, d))
-    if family == "spherical":
+    if family in ("spherical", "tied-spherical"):
         return 10 ** generator.uniform(-6, 6) * np.linalg.qr(generator.standard_normal((d, d)))[0]
     scale = np.diag(10 ** generator.uniform(-6, 6, d))
     return np.asarray(scale @ np.linalg.cholesky(random_covariance(generator, d, 10.0)))

@@ -239,4 +239,4 @@ def test_the_constraint_of_variances_is_that_of_the_matrices(seed: int, floor: f
             families.at_floor(family, spread, np.ones(4), to, floor)
             for spread, to in ((variances, frame), (matrices, dense))
         ]
-        np.testing.assert_array_equal(*mask)
+        np.testing.assert_array_equal(mask[0], mask[1])

@@ -14,6 +14,7 @@ from gmm_spark.batch.layers import load
 from gmm_spark.batch.mistakes import ConfigurationMistakesError, options
 from gmm_spark.batch.status import STATUSES, run, status_of
 from gmm_spark.errors import ConfigurationError, GmmSparkError
+from gmm_spark.parameters import FAMILIES
 
 ROOT = Path(__file__).parents[2]
 FIT = ["--input.path=in", "--features.columns=a,b", "--output.path=out"]
@@ -179,7 +180,7 @@ def test_numbers_of_components_are_ranges_and_lists(text: str, tmp_path: Path) -
     rest = ["--input.path=in", "--features.columns=a", "--output.path=out"]
     config = load(SelectConfig, [*rest, f"--grid.k={text}", "--grid.families=all"], prog="select.py")
     assert config.grid.k == (2, 3, 4, 8)
-    assert config.grid.families == ("full", "tied", "diag", "spherical")
+    assert config.grid.families == FAMILIES
     (tmp_path / "s.yaml").write_text(f"grid: {{k: {text if text[0] == '[' else repr(text)}, families: full}}")
     config = load(SelectConfig, [*rest, "--config", str(tmp_path / "s.yaml")], prog="select.py")
     assert (config.grid.k, config.grid.families) == ((2, 3, 4, 8), ("full",))

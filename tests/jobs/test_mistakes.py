@@ -83,7 +83,11 @@ OF_JOB: dict[str, Mistakes] = {
         (["--grid.k=2,4-3"], "grid.k", "a range that rises instead of 4-3"),
         (["--grid.k=two"], "grid.k", "a valid integer"),
         (["--grid.k="], "grid.k", "at least 1 item"),
-        (["--grid.families=round"], "grid.families", "'full', 'tied', 'diag' or 'spherical'"),
+        (
+            ["--grid.families=round"],
+            "grid.families",
+            "'full', 'tied', 'diag', 'spherical', 'tied-diag' or 'tied-spherical'",
+        ),
         (["--choice.criterion=best"], "choice.criterion", "'bic', 'aic', 'icl', 'heldout' or 'gain'"),
         (["--choice.criterion=heldout"], "choice", "choice.holdout or choice.folds"),
         (["--choice.folds=1"], "choice", "at least 2"),

@@ -61,6 +61,8 @@ def start(family: Family = "full") -> GaussianMixtureModel:
         "tied": np.stack([tilt] * 3),
         "diag": np.stack([np.diag(np.diagonal(tilt)) * c for c in (1.0, 1.3, 0.8)]),
         "spherical": np.stack([np.eye(3) * c for c in (100.0, 130.0, 80.0)]),
+        "tied-diag": np.stack([np.diag(np.diagonal(tilt))] * 3),
+        "tied-spherical": np.stack([np.eye(3) * 100.0] * 3),
     }[family]
     return GaussianMixtureModel.fromArrays([0.5, 0.2, 0.3], means, covariances, family)
 

@@ -12,7 +12,7 @@ import pytest
 from gmm_spark import GaussianMixture, GaussianMixtureModel
 from gmm_spark.errors import DataError
 from gmm_spark.model import read_model
-from gmm_spark.parameters import Parameters
+from gmm_spark.parameters import FAMILIES, Parameters
 from gmm_spark.report.description import description
 from gmm_spark.spark import searching
 from gmm_spark.spark.selector import select
@@ -92,9 +92,9 @@ def test_a_point_mass_is_told_with_its_value(
 
 
 @pytest.mark.classic_only
-@pytest.mark.parametrize("family", ["full", "tied", "diag", "spherical"])
+@pytest.mark.parametrize("family", FAMILIES)
 def test_more_features_than_rows(spark: SparkSession, family: Family) -> None:
-    """full and tied are refused with what to do; diag and spherical need no more than columns that vary."""
+    """full and tied are refused with what to do; diagonal families need no more than columns that vary."""
     x = np.random.default_rng(2).standard_normal((5, 7))
     estimator = GaussianMixture(k=2, inputCols=names(7), covarianceType=family, maxIter=20)
     df = table(spark, **numbered(x))

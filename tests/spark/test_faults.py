@@ -73,7 +73,12 @@ def test_doubtful_tables_are_told_with_numbers() -> None:
 
 
 @pytest.mark.parametrize(
-    ("family", "features"), [("full", 1 + 3 + 6), ("tied", 1 + 3), ("diag", 1 + 6), ("spherical", 1 + 6)]
+    ("family", "features"),
+    [
+        ("full", 1 + 3 + 6),
+        ("tied", 1 + 3),
+        *((each, 1 + 6) for each in ("diag", "spherical", "tied-diag", "tied-spherical")),
+    ],
 )
 def test_the_bytes_of_the_statistics(family: str, features: int) -> None:
     """A candidate's statistics are k sums over the features of a row, 8 bytes each."""

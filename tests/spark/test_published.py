@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 FAITHFUL = ["eruptions", "waiting"]
 IRIS = ["Sepal.Length", "Sepal.Width", "Petal.Length", "Petal.Width"]
-MCLUST = {"VVV": "full", "EEE": "tied", "VVI": "diag", "VII": "spherical"}
+MCLUST = {"VVV": "full", "EEE": "tied", "VVI": "diag", "VII": "spherical", "EEI": "tied-diag", "EII": "tied-spherical"}
 
 
 def fitted(df: DataFrame, **params: Any) -> GaussianMixtureModel:  # noqa: ANN401 - whatever the estimator takes

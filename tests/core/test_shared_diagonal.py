@@ -1,0 +1,97 @@
+"""tied-diag and tied-spherical against plain EM, written from the formulas with SciPy's normal densities."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.special import logsumexp
+from scipy.stats import multivariate_normal
+
+from gmm_spark import em, families, kernel, search, selection, starts
+from gmm_spark.parameters import Family, FloatArray, Parameters
+from tests.strategies import Problem, assert_close, assert_same, frame_of, outward, random_problem, run, steps, survey
+
+both = pytest.mark.parametrize("family", ["tied-diag", "tied-spherical"])
+
+
+def plain_step(problem: Problem) -> tuple[Problem, float]:
+    """Return the problem with the start that one step of EM leads to, and the log-likelihood of the old one."""
+    start, x, w = problem.start, problem.x, problem.weights
+    parts = zip(start.weights, start.means, start.covariances, strict=True)
+    joint = np.stack([np.log(p) + multivariate_normal(m, c).logpdf(x).reshape(len(x)) for p, m, c in parts])
+    log_density = logsumexp(joint, axis=0)
+    shares = np.exp(joint - log_density) * w
+    mass = shares.sum(axis=1)
+    means = shares @ x / mass[:, None]
+    within = sum(own @ (x - mean) ** 2 for own, mean in zip(shares, means, strict=True)) / w.sum()
+    common = within if start.family == "tied-diag" else np.full_like(within, within.mean())
+    new = Parameters(mass / mass.sum(), means, np.tile(common, (start.k, 1)), start.family)
+    return Problem(x, w, new), float(w @ log_density)
+
+
+@pytest.mark.parametrize("count", [1, 2, 10])
+@pytest.mark.parametrize("shape", [(2, 1), (3, 2), (4, 5), (5, 12)], ids=lambda shape: f"k{shape[0]}-d{shape[1]}")
+@both
+def test_the_same_start_takes_the_same_steps(family: Family, shape: tuple[int, int], count: int) -> None:
+    """After 1, 2 and 10 steps parameters and log-likelihoods are those of the formulas to 1e-9, with weights too."""
+    problem = random_problem(17, family, *shape)
+    ours, theirs, history = steps(problem, count), problem, []
+    for _ in range(count + 1):
+        end = theirs.start
+        theirs, log_likelihood = plain_step(theirs)
+        history.append(log_likelihood)
+    assert_same(ours.parameters, end, problem.frame, 1e-9)
+    assert_close(ours.history, history, 1e-9)
+    assert (ours.parameters.spread.values == ours.parameters.spread.values[0]).all()
+
+
+@both
+def test_free_parameters_are_counted(family: Family) -> None:
+    """K (1 + d) - 1 of weights and means, and d variances for all components together, or one."""
+    assert families.free_parameters(family, 3, 4) == 3 * 5 - 1 + (4 if family == "tied-diag" else 1)
+
+
+@both
+def test_a_mixture_of_its_own_kind_is_found_and_chosen(family: Family) -> None:
+    """Rows of a mixture of the family lead the search back to it, and BIC prefers the family to richer ones."""
+    generator = np.random.default_rng(5)
+    deviations = np.array([0.5, 2.0, 9.0]) if family == "tied-diag" else np.full(3, 2.0)
+    means = np.array([[0.0, 0.0, 0.0], [4.0, 0.0, 9.0], [0.0, 9.0, -20.0]])
+    labels = generator.choice(3, 3000, p=[0.5, 0.3, 0.2])
+    x = means[labels] + generator.standard_normal((3000, 3)) * deviations
+    criteria = {}
+    for other in (family, "full", "tied", "diag", "spherical"):
+        fitted = best(x, other)
+        criteria[other] = selection.bic(fitted[1], families.free_parameters(other, 3, 3), len(x))
+        if other == family:
+            order = np.argsort(-fitted[0].weights)
+            np.testing.assert_allclose(fitted[0].weights[order], [0.5, 0.3, 0.2], atol=0.03)
+            np.testing.assert_allclose(fitted[0].means[order], means, atol=4 * deviations.max() / np.sqrt(600))
+            np.testing.assert_allclose(np.sqrt(fitted[0].spread.values[0]), deviations, rtol=0.05)
+    assert min(criteria, key=lambda each: criteria[each]) == family
+
+
+def best(x: FloatArray, family: Family) -> tuple[Parameters, float]:
+    """Return the best fit of three components to rows, and its log-likelihood."""
+    weights = np.ones(len(x))
+    frame = frame_of(x, weights, family)
+    sample = starts.Sample(frame.rows(x), weights, survey(x, weights)[1])
+    found = search.best(sample, frame, starts.Plan(3, family, 10, 0, 1e-6, 1e-6))
+    fitted = outward(
+        run(Problem(x, weights, frame.outward(found.best.parameters)), tol=1e-8, max_iter=200, frame=frame), frame
+    )
+    return fitted.parameters, fitted.log_likelihood
+
+
+@both
+def test_the_shared_variances_are_floored_once(family: Family) -> None:
+    """A common variance below the floor is raised for all components, and counted as one."""
+    problem = random_problem(2, family, 3, 2)
+    frame = problem.frame
+    start = frame.inward(problem.start)
+    (moments,) = kernel.accumulate([kernel.Block(frame.rows(problem.x), problem.weights)], [start])
+    raised, hits = em.Maximiser(frame, 2.0)(start, moments)
+    assert hits == 1
+    assert (frame.user_variances(raised.spread) >= 2 * frame.data_variances * (1 - 1e-12)).all()
+    assert families.at_floor(family, moments.spread(start.spread), moments.mass, frame, 2.0).all()
+    assert not families.at_floor(family, moments.spread(start.spread), moments.mass, frame, 1e-9).any()
