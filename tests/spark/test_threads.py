@@ -81,9 +81,7 @@ class _OnPass(logging.Handler):
             self.seen.append(self.call())
 
 
-def _fit_watched(
-    spark: SparkSession, call: Callable[[], object], steps: int = 2
-) -> tuple[GaussianMixtureModel, list[Any]]:
+def _fit_watched(spark: SparkSession, call: Callable[[], object]) -> tuple[GaussianMixtureModel, list[Any]]:
     """Fit, and return the model and what the function returned at each pass."""
     logger, watcher = logging.getLogger("gmm_spark"), _OnPass(call)
     level = logger.level
