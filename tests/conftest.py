@@ -39,6 +39,9 @@ SETTINGS = {
     "spark.sql.shuffle.partitions": "2",  # the default of 200 tasks takes longer than any test
     "spark.default.parallelism": "2",
     "spark.python.unix.domain.socket.enabled": "true",  # as in conf/spark-defaults.conf
+    "spark.eventLog.enabled": "true",  # what is in it is tested
+    "spark.eventLog.compress": "false",
+    "spark.eventLog.rolling.enabled": "false",
 }
 
 
@@ -81,6 +84,7 @@ def spark(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     """Give a session of the engine that the test runs on; there is no other at that time."""
     folder = tmp_path_factory.mktemp("spark")
     settings = {**SETTINGS, "spark.sql.warehouse.dir": str(folder / "warehouse")}
+    settings["spark.eventLog.dir"] = str(folder)
     start = connect_session if request.param == "connect" else classic_session
     with worker_environment(folder):
         session = start(MASTERS[request.param], settings)

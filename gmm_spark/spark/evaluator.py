@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 from pyspark import keyword_only
@@ -44,12 +45,15 @@ class MeanLogLikelihoodEvaluator(
         density = table.find(self.getOrDefault("logDensityCol")).column
         weight = weight_column(table, self.getOrDefault("weightCol")) if self.isDefined("weightCol") else f.lit(1.0)
         known = dataset.select(density.alias("density"), weight.alias("weight")).where("density is not null")
-        total, mass = known.select(f.sum(f.col("density") * f.col("weight")), f.sum("weight")).first() or (None, None)
+        sums = f.sum(f.col("density") * f.col("weight")), f.sum("weight")
+        # Added exactly, and so the same to the bit: a sum over partitions depends on which of them arrives first.
+        partials = [row[1:] for row in known.groupBy(f.spark_partition_id()).agg(*sums).collect()]
+        total, mass = (math.fsum(part) for part in zip(*partials, strict=True)) if partials else (0.0, 0.0)
         if not mass:
             raise DataError(
                 "held-out rows", got="none with a log-density", expected="at least one", do="Use fewer folds."
             )
-        return float(total / mass)
+        return total / mass
 
     def isLargerBetter(self) -> bool:
         """Return True: a higher likelihood is better."""

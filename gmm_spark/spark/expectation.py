@@ -14,12 +14,13 @@ from zlib import crc32
 import pyarrow as pa
 import pyarrow.compute as pc
 from pyspark.sql import functions as f
+from pyspark.sql import types as t
 
 from gmm_spark import reservoir
 from gmm_spark.kernel import accumulate, check_balance, zero_moments
 from gmm_spark.moments import Moments, added
 from gmm_spark.spark.blocks import READ, read_blocks, sums_of
-from gmm_spark.spark.session import OfJob, result_limit, shipped_by_job
+from gmm_spark.spark.session import carried, result_limit
 from gmm_spark.spark.worker import settle
 
 if TYPE_CHECKING:
@@ -37,7 +38,9 @@ _Partials: TypeAlias = "dict[int, list[bytes] | None]"
 _log = logging.getLogger("gmm_spark")
 
 _SCHEMA = pa.schema([("partition", pa.int32()), ("moments", pa.list_(pa.binary()))])
-_DDL = "partition int, moments array<binary>"
+_TYPE = t.StructType(  # not a string, which each pass would have the JVM parse
+    [t.StructField("partition", t.IntegerType()), t.StructField("moments", t.ArrayType(t.BinaryType()))]
+)
 
 
 # More bytes of partial statistics than this are added by tasks first: the driver must not grow with the partitions.
@@ -140,7 +143,7 @@ class DistributedExpectation:
     packed_anew: Callable[[frozenset[int] | None], DataFrame]
     check: Callable[[FloatArray], None]
     repeated: float = 0.0
-    _standing: DataFrame | None = field(default=None, init=False)
+    _selected: DataFrame | None = field(default=None, init=False)
     _moved: tuple[frozenset[int], DataFrame] | None = field(default=None, init=False)
 
     def __call__(self, candidates: Sequence[Parameters]) -> tuple[Moments, ...]:
@@ -156,7 +159,7 @@ class DistributedExpectation:
         zeros = sums.zeros()
         size = self.partitions * sum(len(zero.to_bytes()) for zero in zeros)
         run = 1 if size <= driver_bytes(self.blocks.sparkSession) else math.isqrt(self.partitions)
-        with shipped_by_job(self.blocks.sparkSession, sums) as parcel:
+        with carried(self.blocks.sparkSession, sums) as parcel:
             partials = self._partials(parcel, run)
             if missing := {number for number, own in partials.items() if own is None}:
                 _log.info("%d of %d files are missing: their rows are packed again", len(missing), len(partials))
@@ -167,11 +170,9 @@ class DistributedExpectation:
         return moments
 
     def _partials(self, parcel: Shipped[Sums], run: int) -> _Partials:
-        if run > 1 or not isinstance(parcel, OfJob):
-            return _by_partition(_summed(self.blocks, parcel, run).toArrow())
-        # Analysed and planned once for all that jobs bring: that is a third of a pass over few rows.
-        self._standing = self._standing or _summed(self.blocks, parcel, run)
-        return _by_partition(self._standing.toArrow())
+        # Selected once: each step of a plan costs a pass over few rows some milliseconds.
+        self._selected = self._selected or self.blocks.select(*READ)
+        return _by_partition(_summed(self._selected, parcel, run).toArrow())
 
     def _completed(self, partials: _Partials, missing: set[int], parcel: Shipped[Sums], run: int) -> _Partials:
         """Return the statistics with those of the runs of partitions that are missing, from blocks that Spark keeps.
@@ -186,11 +187,11 @@ class DistributedExpectation:
             moved = self.packed_anew(wanted)
             self.repeated += min(1.0, len(wanted) / self.partitions)
             if sums_of(moved, wanted) != sums_of(self.blocks, wanted):
-                self.blocks, self._standing, self._moved = self.packed_anew(None), None, None
+                self.blocks, self._selected, self._moved = self.packed_anew(None), None, None
                 self.repeated += 1
                 return self._partials(parcel, run)
             self._moved = wanted, moved
-        rest = moved.where(_run(f.col("partition"), run).isin(missing))
+        rest = moved.where(_run(f.col("partition"), run).isin(missing)).select(*READ)
         return partials | _by_partition(_summed(rest, parcel, run).toArrow())
 
 
@@ -198,12 +199,12 @@ def _run(partition: Column, run: int) -> Column:
     return f.floor(partition / run)
 
 
-def _summed(blocks: DataFrame, parcel: Shipped[Sums], run: int) -> DataFrame:
+def _summed(selected: DataFrame, parcel: Shipped[Sums], run: int) -> DataFrame:
     """Return the statistics of each run of so many partitions, by its number; None where a file is missing.
 
     A run of more than one partition is added on the executors.
     """
-    partials = blocks.select(*READ).mapInArrow(partial(_sum_partition, parcel), _DDL)
+    partials = selected.mapInArrow(partial(_sum_partition, parcel), _TYPE)
     if run > 1:
 
         def add_run(table: pa.Table) -> pa.Table:
@@ -211,7 +212,7 @@ def _summed(blocks: DataFrame, parcel: Shipped[Sums], run: int) -> DataFrame:
             own = _by_partition(table)
             return _table(number, None if None in own.values() else _added(own.values(), parcel.value.zeros()))
 
-        partials = partials.groupBy(_run(f.col("partition"), run).alias("run")).applyInArrow(add_run, _DDL)
+        partials = partials.groupBy(_run(f.col("partition"), run).alias("run")).applyInArrow(add_run, _TYPE)
     return partials
 
 

@@ -13,7 +13,7 @@ from pyspark import StorageLevel
 from gmm_spark.spark import block_files, blocks
 from gmm_spark.spark.agreement import Surveyed
 from gmm_spark.spark.expectation import DistributedExpectation
-from gmm_spark.spark.session import encrypts_files, shipped, small_batches
+from gmm_spark.spark.session import encrypts_files, shipped
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -38,7 +38,7 @@ def packed(table: Table, packing: blocks.Packing) -> Iterator[DistributedExpecta
     size = surveyed.rows * table.layout.d * 8
     fit = uuid.uuid4().hex if size >= _LEAST_FILED and not encrypts_files(rows.sparkSession) else None
     tasks = min(surveyed.partitions, max(_LEAST_TASKS, size // _TASK_BYTES))
-    with small_batches(rows.sparkSession), ExitStack() as until_the_end:
+    with ExitStack() as until_the_end:
 
         def kept(filed: str | None, only: frozenset[int] | None) -> DataFrame:
             wanted = replace(packing, filed=filed, only=only)

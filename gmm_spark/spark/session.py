@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import os
 import pickle
-from base64 import b64decode, b64encode
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
-from pyspark import SparkConf, SparkContext, TaskContext
+from pyspark import SparkConf, SparkContext
 from pyspark.sql import SparkSession
 from pyspark.sql.utils import is_remote
 
@@ -19,17 +17,15 @@ from gmm_spark.spark import sockets
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# Properties go to each task and to the event log.
-_PROPERTY, _MOST_PROPERTY = "gmm_spark.value", 64 << 10
+_MOST_CARRIED = 64 << 10  # bytes; of a closure of a megabyte Spark makes a broadcast that nothing destroys
 _CORES = 64
-_BATCH_BYTES = "spark.sql.execution.arrow.maxBytesPerBatch"
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 
 
 class Shipped(Protocol[T_co]):
-    """A value that a task can read: a broadcast, a property of its job, or the value itself."""
+    """A value that a task can read: a broadcast, or the value itself."""
 
     @property
     def value(self) -> T_co:
@@ -58,41 +54,19 @@ def is_connect(spark: SparkSession) -> bool:
     return type(spark).__module__.startswith("pyspark.sql.connect")
 
 
-@dataclass(frozen=True)
-class OfJob(Generic[T]):
-    """A value in the properties of the job that reads it: one plan serves one value after the other."""
-
-    @property
-    def value(self) -> T:
-        """The value; in a task only."""
-        context = TaskContext.get()
-        assert context is not None  # noqa: S101 - read in tasks only
-        value: T = _unpickled(str(context.getLocalProperty(_PROPERTY)))
-        return value
-
-
-@lru_cache(maxsize=1)
-def _unpickled(text: str) -> Any:  # noqa: ANN401 - of whatever type was sent
-    return pickle.loads(b64decode(text))  # noqa: S301 - from this application's driver, as the function itself is
-
-
 @contextmanager
-def shipped_by_job(spark: SparkSession, value: T) -> Iterator[Shipped[T]]:
-    """Send a value to the tasks of the jobs run inside, as `shipped` does; what is small goes with their properties.
+def carried(spark: SparkSession, value: T) -> Iterator[Shipped[T]]:
+    """Send a value to the tasks of the jobs run inside, as `shipped` does; a small one within their function.
 
-    Then the parcel is an `OfJob`, and a DataFrame whose function has one need not be analysed and planned again for
-    another value. It must not have a shuffle: Spark keeps the files of one that was run.
+    That spares a pass over few rows the broadcast. The function, and so the value, belongs to the plan that it is
+    given to and to no other: neither a thread that fits at the same time nor the event log can read it, as they can
+    the properties of a job.
     """
-    data = b"" if is_connect(spark) else pickle.dumps(value)
-    if not 0 < len(data) <= _MOST_PROPERTY:
-        with shipped(spark, value) as parcel:
-            yield parcel
+    if is_connect(spark) or len(pickle.dumps(value)) <= _MOST_CARRIED:
+        yield _Carried(value)
         return
-    spark.sparkContext.setLocalProperty(_PROPERTY, b64encode(data).decode())
-    try:
-        yield OfJob()
-    finally:
-        spark.sparkContext.setLocalProperty(_PROPERTY, None)  # type: ignore[arg-type] # None clears it
+    with shipped(spark, value) as parcel:
+        yield parcel
 
 
 @contextmanager
@@ -110,23 +84,6 @@ def shipped(spark: SparkSession, value: T) -> Iterator[Shipped[T]]:
         yield broadcast
     finally:
         broadcast.destroy()
-
-
-@contextmanager
-def small_batches(spark: SparkSession) -> Iterator[None]:
-    """Send blocks to Python a few at a time in the jobs run inside, unless the user has said how many.
-
-    Spark's 64 MB an Arrow batch are fresh pages in both processes: a pass over 256 MB of blocks took
-    1.3 s with them and 1.0 s with 4 MB, which stay in the cache.
-    """
-    if spark.conf.get(_BATCH_BYTES, None) is not None:
-        yield
-        return
-    spark.conf.set(_BATCH_BYTES, "4m")
-    try:
-        yield
-    finally:
-        spark.conf.unset(_BATCH_BYTES)
 
 
 def result_limit(spark: SparkSession) -> int:
