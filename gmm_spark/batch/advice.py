@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from gmm_spark.batch.faults import JAVA, complaints, first_line
 from gmm_spark.errors import SchemaError
 
 if TYPE_CHECKING:
@@ -19,21 +20,39 @@ _FORMATS = ("csv", "json", "orc", "avro", "xml")  # which names of files end wit
 
 @contextmanager
 def advising(config: InputConfig | None) -> Iterator[None]:
-    """Add to an error about columns which option of a CSV file's reader may be missing.
+    """Add to an error about columns which option of the reader may be missing; name one that the reader refuses.
 
     Raises:
         SchemaError: the error, with the advice.
     """
     try:
         yield
+    except JAVA as error:
+        # A reader asks for many options only when it begins to read.
+        if config is None or not config.options or not _in_options(error):
+            raise
+        raise SchemaError(
+            "input.options",
+            got=first_line(next(iter(complaints(error)), str(error))),
+            expected=f"options that Spark's reader of the format {config.format} takes",
+            do="Correct the option.",
+        ) from error
     except SchemaError as error:
-        advice = _for_csv(str(error.got), config) if config is not None else ""
+        advice = _for_columns(str(error.got), config) if config is not None else ""
         if not advice:
             raise
         raise type(error)(error.what, got=error.got, expected=error.expected, do=advice) from error
 
 
-def _for_csv(got: str, config: InputConfig) -> str:
+def _in_options(error: Exception) -> bool:
+    """Say whether an error of Java's comes from a class of options, such as CSVOptions."""
+    java: Any = getattr(error, "java_exception", None) or getattr(error, "_origin", None)
+    return java is not None and any("Options" in str(each.getClassName()) for each in java.getStackTrace())
+
+
+def _for_columns(got: str, config: InputConfig) -> str:
+    if "_corrupt_record" in got:
+        return f"The files are no {config.format}, or of many lines a record: correct input.format or input.options."
     if config.format.lower() != "csv" or config.schema_ddl is not None:
         return ""
     given = {name.casefold(): str(value).lower() for name, value in config.options.items()}

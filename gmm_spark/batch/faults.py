@@ -7,6 +7,9 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from py4j.protocol import Py4JJavaError  # type: ignore[import-untyped]
+from pyspark.errors import PySparkException
+
 from gmm_spark.errors import EndedError, GmmSparkError, InputError, OutputError, StorageError
 
 if TYPE_CHECKING:
@@ -15,8 +18,11 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 _LOG = logging.getLogger(__name__)
+JAVA = (Py4JJavaError, PySparkException)  # as what the complaints of Java's arrive
 _DEEPEST = 20  # causes of causes; some Java exceptions name themselves
 _LONGEST = 400
+_ONLY_A_NAME = re.compile(r"[\w.$]+:?\s*")
+_PACKAGE = re.compile(r"\b(?:[a-z]\w*\.)+(?=[A-Z]\w*(?:Exception|Error)\b)")  # of the class of an error
 
 
 @dataclass(frozen=True)
@@ -87,11 +93,12 @@ def explained(error: BaseException) -> BaseException:
         return error
     told = list(complaints(error))
     for fault in _FAULTS:
-        for complaint in told:
+        for place, complaint in enumerate(told):
             if match := fault.words.search(complaint):
-                return fault.kind(
-                    fault.what, got=_line_at(complaint, match.start()), expected=fault.expected, do=fault.do
-                )
+                got = _line_at(complaint, match.start())
+                if "NO_HINT" in got and place + 1 < len(told):  # Spark's word for: see the cause
+                    got = f"{got}: {first_line(told[place + 1])}"
+                return fault.kind(fault.what, got=got, expected=fault.expected, do=fault.do)
     return error
 
 
@@ -138,9 +145,11 @@ def _line_at(complaint: str, place: int) -> str:
 
 
 def first_line(text: str) -> str:
-    """Return the first line of a complaint, as much of it as helps."""
-    return _cut(text.partition("\n")[0])
+    """Return the first line of a complaint that says something, as much of it as helps."""
+    lines = [_cut(line) for line in text.splitlines() if line.strip()] or [""]
+    return lines[0] if len(lines) == 1 or not _ONLY_A_NAME.fullmatch(lines[0]) else f"{lines[0]} {lines[1]}"
 
 
 def _cut(line: str) -> str:
+    line = _PACKAGE.sub("", line.strip().removeprefix("Caused by: "))
     return line if len(line) <= _LONGEST else f"{line[:_LONGEST]} ..."

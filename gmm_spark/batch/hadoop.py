@@ -9,8 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from py4j.protocol import Py4JError, Py4JJavaError  # type: ignore[import-untyped]
+from py4j.protocol import Py4JError  # type: ignore[import-untyped]
+from pyspark.errors import PySparkException
 
+from gmm_spark.batch.faults import JAVA, complaints
 from gmm_spark.batch.location import Location, parts_of
 
 if TYPE_CHECKING:
@@ -92,7 +94,7 @@ class HadoopLocation(Location):
         """Say whether a name in this folder fits a pattern."""
         try:
             return len(self._filesystem().listStatus(self.path, hadoop(self.spark).GlobFilter(pattern))) > 0
-        except Py4JJavaError as error:
+        except JAVA as error:
             if isinstance(_as_os_error(error), FileNotFoundError):
                 return False
             raise
@@ -117,14 +119,14 @@ class HadoopLocation(Location):
                 return bytes(stream.readNBytes(most))
             finally:
                 stream.close()
-        except Py4JJavaError as error:
+        except JAVA as error:
             raise _as_os_error(error) from error
 
     def create(self, text: str) -> bool:
         """Write this file if there is none; on HDFS the name is taken in one step."""
         try:
             self._write(text, overwrite=False)
-        except Py4JJavaError:
+        except JAVA:
             if self.exists():
                 return False
             raise
@@ -151,7 +153,7 @@ class HadoopLocation(Location):
         """Remove the file or the folder with all that it holds."""
         try:
             self._filesystem().delete(self.path, True)  # noqa: FBT003 - Java has no keywords
-        except (Py4JError, OSError) as error:
+        except (Py4JError, PySparkException, OSError) as error:
             self._left_behind(self, error)
 
     def remove_at_exit(self, *, wanted: bool) -> None:
@@ -203,7 +205,7 @@ class HadoopLocation(Location):
     def _status(self) -> Any:  # noqa: ANN401 - a Java object
         try:
             return self._filesystem().getFileStatus(self.path)
-        except Py4JJavaError as error:
+        except JAVA as error:
             raise _as_os_error(error) from error
 
     def _filesystem(self) -> Any:  # noqa: ANN401 - a Java object
@@ -236,6 +238,6 @@ def _configuration(spark: SparkSession) -> Any:  # noqa: ANN401 - a Java object
     return spark._jsc.hadoopConfiguration()  # noqa: SLF001 - as above
 
 
-def _as_os_error(error: Py4JJavaError) -> OSError:
-    told = str(error.java_exception.toString())
+def _as_os_error(error: Exception) -> OSError:
+    told = next(iter(complaints(error)), str(error))
     return (FileNotFoundError if "FileNotFoundException" in told else OSError)(told)

@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from py4j.protocol import Py4JJavaError  # type: ignore[import-untyped]
+from gmm_spark.batch.faults import JAVA
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,9 +36,9 @@ DELTA, HUDI, ICEBERG = Kind("a Delta table", "delta"), Kind("a Hudi table", "hud
 
 def kind_of(folder: Location) -> Kind | None:
     """Return which kind of table a folder is; None for plain files."""
-    if folder.child("_delta_log").exists():
+    if folder.child("_delta_log").is_folder():
         return DELTA
-    if folder.child(".hoodie").exists():
+    if folder.child(".hoodie").is_folder():
         return HUDI
     return ICEBERG if folder.child("metadata").holds("*.metadata.json*") else None
 
@@ -56,7 +56,7 @@ def tables_below(folder: Location) -> Iterator[tuple[Location, Kind]]:
 def table_around(place: Location) -> tuple[Location, Kind] | None:
     """Return the innermost table that a place is, or is inside of; None where there is none, or it may not be seen."""
     while True:
-        with suppress(OSError, Py4JJavaError):  # a bucket whose root may not be listed
+        with suppress(OSError, *JAVA):  # a bucket whose root may not be listed
             if kind := kind_of(place):
                 return place, kind
         if place.is_root():

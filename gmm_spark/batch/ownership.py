@@ -8,8 +8,7 @@ from itertools import islice
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
-from py4j.protocol import Py4JJavaError  # type: ignore[import-untyped]
-
+from gmm_spark.batch.faults import JAVA
 from gmm_spark.batch.kinds import kind_of
 from gmm_spark.batch.manifest import MANIFEST, Manifest, read_manifest
 from gmm_spark.errors import InputError, OutputError
@@ -69,7 +68,7 @@ def holder_of(place: Location) -> tuple[Location, str] | None:
     folder = place
     while not folder.is_root():
         folder = folder.parent()
-        with suppress(OSError, Py4JJavaError):  # a bucket whose root may not be listed
+        with suppress(OSError, *JAVA):  # a bucket whose root may not be listed
             if kind := kind_of(folder):
                 return folder, kind.name
             if is_ours(folder):

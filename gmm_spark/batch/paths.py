@@ -5,9 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from py4j.protocol import Py4JJavaError  # type: ignore[import-untyped]
-
-from gmm_spark.batch.faults import complaints, first_line
+from gmm_spark.batch.faults import JAVA, complaints, first_line
 from gmm_spark.batch.hadoop import HadoopLocation, matching, qualified
 from gmm_spark.batch.local import LocalLocation
 from gmm_spark.batch.location import Location
@@ -39,7 +37,7 @@ def locate(spark: SparkSession, path: str, kind: type[GmmSparkError] = OutputErr
     _refuse_connect(spark)
     try:
         return _location(spark, qualified(spark, path))
-    except Py4JJavaError as error:
+    except JAVA as error:
         raise _unreachable(spark, path, error, kind) from error
 
 
@@ -56,7 +54,7 @@ def matches(spark: SparkSession, path: str) -> tuple[Location, ...]:
             place = _location(spark, qualified(spark, path))
             return (place,) if place.exists() else ()
         return tuple(_location(spark, found) for found in matching(spark, path))
-    except Py4JJavaError as error:
+    except JAVA as error:
         raise _unreachable(spark, path, error, InputError) from error
 
 
@@ -72,7 +70,7 @@ def _refuse_connect(spark: SparkSession) -> None:
         )
 
 
-def _unreachable(spark: SparkSession, path: str, error: Py4JJavaError, kind: type[GmmSparkError]) -> GmmSparkError:
+def _unreachable(spark: SparkSession, path: str, error: Exception, kind: type[GmmSparkError]) -> GmmSparkError:
     got = next((told for told in complaints(error) if lacks_filesystem(told)), None)
     if got is not None:
         return ConfigurationError(
@@ -81,9 +79,16 @@ def _unreachable(spark: SparkSession, path: str, error: Py4JJavaError, kind: typ
             expected="a path on a filesystem that Spark reaches",
             do=filesystem_advice(spark, path),
         )
+    if any("URISyntaxException" in told for told in complaints(error)):
+        return ConfigurationError(
+            f"the path {path}",
+            got="a name with a colon in a relative path or a pattern, or beside what a pattern may fit",
+            expected="a path that Hadoop can read",
+            do="Write ./ before a relative path, and no * where a name has a colon.",
+        )
     return kind(
         f"the path {path}",
-        got=first_line(str(error.java_exception.toString())),
+        got=first_line(next(iter(complaints(error)), str(error))),
         expected="a path on a filesystem that Spark reaches",
         do="Correct the path; the bucket or host in it must exist, and the filesystem's settings let this user in.",
     )

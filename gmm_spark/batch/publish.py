@@ -18,10 +18,8 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from py4j.protocol import Py4JJavaError  # type: ignore[import-untyped]
-
 from gmm_spark.batch import modes
-from gmm_spark.batch.faults import as_output
+from gmm_spark.batch.faults import JAVA, as_output
 from gmm_spark.batch.lock import locked
 from gmm_spark.batch.manifest import MANIFEST, File, Manifest, Output, read_manifest
 from gmm_spark.batch.ownership import OFFICE, holder_of, is_ours, manifest_in
@@ -229,7 +227,7 @@ def _reaching(location: Location) -> Iterator[None]:
     """Turn what the filesystem complains of into an error about the output."""
     try:
         yield
-    except (OSError, Py4JJavaError) as error:
+    except (OSError, *JAVA) as error:
         raise as_output(error, str(location)) from error
 
 

@@ -200,17 +200,24 @@ def _reason(error: Exception) -> str:
 
 def _sizes(spark: SparkSession, path: str) -> dict[str, int]:
     """Return the bytes in each folder that has any, without reading them."""
-    pattern = f"{path}/checkpoint-[ab]"
+    folders = [folder for slot in _SLOTS if _exists(spark, folder := f"{path}/{slot}")]
+    if not folders:
+        return {}
+    files = _reader(spark, "binaryFile").load(folders).select("path", "length").collect()
+    sizes = {slot: sum(row["length"] for row in files if f"/{slot}/" in row["path"]) for slot in _SLOTS}
+    return {slot: size for slot, size in sizes.items() if size}
+
+
+def _exists(spark: SparkSession, folder: str) -> bool:
+    """Tell whether there is a folder. Not by a pattern: in a path with a colon, Hadoop takes none."""
     try:
         # Twice the same path, for Spark logs a long stack trace where a single one is not there.
-        found = _reader(spark, "binaryFile").load([pattern, pattern])
-        files = found.select("path", "length").distinct().collect()
+        _reader(spark, "binaryFile").load([folder, folder]).schema  # noqa: B018 - Connect resolves it only now
     except AnalysisException as error:
         if error.getCondition() != "PATH_NOT_FOUND":
             raise
-        return {}
-    sizes = {slot: sum(row["length"] for row in files if f"/{slot}/" in row["path"]) for slot in _SLOTS}
-    return {slot: size for slot, size in sizes.items() if size}
+        return False
+    return True
 
 
 def _reader(spark: SparkSession, source: str) -> DataFrameReader:
