@@ -1,4 +1,4 @@
-"""The M-step: sufficient statistics to the parameters that maximise the expected log-likelihood."""
+"""The M-step: sufficient statistics to the parameters that maximise the expected log-likelihood, less the penalty."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gmm_spark import families
+from gmm_spark import families, prior
 from gmm_spark.errors import ParametersError
 from gmm_spark.parameters import Parameters
 
@@ -28,15 +28,19 @@ class Maximiser:
     Args:
         frame: the coordinates z.
         floor: the least variance in units of the data's variance; 0 switches it off.
+        prior: the pseudo-rows of the data's covariance in each component's, per row; see `gmm_spark.prior`.
+        least: how many rows of mean weight a sound component holds at least.
     """
 
     frame: Coordinates
     floor: float
+    prior: float = 0.0
+    least: float = 0.0
 
     def __call__(self, at: Parameters, moments: Moments) -> tuple[Parameters, int]:
-        """Return the maximiser of the expected log-likelihood, and how many covariances were floored.
+        """Return the maximiser of the expected log-likelihood less the penalty, and how many covariances were floored.
 
-        A component without rows keeps its mean and covariance at weight 0.
+        A component without rows keeps its mean and covariance at weight 0; under a penalty it gets the data's.
 
         Raises:
             ParametersError: a covariance is singular; the floor, if any, did not prevent it.
@@ -52,6 +56,14 @@ class Maximiser:
             )
         means = moments.means(at.means)
         return Parameters(moments.mass / moments.mass.sum(), means, spread, at.family), floored
+
+    def penalty(self, at: Parameters) -> float:
+        """Return what the covariances cost, in nats per unit of weight."""
+        return prior.penalty(at, self.prior)
+
+    def thin(self, moments: Moments) -> NDArray[np.bool_]:
+        """Tell which of the (k,) components hold too few rows to be sound."""
+        return np.asarray(moments.mass < self.least * moments.row_weight)
 
     def singular(self, at: Parameters, moments: Moments) -> NDArray[np.bool_]:
         """Tell which of the (k,) covariances have a variance that is only what rounding left of a difference of sums.
@@ -73,4 +85,5 @@ class Maximiser:
         return Parameters(parameters.weights, parameters.means, spread, parameters.family)
 
     def _spread(self, at: Parameters, moments: Moments) -> tuple[Spread, int]:
-        return families.constrain(at.family, moments.spread(at.spread), moments.mass, self.frame, self.floor)
+        central = prior.shrunk(at.family, moments.spread(at.spread), moments.mass, self.prior)
+        return families.constrain(at.family, central, moments.mass, self.frame, self.floor)

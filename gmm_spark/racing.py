@@ -70,7 +70,7 @@ class Runner:
 
     def advanced(self, moments: Moments, goal: em.Goal) -> Runner:
         """Return the runner after this read."""
-        new = self.state.position.measured(moments)
+        new = self.state.position.measured(moments, self.maximise)
         expected = new.moments.mean_log_likelihood + new.remaining
         reach = self.reach if expected == float("inf") else expected
         return replace(self, state=em.advance(self.state, moments, self.maximise, goal), reach=reach)

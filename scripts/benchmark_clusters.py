@@ -15,6 +15,7 @@ import json
 import time
 import warnings
 from collections import defaultdict
+from functools import partial
 from pathlib import Path
 from statistics import fmean, median
 from typing import TYPE_CHECKING, Any, get_args
@@ -32,6 +33,8 @@ from gmm_spark.spark.preparing import Options
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from numpy.typing import NDArray
+
     from gmm_spark.parameters import FloatArray, Parameters
 
 Fitted = dict[str, Any]
@@ -39,7 +42,7 @@ Fitted = dict[str, Any]
 _WORSE = 0.05  # of an adjusted Rand index: more than the seeds differ by
 
 
-def scored(x: FloatArray, labels: FloatArray, parameters: Parameters, seconds: float) -> Fitted:
+def scored(x: FloatArray, labels: NDArray[Any], parameters: Parameters, seconds: float) -> Fitted:
     """Return what a fit in the units of the (n, d) rows came to."""
     posterior, log_density = kernel.posteriors(x, parameters)
     return {
@@ -50,7 +53,7 @@ def scored(x: FloatArray, labels: FloatArray, parameters: Parameters, seconds: f
     }
 
 
-def ours(x: FloatArray, labels: FloatArray, options: Options) -> Fitted:
+def ours(x: FloatArray, labels: NDArray[Any], options: Options) -> Fitted:
     """Fit as a fit on Spark does."""
     began = time.perf_counter()
     table = Table.of(x, options.family)
@@ -59,7 +62,7 @@ def ours(x: FloatArray, labels: FloatArray, options: Options) -> Fitted:
     return scored(x, labels, table.frame.outward(fit.best.parameters), seconds)
 
 
-def theirs(x: FloatArray, labels: FloatArray, options: Options, tries: int) -> Fitted | None:
+def theirs(x: FloatArray, labels: NDArray[Any], options: Options, tries: int) -> Fitted | None:
     """Fit with scikit-learn; None where it gives up."""
     began, mixture = (
         time.perf_counter(),
@@ -82,7 +85,7 @@ def fits(arguments: argparse.Namespace) -> Iterator[Fitted]:
             for seed in range(arguments.seeds):
                 for engine in (arguments.name, "scikit-learn", "best of five"):
                     key = {"data": name, "family": family, "seed": seed, "engine": engine}
-                    yield kept.of(key, lambda key=key: _fit(key, known[key["family"]], arguments))
+                    yield kept.of(key, partial(_fit, key, known[family], arguments))
 
 
 def _fit(key: Fitted, family: Family, arguments: argparse.Namespace) -> Fitted | None:
@@ -129,7 +132,12 @@ def show(found: list[Fitted], engines: tuple[str, str, str]) -> None:
     means = [fmean(each["ari"] for each in found if each["engine"] == engine) for engine in engines]
     behind = aris[:, 0] - aris[:, 2]
     say("mean ARI of all fits", "", *(f"{each:.4f}" for each in means))
-    say("ours - best of five, median seed", "", f"least {behind.min():.3f}", f"worse by > {_WORSE}: {sum(behind < -_WORSE)}")
+    say(
+        "ours - best of five, median seed",
+        "",
+        f"least {behind.min():.3f}",
+        f"worse by > {_WORSE}: {sum(behind < -_WORSE)}",
+    )
 
 
 def _cells(fits: list[Fitted]) -> Iterator[str]:

@@ -7,7 +7,7 @@ import sys
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow.compute as pc
@@ -23,11 +23,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     import pyarrow as pa
+    from numpy.typing import NDArray
     from sklearn.mixture import GaussianMixture as SklearnMixture
 
     from gmm_spark.parameters import Family, FloatArray
 
-    Labelled = tuple[FloatArray, FloatArray]  # (n, d) rows and their n labels
+    Labelled = tuple[FloatArray, NDArray[Any]]  # (n, d) rows and their n labels
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from sklearn.mixture import GaussianMixture as SklearnMixture
 from gmm_spark import coordinates, em, kernel, missed, search, starts
 from gmm_spark.parameters import Family
 from gmm_spark.spark.preparing import Options
-from gmm_spark.spark.starting import sample_rows, sample_tol
+from gmm_spark.spark.starting import plan_of, sample_rows, sample_tol
 
 if TYPE_CHECKING:
     from gmm_spark.moments import Moments
@@ -56,10 +56,10 @@ class Table:
 
 def fitted_in_memory(table: Table, options: Options) -> em.Fit:
     """Return our fit, in coordinates z."""
-    n, k, family, seed = len(table.x), options.k, options.family, options.seed
-    taken = np.random.default_rng(seed).permutation(n)[: sample_rows(options, table.x.shape[1], n)]
+    n, k = len(table.x), options.k
+    taken = np.random.default_rng(options.seed).permutation(n)[: sample_rows(options, table.x.shape[1], n)]
     sample = starts.Sample(np.ascontiguousarray(table.z[:, taken]), np.ones(len(taken)), table.covariance)
-    plan = starts.Plan(k, family, options.starts, seed, options.floor, sample_tol(options, sample, n))
+    plan = plan_of(options, sample_tol(options, sample, n), n, table.x.shape[1])
     found, blocks = search.best(sample, table.frame, plan), table.blocks()
     start, slowest = found.best.parameters, found.slowest
     if len(taken) < n and k > 1:
@@ -69,7 +69,7 @@ def fitted_in_memory(table: Table, options: Options) -> em.Fit:
 
         looked = missed.look(measure, found, sample, table.frame, plan)
         start, slowest = looked.start, looked.slowest
-    maximise, goal = em.Maximiser(table.frame, options.floor), em.Goal(options.tol, options.max_iter)
+    maximise, goal = options.maximiser(table.frame, n), em.Goal(options.tol, options.max_iter)
     return em.run(search.in_memory(blocks), em.begin(start, "squarem", slowest), maximise, goal)
 
 

@@ -18,7 +18,7 @@ from gmm_spark.spark.grid import GridExpectation
 from gmm_spark.spark.keeping import packed
 from gmm_spark.spark.preparing import Options, Table, prepare
 from gmm_spark.spark.session import describe
-from gmm_spark.spark.starting import check_distinct, rows_to_search, sample_tol
+from gmm_spark.spark.starting import check_distinct, plan_of, rows_to_search, sample_tol
 from gmm_spark.spark.summary import summary_of
 from gmm_spark.spark.training import RESEEDINGS, Clock
 
@@ -158,25 +158,17 @@ class _Run:
         return {cell: messages[cell.k] for cell in cells if cell.k in messages}
 
     def _search(self, cells: Sequence[Candidate], sample: starts.Sample) -> list[list[Parameters] | str]:
-        how = self.options
+        rows, thoroughness = self.table.surveyed.rows, 1 / len(grid(self.choice.ks, self.choice.families))
+        asked = [replace(self.options, k=cell.k, family=cell.family) for cell in cells]
         plans = tuple(
-            starts.Plan(
-                cell.k,
-                cell.family,
-                how.starts,
-                how.seed,
-                how.floor,
-                sample_tol(replace(how, k=cell.k, family=cell.family), sample, self.table.surveyed.rows),
-                uniform=how.init_mode == "random",
-                thoroughness=1 / len(grid(self.choice.ks, self.choice.families)),
-            )
-            for cell in cells
+            replace(plan_of(how, sample_tol(how, sample, rows), rows, len(sample.z)), thoroughness=thoroughness)
+            for how in asked
         )
         searches = searching.Searches(sample, plans, self.axes.frames, self.axes.turns)
         return searching.search(self.table.rows.sparkSession, searches)
 
     def _of_candidate(self, candidate: Candidate, start: Parameters) -> Iterator[racing.Runner]:
-        maximise = em.Maximiser(self.axes.frames[candidate.family], self.options.floor)
+        maximise = self.options.maximiser(self.axes.frames[candidate.family], self.table.surveyed.rows)
         state = em.begin(start, self.options.acceleration)
         yield racing.Runner(candidate, state, maximise, self.choice.held)
         for fold in range(self.choice.folds):

@@ -87,8 +87,7 @@ def search(
         check_distinct(z[:, weights > 0], rows, options.k)
         sample = starts.Sample(z, weights, surveyed.covariance)
         tol = sample_tol(options, sample, surveyed.rows)
-        uniform = options.init_mode == "random"
-        plan = starts.Plan(options.k, options.family, options.starts, options.seed, options.floor, tol, uniform)
+        plan = plan_of(options, tol, surveyed.rows, len(z))
         with on_executors(rows.sparkSession) as each:
             found = sample_search.best(sample, frame, plan, each)
     if len(weights) >= surveyed.rows or options.k == 1:
@@ -109,7 +108,7 @@ def _through_parts(
     Return where that ends, and the reads that it took, each counted by its share. A part is a random choice of blocks,
     not of rows: where the table is sorted it knows less than as many random rows, and all rows have more to do.
     """
-    reads, maximise = 0.0, em.Maximiser(frame, options.floor)
+    reads, maximise = 0.0, options.maximiser(frame, surveyed.rows)
     for one_in in _parts(options, len(frame.center), surveyed):
         worth = sample_search.accuracy(options.family, options.k, len(frame.center), surveyed.rows / one_in)
         goal = em.Goal(max(options.tol, worth), options.max_iter)
@@ -178,6 +177,21 @@ def sample_tol(options: Options, sample: starts.Sample, rows: int) -> float:
     d, n = sample.z.shape
     worth = sample_search.accuracy(options.family, options.k, d, sample.effective_rows) if n < rows else 0.0
     return max(_SURER * options.tol, worth, _LEAST_TOL)
+
+
+def plan_of(options: Options, tol: float, rows: int, d: int) -> starts.Plan:
+    """Return what to look for in a sample of a table with so many rows of d features."""
+    return starts.Plan(
+        options.k,
+        options.family,
+        options.starts,
+        options.seed,
+        options.floor,
+        tol,
+        uniform=options.init_mode == "random",
+        prior=options.prior_share(rows),
+        least=options.least_rows(d),
+    )
 
 
 def check_distinct(z: FloatArray, rows: DataFrame, k: int) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, get_args, get_origin, get_type_hints
 
 from gmm_spark import families, kernel, selection
 from gmm_spark.errors import ModelError
-from gmm_spark.reseeding import PointMass, point_masses
+from gmm_spark.reseeding import PointMass, point_masses, thin_components, thin_sentence
 
 if TYPE_CHECKING:
     from gmm_spark import em
@@ -42,6 +42,8 @@ class Summary:
         startReplaced: whether all rows showed a cluster that the sample had missed, and led to another start.
         reseeded: components that held next to no rows and were begun anew elsewhere, whether or not that helped.
         pointMasses: the repeated values that hold a component each: its number, the value, its share of the weight.
+        covariancePenalty: what covariancePrior takes off the log-likelihood in EM's objective, in nats.
+        thinComponents: components that hold fewer rows than minComponentWeight, for no start led to others.
     """
 
     logLikelihood: float
@@ -64,12 +66,19 @@ class Summary:
     startReplaced: bool = False
     reseeded: int = 0
     pointMasses: tuple[PointMass, ...] = ()
+    covariancePenalty: float = 0.0
+    thinComponents: tuple[int, ...] = ()
+
+    @property
+    def penalizedLogLikelihood(self) -> float:
+        """What EM maximised, in nats: the log-likelihood less the penalty of covariancePrior."""
+        return self.logLikelihood - self.covariancePenalty
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as JSON types."""
         masses = [{**asdict(each), "value": list(each.value)} for each in self.pointMasses]
-        lists = {"history": list(self.history), "warnings": list(self.warnings), "pointMasses": masses}
-        return {**asdict(self), **lists}
+        lists = {name: list(getattr(self, name)) for name in ("history", "warnings", "thinComponents")}
+        return {**asdict(self), **lists, "pointMasses": masses}
 
     @staticmethod
     def from_dict(fields: dict[str, Any]) -> Summary:
@@ -121,13 +130,15 @@ def summary_of(
     log_likelihood = best.moments.log_likelihood - weight * frame.log_determinant
     free = families.free_parameters(best.parameters.family, best.parameters.k, best.parameters.d)
     entropy = kernel.entropy(best.parameters, best.moments)
+    thin = thin_components(best.parameters, best.moments, maximise)
+    few = thin_sentence(thin, maximise.least) if thin else ""
     return Summary(
         logLikelihood=log_likelihood,
         meanLogLikelihood=log_likelihood / weight,
         numIter=fit.iterations,
         numPasses=passes,
         outcome=fit.outcome.value,
-        message=fit.outcome.message + (f" ({fit.detail})" if fit.detail else ""),
+        message=" ".join(filter(None, (fit.outcome.message, f"({fit.detail})" if fit.detail else "", few))),
         history=tuple(value - frame.log_determinant for value in fit.history),
         aic=selection.aic(log_likelihood, free),
         bic=selection.bic(log_likelihood, free, weight),
@@ -139,4 +150,6 @@ def summary_of(
         seconds=seconds,
         reseeded=fit.reseeded,
         pointMasses=point_masses(best.parameters, best.moments, maximise),
+        covariancePenalty=best.penalty * weight,
+        thinComponents=thin,
     )
