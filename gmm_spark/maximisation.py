@@ -9,13 +9,14 @@ import numpy as np
 
 from gmm_spark import families, prior
 from gmm_spark.errors import ParametersError
-from gmm_spark.parameters import Parameters
+from gmm_spark.parameters import ALIGNED, Parameters
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from gmm_spark.coordinates import Coordinates
     from gmm_spark.moments import Moments
+    from gmm_spark.parameters import Family, FloatArray
     from gmm_spark.spread import Spread
 
 _NOISE = 16 * float(np.finfo(np.float64).eps)
@@ -56,6 +57,21 @@ class Maximiser:
             )
         means = moments.means(at.means)
         return Parameters(moments.mass / moments.mass.sum(), means, spread, at.family), floored
+
+    def of_one(self, family: Family, mean: FloatArray, covariance: FloatArray) -> Parameters:
+        """Return the mixture of one component, in coordinates z, that is the maximiser for rows of these moments.
+
+        Args:
+            family: the covariance family.
+            mean: (d,) of the rows, in the user's units.
+            covariance: (d, d), or (d,) variances, in the user's units.
+        """
+        if family in ALIGNED and covariance.ndim == 2:  # noqa: PLR2004 - with what the family has not
+            covariance = np.diagonal(covariance)
+        alone = self.frame.inward(Parameters(np.ones(1), mean[None], covariance[None], family))
+        shrunk = prior.shrunk(family, alone.spread, alone.weights, self.prior)
+        spread, _ = families.constrain(family, shrunk, alone.weights, self.frame, self.floor)
+        return Parameters(alone.weights, alone.means, spread, family)
 
     def penalty(self, at: Parameters) -> float:
         """Return what the covariances cost, in nats per unit of weight."""

@@ -17,6 +17,7 @@ import numpy as np
 
 from gmm_spark import em, families, kernel
 from gmm_spark.errors import DataError, ParametersError
+from gmm_spark.parameters import Parameters
 from gmm_spark.ranking import HOPE, Ranking, best_first, in_turn
 from gmm_spark.splitting import LEAST_COMPONENTS, moves
 from gmm_spark.stopping import Outcome
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from gmm_spark.coordinates import Coordinates
-    from gmm_spark.parameters import Family, Parameters
+    from gmm_spark.parameters import Family
     from gmm_spark.ranking import Each
     from gmm_spark.starts import Plan, Sample
 
@@ -42,6 +43,7 @@ _ROWS_OF_A_COMPONENT = 5  # times d + 1: with fewer a likelihood says little, fo
 # The order of the best on few rows need not be that on more, up to so many times p / (2n), by which each is optimistic.
 _FINALISTS, _UNSURE = 3, 3
 _OWN_ACCURACY = 0.1  # times p / (2n)
+_SHAKE = 0.1  # deviations of a component by which its mean is moved, to leave a saddle
 
 
 def rows_to_search(family: Family, k: int, d: int) -> int:
@@ -72,7 +74,26 @@ def best(sample: Sample, frame: Coordinates, plan: Plan, each: Each = in_turn) -
     finalists = ranked(first, frame, _own(plan, first, sample), within=within, each=each)[:_FINALISTS]
     for part in larger:
         finalists = grown(finalists, part, frame, _own(plan, part, sample))[:1]
-    return finalists[0]
+    return shaken(finalists[0], sample, frame, plan)
+
+
+def shaken(fit: em.Fit, sample: Sample, frame: Coordinates, plan: Plan) -> em.Fit:
+    """Return where EM leads from a slightly different mixture, if that is better: a fit may have ended at a saddle.
+
+    There a step of EM moves nothing, though the likelihood rises to a side: as where two components are the same.
+    """
+    if plan.k == 1:
+        return fit
+    start = _perturbed(fit.best.parameters, np.random.default_rng(plan.seed))
+    enough = fit.best.objective + _SAME_OPTIMUM * plan.tol if fit.best.thin == 0 else -np.inf
+    runs = _long_runs(sample, [start], frame, plan, enough)
+    return next((new for new in runs if _is_better(new, fit, plan.tol)), fit)
+
+
+def _perturbed(at: Parameters, generator: np.random.Generator) -> Parameters:
+    """Return the mixture with its means moved by a small part of each component's own deviations."""
+    noise = at.spread.coloured(np.arange(at.k), generator.standard_normal(at.means.shape))
+    return Parameters(at.weights, at.means + _SHAKE * noise, at.spread, at.family)
 
 
 def ranked(

@@ -18,7 +18,7 @@ from gmm_spark.spark.grid import GridExpectation
 from gmm_spark.spark.keeping import packed
 from gmm_spark.spark.preparing import Options, Table, prepare
 from gmm_spark.spark.session import describe
-from gmm_spark.spark.starting import check_distinct, plan_of, rows_to_search, sample_tol
+from gmm_spark.spark.starting import check_distinct, of_one, plan_of, rows_to_search, sample_tol
 from gmm_spark.spark.summary import summary_of
 from gmm_spark.spark.training import RESEEDINGS, Clock
 
@@ -159,13 +159,17 @@ class _Run:
 
     def _search(self, cells: Sequence[Candidate], sample: starts.Sample) -> list[list[Parameters] | str]:
         rows, thoroughness = self.table.surveyed.rows, 1 / len(grid(self.choice.ks, self.choice.families))
-        asked = [replace(self.options, k=cell.k, family=cell.family) for cell in cells]
+        asked = [replace(self.options, k=cell.k, family=cell.family) for cell in cells if cell.k > 1]
         plans = tuple(
             replace(plan_of(how, sample_tol(how, sample, rows), rows, len(sample.z)), thoroughness=thoroughness)
             for how in asked
         )
         searches = searching.Searches(sample, plans, self.axes.frames, self.axes.turns)
-        return searching.search(self.table.rows.sparkSession, searches)
+        found = iter(searching.search(self.table.rows.sparkSession, searches) if plans else ())
+        return [next(found) if cell.k > 1 else [self._of_one(cell)] for cell in cells]
+
+    def _of_one(self, cell: Candidate) -> Parameters:
+        return of_one(self.table, self.axes.frames[cell.family], replace(self.options, k=1, family=cell.family))
 
     def _of_candidate(self, candidate: Candidate, start: Parameters) -> Iterator[racing.Runner]:
         maximise = self.options.maximiser(self.axes.frames[candidate.family], self.table.surveyed.rows)

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from gmm_spark.spark.survey import Survey
     from gmm_spark.spark.training import Clock
 
+_ONE_STEP = 1.0  # EM of one component is at its end after one step, from anywhere
 # On a plateau SQUAREM takes what is left for a tenth of it: where a pass is cheap, it is asked for more.
 _SURER, _LEAST_TOL = 0.03, 1e-9
 # The most that a sample may have, and what is enough where even that would not bring its error to tol: then all rows
@@ -83,6 +84,8 @@ def search(
     rows, surveyed = table.rows, table.surveyed
     with clock("pack", rows):
         z, weights = blocks.collect_sample(expectation.blocks, table.layout.d)
+    if options.k == 1:
+        return Start(of_one(table, frame, options), _ONE_STEP)
     with clock("starts", rows):
         check_distinct(z[:, weights > 0], rows, options.k)
         sample = starts.Sample(z, weights, surveyed.covariance)
@@ -90,7 +93,7 @@ def search(
         plan = plan_of(options, tol, surveyed.rows, len(z))
         with on_executors(rows.sparkSession) as each:
             found = sample_search.best(sample, frame, plan, each)
-    if len(weights) >= surveyed.rows or options.k == 1:
+    if len(weights) >= surveyed.rows:
         return Start(found.best.parameters, found.slowest)
     with clock("parts", rows):
         found, reads = _through_parts(expectation, found, frame, options, surveyed)
@@ -98,6 +101,12 @@ def search(
         looked = missed.look(lambda candidate: _seen(expectation, candidate), found, sample, frame, plan)
     events.told_look(looked)
     return Start(looked.start, looked.slowest, looked, reads)
+
+
+def of_one(table: Table, frame: Coordinates, options: Options) -> Parameters:
+    """Return the mixture of one component in coordinates z: the survey knows its parameters."""
+    surveyed = table.surveyed
+    return options.maximiser(frame, surveyed.rows).of_one(options.family, surveyed.mean, surveyed.covariance)
 
 
 def _through_parts(
