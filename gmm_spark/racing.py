@@ -175,4 +175,5 @@ def _standing(runner: Runner) -> Standing | None:
     weight, parameters = best.moments.weight, best.parameters
     left = 0.0 if runner.state.outcome else max(0.0, runner.reach - best.moments.mean_log_likelihood) * weight
     free = families.free_parameters(parameters.family, parameters.k, parameters.d)
-    return Standing(runner.candidate, in_user_units(best.moments, runner.maximise.frame), left, free, weight)
+    value = in_user_units(best.moments, runner.maximise.frame)
+    return Standing(runner.candidate, value, left, free, weight, sound=best.thin == 0)

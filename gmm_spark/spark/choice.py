@@ -90,7 +90,9 @@ class Fitted:
 
     def standing(self) -> Standing:
         """Return what it came to, as a rival of those that still run."""
-        return Standing(self.candidate, self.summary.logLikelihood, 0.0, _free(self.parameters), self.summary.weight)
+        told = self.summary
+        free, sound = _free(self.parameters), not told.thinComponents
+        return Standing(self.candidate, told.logLikelihood, 0.0, free, told.weight, sound=sound)
 
     def evaluation(self, heldout: float | None) -> Evaluation:
         """Return its row in the table."""
@@ -106,6 +108,8 @@ class Fitted:
             passes=told.numPasses,
             floor_hits=told.floorHits,
             heldout=heldout,
+            penalty=told.covariancePenalty,
+            thin=len(told.thinComponents),
         )
 
 

@@ -12,7 +12,7 @@ from gmm_spark import coordinates, em, families, racing, starts
 from gmm_spark.errors import DataError
 from gmm_spark.parameters import ALIGNED
 from gmm_spark.selection import FAILED, RETIRED, Candidate, Evaluation, grid, winner
-from gmm_spark.spark import blocks, searching
+from gmm_spark.spark import blocks, events, searching
 from gmm_spark.spark.choice import Choice, Fitted, Selection, Shelf
 from gmm_spark.spark.grid import GridExpectation
 from gmm_spark.spark.keeping import packed
@@ -117,6 +117,7 @@ class _Run:
         rows += [self._failure(candidate, message) for candidate, message in failed.items()]
         rows.sort(key=lambda each: each.candidate)
         best = winner(rows, self.choice.criterion, self.choice.least_gain).candidate
+        events.told_thin(mains[best].summary.thinComponents, self.options.least_rows(self.table.layout.d))
         passes = 2 + engine.passes + math.ceil(expectation.repeated)
         return Selection(tuple(rows), mains, best, self.table.names, passes, self.clock.seconds)
 
