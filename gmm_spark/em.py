@@ -58,7 +58,7 @@ def iterate(
     position = Position(start, acceleration)
     while True:
         (moments,) = expectation([position.candidate])
-        new = position.measured(moments)
+        new = position.measured(moments, maximise)
         yield new
         position = position.onward(new, maximise)
 
@@ -68,7 +68,7 @@ class Fit:
     """The best parameters that were measured, and how they were reached.
 
     Args:
-        best: the pass with the highest log-likelihood.
+        best: the pass with the highest objective: the log-likelihood, less the penalty if there is one.
         outcome: how the fit ended.
         history: mean log-likelihood per unit of weight of every pass, the start's first.
         floored: floor hits over all passes.
@@ -96,14 +96,17 @@ class Trace:
     """What a fit has seen so far.
 
     Args:
-        best: the pass with the highest log-likelihood; with tol = 0 the last one. None before the first.
+        best: the pass with the highest objective; with tol = 0 the last one. None before the first.
         history: mean log-likelihood of every pass.
         floored: floor hits over all passes.
+        earlier: whether the best one is from before components were last restarted: a sound one then replaces one
+            that is not, whatever their objectives.
     """
 
     best: Pass | None = None
     history: tuple[float, ...] = ()
     floored: int = 0
+    earlier: bool = False
 
     def add(self, new: Pass, goal: Goal) -> Trace:
         """Return the trace with one more pass.
@@ -119,8 +122,9 @@ class Trace:
             where = f"log-likelihood of pass {len(self.history) + 1}"
             raise ParametersError(where, got=value, expected="a number", do="Rescale the data.")
         exact = goal.tol == 0 and new.gain is not None
-        better = self.best is None or exact or value >= self.best.moments.mean_log_likelihood
-        return Trace(new if better else self.best, (*self.history, value), self.floored + new.floored)
+        better = exact or self._is_better(new)
+        best, floored = new if better else self.best, self.floored + new.floored
+        return Trace(best, (*self.history, value), floored, self.earlier and not better)
 
     def seen(self, new: Pass) -> Trace:
         """Return the trace with a pass that measured the same parameters once more."""
@@ -132,9 +136,14 @@ class Trace:
         assert self.best is not None  # noqa: S101 - a fit that ends has measured a pass
         return Fit(self.best, outcome, self.history, self.floored, detail)
 
+    def _is_better(self, new: Pass) -> bool:
+        if self.best is None:
+            return True
+        return new.standing >= self.best.standing if self.earlier else new.objective >= self.best.objective
+
     def _check_rise(self, new: Pass) -> None:
         """Refuse what no EM step can do; a floor that binds, and a start below it, may let the likelihood fall."""
-        value, steps = new.moments.mean_log_likelihood, len(self.history)
+        value, steps = new.objective, len(self.history)
         if new.gain is not None and not new.floored and steps > 1 and -new.gain > _NO_ROUNDING * max(1.0, abs(value)):
             raise DataError(
                 f"log-likelihood of pass {steps + 1}",
@@ -210,7 +219,7 @@ def advance(state: State, moments: Moments, maximise: Maximiser, goal: Goal) -> 
         ParametersError: the very first pass failed, so that there is no model to return.
         DataError: the pass saw other rows than those before.
     """
-    new = state.position.measured(moments)
+    new = state.position.measured(moments, maximise)
     if state.position.phase == "lookup":
         *earlier, entry = state.reseedings
         seen = replace(state, trace=state.trace.seen(new), reseedings=tuple(earlier))
@@ -250,8 +259,8 @@ def _begun_anew(state: State, new: Pass, entry: Reseeding, maximise: Maximiser) 
     start, components = reseeded(at, new.moments, which, maximise)
     if not components:
         return _ended(state, entry)
-    entry = replace(entry, components=components)
-    return replace(state, position=Position(start, acceleration), reseedings=(*state.reseedings, entry))
+    entry, trace = replace(entry, components=components), replace(state.trace, earlier=True)
+    return replace(state, position=Position(start, acceleration), trace=trace, reseedings=(*state.reseedings, entry))
 
 
 def _ended(state: State, entry: Reseeding) -> State:
@@ -292,6 +301,6 @@ def steps(expectation: Expectation, state: State, maximise: Maximiser, goal: Goa
     """Yield the state after each pass and the pass, to the end of the fit; arguments and errors are those of `run`."""
     while state.outcome is None:
         (moments,) = expectation([state.candidate])
-        measured = state.position.measured(moments)
+        measured = state.position.measured(moments, maximise)
         state = advance(state, moments, maximise, goal)
         yield state, measured

@@ -1,4 +1,4 @@
-"""The M-step: sufficient statistics to the parameters that maximise the expected log-likelihood."""
+"""The M-step: sufficient statistics to the parameters that maximise the expected log-likelihood, less the penalty."""
 
 from __future__ import annotations
 
@@ -7,15 +7,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gmm_spark import families
+from gmm_spark import families, prior
 from gmm_spark.errors import ParametersError
-from gmm_spark.parameters import Parameters
+from gmm_spark.parameters import ALIGNED, Parameters
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from gmm_spark.coordinates import Coordinates
     from gmm_spark.moments import Moments
+    from gmm_spark.parameters import Family, FloatArray
     from gmm_spark.spread import Spread
 
 _NOISE = 16 * float(np.finfo(np.float64).eps)
@@ -28,15 +29,19 @@ class Maximiser:
     Args:
         frame: the coordinates z.
         floor: the least variance in units of the data's variance; 0 switches it off.
+        prior: the pseudo-rows of the data's covariance in each component's, per row; see `gmm_spark.prior`.
+        least: how many rows of mean weight a sound component holds at least.
     """
 
     frame: Coordinates
     floor: float
+    prior: float = 0.0
+    least: float = 0.0
 
     def __call__(self, at: Parameters, moments: Moments) -> tuple[Parameters, int]:
-        """Return the maximiser of the expected log-likelihood, and how many covariances were floored.
+        """Return the maximiser of the expected log-likelihood less the penalty, and how many covariances were floored.
 
-        A component without rows keeps its mean and covariance at weight 0.
+        A component without rows keeps its mean and covariance at weight 0; under a penalty it gets the data's.
 
         Raises:
             ParametersError: a covariance is singular; the floor, if any, did not prevent it.
@@ -52,6 +57,29 @@ class Maximiser:
             )
         means = moments.means(at.means)
         return Parameters(moments.mass / moments.mass.sum(), means, spread, at.family), floored
+
+    def of_one(self, family: Family, mean: FloatArray, covariance: FloatArray) -> Parameters:
+        """Return the mixture of one component, in coordinates z, that is the maximiser for rows of these moments.
+
+        Args:
+            family: the covariance family.
+            mean: (d,) of the rows, in the user's units.
+            covariance: (d, d), or (d,) variances, in the user's units.
+        """
+        if family in ALIGNED and covariance.ndim == 2:  # noqa: PLR2004 - with what the family has not
+            covariance = np.diagonal(covariance)
+        alone = self.frame.inward(Parameters(np.ones(1), mean[None], covariance[None], family))
+        shrunk = prior.shrunk(family, alone.spread, alone.weights, self.prior)
+        spread, _ = families.constrain(family, shrunk, alone.weights, self.frame, self.floor)
+        return Parameters(alone.weights, alone.means, spread, family)
+
+    def penalty(self, at: Parameters) -> float:
+        """Return what the covariances cost, in nats per unit of weight."""
+        return prior.penalty(at, self.prior)
+
+    def thin(self, moments: Moments) -> NDArray[np.bool_]:
+        """Tell which of the (k,) components hold too few rows to be sound."""
+        return np.asarray(moments.mass < self.least * moments.row_weight)
 
     def singular(self, at: Parameters, moments: Moments) -> NDArray[np.bool_]:
         """Tell which of the (k,) covariances have a variance that is only what rounding left of a difference of sums.
@@ -73,4 +101,5 @@ class Maximiser:
         return Parameters(parameters.weights, parameters.means, spread, parameters.family)
 
     def _spread(self, at: Parameters, moments: Moments) -> tuple[Spread, int]:
-        return families.constrain(at.family, moments.spread(at.spread), moments.mass, self.frame, self.floor)
+        central = prior.shrunk(at.family, moments.spread(at.spread), moments.mass, self.prior)
+        return families.constrain(at.family, central, moments.mass, self.frame, self.floor)

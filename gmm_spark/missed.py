@@ -18,13 +18,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gmm_spark import families, kernel, search, starts
+from gmm_spark import em, families, kernel, search, starts
 from gmm_spark.parameters import Parameters
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from gmm_spark import em
     from gmm_spark.coordinates import Coordinates
     from gmm_spark.moments import Moments
     from gmm_spark.parameters import FloatArray
@@ -108,8 +107,11 @@ def look(
     other = again(start, moments, sample, frame, plan)
     if other is None:
         return first
-    measured = measure(other.best.parameters)
-    if measured.log_likelihood <= moments.log_likelihood:
+    measured, maximise = measure(other.best.parameters), plan.maximiser(frame)
+    before, after = (
+        em.Position(at).measured(seen, maximise) for at, seen in ((start, moments), (other.best.parameters, measured))
+    )
+    if after.standing <= before.standing:
         return replace(first, passes=1)
     return Look(other.best.parameters, other.slowest, measured, evidence, replaced=True, passes=1)
 
@@ -136,6 +138,8 @@ def again(
     start: Parameters, moments: Moments, sample: starts.Sample, frame: Coordinates, plan: starts.Plan
 ) -> em.Fit | None:
     """Return the best fit to the sample and the least likely of all rows; None if the first start is as good."""
+    # A component of too few rows is one that has too few of all of them, not of the sample.
+    plan = replace(plan, least=plan.least * len(sample.weights) / max(moments.rows, 1))
     least = float(_log_density(start, sample.z[:, sample.weights > 0]).min())
     below, share = _below(least, moments, sample.effective_rows)
     if not len(below):
@@ -147,7 +151,9 @@ def again(
     both = _together(sample, below[:, 1:], share, plan.seed)
     (best,) = search.grown(found, both, frame, plan)
     (old,) = search.in_memory([kernel.Block(both.z, both.weights)])([start])
-    return best if best.best.moments.mean_log_likelihood - old.mean_log_likelihood > plan.tol else None
+    before = em.Position(start).measured(old, plan.maximiser(frame))
+    gained = best.best.objective - before.objective
+    return best if (best.best.thin == 0) > (before.thin == 0) or gained > plan.tol else None
 
 
 def _below(least: float, moments: Moments, rows: float) -> tuple[FloatArray, float]:

@@ -38,9 +38,11 @@ class Pass:
     Args:
         parameters: the parameters that were measured, in coordinates z.
         moments: their statistics.
-        gain: mean log-likelihood gained by the plain EM step that led here; None after another step.
+        gain: objective gained by the plain EM step that led here; None after another step.
         rate: EM's linear rate of convergence of the log-likelihood, where it is known.
         floored: components whose covariance was raised to the floor on the way here.
+        penalty: what their covariances cost, in nats per unit of weight.
+        thin: components that hold too few rows to be sound.
     """
 
     parameters: Parameters
@@ -48,6 +50,23 @@ class Pass:
     gain: float | None = None
     rate: float | None = None
     floored: int = 0
+    penalty: float = 0.0
+    thin: int = 0
+
+    @property
+    def objective(self) -> float:
+        """What EM maximises, per unit of weight: the mean log-likelihood less the penalty."""
+        return self.moments.mean_log_likelihood - self.penalty
+
+    @property
+    def total(self) -> float:
+        """What EM maximises, in nats."""
+        return self.moments.log_likelihood - self.penalty * self.moments.weight
+
+    @property
+    def standing(self) -> tuple[bool, float]:
+        """What ranks fits that are not one another's continuation: a sound one is above any that is not."""
+        return self.thin == 0, self.objective
 
     @property
     def remaining(self) -> float:
@@ -71,6 +90,7 @@ class Position:
         limit: the largest step length of a leap.
         limited: whether the leap was cut to it.
         slowest: SQUAREM's estimate of the slowest direction's stretch; None before the first leap.
+        divergence: of the plain EM step from `before`, see `step_divergence`; None where it is not known.
     """
 
     candidate: Parameters
@@ -82,6 +102,7 @@ class Position:
     limit: float = _FIRST_LIMIT
     limited: bool = False
     slowest: float | None = None
+    divergence: float | None = None
 
     @property
     def remaining(self) -> float:
@@ -89,17 +110,16 @@ class Position:
 
         By the step ahead of it alone: it need not have been a step that led there.
         """
-        ahead = {"step": self.candidate, "leap": self.fallback}.get(self.phase)
-        if ahead is None or self.before is None or self.acceleration == "none":
-            return float("inf")
-        return remaining_after(step_divergence(ahead, self.before.parameters), self.slowest)
+        return float("inf") if self.divergence is None else remaining_after(self.divergence, self.slowest)
 
-    def measured(self, moments: Moments) -> Pass:
+    def measured(self, moments: Moments, maximise: Maximiser) -> Pass:
         """Return the pass that measured the candidate."""
+        penalty, thin = maximise.penalty(self.candidate), int(maximise.thin(moments).sum())
+        new = Pass(self.candidate, moments, None, None, self.floored, penalty, thin)
         if self.phase != "step" or self.before is None:
-            return Pass(self.candidate, moments, floored=self.floored)
-        gain = moments.mean_log_likelihood - self.before.moments.mean_log_likelihood
-        return Pass(self.candidate, moments, gain, self._rate(gain), self.floored)
+            return new
+        gain = new.objective - self.before.objective
+        return replace(new, gain=gain, rate=self._rate(gain))
 
     def onward(self, new: Pass, maximise: Maximiser) -> Position:
         """Return where EM stands after this pass at the candidate.
@@ -122,7 +142,9 @@ class Position:
 
     def _step(self, new: Pass, maximise: Maximiser, limit: float) -> Position:
         candidate, floored = maximise(new.parameters, new.moments)
-        return replace(self, candidate=candidate, phase="step", floored=floored, before=new, fallback=None, limit=limit)
+        ahead = None if self.acceleration == "none" else step_divergence(candidate, new.parameters, maximise.prior)
+        after = replace(self, candidate=candidate, phase="step", floored=floored, before=new, fallback=None)
+        return replace(after, limit=limit, divergence=ahead)
 
     def _leap(self, one: Pass, maximise: Maximiser) -> Position:
         assert self.before is not None  # noqa: S101 - a step starts somewhere
@@ -136,16 +158,18 @@ class Position:
             before=one,
             fallback=two,
             limited=leap.limited,
+            divergence=step_divergence(two, one.parameters, maximise.prior),
             slowest=max(leap.stretch, (self.slowest or 1.0) * _FORGET),
         )
 
     def _judged(self, new: Pass, maximise: Maximiser) -> Position:
         assert self.before is not None  # noqa: S101 - a leap starts somewhere
         assert self.fallback is not None  # noqa: S101 - and can be taken back
-        if new.moments.log_likelihood >= self.before.moments.log_likelihood:
+        if new.total >= self.before.total:
             return self._step(new, maximise, self.limit * (_LIMIT_FACTOR if self.limited else 1))
         limit = max(1.0, self.limit / _LIMIT_FACTOR)
-        return replace(self, candidate=self.fallback, phase="retreat", before=None, fallback=None, limit=limit)
+        after = replace(self, candidate=self.fallback, phase="retreat", before=None, fallback=None)
+        return replace(after, limit=limit, divergence=None)
 
 
 @dataclass(frozen=True)

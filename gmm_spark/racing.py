@@ -72,7 +72,7 @@ class Runner:
 
     def advanced(self, moments: Moments, goal: em.Goal) -> Runner:
         """Return the runner after this read."""
-        new = self.state.position.measured(moments)
+        new = self.state.position.measured(moments, self.maximise)
         expected = new.moments.mean_log_likelihood + new.remaining
         reach = self.reach if expected == float("inf") else expected
         return replace(self, state=em.advance(self.state, moments, self.maximise, goal), reach=reach)
@@ -178,4 +178,4 @@ def _standing(runner: Runner) -> Standing | None:
     left = 0.0 if runner.state.outcome else max(0.0, runner.reach - best.moments.mean_log_likelihood) * rows
     free = families.free_parameters(parameters.family, parameters.k, parameters.d)
     value = in_user_units(best.moments, runner.maximise.frame) * runner.rows_per_weight
-    return Standing(runner.candidate, value, left, free, rows)
+    return Standing(runner.candidate, value, left, free, rows, sound=best.thin == 0)

@@ -33,6 +33,8 @@ _ROWS, _LEAST_ROWS = 20_000, 4_000
 # number does not depend on the cores, for the products' last bits depend on it.
 _COMPONENTS = 32
 
+# A run: whether it is sound and its objective, see `Pass.standing`; and where it is.
+Run: TypeAlias = tuple[tuple[bool, float], Parameters]
 # Some of the starts that a plan draws, by their numbers, or some mixtures.
 Group: TypeAlias = range | tuple[Parameters, ...]
 
@@ -46,8 +48,8 @@ class Ranked:
         ended: those that became singular, where they last were valid.
     """
 
-    alive: list[tuple[float, Parameters]]
-    ended: list[tuple[float, Parameters]]
+    alive: list[Run]
+    ended: list[Run]
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,7 +82,8 @@ class Ranking:
         """Return the log-likelihood a row of a mixture, less the error of so few rows: what a better one must reach."""
         (moments,) = kernel.accumulate([kernel.Block(self.sample.z, self.sample.weights)], [fitted], kept=0)
         plan, rows = self.plan, self.sample.effective_rows
-        return moments.mean_log_likelihood - families.sample_error(plan.family, plan.k, len(self.sample.z), rows)
+        value = moments.mean_log_likelihood - self._maximise.penalty(fitted)
+        return value - families.sample_error(plan.family, plan.k, len(self.sample.z), rows)
 
     def groups(self, candidates: Sequence[Parameters]) -> list[Group]:
         """Return the groups of some mixtures."""
@@ -100,10 +103,10 @@ class Ranking:
             bar: what becomes singular, or can't reach this log-likelihood a row, is of no interest; minus infinity
                 where all are.
         """
-        maximise = em.Maximiser(self.frame, self.plan.floor)
+        maximise = self._maximise
         drawn = starts.draw(self.sample, self.frame, self.plan, group) if isinstance(group, range) else group
-        alive = [(0.0, candidate) for candidate in drawn]
-        ended: list[tuple[float, Parameters]] = []
+        alive: list[Run] = [((True, 0.0), candidate) for candidate in drawn]
+        ended: list[Run] = []
         block = kernel.Block(self.sample.z, self.sample.weights)
         for _ in range(_STEPS):
             if not alive:
@@ -112,12 +115,17 @@ class Ranking:
             alive = []
             # Nothing is begun anew here: the least likely rows need not be gathered.
             for at, moments in zip(before, kernel.accumulate([block], before, kept=0), strict=True):
+                measured = em.Position(at).measured(moments, maximise)
                 new = _maximised(maximise, at, moments)
                 if new is None:
-                    ended.append((moments.log_likelihood, at))
-                elif bar == -np.inf or _hope(moments, at, new) >= bar:
-                    alive.append((moments.log_likelihood, new))
+                    ended.append((measured.standing, at))
+                elif bar == -np.inf or _hope(measured, new, maximise) >= bar:
+                    alive.append((measured.standing, new))
         return Ranked(alive, ended if bar == -np.inf else [])
+
+    @property
+    def _maximise(self) -> em.Maximiser:
+        return self.plan.maximiser(self.frame)
 
     @property
     def _size(self) -> int:
@@ -134,18 +142,19 @@ def in_turn(ranking: Ranking, groups: Sequence[Group], bar: float) -> list[Ranke
 
 
 def best_first(ranked: Sequence[Ranked]) -> list[Parameters]:
-    """Return where the runs led, the likeliest first; what became singular only if all did.
+    """Return where the runs led, sound ones and the likeliest first; what became singular only if all did.
 
     The likelihood of a mixture that collapses has no bound: one is returned only where none did better.
     """
     alive = list(chain.from_iterable(each.alive for each in ranked))
-    runs = sorted(alive or chain.from_iterable(each.ended for each in ranked), key=lambda run: -run[0])
-    return [candidate for value, candidate in runs if np.isfinite(value)]
+    runs = sorted(alive or chain.from_iterable(each.ended for each in ranked), key=lambda run: run[0], reverse=True)
+    return [candidate for (_, value), candidate in runs if np.isfinite(value)]
 
 
-def _hope(moments: Moments, at: Parameters, new: Parameters) -> float:
-    """Return the log-likelihood a row that a run may hope for, by the step from where it was measured."""
-    return moments.mean_log_likelihood + HOPE * remaining_after(step_divergence(new, at), 1.0)
+def _hope(measured: em.Pass, new: Parameters, maximise: em.Maximiser) -> float:
+    """Return the objective per row that a run may hope for, by the step from where it was measured."""
+    divergence = step_divergence(new, measured.parameters, maximise.prior)
+    return measured.objective + HOPE * remaining_after(divergence, 1.0)
 
 
 def _maximised(maximise: em.Maximiser, at: Parameters, moments: Moments) -> Parameters | None:

@@ -17,6 +17,8 @@ from gmm_spark import families, reservoir
 from gmm_spark.parameters import SHARED, Parameters
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from gmm_spark.maximisation import Maximiser
@@ -108,6 +110,20 @@ def point_masses(at: Parameters, moments: Moments, maximise: Maximiser) -> tuple
     order = frame.outward(at).order.tolist()
     return tuple(
         PointMass(place, tuple(values[k].tolist()), float(shares[k])) for place, k in enumerate(order) if held[k]
+    )
+
+
+def thin_components(at: Parameters, moments: Moments, maximise: Maximiser) -> tuple[int, ...]:
+    """Return the components that hold too few rows, by their numbers in the fitted model; arguments as above."""
+    thin, order = maximise.thin(moments), maximise.frame.outward(at).order.tolist()
+    return tuple(place for place, k in enumerate(order) if thin[k])
+
+
+def thin_sentence(components: Sequence[int], least: float) -> str:
+    """Return what it means that these components hold fewer rows of mean weight than the least."""
+    return (
+        f"Components {list(components)} hold fewer than {least:g} rows each, and no start led to others: they may "
+        "describe single rows. Use fewer components, another family, or a smaller minComponentWeight."
     )
 
 

@@ -17,6 +17,7 @@ import numpy as np
 
 from gmm_spark import em, families, kernel
 from gmm_spark.errors import DataError, ParametersError
+from gmm_spark.parameters import Parameters
 from gmm_spark.ranking import HOPE, Ranking, best_first, in_turn
 from gmm_spark.splitting import LEAST_COMPONENTS, moves
 from gmm_spark.stopping import Outcome
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from gmm_spark.coordinates import Coordinates
-    from gmm_spark.parameters import Family, Parameters
+    from gmm_spark.parameters import Family
     from gmm_spark.ranking import Each
     from gmm_spark.starts import Plan, Sample
 
@@ -42,6 +43,7 @@ _ROWS_OF_A_COMPONENT = 5  # times d + 1: with fewer a likelihood says little, fo
 # The order of the best on few rows need not be that on more, up to so many times p / (2n), by which each is optimistic.
 _FINALISTS, _UNSURE = 3, 3
 _OWN_ACCURACY = 0.1  # times p / (2n)
+_SHAKE = 0.1  # deviations of a component by which its mean is moved, to leave a saddle
 
 
 def rows_to_search(family: Family, k: int, d: int) -> int:
@@ -72,7 +74,26 @@ def best(sample: Sample, frame: Coordinates, plan: Plan, each: Each = in_turn) -
     finalists = ranked(first, frame, _own(plan, first, sample), within=within, each=each)[:_FINALISTS]
     for part in larger:
         finalists = grown(finalists, part, frame, _own(plan, part, sample))[:1]
-    return finalists[0]
+    return shaken(finalists[0], sample, frame, plan)
+
+
+def shaken(fit: em.Fit, sample: Sample, frame: Coordinates, plan: Plan) -> em.Fit:
+    """Return where EM leads from a slightly different mixture, if that is better: a fit may have ended at a saddle.
+
+    There a step of EM moves nothing, though the likelihood rises to a side: as where two components are the same.
+    """
+    if plan.k == 1:
+        return fit
+    start = _perturbed(fit.best.parameters, np.random.default_rng(plan.seed))
+    enough = fit.best.objective + _SAME_OPTIMUM * plan.tol if fit.best.thin == 0 else -np.inf
+    runs = _long_runs(sample, [start], frame, plan, enough)
+    return next((new for new in runs if _is_better(new, fit, plan.tol)), fit)
+
+
+def _perturbed(at: Parameters, generator: np.random.Generator) -> Parameters:
+    """Return the mixture with its means moved by a small part of each component's own deviations."""
+    noise = at.spread.coloured(np.arange(at.k), generator.standard_normal(at.means.shape))
+    return Parameters(at.weights, at.means + _SHAKE * noise, at.spread, at.family)
 
 
 def ranked(
@@ -109,7 +130,7 @@ def ranked(
         )
     if plan.k >= LEAST_COMPONENTS:
         finished = [_rearranged(finished[0], ranking, sample, each), *finished[1:]]
-    values = [fit.best.moments.mean_log_likelihood for fit in finished]
+    values = [fit.best.objective for fit in finished]
     new = [i == 0 or values[i - 1] - values[i] > _SAME_OPTIMUM * plan.tol for i in range(len(values))]
     near = [value >= values[0] - within for value in values]
     return [fit for fit, *wanted in zip(finished, new, near, strict=True) if all(wanted)]
@@ -125,11 +146,12 @@ def _rearranged(fit: em.Fit, ranking: Ranking, sample: Sample, each: Each) -> em
         each: runs the groups of a ranking.
     """
     frame, plan, short = ranking.frame, ranking.plan, ranking.sample
-    maximise = em.Maximiser(frame, plan.floor)
+    maximise = plan.maximiser(frame)
     for _ in range(_MOST_MOVES):
         tried = moves(short.z, short.weights, fit.best.parameters, maximise, _MOVES)
-        enough = fit.best.moments.mean_log_likelihood + _SAME_OPTIMUM * plan.tol
-        best_tried = best_first(each(ranking, ranking.groups(tried), ranking.bar(fit.best.parameters)))
+        enough = fit.best.objective + _SAME_OPTIMUM * plan.tol if fit.best.thin == 0 else -np.inf
+        bar = ranking.bar(fit.best.parameters) if fit.best.thin == 0 else -np.inf
+        best_tried = best_first(each(ranking, ranking.groups(tried), bar))
         ended = (_long_runs(sample, [start], frame, plan, enough) for start in best_tried)
         better = (new for (new,) in filter(None, islice(ended, _FINALISTS)) if _is_better(new, fit, plan.tol))
         if (best := next(better, None)) is None:
@@ -139,9 +161,11 @@ def _rearranged(fit: em.Fit, ranking: Ranking, sample: Sample, each: Each) -> em
 
 
 def _is_better(new: em.Fit, old: em.Fit, tol: float) -> bool:
-    """Tell whether a fit is likelier, and not because a component of it shrank onto a few rows."""
+    """Tell whether a fit is sound, or better, and not because a component of it shrank onto a few rows."""
+    if (new.best.thin == 0) != (old.best.thin == 0):
+        return new.best.thin == 0
     one, other = new.best.moments, old.best.moments
-    gain = one.mean_log_likelihood - other.mean_log_likelihood
+    gain = new.best.objective - old.best.objective
     few = _ROWS_OF_A_COMPONENT * (1 + one.centers.shape[1]) * one.row_weight
     sound = new.outcome is not Outcome.DEGENERATE and one.mass.min() >= min(few, other.mass.min())
     return sound and gain > _SAME_OPTIMUM * tol
@@ -181,26 +205,27 @@ def _long_runs(
     enough: float = -np.inf,
     within: float = np.inf,
 ) -> list[em.Fit]:
-    """Run starts to their end; return those that have one, the best first, valid ones if there are any.
+    """Run starts to their end; return those that have one, the best first, sound or valid ones if there are any.
 
     Args:
         sample: where.
         starts: where from, in the coordinates of the sample.
         frame: these coordinates.
         plan: what to look for.
-        enough: a run that can't reach this log-likelihood a row is given up,
+        enough: a run that can't reach this objective per row is given up,
         within: and one that must end this much below the best one before it.
     """
-    expectation, maximise = _expectation(sample), em.Maximiser(frame, plan.floor)
+    expectation, maximise = _expectation(sample), plan.maximiser(frame)
     finished: list[em.Fit] = []
     for start in starts:
         fit = _long_run(expectation, maximise, plan.tol, start, enough)
         if fit is not None:
             finished.append(fit)
-            if fit.outcome is not Outcome.DEGENERATE:
-                enough = max(enough, fit.best.moments.mean_log_likelihood - within)
+            if fit.outcome is not Outcome.DEGENERATE and fit.best.thin == 0:
+                enough = max(enough, fit.best.objective - within)
     valid = [fit for fit in finished if fit.outcome is not Outcome.DEGENERATE]
-    return sorted(valid or finished, key=lambda fit: -fit.best.moments.mean_log_likelihood)
+    sound = [fit for fit in valid if fit.best.thin == 0]
+    return sorted(sound or valid or finished, key=lambda fit: -fit.best.objective)
 
 
 def _long_run(
@@ -210,7 +235,7 @@ def _long_run(
     goal, state = em.Goal(tol, _LONG_STEPS, _RESEEDINGS), em.begin(start, "squarem")
     try:
         for after, measured in em.steps(expectation, state, maximise, goal):
-            if measured.moments.mean_log_likelihood + HOPE * measured.remaining < enough:
+            if measured.objective + HOPE * measured.remaining < enough:
                 return None
             state = after
     except ParametersError:

@@ -88,6 +88,7 @@ class Standing:
         remaining: what EM has still to gain, by Aitken's estimate; infinite where that is not known.
         parameters: p, its free parameters.
         rows: the effective number of its rows.
+        sound: whether each of its components holds enough rows.
     """
 
     candidate: Candidate
@@ -95,6 +96,7 @@ class Standing:
     remaining: float
     parameters: int
     rows: float
+    sound: bool = True
 
 
 def hopeless(standings: Sequence[Standing], criterion: Criterion) -> set[Candidate]:
@@ -103,18 +105,20 @@ def hopeless(standings: Sequence[Standing], criterion: Criterion) -> set[Candida
     A candidate's log-likelihood will not pass the measured one plus ten times what is left to gain. It
     is retired if that is less than what another start of the same family and number of components has
     already measured; and, where the criterion is BIC or AIC, if even so its criterion would be worse
-    than one that has been measured. The other criteria are not monotone in the log-likelihood.
+    than one that has been measured. The other criteria are not monotone in the log-likelihood. A candidate that has
+    a component of too few rows retires no other: it does not win where one is sound.
     """
     best_start: dict[tuple[Family, int], float] = {}
-    for each in standings:
+    sound = [each for each in standings if each.sound]
+    for each in sound:
         cell = each.candidate.family, each.candidate.k
         best_start[cell] = max(best_start.get(cell, -math.inf), each.log_likelihood)
     penalised = {"bic": _bic, "aic": _aic}.get(criterion)
-    least = min((penalised(each, each.log_likelihood) for each in standings), default=0.0) if penalised else 0.0
+    least = min((penalised(each, each.log_likelihood) for each in sound), default=math.inf) if penalised else 0.0
     lost = set()
     for each in standings:
         reach = each.log_likelihood + _CAUTION * each.remaining
-        if reach < best_start[each.candidate.family, each.candidate.k] or (
+        if reach < best_start.get((each.candidate.family, each.candidate.k), -math.inf) or (
             penalised and penalised(each, reach) > least
         ):
             lost.add(each.candidate)
@@ -146,6 +150,8 @@ class Evaluation:
         floor_hits: covariances that were raised to the floor, over all steps.
         heldout: mean log-likelihood per unit of weight of rows it was not fitted to, where some were held out.
         effective_rows: how many rows of equal weight would be as good; None: as many as their weight, which is 1 each.
+        penalty: what the covariance prior takes off its log-likelihood, in nats.
+        thin: its components that hold too few rows.
     """
 
     candidate: Candidate
@@ -159,11 +165,18 @@ class Evaluation:
     floor_hits: int
     heldout: float | None = None
     effective_rows: float | None = None
+    penalty: float = 0.0
+    thin: int = 0
 
     @property
     def mean_log_likelihood(self) -> float:
         """Log-likelihood per unit of weight, in nats."""
         return self.log_likelihood / self.weight
+
+    @property
+    def standing(self) -> tuple[bool, float]:
+        """What ranks the starts of one mixture: sound ones first, then by what EM maximised."""
+        return self.thin == 0, self.log_likelihood - self.penalty
 
     @property
     def aic(self) -> float:
@@ -216,8 +229,10 @@ def winner(evaluations: Sequence[Evaluation], criterion: Criterion, least_gain: 
         DataError: no candidate has a valid mixture.
     """
     valid = [each for each in evaluations if math.isfinite(each.log_likelihood)]
-    # A mixture that collapses has a likelihood without bound: it wins only against others that do.
-    sound = [each for each in valid if each.outcome not in {RETIRED, "degenerate"}] or valid
+    # A mixture that collapses has a likelihood without bound, and one with a component of a few rows a high one: it
+    # wins only against others that do.
+    ended = [each for each in valid if each.outcome not in {RETIRED, "degenerate"}] or valid
+    sound = [each for each in ended if each.thin == 0] or ended
     if not sound:
         raise DataError(
             "the candidates",
@@ -227,7 +242,8 @@ def winner(evaluations: Sequence[Evaluation], criterion: Criterion, least_gain: 
         )
     if criterion == "gain":
         return min(_last_worthwhile(sound, least_gain), key=lambda each: each.bic)
-    return min(sound, key=lambda each: (_loss(each, criterion), each.candidate))
+    rivals = _best_of_each_cell(sound) if criterion in {"bic", "aic"} else sound
+    return min(rivals, key=lambda each: (_loss(each, criterion), each.candidate))
 
 
 def _loss(each: Evaluation, criterion: Criterion) -> float:
@@ -249,13 +265,11 @@ def _last_worthwhile(evaluations: Sequence[Evaluation], least_gain: float) -> li
 
 
 def _best_of_each_cell(evaluations: Iterable[Evaluation]) -> list[Evaluation]:
-    """Return the best start of each family and k, by family, then k."""
+    """Return the best start of each family and k, by what EM maximised, by family, then k."""
     cells: dict[tuple[Family, int], Evaluation] = {}
     for each in evaluations:
         cell = each.candidate.family, each.candidate.k
-        if math.isfinite(each.log_likelihood) and (
-            cell not in cells or each.log_likelihood > cells[cell].log_likelihood
-        ):
+        if math.isfinite(each.log_likelihood) and (cell not in cells or each.standing > cells[cell].standing):
             cells[cell] = each
     return [cells[cell] for cell in sorted(cells)]
 

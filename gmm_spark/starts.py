@@ -16,6 +16,7 @@ import numpy as np
 
 from gmm_spark import families
 from gmm_spark.coordinates import Scaled
+from gmm_spark.maximisation import Maximiser
 from gmm_spark.parameters import Family, FloatArray, Parameters
 
 if TYPE_CHECKING:
@@ -71,6 +72,8 @@ class Plan:
         floor: the least variance of a component, relative to the data's.
         tol: nats per unit of weight to which the survivors are run on the sample.
         uniform: draw the first centres uniformly instead of by k-means++.
+        prior: pseudo-rows of the data's covariance in each component's, per row; see `gmm_spark.prior`.
+        least: how many rows of mean weight a sound component holds at least.
         thoroughness: the share of this search in the work of all that share the machine: it ranks the starts on
             fewer rows, and of those on a small sample fewer are run to their end.
     """
@@ -82,7 +85,13 @@ class Plan:
     floor: float
     tol: float
     uniform: bool = False
+    prior: float = 0.0
+    least: float = 0.0
     thoroughness: float = 1.0
+
+    def maximiser(self, frame: Coordinates) -> Maximiser:
+        """Return the M-step that looks for it, in these coordinates."""
+        return Maximiser(frame, self.floor, self.prior, self.least)
 
 
 def draw(sample: Sample, frame: Coordinates, plan: Plan, which: Iterable[int]) -> list[Parameters]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import sys
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow.compute as pc
@@ -14,6 +15,7 @@ import pyarrow.csv as pcsv
 import pyarrow.dataset as pds
 from benchmark import truth
 from flights import UNITS, read_flights
+from sklearn.datasets import load_breast_cancer, load_digits, load_wine
 
 from gmm_spark.parameters import Parameters
 
@@ -21,9 +23,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     import pyarrow as pa
+    from numpy.typing import NDArray
     from sklearn.mixture import GaussianMixture as SklearnMixture
 
     from gmm_spark.parameters import Family, FloatArray
+
+    Labelled = tuple[FloatArray, NDArray[Any]]  # (n, d) rows and their n labels
 
 
 @dataclass(frozen=True)
@@ -120,3 +125,63 @@ def of_sklearn(fitted: SklearnMixture, family: Family) -> Parameters:
     eye, own = np.eye(d), fitted.covariances_
     covariances = np.broadcast_to(own, (k, d, d)) if family in {"full", "tied"} else own.reshape(k, -1, 1) * eye
     return Parameters(fitted.weights_ / fitted.weights_.sum(), fitted.means_, covariances, family)
+
+
+_MOST_ROWS = 5_000  # of a labelled table: scikit-learn's best of five takes minutes on more
+
+
+def labelled() -> dict[str, Callable[[int], Labelled]]:
+    """Return tables with labels: bundled ones, those of GMM_SPARK_DATA, and mixtures of a known truth, by a seed."""
+    bundled = {"wine": load_wine, "breast cancer": load_breast_cancer, "digits": load_digits}
+    files = {
+        "iris": ("iris.csv", "Species", "rownames"),
+        "penguins": ("penguins.csv", "species", "rownames", "island", "sex", "year"),
+        "satellite": ("satellite.parquet", "classes"),
+        "letter": ("letter.parquet", "lettr"),
+        "shuttle": ("shuttle.parquet", "Class"),
+        "cover": ("cover.parquet", "outlier"),
+        "chevron": ("chevron.csv", "class"),
+    }
+    return {
+        **{name: partial(_bundled, read) for name, read in bundled.items()},
+        **{name: partial(_labelled_file, names) for name, names in files.items()},
+        **{f"far {d}": partial(far_clusters, d, 16 * d) for d in (5, 10, 15, 25, 50)},
+        **{kind: partial(known_mixture, kind) for kind in ("overlapping", "unbalanced", "elongated", "heavy tails")},
+    }
+
+
+def _bundled(read: Callable[..., Labelled], _: int) -> Labelled:
+    x, labels = read(return_X_y=True)
+    return x[:, x.std(axis=0) > 0], labels
+
+
+def _labelled_file(names: tuple[str, ...], _: int) -> Labelled:
+    name, label, *left_out = names
+    table = _file(name)
+    table = table.drop_columns([each for each in left_out if each in table.column_names]).drop_null()
+    labels = np.unique(table[label].to_numpy(zero_copy_only=False), return_inverse=True)[1]
+    x = _matrix(table, [column for column in table.column_names if column != label])
+    taken = np.sort(np.random.default_rng(0).permutation(len(x))[:_MOST_ROWS])
+    return x[taken], labels[taken]
+
+
+def far_clusters(d: int, rows: int, seed: int) -> Labelled:
+    """Return two normal clusters of as many rows, six standard deviations apart."""
+    rng = np.random.default_rng([d, seed])
+    labels, x = np.repeat([0, 1], rows // 2), rng.standard_normal((rows // 2 * 2, d))
+    x[labels == 1] += 6 * np.linalg.qr(rng.standard_normal((d, d)))[0][0]
+    return x, labels
+
+
+def known_mixture(kind: str, seed: int) -> Labelled:
+    """Return rows of a mixture that is hard in one way, and which component each is from."""
+    rng, n, d, k = np.random.default_rng([len(kind), seed]), 2_000, 6, 4
+    shares = {"unbalanced": [0.7, 0.2, 0.07, 0.03]}.get(kind, [1 / k] * k)
+    labels = np.sort(rng.choice(k, n, p=shares))
+    means = {"overlapping": 1.6}.get(kind, 3.0) * rng.standard_normal((k, d))
+    stretched = np.diag([6.0, *[0.6] * (d - 1)]) if kind == "elongated" else np.eye(d)
+    turns = np.linalg.qr(rng.standard_normal((k, d, d)))[0]
+    noise = rng.standard_normal((n, d))
+    if kind == "heavy tails":
+        noise /= np.sqrt(rng.chisquare(3, n) / 3)[:, None]
+    return means[labels] + np.einsum("nij,nj->ni", (turns @ stretched)[labels], noise), labels

@@ -23,7 +23,7 @@ from sklearn.mixture import GaussianMixture as SklearnMixture
 from gmm_spark import coordinates, em, kernel, missed, search, starts
 from gmm_spark.parameters import Family
 from gmm_spark.spark.preparing import Options
-from gmm_spark.spark.starting import sample_rows, sample_tol
+from gmm_spark.spark.starting import plan_of, sample_rows, sample_tol
 
 if TYPE_CHECKING:
     from gmm_spark.moments import Moments
@@ -54,12 +54,12 @@ class Table:
         return [kernel.Block(np.ascontiguousarray(self.z[:, low : low + 16384])) for low in lows]
 
 
-def fitted_in_memory(table: Table, options: Options) -> float:
-    """Return the log-likelihood a row of our fit."""
-    n, k, family, seed = len(table.x), options.k, options.family, options.seed
-    taken = np.random.default_rng(seed).permutation(n)[: sample_rows(options, table.x.shape[1], n)]
+def fitted_in_memory(table: Table, options: Options) -> em.Fit:
+    """Return our fit, in coordinates z."""
+    n, k = len(table.x), options.k
+    taken = np.random.default_rng(options.seed).permutation(n)[: sample_rows(options, table.x.shape[1], n)]
     sample = starts.Sample(np.ascontiguousarray(table.z[:, taken]), np.ones(len(taken)), table.covariance)
-    plan = starts.Plan(k, family, options.starts, seed, options.floor, sample_tol(options, sample, n))
+    plan = plan_of(options, sample_tol(options, sample, n), n, table.x.shape[1])
     found, blocks = search.best(sample, table.frame, plan), table.blocks()
     start, slowest = found.best.parameters, found.slowest
     if len(taken) < n and k > 1:
@@ -69,9 +69,8 @@ def fitted_in_memory(table: Table, options: Options) -> float:
 
         looked = missed.look(measure, found, sample, table.frame, plan)
         start, slowest = looked.start, looked.slowest
-    maximise, goal = em.Maximiser(table.frame, options.floor), em.Goal(options.tol, options.max_iter)
-    fit = em.run(search.in_memory(blocks), em.begin(start, "squarem", slowest), maximise, goal)
-    return fit.best.moments.mean_log_likelihood - table.frame.log_determinant
+    maximise, goal = options.maximiser(table.frame, n), em.Goal(options.tol, options.max_iter)
+    return em.run(search.in_memory(blocks), em.begin(start, "squarem", slowest), maximise, goal)
 
 
 def best_of_five(x: FloatArray, table: Table, k: int, family: Family, seed: int) -> float:
@@ -91,7 +90,8 @@ def compare(name: str, family: Family, seeds: int, floor: float) -> None:
     table, differences, seconds = Table.of(x, family), [], []
     for seed in range(seeds):
         began = time.perf_counter()
-        ours = fitted_in_memory(table, Options(k, family, seed=seed, floor=floor))
+        fit = fitted_in_memory(table, Options(k, family, seed=seed, floor=floor))
+        ours = fit.best.moments.mean_log_likelihood - table.frame.log_determinant
         between = time.perf_counter()
         differences.append(ours - best_of_five(x, table, k, family, seed))
         seconds.append((between - began, time.perf_counter() - between))

@@ -100,7 +100,7 @@ def engine(problem: Problem, frame: Coordinates, block_rows: int | None = None) 
     )
 
 
-def run(
+def run(  # noqa: PLR0913 - all by name
     problem: Problem,
     *,
     tol: float,
@@ -109,19 +109,27 @@ def run(
     floor: float = 0.0,
     frame: Coordinates | None = None,
     block_rows: int | None = None,
+    prior: float = 0.0,
 ) -> em.Fit:
     """Fit the problem from its start; the result is in coordinates z."""
     frame = frame or problem.frame
     state = em.begin(frame.inward(problem.start), acceleration)
-    return em.run(engine(problem, frame, block_rows), state, em.Maximiser(frame, floor), em.Goal(tol, max_iter))
+    return em.run(engine(problem, frame, block_rows), state, em.Maximiser(frame, floor, prior), em.Goal(tol, max_iter))
 
 
 def steps(
-    problem: Problem, count: int, *, floor: float = 0.0, frame: Coordinates | None = None, block_rows: int | None = None
+    problem: Problem,
+    count: int,
+    *,
+    floor: float = 0.0,
+    frame: Coordinates | None = None,
+    block_rows: int | None = None,
+    prior: float = 0.0,
 ) -> Fitted:
     """Take exactly this many plain EM steps."""
     frame = frame or problem.frame
-    return outward(run(problem, tol=0, max_iter=count, floor=floor, frame=frame, block_rows=block_rows), frame)
+    fit = run(problem, tol=0, max_iter=count, floor=floor, frame=frame, block_rows=block_rows, prior=prior)
+    return outward(fit, frame)
 
 
 def outward(fit: em.Fit, frame: Coordinates) -> Fitted:

@@ -34,6 +34,8 @@ def estimator(
         starts=how.starts,
         acceleration=how.acceleration,
         covarianceFloor=how.covariance_floor,
+        covariancePrior=how.covariance_prior,
+        minComponentWeight=how.min_component_weight,
         precision=how.precision,
         handleInvalid="error" if how.invalid == "fail" else "skip",
         **{name: value for name, value in given.items() if value is not None},

@@ -141,6 +141,16 @@ class EstimationConfig(Section):
         default=1e-6,
         description="Smallest variance of a component in any direction, relative to the data's; 0 switches it off.",
     )
+    covariance_prior: Amount | Literal["auto"] = Field(
+        default="auto",
+        description="Pseudo-rows of the data's covariance in each component's, so that none collapses onto a few rows; "
+        "auto is 2 / sqrt(rows), 0 maximum likelihood.",
+    )
+    min_component_weight: Amount | Literal["auto"] = Field(
+        default="auto",
+        description="Rows of mean weight that a component holds at least, where any start leads to that; auto is the "
+        "number of features + 1, 0 switches it off.",
+    )
     precision: Literal["float64", "float32"] = Field(
         default="float64",
         description="float32 halves what a pass reads, and multiplies in float32 where that errs by < 1e-3 nats.",

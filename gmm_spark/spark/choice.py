@@ -92,7 +92,8 @@ class Fitted:
         """Return what it came to, as a rival of those that still run."""
         told = self.summary
         value = at_mean_weight(told.logLikelihood, told.weight, told.effectiveRows)
-        return Standing(self.candidate, value, 0.0, _free(self.parameters), told.effectiveRows)
+        free, sound = _free(self.parameters), not told.thinComponents
+        return Standing(self.candidate, value, 0.0, free, told.effectiveRows, sound=sound)
 
     def evaluation(self, heldout: float | None) -> Evaluation:
         """Return its row in the table."""
@@ -109,6 +110,8 @@ class Fitted:
             floor_hits=told.floorHits,
             heldout=heldout,
             effective_rows=told.effectiveRows,
+            penalty=told.covariancePenalty,
+            thin=len(told.thinComponents),
         )
 
 

@@ -6,6 +6,7 @@ import logging
 import math
 from typing import TYPE_CHECKING
 
+from gmm_spark.reseeding import thin_sentence
 from gmm_spark.stopping import passes_to
 
 if TYPE_CHECKING:
@@ -89,6 +90,16 @@ def told_reseeding(entry: Reseeding) -> None:
         entry.outcome.value,
         extra={"fields": fields},
     )
+
+
+def told_thin(components: Sequence[int], least: float) -> tuple[str, ...]:
+    """Return a warning of components that hold too few rows, if there are any, and log it."""
+    if not components:
+        return ()
+    fields = {"event": "thin", "components": list(components), "least": least}
+    warning = thin_sentence(components, least)
+    _log.warning("%s", warning, extra={"fields": fields})
+    return (warning,)
 
 
 def told_point_masses(masses: Sequence[PointMass], features: Sequence[str]) -> None:

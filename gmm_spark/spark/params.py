@@ -52,6 +52,14 @@ def _not_negative(name: str) -> Callable[[Any], Any]:
     return _checked(name, TypeConverters.toFloat, lambda v: 0 <= v < math.inf, "a finite number of at least 0")
 
 
+def _rows_or_auto(name: str) -> Callable[[Any], Any]:
+    def convert(value: Any) -> float | str:  # noqa: ANN401 - as above
+        return "auto" if value == "auto" else TypeConverters.toFloat(value)
+
+    accepted = "auto, or a finite number of at least 0"
+    return _checked(name, convert, lambda v: v == "auto" or 0 <= v < math.inf, accepted)
+
+
 def _fraction(name: str) -> Callable[[Any], Any]:
     return _checked(name, TypeConverters.toFloat, lambda v: 0 <= v <= 1, "a number from 0 to 1")
 
@@ -141,6 +149,17 @@ class FitParams(ColumnParams):
         "covarianceFloor",
         "least variance of a component where the data has unit variance; 0: no floor",
         _not_negative("covarianceFloor"),
+    )
+    covariancePrior = param(
+        "covariancePrior",
+        "pseudo-rows of the data's covariance in each component's, so that none collapses; auto: 2 / sqrt(rows); "
+        "0: maximum likelihood",
+        _rows_or_auto("covariancePrior"),
+    )
+    minComponentWeight = param(
+        "minComponentWeight",
+        "rows of mean weight that a component holds at least, where any start leads to that; auto: features + 1",
+        _rows_or_auto("minComponentWeight"),
     )
     precision = param(
         "precision",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from pyspark.sql import functions as f
 
-from gmm_spark import coordinates
+from gmm_spark import coordinates, em, prior
 from gmm_spark.errors import ConfigurationError, DataError
 from gmm_spark.spark import columns, preflight
 from gmm_spark.spark.names import Names
@@ -19,9 +19,10 @@ if TYPE_CHECKING:
 
     from pyspark.sql import DataFrame
 
-    from gmm_spark import em, kernel
+    from gmm_spark import kernel
     from gmm_spark.coordinates import Coordinates
     from gmm_spark.parameters import Family, Parameters
+    from gmm_spark.prior import Prior
 
 
 @dataclass(frozen=True)
@@ -37,9 +38,23 @@ class Options:
     starts: int = 20
     acceleration: em.Acceleration = "squarem"
     floor: float = 1e-6
+    prior: Prior = "auto"
+    least: Prior = "auto"
     skip_invalid: bool = False
     max_invalid_fraction: float = 1.0
     precision: kernel.Precision = "float64"
+
+    def prior_share(self, rows: int) -> float:
+        """Return the pseudo-rows of the data's covariance in each component's, per row of so many."""
+        return prior.share_of(self.prior, rows)
+
+    def least_rows(self, d: int) -> float:
+        """Return how many rows of mean weight a sound component of d features holds at least."""
+        return d + 1.0 if self.least == "auto" else self.least
+
+    def maximiser(self, frame: Coordinates, rows: int) -> em.Maximiser:
+        """Return the M-step in these coordinates for a table of so many rows."""
+        return em.Maximiser(frame, self.floor, self.prior_share(rows), self.least_rows(len(frame.center)))
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,13 +12,13 @@ from gmm_spark import em, families, racing, starts
 from gmm_spark.errors import DataError
 from gmm_spark.parameters import ALIGNED
 from gmm_spark.selection import FAILED, RETIRED, Candidate, Evaluation, grid, winner
-from gmm_spark.spark import agreement, blocks, searching
+from gmm_spark.spark import agreement, blocks, events, searching
 from gmm_spark.spark.choice import Choice, Fitted, Selection, Shelf
 from gmm_spark.spark.grid import GridExpectation
 from gmm_spark.spark.keeping import packed
 from gmm_spark.spark.preparing import Options, Table, prepare
 from gmm_spark.spark.session import describe
-from gmm_spark.spark.starting import check_distinct, rows_to_search, sample_tol
+from gmm_spark.spark.starting import check_distinct, of_one, plan_of, rows_to_search, sample_tol
 from gmm_spark.spark.summary import summary_of
 from gmm_spark.spark.survey import mean_square
 from gmm_spark.spark.training import RESEEDINGS, Clock
@@ -117,6 +117,7 @@ class _Run:
         rows += [self._failure(candidate, message) for candidate, message in failed.items()]
         rows.sort(key=lambda each: each.candidate)
         best = winner(rows, self.choice.criterion, self.choice.least_gain).candidate
+        events.told_thin(mains[best].summary.thinComponents, self.options.least_rows(self.table.layout.d))
         passes = self.table.surveyed.passes + 1 + engine.passes + math.ceil(expectation.repeated)
         return Selection(tuple(rows), mains, best, self.table.names, passes, self.clock.seconds)
 
@@ -163,25 +164,21 @@ class _Run:
         return {cell: messages[cell.k] for cell in cells if cell.k in messages}
 
     def _search(self, cells: Sequence[Candidate], sample: starts.Sample) -> list[list[Parameters] | str]:
-        how = self.options
+        rows, thoroughness = self.table.surveyed.rows, 1 / len(grid(self.choice.ks, self.choice.families))
+        asked = [replace(self.options, k=cell.k, family=cell.family) for cell in cells if cell.k > 1]
         plans = tuple(
-            starts.Plan(
-                cell.k,
-                cell.family,
-                how.starts,
-                how.seed,
-                how.floor,
-                sample_tol(replace(how, k=cell.k, family=cell.family), sample, self.table.surveyed.rows),
-                uniform=how.init_mode == "random",
-                thoroughness=1 / len(grid(self.choice.ks, self.choice.families)),
-            )
-            for cell in cells
+            replace(plan_of(how, sample_tol(how, sample, rows), rows, len(sample.z)), thoroughness=thoroughness)
+            for how in asked
         )
         searches = searching.Searches(sample, plans, self.axes.frames, self.axes.turns)
-        return searching.search(self.table.rows.sparkSession, searches)
+        found = iter(searching.search(self.table.rows.sparkSession, searches) if plans else ())
+        return [next(found) if cell.k > 1 else [self._of_one(cell)] for cell in cells]
+
+    def _of_one(self, cell: Candidate) -> Parameters:
+        return of_one(self.table, self.axes.frames[cell.family], replace(self.options, k=1, family=cell.family))
 
     def _of_candidate(self, candidate: Candidate, start: Parameters) -> Iterator[racing.Runner]:
-        maximise = em.Maximiser(self.axes.frames[candidate.family], self.options.floor)
+        maximise = self.options.maximiser(self.axes.frames[candidate.family], self.table.surveyed.rows)
         state = em.begin(start, self.options.acceleration)
         surveyed = self.table.surveyed
         per_weight = surveyed.effective_rows / surveyed.weight

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from gmm_spark.spark.survey import Survey
     from gmm_spark.spark.training import Clock
 
+_ONE_STEP = 1.0  # EM of one component is at its end after one step, from anywhere
 # On a plateau SQUAREM takes what is left for a tenth of it: where a pass is cheap, it is asked for more.
 _SURER, _LEAST_TOL = 0.03, 1e-9
 # The most that a sample may have, and what is enough where even that would not bring its error to tol: then all rows
@@ -83,15 +84,16 @@ def search(
     rows, surveyed = table.rows, table.surveyed
     with clock("pack", rows):
         z, weights = blocks.collect_sample(expectation.blocks, table.layout.d)
+    if options.k == 1:
+        return Start(of_one(table, frame, options), _ONE_STEP)
     with clock("starts", rows):
         check_distinct(z[:, weights > 0], rows, options.k)
         sample = starts.Sample(z, weights, surveyed.reference.covariance)
         tol = sample_tol(options, sample, surveyed.rows)
-        uniform = options.init_mode == "random"
-        plan = starts.Plan(options.k, options.family, options.starts, options.seed, options.floor, tol, uniform)
+        plan = plan_of(options, tol, surveyed.rows, len(z))
         with on_executors(rows.sparkSession) as each:
             found = sample_search.best(sample, frame, plan, each)
-    if len(weights) >= surveyed.rows or options.k == 1:
+    if len(weights) >= surveyed.rows:
         return Start(found.best.parameters, found.slowest)
     with clock("parts", rows):
         found, reads = _through_parts(expectation, found, frame, options, surveyed)
@@ -99,6 +101,12 @@ def search(
         looked = missed.look(lambda candidate: _seen(expectation, candidate), found, sample, frame, plan)
     events.told_look(looked)
     return Start(looked.start, looked.slowest, looked, reads)
+
+
+def of_one(table: Table, frame: Coordinates, options: Options) -> Parameters:
+    """Return the mixture of one component in coordinates z: the survey knows its parameters."""
+    surveyed = table.surveyed
+    return options.maximiser(frame, surveyed.rows).of_one(options.family, surveyed.mean, surveyed.covariance)
 
 
 def _through_parts(
@@ -109,7 +117,7 @@ def _through_parts(
     Return where that ends, and the reads that it took, each counted by its share. A part is a random choice of blocks,
     not of rows: where the table is sorted it knows less than as many random rows, and all rows have more to do.
     """
-    reads, maximise = 0.0, em.Maximiser(frame, options.floor)
+    reads, maximise = 0.0, options.maximiser(frame, surveyed.rows)
     for one_in in _parts(options, len(frame.center), surveyed):
         worth = sample_search.accuracy(options.family, options.k, len(frame.center), surveyed.effective_rows / one_in)
         goal = em.Goal(max(options.tol, worth), options.max_iter)
@@ -178,6 +186,21 @@ def sample_tol(options: Options, sample: starts.Sample, rows: int) -> float:
     d, n = sample.z.shape
     worth = sample_search.accuracy(options.family, options.k, d, sample.effective_rows) if n < rows else 0.0
     return max(_SURER * options.tol, worth, _LEAST_TOL)
+
+
+def plan_of(options: Options, tol: float, rows: int, d: int) -> starts.Plan:
+    """Return what to look for in a sample of a table with so many rows of d features."""
+    return starts.Plan(
+        options.k,
+        options.family,
+        options.starts,
+        options.seed,
+        options.floor,
+        tol,
+        uniform=options.init_mode == "random",
+        prior=options.prior_share(rows),
+        least=options.least_rows(d),
+    )
 
 
 def check_distinct(z: FloatArray, rows: DataFrame, k: int) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, get_args, get_origin, get_type_hints
 
 from gmm_spark import families, kernel, selection
 from gmm_spark.errors import ModelError
-from gmm_spark.reseeding import PointMass, point_masses
+from gmm_spark.reseeding import PointMass, point_masses, thin_components, thin_sentence
 
 if TYPE_CHECKING:
     from gmm_spark import em
@@ -44,6 +44,8 @@ class Summary:
         pointMasses: the repeated values that hold a component each: its number, the value, its share of the weight.
         effectiveRows: how many rows of equal weight would be as good (Kish): numRows where all weigh the same; 0 in the
             summary of a model that was written before this was counted.
+        covariancePenalty: what covariancePrior takes off the log-likelihood in EM's objective, in nats.
+        thinComponents: components that hold fewer rows than minComponentWeight, for no start led to others.
     """
 
     logLikelihood: float
@@ -67,12 +69,19 @@ class Summary:
     reseeded: int = 0
     pointMasses: tuple[PointMass, ...] = ()
     effectiveRows: float = 0.0
+    covariancePenalty: float = 0.0
+    thinComponents: tuple[int, ...] = ()
+
+    @property
+    def penalizedLogLikelihood(self) -> float:
+        """What EM maximised, in nats: the log-likelihood less the penalty of covariancePrior."""
+        return self.logLikelihood - self.covariancePenalty
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as JSON types."""
         masses = [{**asdict(each), "value": list(each.value)} for each in self.pointMasses]
-        lists = {"history": list(self.history), "warnings": list(self.warnings), "pointMasses": masses}
-        return {**asdict(self), **lists}
+        lists = {name: list(getattr(self, name)) for name in ("history", "warnings", "thinComponents")}
+        return {**asdict(self), **lists, "pointMasses": masses}
 
     @staticmethod
     def from_dict(fields: dict[str, Any]) -> Summary:
@@ -126,13 +135,15 @@ def summary_of(
     entropy = kernel.entropy(best.parameters, best.moments)
     rows = surveyed.effective_rows * (weight / surveyed.weight)  # of those that are not held out
     value = selection.at_mean_weight(log_likelihood, weight, rows)
+    thin = thin_components(best.parameters, best.moments, maximise)
+    few = thin_sentence(thin, maximise.least) if thin else ""
     return Summary(
         logLikelihood=log_likelihood,
         meanLogLikelihood=log_likelihood / weight,
         numIter=fit.iterations,
         numPasses=passes,
         outcome=fit.outcome.value,
-        message=fit.outcome.message + (f" ({fit.detail})" if fit.detail else ""),
+        message=" ".join(filter(None, (fit.outcome.message, f"({fit.detail})" if fit.detail else "", few))),
         history=tuple(value - frame.log_determinant for value in fit.history),
         aic=selection.aic(value, free),
         bic=selection.bic(value, free, rows),
@@ -145,4 +156,6 @@ def summary_of(
         reseeded=fit.reseeded,
         pointMasses=point_masses(best.parameters, best.moments, maximise),
         effectiveRows=rows,
+        covariancePenalty=best.penalty * weight,
+        thinComponents=thin,
     )

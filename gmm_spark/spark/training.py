@@ -86,16 +86,17 @@ def train(
             state = em.begin(start.parameters, options.acceleration, start.slowest)
             if progress:
                 progress.save(state)
-        maximise = em.Maximiser(frame, options.floor)
+        maximise = options.maximiser(frame, surveyed.rows)
         with clock("em", df):
             fit = _polish(expectation, state, maximise, options, progress, start)
     if progress:
         progress.ended()
     passes = surveyed.passes + (initial is None) + (start.passes if start else 0) + len(fit.history)
     passes += math.ceil(expectation.repeated)
+    told = summary_of(fit, maximise, surveyed, clock.seconds, passes)
     told = replace(
-        summary_of(fit, maximise, surveyed, clock.seconds, passes),
-        warnings=table.warnings,
+        told,
+        warnings=(*table.warnings, *events.told_thin(told.thinComponents, maximise.least)),
         resumedPasses=resumed,
         startReplaced=start is not None and start.replaced,
     )

@@ -73,7 +73,7 @@ def simple_loop(
     trace, position = em.Trace(), em.Position(start, acceleration)
     while True:
         try:
-            new = position.measured(expectation([position.candidate])[0])
+            new = position.measured(expectation([position.candidate])[0], maximise)
             trace = trace.add(new, goal)
             if outcome := verdict(new, len(trace.history), goal):
                 return trace.ended(outcome)

@@ -42,6 +42,8 @@ OTHERS: dict[str, Any] = {  # a value of every param that is not its default
     "logDensityCol": "r",
     "handleInvalid": "skip",
     "maxInvalidFraction": 0.25,
+    "covariancePrior": 0.5,
+    "minComponentWeight": 7.0,
     "precision": "float32",
     "checkpointDir": "somewhere",
     "checkpointSeconds": 5.0,
@@ -90,6 +92,9 @@ def test_params_explain_themselves() -> None:
         ("initMode", "guess"),
         ("acceleration", "fast"),
         ("covarianceFloor", float("inf")),
+        ("covariancePrior", -1.0),
+        ("covariancePrior", "much"),
+        ("minComponentWeight", float("nan")),
         ("handleInvalid", "keep"),
         ("seed", "x"),
     ],
@@ -200,6 +205,30 @@ def _covariance_floor(fits: Fits) -> None:
     assert model.summary.floorHits > 0
 
 
+def _covariance_prior(fits: Fits) -> None:
+    """One step with 30 pseudo-rows differs from one without, and shrinks towards the data's covariance."""
+    plain, shrunk = (
+        GaussianMixture(k=3, maxIter=1, tol=0, acceleration="none", covariancePrior=prior)
+        .setInitialModel(start())
+        .fit(fits.df)
+        for prior in (0.0, 30.0)
+    )
+    mass = (plain.weights * len(X))[:, None, None]
+    expected = (mass * plain.covariances + 30 * np.cov(X.T, bias=True)) / (mass + 30)
+    np.testing.assert_allclose(shrunk.covariances, expected, rtol=1e-9)
+    assert plain.summary.penalizedLogLikelihood == plain.summary.logLikelihood
+    assert shrunk.summary.penalizedLogLikelihood < shrunk.summary.logLikelihood
+
+
+def _min_component_weight(fits: Fits) -> None:
+    """More rows than any three components hold make the fit say so."""
+    assert fits(k=3, minComponentWeight=0).summary.thinComponents == ()
+    summary = fits(k=3, minComponentWeight=len(X) / 2).summary
+    assert summary.thinComponents
+    assert f"hold fewer than {len(X) / 2:g} rows" in summary.message
+    assert summary.message.endswith(summary.warnings[-1])
+
+
 def _output_cols(fits: Fits) -> None:
     model = fits(k=1, predictionCol="p", probabilityCol="q", logDensityCol="r")
     assert model.transform(fits.df).columns == [*fits.df.columns, "p", "q", "r"]
@@ -243,6 +272,8 @@ EFFECTS: dict[str, Callable[[Fits], None]] = {
     "starts": _starts,
     "acceleration": _acceleration,
     "covarianceFloor": _covariance_floor,
+    "covariancePrior": _covariance_prior,
+    "minComponentWeight": _min_component_weight,
     "predictionCol": _output_cols,
     "probabilityCol": _output_cols,
     "logDensityCol": _output_cols,
