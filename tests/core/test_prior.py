@@ -14,7 +14,7 @@ from scipy.stats import multivariate_normal
 
 from gmm_spark import em, prior
 from gmm_spark.divergence import step_divergence
-from gmm_spark.parameters import Family, Parameters
+from gmm_spark.parameters import SHARED, Family, Parameters
 from gmm_spark.stopping import Outcome
 from tests.core.test_laws import moved, own_map
 from tests.strategies import (
@@ -61,7 +61,7 @@ def divergences(target: FloatArray, parameters: Parameters) -> FloatArray:
 def cost(problem: Problem, parameters: Parameters, share: float) -> float:
     """Return the penalty per unit of weight, once for tied components, from its definition; units do not matter."""
     each = divergences(survey(problem.x, problem.weights)[1], parameters)
-    return share * float(each[0] if problem.family == "tied" else each.sum())
+    return share * float(each[0] if problem.family in SHARED else each.sum())
 
 
 def objective(problem: Problem, parameters: Parameters, share: float) -> float:
@@ -81,7 +81,7 @@ def test_the_m_step_adds_pseudo_rows(problem: Problem, share: float) -> None:
     centred = problem.x - means[:, None]
     scatters = np.einsum("knd,nk,kne->kde", centred, shares_of, centred)
     c = share * weight
-    if problem.family == "tied":
+    if problem.family in SHARED:
         covariances = np.repeat(((scatters.sum(axis=0) + c * target) / (weight + c))[None], len(mass), axis=0)
     else:
         covariances = (scatters + c * target) / (mass + c)[:, None, None]
