@@ -112,11 +112,12 @@ def test_the_penalty_is_what_its_definition_says(problem: Problem, share: float)
     (new,) = (em.Position(frame.inward(problem.start)),)
     maximise = em.Maximiser(frame, 0.0, share)
     measured = new.measured(engine(problem, frame)([new.candidate])[0], maximise)
-    scale = {"spherical": np.log(np.diagonal(survey(problem.x, problem.weights)[1])).mean()}
-    known = shaped(problem.family, survey(problem.x, problem.weights)[1][None])[0]
-    # Of spherical components z takes the divergence from the diagonal: a constant more.
-    more = np.linalg.slogdet(known)[1] - problem.start.d * scale.get(problem.family, 0.0)
-    constant = share * problem.start.k * more / 2 if problem.family == "spherical" else 0.0
+    data = survey(problem.x, problem.weights)[1]
+    constant = 0.0
+    if problem.family in ("spherical", "tied-spherical"):
+        # Of these z takes the divergence from the data's diagonal, not from its mean: a constant more.
+        more = np.linalg.slogdet(shaped(problem.family, data[None])[0])[1] - np.log(np.diagonal(data)).sum()
+        constant = share * (1 if problem.family in SHARED else problem.start.k) * more / 2
     assert_close(measured.penalty, cost(problem, problem.start, share) + constant, 1e-8)
     assert measured.objective == measured.moments.mean_log_likelihood - measured.penalty
 
