@@ -20,8 +20,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from gmm_spark.arrays import positive_definite
 from gmm_spark.parameters import ALIGNED, SHARED
-from gmm_spark.spread import Matrices, Spread, positive_definite
+from gmm_spark.spread import Matrices, Spread
 
 if TYPE_CHECKING:
     from collections.abc import Callable

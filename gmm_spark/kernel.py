@@ -142,26 +142,14 @@ class Block:
 
     def total_in(self, layout: Layout) -> FloatArray:
         """Return the (F,) sums of w times the features of the layout, quadratic or diagonal, of all the rows."""
-        d, known = len(self.z), self.known_total
-        if known is not None and len(known) == layouts.feature_count(d, layout):
-            return known
-        if known is not None and layout == "diagonal":
-            return np.concatenate([known[: d + 1], known[d + 1 + layouts.squares_in(d, "quadratic")]])
         if layout not in self._totals:
-            self._totals[layout] = self._summed(layout)
+            known = layouts.total_of(self.known_total, len(self.z), layout)
+            self._totals[layout] = layouts.summed(self.z, self.weights, layout) if known is None else known
         return self._totals[layout]
 
     @cached_property
     def _totals(self) -> dict[Layout, FloatArray]:
         return {}
-
-    def _summed(self, layout: Layout) -> FloatArray:
-        d, n = self.z.shape
-        z = np.asarray(self.z, dtype=np.float64)
-        weighted = z if self.weights is None else z * self.weights
-        weight = float(n) if self.weights is None else self.weights.sum()
-        squares = np.einsum("dn,dn->d", weighted, z) if layout == "diagonal" else (weighted @ z.T)[np.triu_indices(d)]
-        return np.concatenate([[weight], weighted.sum(axis=1), squares])
 
 
 def accumulate(

@@ -99,6 +99,24 @@ def symmetric(upper: FloatArray, d: int) -> FloatArray:
     return matrices
 
 
+def summed(z: FloatArray, weights: FloatArray | None, layout: Layout) -> FloatArray:
+    """Return the (F,) sums of w times the features of the layout, quadratic or diagonal, of (d, n) rows."""
+    d, n = z.shape
+    z = np.asarray(z, dtype=np.float64)
+    weighted = z if weights is None else z * weights
+    weight = float(n) if weights is None else weights.sum()
+    squares = np.einsum("dn,dn->d", weighted, z) if layout == "diagonal" else (weighted @ z.T)[np.triu_indices(d)]
+    return np.concatenate([[weight], weighted.sum(axis=1), squares])
+
+
+def total_of(known: FloatArray | None, d: int, layout: Layout) -> FloatArray | None:
+    """Return the same from known sums of one of the two layouts, where these hold them."""
+    if known is None or len(known) == feature_count(d, layout):
+        return known
+    squares = d + 1 + squares_in(d, "quadratic")
+    return np.concatenate([known[: d + 1], known[squares]]) if layout == "diagonal" else None
+
+
 def squares_in(d: int, layout: Layout) -> NDArray[np.intp]:
     """Return the places of the d squares among the products of the quadratic or the diagonal layout."""
     places = np.arange(d)

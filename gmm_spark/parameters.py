@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 
+from gmm_spark.arrays import FloatArray, positive_definite
 from gmm_spark.errors import ParametersError
-from gmm_spark.spread import FloatArray, Matrices, Spread, diagonal_form, positive_definite
+from gmm_spark.spread import Matrices, Spread, diagonal_form
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -56,7 +57,7 @@ class Parameters:
         _check_covariances(own)
         object.__setattr__(self, "weights", _frozen(_normalised(own_weights)))
         object.__setattr__(self, "means", _frozen(own_means))
-        object.__setattr__(self, "spread", type(own)(_frozen(own.symmetrised())))
+        object.__setattr__(self, "spread", type(own)(_frozen(_symmetric(own.values))))
         object.__setattr__(self, "family", family)
 
     @property
@@ -163,6 +164,11 @@ def _check_covariances(spread: Spread) -> None:
             expected="symmetric positive definite ones",
             do="Fewer components, a larger covarianceFloor, or no constant and duplicate columns.",
         )
+
+
+def _symmetric(values: FloatArray) -> FloatArray:
+    """Return matrices without what rounding left of asymmetry; variances as they are."""
+    return values if values.ndim == 2 else values / 2 + values.transpose(0, 2, 1) / 2  # noqa: PLR2004
 
 
 def _frozen(array: FloatArray) -> FloatArray:

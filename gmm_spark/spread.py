@@ -8,12 +8,16 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-FloatArray: TypeAlias = NDArray[np.float64]
+from gmm_spark.arrays import positive_definite
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from gmm_spark.arrays import FloatArray
 
 _SYMMETRY_TOLERANCE = 1e-8
 
@@ -84,10 +88,6 @@ class Spread(ABC):
     def faulty(self) -> NDArray[np.bool_]:
         """Return for each component whether its covariance is not symmetric positive definite."""
 
-    @abstractmethod
-    def symmetrised(self) -> FloatArray:
-        """Return the values without what rounding left of asymmetry."""
-
     @staticmethod
     @abstractmethod
     def outer(scale: FloatArray, vectors: FloatArray) -> FloatArray:
@@ -100,30 +100,26 @@ class Spread(ABC):
 
     @staticmethod
     @abstractmethod
-    def along(numbers: FloatArray) -> FloatArray:
-        """Return (m,) numbers in a shape that multiplies the values of m components."""
-
-    @staticmethod
-    @abstractmethod
     def unit(d: int) -> FloatArray:
         """Return one component's values of the unit matrix."""
-
-    def __len__(self) -> int:
-        return len(self.values)
 
     def __getitem__(self, which: slice | NDArray[Any]) -> Spread:
         """Return the covariances of some components."""
         return type(self)(self.values[which])
 
-    def replaced(self, which: NDArray[Any], by: Spread) -> Spread:
-        """Return the covariances with those of some components replaced by others, or by a single one."""
-        values = self.values.copy()
-        values[which] = self.like(by).values
-        return type(self)(values)
+    @classmethod
+    def along(cls, numbers: FloatArray) -> FloatArray:
+        """Return (m,) numbers in a shape that multiplies the values of m components."""
+        return numbers.reshape(-1, *(1,) * cls.unit(1).ndim)
 
-    @abstractmethod
-    def like(self, other: Spread) -> Spread:
-        """Return other covariances in this form: as variances only their diagonals are left."""
+    def replaced(self, which: NDArray[Any], by: Spread) -> Spread:
+        """Return the covariances with those of some components replaced by others, or by a single one.
+
+        As variances only the diagonals of those are left.
+        """
+        values = self.values.copy()
+        values[which] = by.matrices if values.ndim > 2 else by.variances  # noqa: PLR2004 - matrices
+        return type(self)(values)
 
 
 class Matrices(Spread):
@@ -196,10 +192,6 @@ class Matrices(Spread):
         asymmetric = (skew > _SYMMETRY_TOLERANCE * scale[:, :, None] * scale[:, None, :]).any(axis=(1, 2))
         return np.asarray(asymmetric | ~positive_definite(self.values))
 
-    def symmetrised(self) -> FloatArray:
-        """Return the means of the matrices and their transposes."""
-        return np.asarray(self.values / 2 + self.values.transpose(0, 2, 1) / 2)
-
     @staticmethod
     def outer(scale: FloatArray, vectors: FloatArray) -> FloatArray:
         """Return (m, d, d) scale v v'."""
@@ -211,18 +203,9 @@ class Matrices(Spread):
         return np.asarray((rows * weights) @ rows.T)
 
     @staticmethod
-    def along(numbers: FloatArray) -> FloatArray:
-        """Return (m, 1, 1) numbers."""
-        return numbers.reshape(-1, 1, 1)
-
-    @staticmethod
     def unit(d: int) -> FloatArray:
         """Return the (d, d) unit matrix."""
         return np.eye(d)
-
-    def like(self, other: Spread) -> Matrices:
-        """Return other covariances as matrices."""
-        return Matrices(other.matrices)
 
 
 class Variances(Spread):
@@ -285,10 +268,6 @@ class Variances(Spread):
         """Return which have a variance that is not positive."""
         return np.asarray((self.values <= 0).any(axis=1))
 
-    def symmetrised(self) -> FloatArray:
-        """Return the variances."""
-        return self.values
-
     @staticmethod
     def outer(scale: FloatArray, vectors: FloatArray) -> FloatArray:
         """Return (m, d) scale v^2."""
@@ -300,18 +279,9 @@ class Variances(Spread):
         return np.asarray((rows * rows) @ weights)
 
     @staticmethod
-    def along(numbers: FloatArray) -> FloatArray:
-        """Return (m, 1) numbers."""
-        return numbers.reshape(-1, 1)
-
-    @staticmethod
     def unit(d: int) -> FloatArray:
         """Return (d,) ones."""
         return np.ones(d)
-
-    def like(self, other: Spread) -> Variances:
-        """Return the diagonals of other covariances."""
-        return Variances(other.variances)
 
 
 def diagonal_form(covariances: FloatArray) -> Spread:
@@ -321,17 +291,3 @@ def diagonal_form(covariances: FloatArray) -> Spread:
     diagonals = Matrices(covariances).variances.copy()  # a view would keep the matrices
     alone = np.count_nonzero(covariances) == np.count_nonzero(diagonals)
     return Variances(diagonals) if alone else Matrices(covariances)
-
-
-def positive_definite(covariances: FloatArray) -> NDArray[np.bool_]:
-    """Return for each of the (k, d, d) matrices whether it has a Cholesky factor."""
-    if _has_cholesky(covariances):  # one call for all, where all have one
-        return np.ones(len(covariances), dtype=np.bool_)
-    return np.array([_has_cholesky(covariance) for covariance in covariances], dtype=np.bool_)
-
-
-def _has_cholesky(covariance: FloatArray) -> bool:
-    try:
-        return bool(np.isfinite(np.linalg.cholesky(covariance)).all())
-    except np.linalg.LinAlgError:
-        return False

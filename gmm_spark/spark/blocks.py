@@ -234,13 +234,8 @@ class _OpenBlock:
         rows = np.ascontiguousarray(self.z[:, : self.rows])
         weights = None if self.weights is None else self.weights[: self.rows]
         packed = Block(rows, weights, Block(rows, weights).total_in(self.totals))
-        values: dict[str, Any] = {
-            "partition": task_partition(),
-            "fold": self.fold,
-            "rows": self.rows,
-            "features": len(rows),
-        }
-        values |= {"sample_key": keys, "sample_z": z, "sample_weights": sampled}
+        values: dict[str, Any] = {"partition": task_partition(), "fold": self.fold, "rows": self.rows}
+        values |= {"features": len(rows), "sample_key": keys, "sample_z": z, "sample_weights": sampled}
         values |= {"total": packed.total.tobytes(), **(_in_file(packed, writer) or _in_row(packed))}
         arrays = [pa.array([values.get(each.name)], each.type) for each in _SCHEMA]
         return pa.RecordBatch.from_arrays(arrays, schema=_SCHEMA)
