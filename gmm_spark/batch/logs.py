@@ -1,4 +1,4 @@
-"""The log of a job on stderr: one line an event, as text or as JSON, without secrets and control characters.
+"""The log of a job on stderr (under spark-submit on its stdout): one line an event, as text or as JSON, without secrets and control characters.
 
 A record's numbers travel beside its message, as `extra={"fields": {...}}`: JSON lines carry them by name.
 """
