@@ -1,4 +1,6 @@
-"""The log of a job on stderr: one line an event, as text or as JSON, without secrets and control characters.
+"""The log of a job on stderr: one line per event, as text or as JSON, without secrets and control characters.
+
+In client mode spark-submit sends the stderr of a Python program to its own stdout.
 
 A record's numbers travel beside its message, as `extra={"fields": {...}}`: JSON lines carry them by name.
 """

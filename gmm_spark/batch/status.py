@@ -55,7 +55,7 @@ def status_of(error: BaseException) -> int:
 
 
 def run(name: str, job: Callable[[Sequence[str]], str], argv: Sequence[str]) -> None:
-    """Run a job: its summary goes to stdout, its log and its errors to stderr.
+    """Run a job: its summary goes to stdout, its log and its errors to stderr; spark-submit sends both to its stdout.
 
     Returns normally on success, since some platforms take any explicit exit for a failure.
 

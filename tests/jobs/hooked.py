@@ -91,6 +91,21 @@ def _first(folder: Path) -> Path:
     return min(folder.glob("*.parquet"))
 
 
+def stalled() -> None:
+    """Wait in the JVM when the output is claimed; a file `stalled` names the folder of the sockets."""
+    before = source.read
+
+    def read(*arguments: Any) -> DataFrame:  # noqa: ANN401
+        rows = before(*arguments)
+        jvm: Any = rows.sparkSession._jvm  # noqa: SLF001 - it waits for the JVM, as for any Spark job
+        Path("draft").write_text(str(rows.sparkSession.conf.get("spark.python.unix.domain.socket.dir")))
+        Path("draft").rename("stalled")
+        jvm.Thread.sleep(120_000)
+        return rows
+
+    source.read = read  # type: ignore[assignment]
+
+
 def input_removed_late() -> None:
     """Remove the folder of the input when all rows are read, and before anything is published."""
     before = scoring.verified
@@ -129,11 +144,9 @@ def second_scorer() -> None:
     scoring.write = write  # type: ignore[assignment]
 
 
+_HOOKS = (stalled, input_deleted, input_removed_late, input_rewritten, executor_killed, second_scorer)
 HOOKS: dict[str, Callable[[], None]] = {
-    **{
-        hook.__name__: hook
-        for hook in (input_deleted, input_removed_late, input_rewritten, executor_killed, second_scorer)
-    },
+    **{hook.__name__: hook for hook in _HOOKS},
     **{change.__name__: _once_read(change) for change in (_replace, _add, _swap)},
 }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import stat
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -55,7 +56,6 @@ def test_a_long_temporary_folder_is_not_used(monkeypatch: pytest.MonkeyPatch, tm
     """Where no short folder can be made, Spark's own sockets stay."""
     long = tmp_path / ("x" * 60)
     long.mkdir()
-    made = sockets.tempfile.mkdtemp
-    monkeypatch.setattr(sockets.tempfile, "gettempdir", lambda: str(long))
-    monkeypatch.setattr(sockets.tempfile, "mkdtemp", lambda prefix, dir: made(prefix=prefix, dir=long))  # noqa: A006, ARG005
+    made = tempfile.mkdtemp
+    monkeypatch.setattr(tempfile, "mkdtemp", lambda prefix, dir: made(prefix=prefix, dir=long))  # noqa: A006, ARG005
     assert sockets.settings("local[2]", ()) == {}

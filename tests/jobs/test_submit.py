@@ -98,6 +98,15 @@ def test_fit_writes_a_model_and_one_summary_line(run: Run) -> None:
     assert line.endswith(f"model in file:{run.folder}/model")
 
 
+def test_the_log_and_the_summary_share_stdout_and_can_be_told_apart(run: Run) -> None:
+    """spark-submit merges both streams of a Python program into its stdout: the JVM's lines alone are on stderr."""
+    for process in (run.fit, run.score):
+        *log, last = process.stdout.splitlines()
+        assert [line for line in log if not LOGGED.match(line)] == []
+        assert last == summary(process)
+        assert "gmm_spark" not in process.stderr
+
+
 def test_describe_tells_the_model_without_spark(run: Run) -> None:
     """The text names components, features, means, deviations, outcome and criteria, with pyspark absent."""
     words: list[str | Path] = [
