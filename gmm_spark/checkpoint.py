@@ -24,6 +24,7 @@ from gmm_spark.layouts import Layout, feature_count
 from gmm_spark.moments import Moments
 from gmm_spark.parameters import ALIGNED, FloatArray, Parameters
 from gmm_spark.stopping import Outcome
+from gmm_spark.untrusted import loads
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 FORMAT = 2
 Identity: TypeAlias = "Mapping[str, Any]"
 
+_MOST_VALUES, _MOST_ARRAYS = 1 << 18, 32  # of the line of the state, history and names included; of other lines
 _SLACK = 1 << 16  # bytes for names and scalars
 _LONG, _MANY = 60, 20  # characters of a differing value, and differences, that are worth showing
 
@@ -114,7 +116,7 @@ def _sealed(lines: Sequence[str], where: str) -> dict[str, Any]:
     """Return the line before the mark, once the mark has been found true."""
     if len(lines) < 2 or lines[-1] != _mark(lines[:-1]):  # noqa: PLR2004 - it and the mark
         raise damaged(where, "no mark at its end that agrees with what is before: cut short or changed")
-    told = json.loads(lines[-2])
+    told = loads(lines[-2], len(lines[-2]), _MOST_VALUES)
     if not isinstance(told, dict) or told.get("format") != FORMAT:
         raise damaged(where, f"no gmm_spark checkpoint of format {FORMAT}")
     return told
@@ -201,7 +203,7 @@ class _Reader:
         if (place, kind) not in self.made:
             if place < 0:
                 raise ValueError("a line before the first")
-            line = json.loads(self.lines[place])
+            line = loads(self.lines[place], len(self.lines[place]), _MOST_ARRAYS)
             self.made[place, kind] = _to_parameters(line) if kind is Parameters else _to_moments(line)
         return self.made[place, kind]
 

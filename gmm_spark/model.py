@@ -12,8 +12,9 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -21,6 +22,7 @@ from gmm_spark.errors import ModelError, ParametersError
 from gmm_spark.parameters import FloatArray, Parameters
 from gmm_spark.pointer import followed
 from gmm_spark.spread import Variances
+from gmm_spark.untrusted import parsed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -30,7 +32,9 @@ if TYPE_CHECKING:
 _FORMATS = {1: "covariance", 2: "variances"}
 _FOREIGN = f"no gmm_spark header of format {' or '.join(map(str, _FORMATS))}"
 # A model directory is untrusted input: what is larger than it can need is not read, let alone allocated.
-MOST_METADATA = 64 << 20  # characters
+# Its texts are ASCII, as json.dumps writes them: a byte is a character.
+MOST_METADATA = 16 << 20  # characters: 16,000 features with names of 500 characters, which are in it twice
+MOST_VALUES = 1 << 18  # of the metadata: names, history, params
 _MOST_NUMBERS = 1 << 28  # float64 of all covariances: 2 GB
 _NUMBER = 32  # characters of a float64 as JSON, its comma and brackets included
 
@@ -87,13 +91,15 @@ def decode(header: object, lines: Iterable[str], where: str) -> StoredModel:
         ModelError: anything missing, changed since it was written, or no Gaussian mixture.
     """
     try:
-        if not isinstance(header, dict) or header.get("format") not in (*_FORMATS,):
-            raise _damaged(where, _FOREIGN)
-        components = sorted((parsed(line) for line in lines), key=lambda c: _whole(c["component"]))
+        k, d, numbers = _shape(header, where)
+        fields = dict(cast("dict[str, Any]", header))
+        most = _NUMBER * (numbers + d + 4), numbers + 2 * d + 16
+        few = islice(lines, k + 1)  # one more than there may be is refused below
+        components = sorted((parsed(line, *most) for line in few), key=lambda c: _whole(c["component"]))
         ordered = [json.dumps(component) for component in components]
-        if header.get("sha256") != _checksum({k: v for k, v in header.items() if k != "sha256"}, ordered):
+        if fields.pop("sha256", None) != _checksum(fields, ordered):
             raise _damaged(where, "a checksum that does not match its contents")
-        return _assembled(header, components)
+        return _assembled(fields, components)
     except (KeyError, TypeError, ValueError, AttributeError, RecursionError, OverflowError) as error:
         if isinstance(error, ModelError):
             raise
@@ -127,9 +133,9 @@ def read_model(path: str | Path) -> StoredModel:
 def header_of(metadata: str, where: str) -> object:
     """Return the gmm_spark header within a line of pyspark.ml metadata."""
     try:
-        return parsed(metadata).get("gmm_spark")
+        return parsed(metadata, MOST_METADATA, MOST_VALUES).get("gmm_spark")
     except (ValueError, RecursionError) as error:
-        raise _damaged(where, f"metadata that is not JSON ({error})") from error
+        raise _damaged(where, f"metadata that is no JSON of a model ({error})") from error
 
 
 def limits(header: object, where: str) -> tuple[int, int]:
@@ -137,6 +143,16 @@ def limits(header: object, where: str) -> tuple[int, int]:
 
     Raises:
         ModelError: the header does not tell, or tells of more than any model has.
+    """
+    k, d, numbers = _shape(header, where)
+    return k, _NUMBER * (numbers + d + 4)
+
+
+def _shape(header: object, where: str) -> tuple[int, int, int]:
+    """Return k, d, and how many numbers a component's covariance has.
+
+    Raises:
+        ModelError: as `limits`.
     """
     if not isinstance(header, dict) or header.get("format") not in (*_FORMATS,):
         raise _damaged(where, _FOREIGN)
@@ -147,31 +163,7 @@ def limits(header: object, where: str) -> tuple[int, int]:
     numbers = d if header["format"] == 2 else d * d  # noqa: PLR2004 - variances alone
     if k < 1 or k * max(numbers, 1) > _MOST_NUMBERS:
         raise _damaged(where, f"{k} components of {d} features announced")
-    return k, _NUMBER * (numbers + d + 4)
-
-
-def parsed(text: str) -> dict[str, Any]:
-    """Return a JSON object from an untrusted text, each key once, without the words NaN and Infinity.
-
-    Raises:
-        ValueError: it is something else.
-        RecursionError: it is nested too deeply.
-    """
-    value = json.loads(text, object_pairs_hook=_once, parse_constant=_refuse_constant)
-    if not isinstance(value, dict):
-        raise ValueError("a JSON value that is not an object")  # noqa: TRY004 - decode turns it into a ModelError
-    return value
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    fields = dict(pairs)
-    if len(fields) < len(pairs):
-        raise ValueError("a key twice")
-    return fields
-
-
-def _refuse_constant(name: str) -> None:
-    raise ValueError(f"the word {name}, which is no JSON")
+    return k, d, numbers
 
 
 def _assembled(header: Mapping[str, Any], components: list[dict[str, Any]]) -> StoredModel:
@@ -213,7 +205,7 @@ def _lines(folder: Path, most: int) -> list[str]:
     try:
         files = sorted(file for file in folder.glob("part-*") if file.is_file())
         size = sum(file.stat().st_size for file in files)
-        if size > 4 * most:  # UTF-8 has at most four bytes a character
+        if size > most:
             raise _damaged(str(folder), f"{size} bytes, more than it can need")
         return [line for file in files for line in file.read_text(encoding="utf-8").splitlines() if line]
     except (OSError, UnicodeDecodeError) as error:

@@ -37,6 +37,11 @@ class Redundant:
     example: tuple[str, ...]
     independent: tuple[str, ...]
 
+    @property
+    def leave_out(self) -> tuple[str, ...]:
+        """All that is to be left out."""
+        return (*self.constant, *self.dependent)
+
     def __str__(self) -> str:
         constant = f"{quoted(self.constant, 10)} with the same value in every row" if self.constant else ""
         if not self.dependent:

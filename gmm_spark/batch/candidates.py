@@ -18,11 +18,12 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from gmm_spark.errors import ModelError
-from gmm_spark.model import StoredModel, decode, encode
+from gmm_spark.model import MOST_METADATA, MOST_VALUES, StoredModel, decode, encode
 from gmm_spark.selection import Candidate
 from gmm_spark.spark.choice import Fitted
 from gmm_spark.spark.storage import written
 from gmm_spark.spark.summary import Summary
+from gmm_spark.untrusted import loads
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -90,7 +91,7 @@ class FolderShelf:
         told = {"family": candidate.family, "k": candidate.k, "start": candidate.start, "fold": fitted.fold}
         fold = "" if fitted.fold is None else f"-fold{fitted.fold}"
         file = self.folder.child(f"{candidate.name}{fold}.json")
-        file.replace(json.dumps({**told, "header": header, "components": components}))
+        file.replace("\n".join([json.dumps({**told, "header": header}), *components]))
 
 
 def clear(office: Location) -> None:
@@ -133,11 +134,12 @@ def _write_model(spark: SparkSession, model: GaussianMixtureModel, folder: Locat
 
 def _read(file: Location) -> Fitted | None:
     try:
-        told: dict[str, Any] = json.loads(file.read() or "")
-        stored = decode(told["header"], told["components"], str(file))
+        first, *components = (file.read() or "").split("\n")
+        told = loads(first, MOST_METADATA, MOST_VALUES)
+        stored = decode(told["header"], components, str(file))
         candidate = Candidate(told["family"], int(told["k"]), int(told["start"]))
         return Fitted(candidate, told["fold"], stored.parameters, Summary.from_dict(dict(stored.summary)))
-    except (ModelError, ValueError, KeyError, TypeError) as error:
+    except (ModelError, ValueError, KeyError, TypeError, RecursionError) as error:
         _LOG.warning("%s is fitted again: %s", file, error)
         return None
 

@@ -121,14 +121,14 @@ class Location(ABC):
     def _move(self, to: Location) -> bool:
         """Move to a name that is not taken; say whether the filesystem did."""
 
-    def read(self) -> str | None:
-        """Return the text of this file, at most 64 MB of it; None where there is no plain file.
+    def read(self, most: int = _MOST_TEXT) -> str | None:
+        """Return the text of this file, at most so many bytes and one more of it; None where there is no plain file.
 
         Raises:
             OSError: it cannot be read.
         """
         try:
-            return self.head(_MOST_TEXT + 1).decode("utf-8", errors="replace") if self.is_file() else None
+            return self.head(most + 1).decode("utf-8", errors="replace") if self.is_file() else None
         except FileNotFoundError:  # removed meanwhile
             return None
 

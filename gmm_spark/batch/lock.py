@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gmm_spark.batch.signals import deferred
-from gmm_spark.errors import OutputError
+from gmm_spark.errors import OutputError, shortened
+from gmm_spark.untrusted import loads
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 BEAT = 60.0  # seconds between two signs of life
 PATIENCE = 900.0  # seconds without one after which an owner on another machine counts as dead
 _ATTEMPTS = 3
+# A lock may be anybody's: it is not parsed where it has more characters or values than ours, nor shown at length.
+_MOST_TEXT, _MOST_VALUES, _MOST_SHOWN = 1 << 13, 64, 250
 _LOG = logging.getLogger(__name__)
 
 
@@ -50,14 +53,14 @@ class Lock:
         Raises:
             OutputError: it has.
         """
-        found = self.file.read()
+        found = self.file.read(_MOST_TEXT)
         if found != self.text:
             self.file.remove_at_exit(wanted=False)
             raise _taken(self.file, found)
 
     def renew(self) -> None:
         """Give a sign of life, if the lock is still ours."""
-        if self.file.read() == self.text:
+        if self.file.read(_MOST_TEXT) == self.text:
             self.file.replace(self.text)
         else:
             self.file.remove_at_exit(wanted=False)
@@ -65,7 +68,7 @@ class Lock:
     def release(self) -> None:
         """Remove the file, if the lock is still ours; where that fails, say so and go on."""
         try:
-            if self.file.read() == self.text:
+            if self.file.read(_MOST_TEXT) == self.text:
                 self.file.discard()
             self.file.remove_at_exit(wanted=False)
         except Exception as error:  # noqa: BLE001 - such as Spark's end, which is what the job reports
@@ -107,7 +110,7 @@ def acquired(file: Location, run_id: str) -> Lock:
     for _ in range(_ATTEMPTS):
         if file.create(text):
             return Lock(file, text)
-        found = file.read()
+        found = file.read(_MOST_TEXT)
         if found is None:  # released meanwhile
             continue
         try:
@@ -118,7 +121,7 @@ def acquired(file: Location, run_id: str) -> Lock:
             break
         _LOG.warning("the lock %s was left by a run that is dead (%s); taking it over", file, _told(found))
         file.discard()
-    raise _taken(file, file.read())
+    raise _taken(file, file.read(_MOST_TEXT))
 
 
 def _beat(held: list[Lock], done: threading.Event) -> None:
@@ -168,7 +171,7 @@ def _began(pid: object) -> str | None:
 
 def _parsed(text: str) -> dict[str, Any]:
     try:
-        found = json.loads(text)
+        found = loads(text, _MOST_TEXT, _MOST_VALUES)
     except (ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
@@ -176,7 +179,8 @@ def _parsed(text: str) -> dict[str, Any]:
 
 def _told(text: str | None) -> str:
     owner = _parsed(text or "")
-    return "run {}, host {}, process {}".format(*(owner.get(name, "unknown") for name in ("run_id", "host", "pid")))
+    told = (shortened(str(owner.get(name, "unknown")), _MOST_SHOWN) for name in ("run_id", "host", "pid"))
+    return "run {}, host {}, process {}".format(*told)
 
 
 def _taken(file: Location, text: str | None) -> OutputError:

@@ -11,13 +11,16 @@ from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, FailFast, Field, ValidationError
 
 from gmm_spark.errors import OutputError
+from gmm_spark.untrusted import loads
 
 MANIFEST = "_manifest.json"  # hidden from readers of tables, as every name with such a first character
 SCHEMA_FILE = Path(__file__).with_name("manifest.schema.json")
-_LARGEST = 64 << 20  # a manifest is untrusted input: longer ones are not even parsed
+# A manifest is untrusted input: larger ones are not even parsed, and none that we write is.
+LARGEST, _MOST_VALUES = 32 << 20, 1 << 20  # characters, values
+MOST_FILES = 100_000  # an output may have more; their bytes are counted
 
 
 def _finite(value: object) -> object:
@@ -79,7 +82,9 @@ class Fit(_Part):
     resumed_passes: int = Field(default=0, description="How many of them come from a run that was broken off.")
     iterations: int
     mean_log_likelihood: Number
-    history: tuple[Number, ...] = Field(description="Mean log-likelihood of each pass, in nats per unit of weight.")
+    history: Annotated[tuple[Number, ...], FailFast()] = Field(
+        description="Mean log-likelihood of each pass, in nats per unit of weight."
+    )
     floor_hits: int
 
 
@@ -96,7 +101,7 @@ class Output(_Part):
     path: str
     mode: str
     folder: str = Field(description="Where in the path this run's files are; empty where they are the path itself.")
-    files: tuple[File, ...]
+    files: Annotated[tuple[File, ...], FailFast()] = Field(description="At most 100,000 of them.")
     bytes: int = Field(ge=0)
 
 
@@ -114,7 +119,7 @@ class Manifest(_Part):
     configuration: dict[str, Any] = Field(description="All options, resolved; secrets are replaced.")
     configuration_sha256: str = Field(description="Of the options that decide what is written.")
     parents: dict[str, str] = Field(description="Ids of scheduler and lineage around this run.")
-    inputs: tuple[Input, ...] = ()
+    inputs: Annotated[tuple[Input, ...], FailFast()] = ()
     rows: Rows = Rows()
     fit: Fit | None = None
     output: Output | None = None
@@ -132,12 +137,12 @@ def read_manifest(text: str, where: str) -> Manifest:
     Raises:
         OutputError: it is no manifest.
     """
-    if len(text) > _LARGEST:
-        raise _damaged(where, f"{len(text)} characters")
     try:
-        return Manifest.model_validate_json(text)
-    except (ValidationError, ValueError, RecursionError) as error:
-        raise _damaged(where, str(error).partition("\n")[0]) from error
+        return Manifest.model_validate(loads(text, LARGEST, _MOST_VALUES))
+    except ValidationError as error:  # its text, which repeats what is wrong, may be larger than the document
+        raise _damaged(where, f"{error.error_count()} mistakes in its fields") from None
+    except (ValueError, RecursionError) as error:
+        raise _damaged(where, str(error)) from error
 
 
 def _damaged(where: str, got: str) -> OutputError:

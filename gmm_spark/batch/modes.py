@@ -21,7 +21,7 @@ from gmm_spark.batch.manifest import MANIFEST
 from gmm_spark.batch.ownership import foreign, manifest_in, named
 from gmm_spark.batch.replacing import check_layout, give_back, partitions, take_place
 from gmm_spark.errors import OutputError
-from gmm_spark.pointer import POINTER, RUNS, Pointer, decode
+from gmm_spark.pointer import LARGEST, POINTER, RUNS, Pointer, decode
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -268,7 +268,7 @@ def pointer_of(target: Location) -> Pointer | None:
         InputError: its pointer is damaged.
     """
     file = target.child(POINTER)
-    text = file.read()
+    text = file.read(LARGEST)
     return None if text is None else decode(text, str(file))
 
 

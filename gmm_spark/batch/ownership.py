@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 from gmm_spark.batch.faults import JAVA
 from gmm_spark.batch.kinds import kind_of
-from gmm_spark.batch.manifest import MANIFEST, Manifest, read_manifest
+from gmm_spark.batch.manifest import LARGEST, MANIFEST, Manifest, read_manifest
 from gmm_spark.errors import InputError, OutputError
+from gmm_spark.pointer import LARGEST as MOST_POINTER
 from gmm_spark.pointer import POINTER, decode
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ def is_ours(folder: Location) -> bool:
     if written(folder) is not None:
         return True
     file = folder.child(POINTER)
-    text = file.read()
+    text = file.read(MOST_POINTER)
     try:
         return text is not None and bool(decode(text, str(file)))
     except InputError:
@@ -99,7 +100,7 @@ def written(folder: Location) -> frozenset[str] | None:
 def manifest_in(folder: Location) -> Manifest | None:
     """Return the manifest of a folder; None where there is none, or something else of its name."""
     file = folder.child(MANIFEST)
-    text = file.read()
+    text = file.read(LARGEST)
     try:
         return None if text is None else read_manifest(text, str(file))
     except OutputError:

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 from gmm_spark.batch import modes
 from gmm_spark.batch.faults import JAVA, as_output
 from gmm_spark.batch.lock import locked
-from gmm_spark.batch.manifest import MANIFEST, File, Manifest, Output, read_manifest
+from gmm_spark.batch.manifest import LARGEST, MANIFEST, MOST_FILES, File, Manifest, Output, read_manifest
 from gmm_spark.batch.ownership import OFFICE, holder_of, is_ours, manifest_in
 from gmm_spark.batch.paths import Location, Source, locate
 from gmm_spark.batch.signals import deferred
@@ -154,7 +154,7 @@ class Target:
             path=str(self.location),
             mode=self.mode.name,
             folder=self.mode.folder(self.run.key),
-            files=files,
+            files=files[:MOST_FILES],
             bytes=sum(file.bytes for file in files),
         )
         self.run.note(output=written)
@@ -296,7 +296,7 @@ def read_if_there(file: Location) -> Manifest | None:
     Raises:
         OutputError: there is something else in it.
     """
-    text = file.read()
+    text = file.read(LARGEST)
     return None if text is None else read_manifest(text, str(file))
 
 

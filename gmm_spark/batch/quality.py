@@ -42,7 +42,7 @@ def counted(run: Run) -> Iterator[None]:
             bad = dict(error.got.counts)
             run.note(rows={"read": sum(bad.values()) + error.got.usable, "used": 0, "refused": bad})
         if isinstance(error.got, Redundant):  # whole lists, which the error shortens
-            lists = {"leave_out": [*error.got.constant, *error.got.dependent], "keep": list(error.got.independent)}
+            lists = {"leave_out": list(error.got.leave_out), "keep": list(error.got.independent)}
             run.note(columns=lists)
             fields = {"event": "columns", **lists}
             _LOG.info("features that can be fitted together: %s", json.dumps(lists["keep"]), extra={"fields": fields})

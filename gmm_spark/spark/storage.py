@@ -108,7 +108,7 @@ def _read_lines(spark: SparkSession, folder: str, path: str, most: int, characte
     """Return the lines of a folder, without those that are too long and at most one more than there may be."""
     try:
         # Of a line that is longer than it may be, Spark's reader keeps no more than this.
-        longest = min(4 * characters + 2, _LARGEST_INT)  # UTF-8 has at most four bytes a character
+        longest = min(characters + 2, _LARGEST_INT)
         reader = spark.read.option(_LONGEST_LINE, longest)
         lines = reader.text(folder).where(f.length("value") <= characters).limit(most + 1)
         return [row[0] for row in lines.collect()]

@@ -1,0 +1,145 @@
+"""Small files of ours that a stranger made large are refused before they are parsed: little memory, little time."""
+
+from __future__ import annotations
+
+import json
+import time
+import tracemalloc
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from gmm_spark import checkpoint, pointer
+from gmm_spark.batch import candidates, lock
+from gmm_spark.batch.local import LocalLocation
+from gmm_spark.batch.manifest import LARGEST, MOST_FILES, File, Manifest, Output, read_manifest
+from gmm_spark.errors import GmmSparkError, OutputError
+from gmm_spark.model import read_model
+from gmm_spark.untrusted import loads, parsed
+from tests.jobs.runs import run
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+LENGTH = 24 << 20  # characters
+MEGABYTES, SECONDS = 100, 3.0
+FILLERS = {
+    "lists": "[" + "[]," * (LENGTH // 3) + "[]]",
+    "objects": "[" + "{}," * (LENGTH // 3) + "{}]",
+    "numbers": "[" + "1," * (LENGTH // 2) + "1]",
+    "fields": '{"a":1' + ',"a":1' * (LENGTH // 6) + "}",
+    "text": '"' + "x" * LENGTH + '"',
+    "deep": "[" * LENGTH,
+}
+
+
+def model(folder: Path, filler: str) -> Callable[[], object]:
+    """Return a reader of a model whose summary has the filler."""
+    for name in ("metadata", "components"):
+        (folder / name).mkdir()
+    header = f'"format":1,"family":"full","k":1,"features":["a"],"summary":{{"history":{filler}}},"sha256":"0"'
+    (folder / "metadata" / "part-0").write_text(f'{{"class":"x","gmm_spark":{{{header}}}}}')
+    (folder / "components" / "part-0").write_text('{"component":0,"weight":1.0,"mean":[0.0],"covariance":[[1.0]]}\n')
+    return lambda: read_model(folder)
+
+
+def components(folder: Path, filler: str) -> Callable[[], object]:
+    """Return a reader of a model with one long component."""
+    read = model(folder, "[]")
+    (folder / "components" / "part-0").write_text(f'{{"component":0,"weight":1.0,"mean":[0.0],"covariance":{filler}}}')
+    return read
+
+
+def pointing(folder: Path, filler: str) -> Callable[[], object]:
+    """Return a reader of a pointer."""
+    (folder / pointer.POINTER).write_text(f'{{"folder":"runs/a","published":["runs/a"],"more":{filler}}}')
+    return lambda: read_model(folder)
+
+
+def manifest(_: Path, filler: str) -> Callable[[], object]:
+    """Return a reader of a manifest."""
+    text = f'{{"job":"fit","run_id":"a","status":0,"notes":{{"a":{filler}}}}}'
+    return lambda: read_manifest(text, "here")
+
+
+def checkpoints(_: Path, filler: str) -> Callable[[], object]:
+    """Return a reader of a checkpoint under a true mark."""
+    lines = [f'{{"format":{checkpoint.FORMAT},"identity":{filler},"state":{{}}}}']
+    lines.append(checkpoint._mark(lines))  # noqa: SLF001 - a forger would compute it too
+    return lambda: checkpoint.decode(lines, {"k": 1, "d": 1}, "here")
+
+
+def locked(folder: Path, filler: str) -> Callable[[], object]:
+    """Return a taker of a lock that another holds."""
+    (folder / "lock").write_text(f'{{"run_id":{filler}}}')
+    return lambda: lock.acquired(LocalLocation(folder / "lock"), "me")
+
+
+@pytest.mark.parametrize("filler", FILLERS)
+@pytest.mark.parametrize("made", [model, components, pointing, manifest, checkpoints, locked])
+def test_a_large_file_is_refused_cheaply(
+    tmp_path: Path, made: Callable[..., Callable[[], object]], filler: str
+) -> None:
+    """24 MB of JSON cost 1 GB and seconds where they are parsed first; the error is one of ours, and short."""
+    read = made(tmp_path, FILLERS[filler])
+    tracemalloc.start()
+    began = time.process_time()
+    try:
+        with pytest.raises(GmmSparkError) as caught:
+            read()
+        seconds, (_, peak) = time.process_time() - began, tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert (peak < MEGABYTES << 20, seconds < SECONDS) == (True, True), (peak, seconds)
+    assert len(str(caught.value)) < 1500
+
+
+def test_a_damaged_candidate_is_fitted_again(tmp_path: Path) -> None:
+    """A kept fit that is no JSON, too large or too deep counts as none."""
+    for i, text in enumerate(["", "[" * 10_000_000, FILLERS["lists"], '{"header":{}}', "[]"]):
+        (tmp_path / f"{i}.json").write_text(text)
+    assert candidates.FolderShelf(LocalLocation(tmp_path)).kept() == []
+
+
+def test_the_manifest_of_an_output_of_many_files_can_be_read() -> None:
+    """The largest list of files that is written is within the limits of the reader."""
+    many = tuple(File(path=f"day=2020-01-01/part-{i:05}-{'0' * 60}.parquet", bytes=i) for i in range(MOST_FILES))
+    output = Output(path="out", mode="create", folder="", files=many, bytes=1)
+    told = run("monday")
+    told.note(output=output)
+    text = told.manifest().to_json()
+    assert len(text) < LARGEST
+    assert read_manifest(text, "here").output == output
+
+
+@pytest.mark.parametrize(
+    "wrong", ["[1]", "1", '{"a":1,"a":2}', '{"a":NaN}', '{"a":-Infinity}', "{", "", "[" * 100_000, '{"a":"12345678"}']
+)
+def test_what_is_no_object_of_ours_is_refused(wrong: str) -> None:
+    """Each key once, JSON's own words only, no longer and no more values than it may have."""
+    with pytest.raises((ValueError, RecursionError)):
+        parsed(wrong, 15, 100)
+    assert parsed('{"a":"1234567"}', 15, 3) == {"a": "1234567"}
+    with pytest.raises(ValueError, match="4 values, where 3"):
+        loads("[1,2,3,4]", 15, 3)
+
+
+def test_a_manifest_of_mistakes_is_refused_cheaply() -> None:
+    """A hundred thousand mistakes within the limits are not told one by one."""
+    document = json.loads(run("a").manifest().to_json())
+    wrong = {"path": "a", "mode": "b", "folder": "", "bytes": 1, "files": [1] * 100_000}
+    text = json.dumps({**document, "output": wrong, "inputs": [1] * 100_000, "notes": {"a": [[]] * 100_000}})
+    began = time.process_time()
+    with pytest.raises(OutputError, match="got 2 mistakes"):
+        read_manifest(text, "here")
+    assert time.process_time() - began < 1
+
+
+def test_a_manifest_says_how_many_mistakes_it_has() -> None:
+    """Not their texts, which repeat what is wrong."""
+    text: dict[str, Any] = {**json.loads(run("a").manifest().to_json()), "seconds": {"x" * 10_000: "y" * 10_000}}
+    with pytest.raises(OutputError, match="got 1 mistakes in its fields") as caught:
+        read_manifest(json.dumps(text), "here")
+    assert len(str(caught.value)) < 500
+    assert isinstance(run("a").manifest(), Manifest)
