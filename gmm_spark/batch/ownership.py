@@ -45,15 +45,21 @@ def foreign(place: Location) -> str | None:
     return f"a folder that holds {names}" if names else None
 
 
-def mixed(place: Location) -> str | None:
-    """Return what there is in a place where a partition cannot be added to a plain Parquet table; None for nothing."""
+def mixed(place: Location, *, ours: bool = False) -> str | None:
+    """Return what there is in a folder, not in those below, that makes it no plain Parquet table; None for nothing.
+
+    Args:
+        place: a folder, a file or nothing.
+        ours: whether it may be an output of ours.
+    """
     if not place.exists():
         return None
     if not place.is_folder():
         return "a file"
     if kind := kind_of(place):
         return kind.name
-    names = named(each.name for each in place.children() if not _is_part(each))
+    known = _Written.in_(place) if ours else _Written()
+    names = named(each.name for each in place.children() if not (_is_part(each) or known.has(each.name)))
     return f"a folder that holds {names}" if names else None
 
 
@@ -110,9 +116,9 @@ def manifest_in(folder: Location) -> Manifest | None:
 class _Written:
     """What a manifest says: the files of an output, the folders that they are in."""
 
-    files: frozenset[str]
-    folders: frozenset[str]
-    proven: bool
+    files: frozenset[str] = frozenset()
+    folders: frozenset[str] = frozenset()
+    proven: bool = False
 
     @staticmethod
     def in_(folder: Location) -> _Written:
@@ -127,13 +133,14 @@ class _Written:
             if each.is_link():
                 yield name
             elif each.is_folder():
-                known = name in self.folders or is_partition(each.name)
+                known = self.has(name) or is_partition(each.name)
                 yield from self.strangers(each, f"{name}/") if known else (f"{name}/",)
-            elif not each.is_file() or not (self._has(name) or is_parquets(each.name)):
+            elif not each.is_file() or not (self.has(name) or is_parquets(each.name)):
                 yield name
 
-    def _has(self, file: str) -> bool:
-        return file in self.files or (file == MANIFEST and self.proven)
+    def has(self, path: str) -> bool:
+        """Say whether a file or folder is the run's, or the manifest that says so."""
+        return path in self.files or path in self.folders or (path == MANIFEST and self.proven)
 
 
 def is_partition(name: str) -> bool:

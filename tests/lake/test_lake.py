@@ -26,9 +26,9 @@ pytestmark = [
 ]
 
 ROWS, DELETED = 4000, 1000
-ROW = (
-    f"SELECT id, IF(id % 2 = 0, 0D, 9D) + rand(1) AS x, rand(2) AS y, timestamp_seconds(id * 600) AS ts, id % 3 AS day "
-    f"FROM range({ROWS})"
+ROW = (  # ROWS of them
+    "SELECT id, IF(id % 2 = 0, 0D, 9D) + rand(1) AS x, rand(2) AS y, timestamp_seconds(id * 600) AS ts, id % 3 AS day "
+    "FROM range(4000)"
 )
 COLUMNS = "(id BIGINT, x DOUBLE, y DOUBLE, ts TIMESTAMP, day BIGINT) USING iceberg PARTITIONED BY"
 XY = ["--features.columns=x,y", "--fit.starts=2"]
