@@ -114,7 +114,7 @@ class Create:
 
 @dataclass(frozen=True)
 class Overwrite(Create):
-    """The folder becomes the new output, where it is ours or a plain Parquet table, and does not keep its runs.
+    """The folder becomes the new output, if it is one of gmm_spark without runs, or a plain Parquet table.
 
     Args:
         replace_foreign: replace anything else, too.

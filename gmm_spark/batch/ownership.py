@@ -41,7 +41,7 @@ def foreign(place: Location) -> str | None:
         return "a file" if place.is_file() else "neither a file nor a folder"
     if kind := kind_of(place):
         return kind.name
-    names = named(_Written.in_(place).strangers(place))
+    names = named(_Written.in_(place).foreigners(place))
     return f"a folder that holds {names}" if names else None
 
 
@@ -50,7 +50,7 @@ def mixed(place: Location, *, ours: bool = False) -> str | None:
 
     Args:
         place: a folder, a file or nothing.
-        ours: whether it may be an output of ours.
+        ours: whether it may be an output of gmm_spark.
     """
     if not place.exists():
         return None
@@ -70,7 +70,7 @@ def _is_part(each: Location) -> bool:
 
 
 def holder_of(place: Location) -> tuple[Location, str] | None:
-    """Return the table or output of ours that a place is inside of, and what it is; None where there is none."""
+    """Return the table or the output of gmm_spark that a place is inside of, and what it is; None for neither."""
     folder = place
     while not folder.is_root():
         folder = folder.parent()
@@ -126,7 +126,7 @@ class _Written:
         folders = (str(each) for file in files or () for each in PurePosixPath(file).parents)
         return _Written(files or frozenset(), frozenset(folders), files is not None)
 
-    def strangers(self, folder: Location, path: str = "") -> Iterator[str]:
+    def foreigners(self, folder: Location, path: str = "") -> Iterator[str]:
         """Yield the paths of what is neither in the manifest nor part of a plain Parquet table."""
         for each in folder.children():
             name = f"{path}{each.name}"
@@ -134,7 +134,7 @@ class _Written:
                 yield name
             elif each.is_folder():
                 known = self.has(name) or is_partition(each.name)
-                yield from self.strangers(each, f"{name}/") if known else (f"{name}/",)
+                yield from self.foreigners(each, f"{name}/") if known else (f"{name}/",)
             elif not each.is_file() or not (self.has(name) or is_parquets(each.name)):
                 yield name
 

@@ -12,7 +12,7 @@ from gmm_spark.batch import modes
 from gmm_spark.batch.local import LocalLocation
 from gmm_spark.batch.manifest import MANIFEST
 from gmm_spark.batch.ownership import foreign, holder_of, mixed
-from gmm_spark.batch.publish import claim
+from gmm_spark.batch.publish import check_apart, claim
 from gmm_spark.batch.replacing import take_place
 from gmm_spark.errors import OutputError
 from tests.jobs.runs import run
@@ -294,3 +294,13 @@ def test_an_input_by_any_name_is_the_input(tmp_path: Path, name: str) -> None:
     assert LocalLocation(tmp_path / name).overlaps(source)
     assert not LocalLocation(tmp_path / "inner").overlaps(source)
     assert not LocalLocation(tmp_path / "in2").overlaps(source)
+
+
+def test_an_input_that_may_be_anywhere_is_not_overwritten(tmp_path: Path) -> None:
+    """Where Spark does not know the place of a table, only what is nobody's or ours is replaced."""
+    files(tmp_path, "plain/a.parquet", "empty/")
+    published(tmp_path / "ours", "a", "a")
+    with pytest.raises(OutputError, match="may belong to the input catalog"):
+        check_apart(LocalLocation(tmp_path / "plain"), ["catalog.t"])
+    for name in ("ours", "empty", "new"):
+        check_apart(LocalLocation(tmp_path / name), ["catalog.t"])
