@@ -91,19 +91,19 @@ def explained(error: BaseException) -> BaseException:
     """Return the error of ours that tells what is wrong; the error itself where it is one, or is not understood."""
     if isinstance(error, GmmSparkError):
         return error
-    told = list(complaints(error))
+    found = list(complaints(error))
     for fault in _FAULTS:
-        for place, complaint in enumerate(told):
+        for place, complaint in enumerate(found):
             if match := fault.words.search(complaint):
                 got = _line_at(complaint, match.start())
-                if "NO_HINT" in got and place + 1 < len(told):  # Spark's word for: see the cause
-                    got = f"{got}: {first_line(told[place + 1])}"
+                if "NO_HINT" in got and place + 1 < len(found):  # Spark's word for: see the cause
+                    got = f"{got}: {first_line(found[place + 1])}"
                 return fault.kind(fault.what, got=got, expected=fault.expected, do=fault.do)
     return error
 
 
 def as_output(error: BaseException, place: str) -> BaseException:
-    """Return what went wrong with an output on its filesystem as an error of ours, whatever it is."""
+    """Return what went wrong with an output on its filesystem as an OutputError, or as what it is known to be."""
     known = explained(error)
     if isinstance(known, GmmSparkError):
         return known

@@ -32,19 +32,21 @@ class HadoopLocation(Location):
         spark: the session that knows the filesystems.
         path: its fully qualified Hadoop Path.
         listed: its FileStatus where a listing has told it: a table has thousands of files, each a question else.
+        text: the path as text, where it is known already, for the same reason.
     """
 
     spark: SparkSession
     path: Any
     listed: Any = field(default=None, compare=False, repr=False)
+    text: str = field(default="", compare=False, repr=False)
 
     def __str__(self) -> str:
-        return str(self.path.toString())
+        return self.text or str(self.path.toString())
 
     @property
     def name(self) -> str:
         """The last part of the path."""
-        return str(self.path.getName())
+        return str(self).rpartition("/")[2]
 
     def child(self, name: str) -> HadoopLocation:
         """Return the location of a name in this folder."""
@@ -88,7 +90,8 @@ class HadoopLocation(Location):
         if not self.is_folder():
             return []
         found = self._filesystem().listStatus(self.path)
-        return sorted((HadoopLocation(self.spark, each.getPath(), each) for each in found), key=str)
+        paths = ((each, each.getPath()) for each in found)
+        return sorted((HadoopLocation(self.spark, path, each, str(path.toString())) for each, path in paths), key=str)
 
     def holds(self, pattern: str) -> bool:
         """Say whether a name in this folder fits a pattern."""
@@ -239,5 +242,5 @@ def _configuration(spark: SparkSession) -> Any:  # noqa: ANN401 - a Java object
 
 
 def _as_os_error(error: Exception) -> OSError:
-    told = next(iter(complaints(error)), str(error))
-    return (FileNotFoundError if "FileNotFoundException" in told else OSError)(told)
+    text = next(iter(complaints(error)), str(error))
+    return (FileNotFoundError if "FileNotFoundException" in text else OSError)(text)

@@ -1,4 +1,4 @@
-"""Folders that are more than their files: tables whose log says which files count, and our outputs.
+"""Folders that are more than their files: tables whose log says which files count.
 
 Spark reads such a folder as plain Parquet without a word, deleted rows and all; what is written into it becomes part of
 it, or is removed by its next clean-up.

@@ -129,7 +129,7 @@ def _refuse_stray_words(parser: ArgumentParser, words: Sequence[str]) -> None:
 
 
 def _as_layer(words: Sequence[str], levels: int = 2) -> Tree:
-    """Return the words that the parser does not know in the form of a layer, of at most so many levels of names."""
+    """Return the words that the parser does not know in the form of a layer, with at most `levels` levels of names."""
     tree: Tree = {}
     for word in words:
         if word.startswith("--"):  # else it is the value of the unknown option before it

@@ -18,7 +18,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from gmm_spark.batch.manifest import MANIFEST
-from gmm_spark.batch.ownership import foreign, manifest_in, named
+from gmm_spark.batch.ownership import foreign, manifest_in, mixed, named
 from gmm_spark.batch.replacing import check_layout, give_back, partitions, take_place
 from gmm_spark.errors import OutputError
 from gmm_spark.pointer import LARGEST, POINTER, RUNS, Pointer, decode
@@ -114,7 +114,7 @@ class Create:
 
 @dataclass(frozen=True)
 class Overwrite(Create):
-    """The folder becomes the new output, where it is ours or a plain Parquet table, and does not keep its runs.
+    """The folder becomes the new output, if it is one of gmm_spark without runs, or a plain Parquet table.
 
     Args:
         replace_foreign: replace anything else, too.
@@ -131,14 +131,16 @@ class Overwrite(Create):
         _refuse_occupied(target)
         self._refuse_others(target, found or target)
 
+    def settled(self, target: Location) -> None:
+        """Refuse a target that keeps its runs; all else is looked at once more before it is replaced.
+
+        Raises:
+            OutputError: it does.
+        """
+        _refuse_runs(target, target)
+
     def _refuse_others(self, target: Location, place: Location) -> None:
-        if place.child(POINTER).exists():
-            raise OutputError(
-                f"the output {target}",
-                got="an output that keeps its runs",
-                expected="a folder that one run may replace",
-                do="Use output.mode=runs, or another output.path.",
-            )
+        _refuse_runs(target, place)
         if (place.exists() and not (place.is_folder() or place.is_file())) or not self.replace_foreign:
             _refuse_foreign(target, foreign(place))
 
@@ -160,7 +162,8 @@ class Partitions(Overwrite):
     def publish(self, place: Place) -> None:
         """Put each partition of the staging folder in the place of its old one, and the manifest last."""
         staging = self.staging(place)
-        self.check(place.target)
+        if not self.replace_foreign:  # of the rest, only the partitions to be replaced are looked at once more
+            _refuse_foreign(place.target, mixed(place.target, ours=True))
         if not place.target.exists():
             take_place(staging, place.target, place.aside, partial(self.check, place.target))
             return
@@ -297,6 +300,16 @@ def _not_runs(target: Location, got: str) -> OutputError:
         expected="an output that keeps its runs, an empty folder, or a path that does not exist yet",
         do="Choose another output.path, or move that away.",
     )
+
+
+def _refuse_runs(target: Location, place: Location) -> None:
+    if place.child(POINTER).exists():
+        raise OutputError(
+            f"the output {target}",
+            got="an output that keeps its runs",
+            expected="a folder that one run may replace",
+            do="Use output.mode=runs, or another output.path.",
+        )
 
 
 def _refuse_occupied(target: Location) -> None:

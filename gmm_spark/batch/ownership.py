@@ -42,19 +42,25 @@ def foreign(place: Location) -> str | None:
         return "a file" if place.is_file() else "neither a file nor a folder"
     if kind := kind_of(place):
         return kind.name
-    names = named(_Written.in_(place).strangers(place))
+    names = named(_Written.in_(place).foreigners(place))
     return f"a folder that holds {names}" if names else None
 
 
-def mixed(place: Location) -> str | None:
-    """Return what there is in a place where a partition cannot be added to a plain Parquet table; None for nothing."""
+def mixed(place: Location, *, ours: bool = False) -> str | None:
+    """Return what there is in a folder, not in those below, that makes it no plain Parquet table; None for nothing.
+
+    Args:
+        place: a folder, a file or nothing.
+        ours: whether it may be an output of gmm_spark.
+    """
     if not place.exists():
         return None
     if not place.is_folder():
         return "a file"
     if kind := kind_of(place):
         return kind.name
-    names = named(each.name for each in place.children() if not _is_part(each))
+    known = _Written.in_(place) if ours else _Written()
+    names = named(each.name for each in place.children() if not (_is_part(each) or known.has(each.name)))
     return f"a folder that holds {names}" if names else None
 
 
@@ -65,7 +71,7 @@ def _is_part(each: Location) -> bool:
 
 
 def holder_of(place: Location) -> tuple[Location, str] | None:
-    """Return the table or output of ours that a place is inside of, and what it is; None where there is none."""
+    """Return the table or the output of gmm_spark that a place is inside of, and what it is; None for neither."""
     folder = place
     while not folder.is_root():
         folder = folder.parent()
@@ -111,9 +117,9 @@ def manifest_in(folder: Location) -> Manifest | None:
 class _Written:
     """What a manifest says: the files of an output, the folders that they are in."""
 
-    files: frozenset[str]
-    folders: frozenset[str]
-    proven: bool
+    files: frozenset[str] = frozenset()
+    folders: frozenset[str] = frozenset()
+    proven: bool = False
 
     @staticmethod
     def in_(folder: Location) -> _Written:
@@ -121,20 +127,21 @@ class _Written:
         folders = (str(each) for file in files or () for each in PurePosixPath(file).parents)
         return _Written(files or frozenset(), frozenset(folders), files is not None)
 
-    def strangers(self, folder: Location, path: str = "") -> Iterator[str]:
+    def foreigners(self, folder: Location, path: str = "") -> Iterator[str]:
         """Yield the paths of what is neither in the manifest nor part of a plain Parquet table."""
         for each in folder.children():
             name = f"{path}{each.name}"
             if each.is_link():
                 yield name
             elif each.is_folder():
-                known = name in self.folders or is_partition(each.name)
-                yield from self.strangers(each, f"{name}/") if known else (f"{name}/",)
-            elif not each.is_file() or not (self._has(name) or is_parquets(each.name)):
+                known = self.has(name) or is_partition(each.name)
+                yield from self.foreigners(each, f"{name}/") if known else (f"{name}/",)
+            elif not each.is_file() or not (self.has(name) or is_parquets(each.name)):
                 yield name
 
-    def _has(self, file: str) -> bool:
-        return file in self.files or (file == MANIFEST and self.proven)
+    def has(self, path: str) -> bool:
+        """Say whether a file or folder is the run's, or the manifest that says so."""
+        return path in self.files or path in self.folders or (path == MANIFEST and self.proven)
 
 
 def is_partition(name: str) -> bool:

@@ -71,7 +71,7 @@ def _refuse_connect(spark: SparkSession) -> None:
 
 
 def _unreachable(spark: SparkSession, path: str, error: Exception, kind: type[GmmSparkError]) -> GmmSparkError:
-    got = next((told for told in complaints(error) if lacks_filesystem(told)), None)
+    got = next((text for text in complaints(error) if lacks_filesystem(text)), None)
     if got is not None:
         return ConfigurationError(
             f"the path {path}",
@@ -79,7 +79,7 @@ def _unreachable(spark: SparkSession, path: str, error: Exception, kind: type[Gm
             expected="a path on a filesystem that Spark reaches",
             do=filesystem_advice(spark, path),
         )
-    if any("URISyntaxException" in told for told in complaints(error)):
+    if any("URISyntaxException" in text for text in complaints(error)):
         return ConfigurationError(
             f"the path {path}",
             got="a name with a colon in a relative path or a pattern, or beside what a pattern may fit",

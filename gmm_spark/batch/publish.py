@@ -134,7 +134,7 @@ class Target:
         """
         place = modes.Place(self.location, self.office.workshop(self.run.key), self.run.key)
         staging = self.mode.staging(place)
-        if staging.exists():  # another program's: all runs of ours that are dead have been undone
+        if staging.exists():  # another program's: all dead runs have been undone
             raise _not_free(staging)
         place.workshop.make_folder()
         try:

@@ -176,12 +176,12 @@ def _unreadable(
 
 def _refused(spark: SparkSession, config: InputConfig, error: PySparkException | Py4JError) -> SchemaError:
     """Return the complaint of Spark's that explains most: the first that is not about one of its own threads."""
-    told = list(complaints(error)) or [str(error)]
-    for complaint in told:
+    found = list(complaints(error)) or [str(error)]
+    for complaint in found:
         if advice := for_files(complaint):
             return _unreadable(config, sentence(complaint, "is not a Parquet file"), advice)
         if lacks_format(complaint):
             return _unreadable(config, first_line(complaint), format_advice(spark, config.format))
         if lacks_filesystem(complaint):
             return _unreadable(config, first_line(complaint), filesystem_advice(spark, str(config.path)))
-    return _unreadable(config, first_line(next((each for each in told if "awaitResult" not in each), told[0])))
+    return _unreadable(config, first_line(next((each for each in found if "awaitResult" not in each), found[0])))

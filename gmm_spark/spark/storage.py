@@ -123,7 +123,7 @@ def _unreadable(
 
 
 def _unreachable(spark: SparkSession, path: str, error: PySparkException | Py4JJavaError) -> ModelError:
-    told = str(error.java_exception.toString() if isinstance(error, Py4JJavaError) else error)
-    if lacks_filesystem(told):
-        return _unreadable(path, told.partition("\n")[0], filesystem_advice(spark, path))
-    return _unreadable(path, told.partition("\n")[0], "Check the path, its bucket or host, and who may read there.")
+    text = str(error.java_exception.toString() if isinstance(error, Py4JJavaError) else error)
+    if lacks_filesystem(text):
+        return _unreadable(path, text.partition("\n")[0], filesystem_advice(spark, path))
+    return _unreadable(path, text.partition("\n")[0], "Check the path, its bucket or host, and who may read there.")

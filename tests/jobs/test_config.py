@@ -75,6 +75,33 @@ def test_maps_null_and_the_word_all_are_understood() -> None:
 
 
 @pytest.mark.parametrize(
+    ("words", "columns"),
+    [
+        ([r'--features.columns=["r\u00e9gion", "b"]'], ("région", "b")),
+        ([r'--features.columns=["a, b", "say \"c\"", "d\\e"]'], ("a, b", 'say "c"', "d\\e")),
+        (["--features.columns", '["a"]', "--features.columns=b,c"], ("a", "b", "c")),
+        (["--features.columns=[a, b]"], ("a", "b")),
+        (["--features.columns=a", "--features.columns=b"], ("a", "b")),
+    ],
+)
+def test_lists_on_the_command_line_are_json_or_words(words: list[str], columns: tuple[str, ...]) -> None:
+    """JSON is decoded, escapes too, as in a file and the environment; several lists are one."""
+    assert load(FitConfig, ["--input.path=i", "--output.path=o", *words], prog="f").features.columns == columns
+
+
+def test_single_options_of_the_reader_come_from_every_layer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An entry of a map is an option of its own; the later layer wins, whatever the case of its letters."""
+    file = tmp_path / "fit.yaml"
+    file.write_text("input: {options: {versionAsOf: 1, header: 'false', sep: ';'}}")
+    monkeypatch.setenv("GMM_SPARK_INPUT__OPTIONS__VERSIONASOF", "2")
+    monkeypatch.setenv("GMM_SPARK_INPUT__OPTIONS__HEADER", "false")
+    words = ["--input.options.header=true", "--input.options.a.b", "x=y,z", '--input.options={"c": "1"}']
+    found = fit("--config", str(file), *words).input.options
+    assert found == {"versionasof": "2", "header": "true", "sep": ";", "a.b": "x=y,z", "c": "1"}
+    assert "input.option.header" in mistake(*FIT, "--input.option.header=true")
+
+
+@pytest.mark.parametrize(
     ("word", "closest"),
     [
         ("--input.pth=x", "input.path"),

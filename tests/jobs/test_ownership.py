@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -12,7 +12,8 @@ from gmm_spark.batch import modes
 from gmm_spark.batch.local import LocalLocation
 from gmm_spark.batch.manifest import MANIFEST
 from gmm_spark.batch.ownership import foreign, holder_of, mixed
-from gmm_spark.batch.publish import claim
+from gmm_spark.batch.publish import check_apart, claim
+from gmm_spark.batch.replacing import take_place
 from gmm_spark.errors import OutputError
 from tests.jobs.runs import run
 from tests.jobs.test_publish import contents, published
@@ -127,16 +128,13 @@ def tampered(out: Path, mode: modes.Mode, change: Callable[[], object]) -> None:
     """Publish, while another program changes the output between the last check and the exchange."""
     with claim(run("b"), LocalLocation(out), mode) as claimed, claimed.publication() as staging:
         files(Path(staging.removeprefix("file:")), "day=1/part-new.parquet")
-        check, calls = type(mode).check, list[int]()
 
-        def late(self: modes.Mode, target: LocalLocation, found: LocalLocation | None = None) -> None:
-            check(self, target, found)
-            calls.append(1)
-            if len(calls) == 1:  # the look just before
-                change()
+        def late(*arguments: Any) -> None:  # noqa: ANN401 - those of take_place
+            change()
+            take_place(*arguments)
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(type(mode), "check", late)
+            patch.setattr(modes, "take_place", late)
             mode.publish(modes.Place(claimed.location, claimed.office.workshop("b"), "b"))
 
 
@@ -296,3 +294,13 @@ def test_an_input_by_any_name_is_the_input(tmp_path: Path, name: str) -> None:
     assert LocalLocation(tmp_path / name).overlaps(source)
     assert not LocalLocation(tmp_path / "inner").overlaps(source)
     assert not LocalLocation(tmp_path / "in2").overlaps(source)
+
+
+def test_an_input_that_may_be_anywhere_is_not_overwritten(tmp_path: Path) -> None:
+    """Where Spark does not know the place of a table, only what is nobody's or ours is replaced."""
+    files(tmp_path, "plain/a.parquet", "empty/")
+    published(tmp_path / "ours", "a", "a")
+    with pytest.raises(OutputError, match="may belong to the input catalog"):
+        check_apart(LocalLocation(tmp_path / "plain"), ["catalog.t"])
+    for name in ("ours", "empty", "new"):
+        check_apart(LocalLocation(tmp_path / name), ["catalog.t"])

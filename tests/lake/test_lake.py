@@ -26,9 +26,9 @@ pytestmark = [
 ]
 
 ROWS, DELETED = 4000, 1000
-ROW = (
-    f"SELECT id, IF(id % 2 = 0, 0D, 9D) + rand(1) AS x, rand(2) AS y, timestamp_seconds(id * 600) AS ts, id % 3 AS day "
-    f"FROM range({ROWS})"
+ROW = (  # ROWS of them
+    "SELECT id, IF(id % 2 = 0, 0D, 9D) + rand(1) AS x, rand(2) AS y, timestamp_seconds(id * 600) AS ts, id % 3 AS day "
+    "FROM range(4000)"
 )
 COLUMNS = "(id BIGINT, x DOUBLE, y DOUBLE, ts TIMESTAMP, day BIGINT) USING iceberg PARTITIONED BY"
 XY = ["--features.columns=x,y", "--fit.starts=2"]
@@ -162,7 +162,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Runs:
 
 @pytest.mark.parametrize("name", ACCEPTED)
 def test_what_is_right_is_done(runs: Runs, name: str) -> None:
-    """Tables are read by path, name and version, and scored; what is our own is replaced."""
+    """Tables are read by path, name and version, and scored; what gmm_spark wrote is replaced."""
     assert runs.results[name]["status"] == 0, runs.results[name]["err"]
 
 
@@ -200,5 +200,5 @@ def test_every_row_that_counts_is_scored_once(runs: Runs, name: str, rows: int, 
 
 def test_the_manifest_has_the_version_of_the_table(runs: Runs) -> None:
     """Of Iceberg the snapshot, as its own table of snapshots names it."""
-    told = json.loads((runs.folder / "of-days" / "_manifest.json").read_text(encoding="utf-8"))
-    assert runs.results["count"]["out"].split()[-1] in told["inputs"][0]["version"]
+    manifest = json.loads((runs.folder / "of-days" / "_manifest.json").read_text(encoding="utf-8"))
+    assert runs.results["count"]["out"].split()[-1] in manifest["inputs"][0]["version"]
