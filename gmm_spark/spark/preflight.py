@@ -152,8 +152,8 @@ def _far(surveyed: Survey, names: Sequence[str]) -> Iterator[str]:
     if far and surveyed.within is not None:
         yield (
             f"far values: {', '.join(far)}; {surveyed.rows - surveyed.within.rows} of {surveyed.rows} rows are far, "
-            "and the coordinates and covarianceFloor go by the scale of the others; filter these rows if such values are "
-            "errors or stand for missing ones, else give them components of their own (a larger k)"
+            "and the coordinates and covarianceFloor go by the scale of the others; filter these rows if such values "
+            "are errors or stand for missing ones, else give them components of their own (a larger k)"
         )
 
 
