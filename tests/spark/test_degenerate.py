@@ -121,7 +121,8 @@ def test_one_row_is_refused(spark: SparkSession, family: Family) -> None:
 def test_a_cluster_that_has_left_the_data_is_reported(spark: SparkSession, caplog: pytest.LogCaptureFixture) -> None:
     """A warm start names the component, its old weight and its new one; the model has it at weight 0."""
     rng = np.random.default_rng(0)
-    x = np.concatenate([rng.standard_normal((300, 2)), rng.standard_normal((300, 2)) + [40.0, 0.0]])
+    x = rng.standard_normal((600, 2))
+    x[300:, 0] += 40
     start = GaussianMixtureModel.fromArrays([0.5, 0.3, 0.2], [[0, 0], [0, 90], [40, 0]], [np.eye(2)] * 3)
     mixture = GaussianMixture(k=3, inputCols=names(2)).setInitialModel(start)
     with caplog.at_level("WARNING", "gmm_spark"):
