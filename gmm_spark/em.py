@@ -20,7 +20,7 @@ from gmm_spark.maximisation import Maximiser
 from gmm_spark.moments import Moments
 from gmm_spark.parameters import Parameters
 from gmm_spark.passes import Acceleration, Goal, Pass, Position, verdict
-from gmm_spark.reseeding import Reseeding, reseeded, wasted
+from gmm_spark.reseeding import Reseeding, dead, reseeded, spikes, wasted, without
 from gmm_spark.stopping import Outcome
 
 __all__ = [
@@ -44,6 +44,7 @@ Expectation: TypeAlias = Callable[[Sequence[Parameters]], Sequence[Moments]]
 _SAME_WEIGHT = 1e-9  # a relative change of the total weight above this is no rounding
 # Relative; float32 products are allowed to err by 1e-3 nats a row, float64 ones err by far less.
 _NO_ROUNDING = 2e-3
+_LEAST_STEPS = 3  # that a component without rows needs to find others, or to be given up
 _OTHER_ROWS = "The input gives other rows each time it is read: write it to a table first, and fit that."
 
 
@@ -227,6 +228,8 @@ def advance(state: State, moments: Moments, maximise: Maximiser, goal: Goal) -> 
     try:
         state = replace(state, trace=state.trace.add(new, goal))
         outcome, detail = verdict(new, len(state.trace.history), goal), ""
+        if outcome is None and goal.warm and (other := _emptied(state, new, maximise, goal)) is not None:
+            return other
         if outcome is None:
             state = replace(state, position=state.position.onward(new, maximise))
             if not state.position.remaining < goal.tol:
@@ -242,6 +245,26 @@ def advance(state: State, moments: Moments, maximise: Maximiser, goal: Goal) -> 
     if goal.tol > 0 and entry.passes + 1 < goal.max_iter and len(state.reseedings) < goal.reseedings:
         return _begun_anew(state, new, entry, maximise)
     return _ended(state, entry)
+
+
+def _emptied(state: State, new: Pass, maximise: Maximiser, goal: Goal) -> State | None:
+    """Return what becomes of components of a model that these rows, after the first pass, leave empty; None of none.
+
+    They get another place at once. Those that find no cluster there get weight 0 with the next pass.
+    """
+    if state.position.phase != "start" or goal.tol == 0 or goal.reseedings == 0 or goal.max_iter < _LEAST_STEPS:
+        return None
+    if not state.reseedings:
+        first = len(state.trace.history) == 1 and dead(new.moments).any()
+        anew = _begun_anew(state, new, Reseeding(1, (), Outcome.NO_PROGRESS), maximise) if first else state
+        return anew if anew.outcome is None and anew.reseedings else None
+    first_entry = state.reseedings[0]
+    which = spikes(new.parameters, new.moments, first_entry.components if first_entry.passes == 1 else ())
+    if not which.any() or which.all():
+        return None
+    next_candidate, floored = maximise(new.parameters, new.moments)
+    acceleration = state.position.acceleration
+    return replace(state, position=Position(without(next_candidate, which), acceleration, floored=floored))
 
 
 def _begun_anew(state: State, new: Pass, entry: Reseeding, maximise: Maximiser) -> State:

@@ -35,6 +35,10 @@ if TYPE_CHECKING:
     Constraint = Callable[[Spread, FloatArray, Coordinates, float], tuple[Spread, int]]
 
 
+# Of the trace: smaller variances are rounding, in a component that holds a row at 1e6 standard deviations and others.
+_ROUNDING = 64 * float(np.finfo(np.float64).eps)
+
+
 def free_parameters(family: Family, k: int, d: int) -> int:
     """Return the number of free parameters of a k-component mixture in d dimensions."""
     covariance = {
@@ -133,9 +137,11 @@ def _clip_eigenvalues(spread: Spread, floor: float) -> tuple[Spread, int]:
     if floor <= 0:
         return spread, 0
     covariances = spread.matrices
+    least = np.maximum(floor, _ROUNDING * np.einsum("kii->k", covariances))
     # A Cholesky factor of what is above the floor costs a tenth of the eigenvalues, and mostly there is one.
-    low = ~positive_definite(covariances - floor * np.eye(covariances.shape[-1]))
+    low = ~positive_definite(covariances - least[:, None, None] * np.eye(covariances.shape[-1]))
     values, vectors = np.linalg.eigh(covariances[low])
     raised = covariances.copy()
-    raised[low] = np.einsum("kie,ke,kfe->kif", vectors, np.maximum(values, floor), vectors, optimize=True)
+    least = least[low][:, None]
+    raised[low] = np.einsum("kie,ke,kfe->kif", vectors, np.maximum(values, least), vectors, optimize=True)
     return Matrices(raised), int(low.sum())

@@ -42,6 +42,7 @@ Precision: TypeAlias = Literal["float64", "float32"]
 
 # Above this kappa the quadratic form cancels to fewer than seven digits: differences to the mean instead.
 _CAREFUL = 1e9
+_FAR = 1e6  # squared distance from the origin: all rows together have d
 # Up to this kappa a log-density by float32 products errs by at most 1e-3: 20 * 6e-8 * kappa.
 _SINGLE = 1e-3 / (20 * 6e-8)
 # By factor from d = 32 on for up to d/8 components, product / factor seconds on one core and BLAS thread: d = 32: 1.3
@@ -108,11 +109,24 @@ def choose(candidates: Sequence[Parameters], precision: Precision = "float64") -
     """Choose how to compute a stack: safe first, then fast."""
     kappa = max(float(condition(each).max()) for each in candidates)
     layout, d = layouts.layout_for(candidates), candidates[0].d
-    if not kappa <= _CAREFUL:
+    if not kappa <= _CAREFUL or any(_cancels(each) for each in candidates):
         return Choice("difference", layouts.total_layout(layout))
     few = d >= _WIDE and _WIDE_PER_COMPONENT * sum(each.k for each in candidates) <= d
     path: Literal["factor", "product"] = "factor" if few and layout == "quadratic" else "product"
     return Choice(path, layout, precision if kappa <= _SINGLE else "float64")
+
+
+def _cancels(parameters: Parameters) -> bool:
+    """Tell whether a component so far away that only a few far rows can be there is thin in some direction.
+
+    Kappa does not show it where the component is long towards the origin: there the terms of mu' S^-1 mu cancel.
+    """
+    squares = (parameters.means**2).sum(axis=1)
+    far = squares > _FAR
+    if not far.any():
+        return False
+    precisions, _ = parameters.spread[far].inverted()
+    return bool((squares[far] * precisions.variances.sum(axis=1) > _CAREFUL).any())
 
 
 @dataclass(frozen=True, eq=False)

@@ -180,11 +180,13 @@ class Goal:
         tol: nats per unit of weight still to be gained; 0 runs exactly max_iter steps.
         max_iter: the number of new parameters to try after the start.
         reseedings: how often at most components that do no work are begun anew; never with tol = 0.
+        warm: the start is a model of other rows: components without rows are looked for after the first pass.
     """
 
     tol: float
     max_iter: int
     reseedings: int = 0
+    warm: bool = False
 
 
 def verdict(new: Pass, passes: int, goal: Goal) -> Outcome | None:

@@ -68,10 +68,14 @@ class Ranking:
 
     @staticmethod
     def on(sample: starts.Sample, frame: Coordinates, plan: starts.Plan) -> Ranking:
-        """Return the ranking on the first of the rows: at least ten for each free parameter."""
-        d = len(sample.z)
+        """Return the ranking on the first of the rows."""
+        return Ranking(sample.head(Ranking.size(plan, len(sample.z))), frame, plan)
+
+    @staticmethod
+    def size(plan: starts.Plan, d: int) -> int:
+        """Return how many rows rank: at least ten for each free parameter."""
         least = max(_LEAST_ROWS, 50 * plan.k, 10 * families.free_parameters(plan.family, plan.k, d))
-        return Ranking(sample.head(max(least, int(_ROWS * plan.thoroughness))), frame, plan)
+        return max(least, int(_ROWS * plan.thoroughness))
 
     @property
     def of_starts(self) -> list[Group]:

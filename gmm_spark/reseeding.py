@@ -60,12 +60,32 @@ class PointMass:
     share: float
 
 
+def dead(moments: Moments) -> Mask:
+    """Tell which (k,) components hold fewer rows than could carry a covariance."""
+    return np.asarray(moments.mass < _least_mass(moments, moments.centers.shape[1]))
+
+
+def spikes(at: Parameters, moments: Moments, components: tuple[int, ...]) -> Mask:
+    """Tell which (k,) of these components, begun anew at one row each, found next to no others.
+
+    A cluster that nothing else explains is theirs at once; the rest are outliers, of which EM makes a spike slowly.
+    """
+    few = moments.mass < _ROWS_OF_A_SPIKE * (at.d + 1) * moments.row_weight
+    return np.asarray(few & (at.weights > 0) & np.isin(np.arange(at.k), components))
+
+
+def without(parameters: Parameters, which: Mask) -> Parameters:
+    """Return the mixture with these components at weight 0."""
+    weights = np.where(which, 0.0, parameters.weights)
+    return Parameters(weights / weights.sum(), parameters.means, parameters.covariances, parameters.family)
+
+
 def wasted(at: Parameters, moments: Moments, maximise: Maximiser) -> Mask:
     """Tell which (k,) components do no work; none where there are too few rows for all to be alive."""
     least = _least_mass(moments, at.d)
     if not np.isfinite(moments.sums).all() or moments.weight < at.k * least:
         return np.zeros(at.k, dtype=np.bool_)
-    return (moments.mass < least) | maximise.singular(at, moments) | _doubled(at, moments, maximise)
+    return dead(moments) | maximise.singular(at, moments) | _doubled(at, moments, maximise)
 
 
 def reseeded(at: Parameters, moments: Moments, which: Mask, maximise: Maximiser) -> tuple[Parameters, tuple[int, ...]]:
@@ -127,6 +147,7 @@ def thin_sentence(components: Sequence[int], least: float) -> str:
     )
 
 
+_ROWS_OF_A_SPIKE = 5  # times d + 1: as in `search`, with fewer a likelihood says little
 # One row is no repeated value.
 _REPEATED = 1.5
 

@@ -3,7 +3,8 @@
 `ranking` has the short runs. The optimum of n random rows lies about p / (2n) nats a row below that of all
 rows, for p free parameters: so a few rows decide where to look, more rows which of the best is best, and each part
 of the sample is run only to a tenth of its own error. What is left for all rows to do is what the sample can't know.
-From the best of the first part `splitting` leads on to better optima, as long as there are any.
+From the best of the first part `splitting` leads on to better optima, as long as there are any. Before more rows are
+taken they are looked at: where the fewer rows have missed a cluster (`evidence`), a component is moved there.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gmm_spark import em, families, kernel
+from gmm_spark import em, evidence, families, kernel
 from gmm_spark.errors import DataError, ParametersError
 from gmm_spark.parameters import Parameters
 from gmm_spark.ranking import HOPE, Ranking, best_first, in_turn
@@ -72,8 +73,10 @@ def best(sample: Sample, frame: Coordinates, plan: Plan, each: Each = in_turn) -
     unsure = _UNSURE * families.sample_error(plan.family, plan.k, len(first.z), first.effective_rows)
     within = unsure if larger else 0.0
     finalists = ranked(first, frame, _own(plan, first, sample), within=within, each=each)[:_FINALISTS]
+    seen = first
     for part in larger:
-        finalists = grown(finalists, part, frame, _own(plan, part, sample))[:1]
+        finalists += _moved_to_unseen(finalists[0], seen, part, frame, _own(plan, seen, sample))
+        finalists, seen = grown(finalists, part, frame, _own(plan, part, sample))[:1], part
     return shaken(finalists[0], sample, frame, plan)
 
 
@@ -128,6 +131,9 @@ def ranked(
             expected="at least one valid mixture",
             do="Use fewer components, more starts, or a larger covarianceFloor.",
         )
+    if plan.starts and len(ranking.sample.weights) < len(sample.weights):
+        moved = _moved_to_unseen(finished[0], ranking.sample, sample, frame, plan)
+        finished = grown([*moved, *finished], sample, frame, plan, within) if moved else finished
     if plan.k >= LEAST_COMPONENTS:
         finished = [_rearranged(finished[0], ranking, sample, each), *finished[1:]]
     values = [fit.best.objective for fit in finished]
@@ -171,9 +177,55 @@ def _is_better(new: em.Fit, old: em.Fit, tol: float) -> bool:
     return sound and gain > _SAME_OPTIMUM * tol
 
 
-def grown(fits: Sequence[em.Fit], sample: Sample, frame: Coordinates, plan: Plan) -> list[em.Fit]:
+def grown(fits: Sequence[em.Fit], sample: Sample, frame: Coordinates, plan: Plan, within: float = 0.0) -> list[em.Fit]:
     """Return fits to fewer rows gone on with on more of them, the best first; as they were if none can go on."""
-    return _long_runs(sample, [fit.best.parameters for fit in fits], frame, plan, within=0.0) or list(fits)
+    return _long_runs(sample, [fit.best.parameters for fit in fits], frame, plan, within=within) or list(fits)
+
+
+def again(start: Parameters, more: evidence.Unseen, sample: Sample, frame: Coordinates, plan: Plan) -> em.Fit | None:
+    """Return the best fit to the sample and rows that it has nothing like; None if the first start is as good.
+
+    Args:
+        start: the best fit to the sample.
+        more: these rows.
+        sample: where it was found.
+        frame: the coordinates of the rows.
+        plan: how it was found.
+    """
+    among = Ranking.size(plan, start.d)
+    # All of those rows, beside as much of the sample as the first search began with.
+    few = sample.head(rows_to_search(plan.family, plan.k, start.d))
+    given = [start, *evidence.moved(start, more, frame, plan)]
+    found = ranked(evidence.together(few, more, plan.seed, among), frame, plan, given, within=0.0)[:1]
+    both = evidence.together(sample, more, plan.seed, among)
+    (best,) = grown(found, both, frame, plan)
+    (old,) = in_memory([kernel.Block(both.z, both.weights)])([start])
+    before = em.Position(start).measured(old, plan.maximiser(frame))
+    gained = best.best.objective - before.objective
+    return best if (best.best.thin == 0) > (before.thin == 0) or gained > plan.tol else None
+
+
+def _moved_to_unseen(fit: em.Fit, seen: Sample, more: Sample, frame: Coordinates, plan: Plan) -> list[em.Fit]:
+    """Return where a fit leads with a component moved to rows that those it was found on have nothing like; or nothing.
+
+    Args:
+        fit: to the rows seen.
+        seen: the first of the rows.
+        more: the rows.
+        frame: their coordinates.
+        plan: what to look for, on the rows seen.
+    """
+    start = fit.best.parameters
+    found = evidence.unseen_in_memory(start, seen, more) if plan.k > 1 else None
+    if found is None:
+        return []
+    few = evidence.together(seen, found, plan.seed, Ranking.size(plan, start.d))
+    share = len(seen.weights) / len(more.weights)  # of the rows that a component needs
+    given = list(evidence.moved(start, found, frame, plan))
+    try:
+        return ranked(few, frame, replace(plan, starts=0, least=plan.least * share), given, within=0.0)[:1]
+    except DataError:  # all became singular: there is still the fit
+        return []
 
 
 def in_memory(blocks: Sequence[kernel.Block]) -> em.Expectation:

@@ -33,6 +33,7 @@ _LLOYD_STEPS = (0, 2, 8)
 # Of up to so many features all principal axes are used, of more the first few, found on so many rows.
 _ALL_AXES, _FIRST_AXES, _POWERS, _AXES_ROWS = 64, 32, 3, 4096
 _NO_VARIANCE = 1e-12  # relative to the largest: the rounding of dependent columns
+_FAR = 1e6  # squared distance from the origin: all rows together have d
 _CLEAR = 4.0  # standard errors by which a kurtosis must differ from a normal's
 
 
@@ -202,6 +203,9 @@ def _from_labels(z: FloatArray, weights: FloatArray, labels: Labels, plan: Plan,
     means = np.stack([rows @ own for rows, own in groups]) / mass[:, None]
     form = frame.form(plan.family)
     scatter = np.stack([form.squares(rows, own) for rows, own in groups]) - form.outer(mass, means)
+    for far in np.flatnonzero((means**2).sum(axis=1) > _FAR):  # there the difference would be rounding
+        rows, shares = groups[far]
+        scatter[far] = form.squares(rows - means[far][:, None], shares)
     pooled = scatter.sum(axis=0) / mass.sum()
     prior = (d + 1) * weights.sum() / np.count_nonzero(weights)
     own = form((scatter + prior * (pooled + 1e-6 * form.unit(d))) / form.along(mass + prior))

@@ -69,12 +69,16 @@ def _fit(summary: Summary | None, features: Sequence[str]) -> Iterator[str]:
     )
     yield f"  outcome             {one_line(f'{summary.outcome}: {summary.message}')}"
     yield f"  rows used           {summary.numRows} (total weight {summary.weight:g}; left out: {invalid})"
+    if summary.effectiveRows and summary.effectiveRows < (1 - 1e-9) * summary.numRows:
+        yield f"  effective rows      {summary.effectiveRows:.6g} (the weights differ)"
     yield f"  iterations, passes  {summary.numIter}, {summary.numPasses}"
     yield f"  log-likelihood      {summary.logLikelihood:.6f} ({summary.meanLogLikelihood:.6f} nats per row)"
     criteria = f"aic {summary.aic:.2f}, bic {summary.bic:.2f}, icl {summary.icl:.2f}"
     yield f"  criteria            {criteria} (smaller is better)"
     yield f"  raised to the floor {summary.floorHits} covariances"
     yield f"  begun anew          {summary.reseeded} components that held next to no rows"
+    if summary.emptied:
+        yield f"  left by the data    components {list(summary.emptied)} of the initial model"
     yield from (f"  point mass          {_point_mass(each, features)}" for each in summary.pointMasses)
     yield f"  seconds             {', '.join(f'{one_line(name)} {value:g}' for name, value in summary.seconds.items())}"
     yield from (f"  warning             {one_line(warning)}" for warning in summary.warnings)

@@ -6,7 +6,9 @@ import logging
 import math
 from typing import TYPE_CHECKING
 
-from gmm_spark.reseeding import thin_sentence
+import numpy as np
+
+from gmm_spark.reseeding import dead, thin_sentence
 from gmm_spark.stopping import passes_to
 
 if TYPE_CHECKING:
@@ -100,6 +102,22 @@ def told_thin(components: Sequence[int], least: float) -> tuple[str, ...]:
     warning = thin_sentence(components, least)
     _log.warning("%s", warning, extra={"fields": fields})
     return (warning,)
+
+
+def told_emptied(measured: em.Pass) -> dict[int, str]:
+    """Log and return, by its number, what is to be said of each component of a model that holds next to no rows now."""
+    said = {}
+    shares = measured.moments.mass / measured.moments.weight
+    for k in np.flatnonzero(dead(measured.moments)).tolist():
+        before, now = float(measured.parameters.weights[k]), float(shares[k])
+        said[k] = (
+            f"component {k} of the initial model, {before:.3g} of its weight, holds {now:.3g} of these rows: its "
+            "cluster has left the data; it is tried where rows are least likely, and gets weight 0 if no cluster is "
+            "there; use fewer components, or fit without the initial model"
+        )
+        fields = {"event": "emptied", "phase": "em", "component": k, "before": before, "now": now}
+        _log.warning("%s", said[k], extra={"fields": fields})
+    return said
 
 
 def told_point_masses(masses: Sequence[PointMass], features: Sequence[str]) -> None:

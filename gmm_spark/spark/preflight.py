@@ -23,7 +23,7 @@ _log = logging.getLogger("gmm_spark")
 _ROWS_PER_PARAMETER = 10
 # Above this the statistics of one candidate alone take a second to send, and the driver holds several of them.
 _MOST_STATISTICS = 64 << 20
-_SAME, _MOST_PAIRS = 1e-12, 5
+_SAME, _MOST_PAIRS, _MOST_NAMED = 1e-12, 5, 5
 _UNEQUAL = 0.99  # below this share of effective rows the weights are worth a word
 _LEAST_WEIGHT = 1e-140  # the square of a smaller total is no number
 
@@ -133,28 +133,50 @@ def _doubts(surveyed: Survey, k: int, family: Family, names: Sequence[str]) -> I
         yield f"{Refused(surveyed.invalid, surveyed.rows)}; {bad} left out"
 
 
+def of_far_rows(error: DataError, surveyed: Survey, names: Sequence[str]) -> DataError:
+    """Return the error of a search that found nothing; where there are rows too far for float64, that these are why."""
+    far = list(_far_values(surveyed, names))
+    if not far:
+        return error
+    return DataError(
+        "features",
+        got=f"{', '.join(far)} (without these: {error})",
+        expected="rows within about 1e9 standard deviations",
+        do="Filter the rows with such values, or rescale these features, by a logarithm for example.",
+    )
+
+
 def _far(surveyed: Survey, names: Sequence[str]) -> Iterator[str]:
-    """Yield a sentence for each feature in which a few far rows have nearly all of the variance."""
-    bounds, within = surveyed.bounds, surveyed.within
-    if bounds is None or within is None:
+    """Yield a sentence about the features in which a few far rows have nearly all of the variance, if there are any."""
+    far = list(_far_values(surveyed, names))
+    if far and surveyed.within is not None:
+        yield (
+            f"far values: {', '.join(far)}; {surveyed.rows - surveyed.within.rows} of {surveyed.rows} rows are far, "
+            "and the coordinates and covarianceFloor go by the scale of the others; filter these rows if such values "
+            "are errors or stand for missing ones, else give them components of their own (a larger k)"
+        )
+
+
+def _far_values(surveyed: Survey, names: Sequence[str]) -> Iterator[str]:
+    bounds = surveyed.bounds
+    if bounds is None or surveyed.within is None:
         return
-    for i in np.flatnonzero(np.isfinite(bounds.unit)).tolist():
+    inflated = np.flatnonzero(np.isfinite(bounds.unit)).tolist()
+    for i in inflated[:_MOST_NAMED]:
         ends = surveyed.range[:, i]
         value = float(ends[np.abs(ends - bounds.middle[i]).argmax()])
         deviations = abs(value - bounds.middle[i]) / bounds.unit[i]
-        yield (
-            f"{names[i]!r} goes as far as {value:.9g}, {deviations:.3g} standard deviations of the middle 90 % of the "
-            f"rows: {surveyed.rows - within.rows} of {surveyed.rows} rows are far from the others, whose scale the "
-            "coordinates and covarianceFloor go by; filter such values if they are errors or stand for missing ones, "
-            "else give them components of their own (a larger k)"
-        )
+        yield f"{names[i]} = {value:.9g} ({deviations:.2g} standard deviations of the middle 90 % of the rows)"
+    if len(inflated) > _MOST_NAMED:
+        yield f"and such in {len(inflated) - _MOST_NAMED} more features"
 
 
 def _duplicates(surveyed: Survey) -> list[tuple[int, int]]:
     """Return the pairs of columns that are perfectly correlated, where the survey knows; full and tied refuse them."""
     if surveyed.scatter.ndim == 1:
         return []
-    scale = np.sqrt(np.diagonal(surveyed.covariance))
+    covariance = surveyed.reference.covariance
+    scale = np.sqrt(np.diagonal(covariance))
     with np.errstate(divide="ignore", invalid="ignore"):
-        correlation = surveyed.covariance / scale / scale[:, None]
+        correlation = covariance / scale / scale[:, None]
     return [(int(one), int(other)) for one, other in np.argwhere(np.triu(np.abs(correlation) >= 1 - _SAME, 1))]

@@ -14,7 +14,7 @@ from gmm_spark import em, families, missed, starts
 from gmm_spark import search as sample_search
 from gmm_spark.errors import DataError, ParametersError
 from gmm_spark.reservoir import SIZE
-from gmm_spark.spark import blocks, events
+from gmm_spark.spark import blocks, events, preflight
 from gmm_spark.spark.expectation import DistributedExpectation, OverAll, OverPart, driver_bytes
 from gmm_spark.spark.ranking import on_executors
 
@@ -92,7 +92,10 @@ def search(
         tol = sample_tol(options, sample, surveyed.rows)
         plan = plan_of(options, tol, surveyed.rows, len(z))
         with on_executors(rows.sparkSession) as each:
-            found = sample_search.best(sample, frame, plan, each)
+            try:
+                found = sample_search.best(sample, frame, plan, each)
+            except DataError as error:
+                raise preflight.of_far_rows(error, surveyed, table.names) from error
     if len(weights) >= surveyed.rows:
         return Start(found.best.parameters, found.slowest)
     with clock("parts", rows):

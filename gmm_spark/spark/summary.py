@@ -46,6 +46,8 @@ class Summary:
             summary of a model that was written before this was counted.
         covariancePenalty: what covariancePrior takes off the log-likelihood in EM's objective, in nats.
         thinComponents: components that hold fewer rows than minComponentWeight, for no start led to others.
+        emptied: components of the initial model, by their numbers there, that held next to no rows of this table; a fit
+            that was broken off before and resumed does not know.
     """
 
     logLikelihood: float
@@ -71,6 +73,7 @@ class Summary:
     effectiveRows: float = 0.0
     covariancePenalty: float = 0.0
     thinComponents: tuple[int, ...] = ()
+    emptied: tuple[int, ...] = ()
 
     @property
     def penalizedLogLikelihood(self) -> float:
@@ -80,7 +83,7 @@ class Summary:
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as JSON types."""
         masses = [{**asdict(each), "value": list(each.value)} for each in self.pointMasses]
-        lists = {name: list(getattr(self, name)) for name in ("history", "warnings", "thinComponents")}
+        lists = {name: list(getattr(self, name)) for name in ("history", "warnings", "thinComponents", "emptied")}
         return {**asdict(self), **lists, "pointMasses": masses}
 
     @staticmethod

@@ -87,8 +87,9 @@ def train(
             if progress:
                 progress.save(state)
         maximise = options.maximiser(frame, surveyed.rows)
+        emptied: dict[int, str] | None = {} if initial else None
         with clock("em", df):
-            fit = _polish(expectation, state, maximise, options, progress, start)
+            fit = _polish(expectation, state, maximise, options, progress, start, emptied)
     if progress:
         progress.ended()
     passes = surveyed.passes + (initial is None) + (start.passes if start else 0) + len(fit.history)
@@ -96,7 +97,8 @@ def train(
     told = summary_of(fit, maximise, surveyed, clock.seconds, passes)
     told = replace(
         told,
-        warnings=(*table.warnings, *events.told_thin(told.thinComponents, maximise.least)),
+        warnings=(*table.warnings, *(emptied or {}).values(), *events.told_thin(told.thinComponents, maximise.least)),
+        emptied=tuple(emptied or ()),
         resumedPasses=resumed,
         startReplaced=start is not None and start.replaced,
     )
@@ -129,21 +131,36 @@ def _polish(
     options: Options,
     progress: Progress | None,
     start: starting.Start | None,
+    emptied: dict[int, str] | None,
 ) -> em.Fit:
-    constant, began = maximise.frame.log_determinant, time.perf_counter()
+    """Run EM to its end on all rows.
+
+    Args:
+        expectation: the engine.
+        state: where it goes on from.
+        maximise: the M-step.
+        options: what is asked for.
+        progress: keeps each state.
+        start: where it started.
+        emptied: where it started from a model, gets a sentence for each component that these rows leave empty.
+    """
+    constant, began, reseedings = maximise.frame.log_determinant, time.perf_counter(), len(state.reseedings)
 
     def on_pass(state: em.State, measured: em.Pass) -> None:
-        nonlocal began
+        nonlocal began, reseedings
         seconds = time.perf_counter() - began
         number, value = len(state.trace.history), measured.moments.mean_log_likelihood - constant
         events.told_pass(number, measured, state.remaining(measured), value, seconds, options.tol)
-        if state.position.phase == "start" and state.reseedings:
+        if number == 1 and emptied is not None:
+            emptied.update(events.told_emptied(measured))
+        if state.position.phase == "start" and len(state.reseedings) > reseedings:
             events.told_reseeding(state.reseedings[-1])
+            reseedings = len(state.reseedings)
         if progress:
             progress.save(state)
         describe(expectation.blocks.sparkSession, f"gmm fit, pass {number + 1}")
         began = time.perf_counter()
 
-    goal = em.Goal(options.tol, options.max_iter, RESEEDINGS)
+    goal = em.Goal(options.tol, options.max_iter, RESEEDINGS, warm=emptied is not None)
     seen = missed.known(start.looked, expectation) if start and start.looked else expectation
     return em.run(seen, state, maximise, goal, on_pass)

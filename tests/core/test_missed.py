@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 
 from gmm_spark import coordinates, em, families, kernel, missed, starts
-from gmm_spark.parameters import FAMILIES
-from gmm_spark.search import best
+from gmm_spark.parameters import FAMILIES, Parameters
+from gmm_spark.search import best, in_memory, ranked
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from gmm_spark.moments import Moments
-    from gmm_spark.parameters import Family, FloatArray, Parameters
+    from gmm_spark.parameters import Family, FloatArray
 
 
 @dataclass
@@ -26,6 +28,7 @@ class Search:
     family: Family
     taken: slice
     starts: int = 20
+    seed: int = 0
     reads: list[Parameters] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -35,7 +38,7 @@ class Search:
         z = np.ascontiguousarray(self.z[:, self.taken])
         self.sample = starts.Sample(z, np.ones(z.shape[1]), covariance)
         tol = 0.1 * families.free_parameters(self.family, self.k, d) / (2 * z.shape[1])
-        self.plan = starts.Plan(self.k, self.family, self.starts, 0, 1e-6, tol)
+        self.plan = starts.Plan(self.k, self.family, self.starts, self.seed, 1e-6, tol)
         self.found = best(self.sample, self.frame, self.plan)
         self.start = self.found.best.parameters
 
@@ -111,3 +114,50 @@ def test_the_start_that_was_looked_at_is_not_read_again() -> None:
 
     (moments,) = missed.known(looked, unread)([looked.start])
     assert moments is looked.moments
+
+
+def with_far_rows(far: int, n: int, early: int) -> tuple[FloatArray, NDArray[np.intp]]:
+    """Return n rows of two clusters ten deviations apart, rows at 1e4 after the first `early` ones, and the labels."""
+    rng = np.random.default_rng(0)
+    labels = (rng.random(n) < 0.4).astype(np.intp)
+    labels[early : early + far] = 2
+    return rng.standard_normal((n, 2)) + np.array([0.0, 10.0, 1e4])[labels, None] * [1.0, 0.0], labels
+
+
+def check_far_rows(search: Search, found: em.Fit, labels: NDArray[np.intp]) -> None:
+    """Hold a fit to what EM makes of the true labels, and each real cluster to a component of its own."""
+    z = search.z
+    masses = np.bincount(labels) / len(labels)
+    means = np.stack([z[:, labels == k].mean(axis=1) for k in range(3)])
+    covariances = np.stack([np.cov(z[:, labels == k], bias=True) + 1e-6 * np.eye(len(z)) for k in range(3)])
+    true = em.begin(Parameters(masses, means, covariances, "full"), "squarem")
+    expectation = in_memory([kernel.Block(z)])
+    reached = em.run(expectation, true, em.Maximiser(search.frame, 1e-6), em.Goal(1e-6, 200))
+    value, expected = (each.best.moments.mean_log_likelihood for each in (found, reached))
+    assert value >= expected - 1e-3
+    predicted = kernel.posteriors(np.ascontiguousarray(z.T), found.best.parameters)[0].argmax(axis=1)
+    one, other = (np.bincount(predicted[labels == k], minlength=3) / (labels == k).sum() for k in (0, 1))
+    assert one.max() > 0.99
+    assert other.max() > 0.99
+    assert one.argmax() != other.argmax()
+
+
+SEEDS = [*range(3), *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(3, 8))]
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("far", [1, pytest.param(3, marks=pytest.mark.slow), pytest.param(10, marks=pytest.mark.slow)])
+def test_far_rows_after_the_first_part_of_a_sample_are_found(far: int, seed: int) -> None:
+    """The search decides on the first 20,000 rows in memory; the others say what these have missed."""
+    x, labels = with_far_rows(far, 60_000, early=30_000)
+    search = Search(x, 3, "full", slice(None), starts=6, seed=seed)
+    check_far_rows(search, search.found, labels)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_far_rows_that_did_not_rank_are_found(seed: int) -> None:
+    """A search that is one of many ranks its starts on 4,000 rows; the others say what these have missed."""
+    x, labels = with_far_rows(1, 15_000, early=9000)
+    search = Search(x, 3, "full", slice(None), starts=6, seed=seed)
+    found = ranked(search.sample, search.frame, replace(search.plan, thoroughness=0.05))[0]
+    check_far_rows(search, found, labels)

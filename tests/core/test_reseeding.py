@@ -193,3 +193,47 @@ def test_too_few_rows_for_all_components_are_left_alone() -> None:
     expectation, maximise = setting(x, "diag")
     start = maximise.frame.inward(Parameters(np.full(5, 0.2), x[:5], np.stack([np.eye(3)] * 5), "diag"))
     assert em.run(expectation, em.begin(start, "none"), maximise, GOAL).reseeded == 0
+
+
+def four(generator: np.random.Generator, sizes: tuple[int, ...]) -> FloatArray:
+    """Return rows of clusters far from each other, so many of each."""
+    centres = np.array([[0.0, 0, 0], [8, 0, 0], [0, 60, 0], [0, 0, 9], [-40, 0, 0]])
+    return np.concatenate([c + generator.standard_normal((n, 3)) for c, n in zip(centres, sizes, strict=True)])
+
+
+def warm_fit(sizes: tuple[int, ...], family: Family, *, warm: bool = True) -> tuple[em.Fit, em.Maximiser]:
+    """Go on from a model of the first four clusters, a quarter each, to rows of other sizes."""
+    x = four(np.random.default_rng(1), sizes)
+    expectation, maximise = setting(x, family)
+    centres = four(np.random.default_rng(0), (1, 1, 1, 1, 0))
+    start = Parameters(np.full(4, 0.25), centres, shaped(family, np.repeat(np.eye(3)[None], 4, axis=0)), family)
+    goal = em.Goal(1e-4, 100, reseedings=1, warm=warm)
+    return em.run(expectation, em.begin(maximise.frame.inward(start), "squarem"), maximise, goal), maximise
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_component_whose_cluster_has_left_gets_weight_0_quickly(family: Family) -> None:
+    """Not a spike on a few outliers after a dozen passes: five passes at most, one more to look rows up for tied."""
+    fit, _ = warm_fit((800, 700, 0, 800, 0), family)
+    assert fit.outcome is Outcome.CONVERGED
+    assert len(fit.history) <= 5 + (family == "tied")
+    weights = np.sort(fit.best.parameters.weights)
+    np.testing.assert_allclose(weights, [0, 700 / 2300, 800 / 2300, 800 / 2300], atol=0.01)
+    assert weights[0] == 0
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_component_whose_cluster_has_left_finds_a_new_one(family: Family) -> None:
+    """A cluster that the model does not know gets the component that has no rows."""
+    fit, maximise = warm_fit((800, 700, 0, 800, 90), family)
+    mixture = maximise.frame.outward(fit.best.parameters)
+    found = np.linalg.norm(mixture.means - [-40, 0, 0], axis=1).argmin()
+    assert mixture.weights[found] == pytest.approx(90 / 2390, rel=1e-3)
+    assert np.linalg.norm(mixture.means[found] - [-40, 0, 0]) < 0.5
+    assert len(fit.history) <= 8
+
+
+def test_a_warm_start_that_lost_nothing_takes_the_steps_of_any_other() -> None:
+    """Where every component has rows, the look for empty ones changes no number."""
+    warm, cold = (warm_fit((800, 700, 300, 800, 0), "full", warm=warm)[0] for warm in (True, False))
+    assert warm.history == cold.history

@@ -16,6 +16,7 @@ from gmm_spark.parameters import FAMILIES, Parameters
 from gmm_spark.report.description import description
 from gmm_spark.spark import searching
 from gmm_spark.spark.selector import select
+from gmm_spark.spark.summary import Summary
 from tests.spark.frames import names, numbered, table
 
 if TYPE_CHECKING:
@@ -114,3 +115,22 @@ def test_one_row_is_refused(spark: SparkSession, family: Family) -> None:
     """One row has no variance: its columns are named as constant."""
     with pytest.raises(DataError, match=r"'x0', 'x1' with the same value in every row"):
         GaussianMixture(k=1, inputCols=names(2), covarianceType=family).fit(table(spark, x0=[1.0], x1=[-4e9]))
+
+
+@pytest.mark.classic_only
+def test_a_cluster_that_has_left_the_data_is_reported(spark: SparkSession, caplog: pytest.LogCaptureFixture) -> None:
+    """A warm start names the component, its old weight and its new one; the model has it at weight 0."""
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((600, 2))
+    x[300:, 0] += 40
+    start = GaussianMixtureModel.fromArrays([0.5, 0.3, 0.2], [[0, 0], [0, 90], [40, 0]], [np.eye(2)] * 3)
+    mixture = GaussianMixture(k=3, inputCols=names(2)).setInitialModel(start)
+    with caplog.at_level("WARNING", "gmm_spark"):
+        summary = (model := mixture.fit(table(spark, **numbered(x)))).summary
+    assert summary.emptied == (1,)
+    assert "component 1 of the initial model, 0.3 of its weight, holds 0 of these rows" in caplog.text
+    assert any("component 1 of the initial model" in warning for warning in summary.warnings)
+    assert model.weights[2] == 0
+    assert summary.outcome == "converged"
+    assert len(summary.history) <= 5
+    assert Summary.from_dict(summary.to_dict()) == summary

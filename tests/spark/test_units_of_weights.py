@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
     from gmm_spark.spark.selector import ModelSelection
-    from tests.spark.frames import FloatArray
 
 X = clusters(400)[:, :2]
 WEIGHTS = np.random.default_rng(0).uniform(0.5, 2.0, len(X)) * (np.arange(len(X)) % 7 > 0)
@@ -29,14 +28,12 @@ CRITERIA = ("bic", "aic", "icl")
 @cache
 def selection(spark: SparkSession, unit: float | None) -> ModelSelection:
     """Return one to four components of rows with weights in this unit, equal ones where it is negative, or none."""
-    columns = {} if unit is None else {"w": np.full(len(X), -unit) if unit < 0 else unit * WEIGHTS}
-    mixture = GaussianMixture(
-        inputCols=names(2),
-        starts=4,
-        tol=1e-6,
-        **({} if unit is None else {"weightCol": "w"}),  # type: ignore[arg-type]
-    )
-    return select(table(spark, **columns, **numbered(X)), mixture, [1, 2, 3, 4], retire=True)
+    own: dict[str, Any] = {"inputCols": names(2), "starts": 4, "tol": 1e-6}
+    columns: dict[str, Any] = numbered(X)
+    if unit is not None:
+        own["weightCol"] = "w"
+        columns["w"] = np.full(len(X), -unit) if unit < 0 else unit * WEIGHTS
+    return select(table(spark, **columns), GaussianMixture(**own), [1, 2, 3, 4], retire=True)
 
 
 @pytest.mark.classic_only
@@ -95,11 +92,6 @@ def test_weights_whose_squares_are_no_numbers_are_refused(spark: SparkSession, w
         GaussianMixture(k=1, inputCols=names(2), weightCol="w").fit(df)
 
 
-def rows(weights: FloatArray) -> FloatArray:
-    """Return these rows, each as often as its weight says."""
-    return np.repeat(X, weights.astype(int), axis=0)
-
-
 @pytest.mark.classic_only
 def test_whole_weights_are_copies_but_for_the_criteria(spark: SparkSession) -> None:
     """Log-likelihood and parameters are those of repeated rows; effective rows are fewer than the copies."""
@@ -107,7 +99,7 @@ def test_whole_weights_are_copies_but_for_the_criteria(spark: SparkSession) -> N
     start = GaussianMixture(k=2, inputCols=names(2), starts=2).fit(table(spark, **numbered(X)))
     steps = GaussianMixture(k=2, inputCols=names(2), tol=0, maxIter=3).setInitialModel(start)
     weighted = steps.copy().setParams(weightCol="w").fit(table(spark, w=weights, **numbered(X)))
-    copied = steps.fit(table(spark, **numbered(rows(weights))))
+    copied = steps.fit(table(spark, **numbered(np.repeat(X, weights.astype(int), axis=0))))
     assert weighted.summary.logLikelihood == pytest.approx(copied.summary.logLikelihood, rel=1e-11)
     np.testing.assert_allclose(weighted.means, copied.means, rtol=1e-9)
     assert weighted.summary.effectiveRows < copied.summary.effectiveRows == weights.sum()
