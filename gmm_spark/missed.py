@@ -107,7 +107,7 @@ def look(
     other = again(start, moments, sample, frame, plan)
     if other is None:
         return first
-    measured, maximise = measure(other.best.parameters), plan.maximiser(frame)
+    measured, maximise = measure(other.best.parameters), plan.maximiser(frame, moments.rows)
     before, after = (
         em.Position(at).measured(seen, maximise) for at, seen in ((start, moments), (other.best.parameters, measured))
     )
@@ -138,8 +138,6 @@ def again(
     start: Parameters, moments: Moments, sample: starts.Sample, frame: Coordinates, plan: starts.Plan
 ) -> em.Fit | None:
     """Return the best fit to the sample and the least likely of all rows; None if the first start is as good."""
-    # A component of too few rows is one that has too few of all of them, not of the sample.
-    plan = replace(plan, least=plan.least * len(sample.weights) / max(moments.rows, 1))
     least = float(_log_density(start, sample.z[:, sample.weights > 0]).min())
     below, share = _below(least, moments, sample.effective_rows)
     if not len(below):
@@ -147,13 +145,21 @@ def again(
     given = [start, *_moved(start, below[:, 1:], share, frame, plan)]
     # All of those rows, beside as much of the sample as the first search began with.
     few = sample.head(search.rows_to_search(plan.family, plan.k, start.d))
-    found = search.ranked(_together(few, below[:, 1:], share, plan.seed), frame, plan, given, within=0.0)[:1]
+    first = _together(few, below[:, 1:], share, plan.seed)
+    found = search.ranked(first, frame, _of_all_rows(plan, first, moments), given, within=0.0)[:1]
     both = _together(sample, below[:, 1:], share, plan.seed)
+    plan = _of_all_rows(plan, both, moments)
     (best,) = search.grown(found, both, frame, plan)
     (old,) = search.in_memory([kernel.Block(both.z, both.weights)])([start])
-    before = em.Position(start).measured(old, plan.maximiser(frame))
+    before = em.Position(start).measured(old, plan.maximiser(frame, len(both.weights)))
     gained = best.best.objective - before.objective
     return best if (best.best.thin == 0) > (before.thin == 0) or gained > plan.tol else None
+
+
+def _of_all_rows(plan: starts.Plan, sample: starts.Sample, moments: Moments) -> starts.Plan:
+    """Return the plan for a sample whose rows stand for different numbers of rows: shares alone are compared."""
+    rows = len(sample.weights)
+    return replace(plan, least=plan.least * rows / max(moments.rows, 1), rows=rows)
 
 
 def _below(least: float, moments: Moments, rows: float) -> tuple[FloatArray, float]:

@@ -117,7 +117,8 @@ class _Run:
         rows += [self._failure(candidate, message) for candidate, message in failed.items()]
         rows.sort(key=lambda each: each.candidate)
         best = winner(rows, self.choice.criterion, self.choice.least_gain).candidate
-        events.told_thin(mains[best].summary.thinComponents, self.options.least_rows(self.table.layout.d))
+        least = replace(self.options, k=best.k).least_rows(self.table.layout.d, self.table.surveyed.rows)
+        events.told_thin(mains[best].summary.thinComponents, least)
         passes = self.table.surveyed.passes + 1 + engine.passes + math.ceil(expectation.repeated)
         return Selection(tuple(rows), mains, best, self.table.names, passes, self.clock.seconds)
 
@@ -178,7 +179,8 @@ class _Run:
         return of_one(self.table, self.axes.frames[cell.family], replace(self.options, k=1, family=cell.family))
 
     def _of_candidate(self, candidate: Candidate, start: Parameters) -> Iterator[racing.Runner]:
-        maximise = self.options.maximiser(self.axes.frames[candidate.family], self.table.surveyed.rows)
+        options = replace(self.options, k=candidate.k)
+        maximise = options.maximiser(self.axes.frames[candidate.family], self.table.surveyed.rows)
         state = em.begin(start, self.options.acceleration)
         surveyed = self.table.surveyed
         per_weight = surveyed.effective_rows / surveyed.weight

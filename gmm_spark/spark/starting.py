@@ -199,7 +199,8 @@ def plan_of(options: Options, tol: float, rows: int, d: int) -> starts.Plan:
         tol,
         uniform=options.init_mode == "random",
         prior=options.prior_share(rows),
-        least=options.least_rows(d),
+        least=options.least_rows(d, rows),
+        rows=rows,
     )
 
 
