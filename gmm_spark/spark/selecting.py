@@ -168,7 +168,7 @@ class _Run:
         rows, thoroughness = self.table.surveyed.rows, 1 / len(grid(self.choice.ks, self.choice.families))
         asked = [replace(self.options, k=cell.k, family=cell.family) for cell in cells if cell.k > 1]
         plans = tuple(
-            replace(plan_of(how, sample_tol(how, sample, rows), rows, len(sample.z)), thoroughness=thoroughness)
+            replace(plan_of(how, sample_tol(how, sample, rows), self.table.surveyed), thoroughness=thoroughness)
             for how in asked
         )
         searches = searching.Searches(sample, plans, self.axes.frames, self.axes.turns)
@@ -180,9 +180,9 @@ class _Run:
 
     def _of_candidate(self, candidate: Candidate, start: Parameters) -> Iterator[racing.Runner]:
         options = replace(self.options, k=candidate.k)
-        maximise = options.maximiser(self.axes.frames[candidate.family], self.table.surveyed.rows)
-        state = em.begin(start, self.options.acceleration)
         surveyed = self.table.surveyed
+        maximise = options.maximiser(self.axes.frames[candidate.family], surveyed.rows, surveyed.effective_rows)
+        state = em.begin(start, self.options.acceleration)
         per_weight = surveyed.effective_rows / surveyed.weight
         yield racing.Runner(candidate, state, maximise, self.choice.held, rows_per_weight=per_weight)
         for fold in range(self.choice.folds):
