@@ -93,7 +93,7 @@ def compare(name: str, family: Family, seeds: int, floor: float) -> None:
     table, differences, seconds = Table.of(x, family), [], []
     for seed in range(seeds):
         began = time.perf_counter()
-        fit = fitted_in_memory(table, Options(k, family, seed=seed, floor=floor))
+        fit = fitted_in_memory(table, Options(k, family, seed=seed, floor=floor, prior=0.0, least=0.0))
         ours = fit.best.moments.mean_log_likelihood - table.frame.log_determinant
         between = time.perf_counter()
         differences.append(ours - best_of_five(x, table, k, family, seed))

@@ -189,7 +189,7 @@ def test_where_every_start_dies_the_last_valid_one_is_returned(monkeypatch: pyte
 
 
 @pytest.mark.parametrize("k", [2, 3])
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", ["full", "tied", "diag", "spherical"])
 @pytest.mark.parametrize("name", ["faithful", "iris"])
 def test_no_worse_than_scikit_learn_with_five_starts(data: RealData, name: str, family: Family, k: int) -> None:
     """On Old Faithful and iris the likelihood is at least scikit-learn's best of five, less 1e-4 a row."""
