@@ -58,7 +58,7 @@ class Options:
         return min(_LEAST * (d + 1), rows / (2 * self.k)) if self.least == "auto" else self.least
 
     def maximiser(self, frame: Coordinates, rows: int, effective_rows: float) -> em.Maximiser:
-        """Return the M-step in these coordinates for a table of so many rows, that are as good as so many of weight 1."""
+        """Return the M-step in these coordinates, for so many rows, as good as so many of equal weight."""
         share, least = self.prior_share(effective_rows), self.least_rows(len(frame.center), rows)
         return em.Maximiser(frame, self.floor, share, least)
 
