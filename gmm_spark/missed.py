@@ -67,12 +67,10 @@ def look(
     if not evidence.alarming:
         return first
     more = unseen(start, moments, sample)
-    # A component of too few rows is one that has too few of all of them, not of the sample.
-    plan = replace(plan, least=plan.least * len(sample.weights) / max(moments.rows, 1))
-    other = search.again(start, more, sample, frame, plan) if more is not None else None
+    other = search.again(start, more, sample, frame, replace(plan, rows=moments.rows)) if more is not None else None
     if other is None:
         return first
-    measured, maximise = measure(other.best.parameters), plan.maximiser(frame)
+    measured, maximise = measure(other.best.parameters), plan.maximiser(frame, moments.rows)
     before, after = (
         em.Position(at).measured(seen, maximise) for at, seen in ((start, moments), (other.best.parameters, measured))
     )

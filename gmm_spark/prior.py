@@ -36,7 +36,7 @@ def share_of(prior: Prior, rows: float) -> float:
 
     Args:
         prior: c, or "auto" for 2 / sqrt(n).
-        rows: n, all of the table, whatever their weights.
+        rows: n, all of the table; of weighted ones as many as are as good at mean weight (Kish).
     """
     return (_AUTO / sqrt(rows) if prior == "auto" else prior) / rows
 

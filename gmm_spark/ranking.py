@@ -129,7 +129,7 @@ class Ranking:
 
     @property
     def _maximise(self) -> em.Maximiser:
-        return self.plan.maximiser(self.frame)
+        return self.plan.maximiser(self.frame, len(self.sample.weights))
 
     @property
     def _size(self) -> int:

@@ -44,7 +44,9 @@ _ROWS_OF_A_COMPONENT = 5  # times d + 1: with fewer a likelihood says little, fo
 # The order of the best on few rows need not be that on more, up to so many times p / (2n), by which each is optimistic.
 _FINALISTS, _UNSURE = 3, 3
 _OWN_ACCURACY = 0.1  # times p / (2n)
-_SHAKE = 0.1  # deviations of a component by which its mean is moved, to leave a saddle
+# Deviations of a component by which its mean is moved, to leave a saddle: with half of one, two components that were
+# the same became it again, for to first order nothing parts them where they have the covariance of their rows.
+_SHAKE = 1.0
 
 
 def rows_to_search(family: Family, k: int, d: int) -> int:
@@ -75,13 +77,15 @@ def best(sample: Sample, frame: Coordinates, plan: Plan, each: Each = in_turn) -
     finalists = ranked(first, frame, _own(plan, first, sample), within=within, each=each)[:_FINALISTS]
     seen = first
     for part in larger:
+    seen = first
+    for part in larger:
         finalists += _moved_to_unseen(finalists[0], seen, part, frame, _own(plan, seen, sample))
         finalists, seen = grown(finalists, part, frame, _own(plan, part, sample))[:1], part
-    return shaken(finalists[0], sample, frame, plan)
+    return finalists[0]
 
 
 def shaken(fit: em.Fit, sample: Sample, frame: Coordinates, plan: Plan) -> em.Fit:
-    """Return where EM leads from a slightly different mixture, if that is better: a fit may have ended at a saddle.
+    """Return where EM leads from a mixture beside this one, if that is better: a fit may have ended at a saddle.
 
     There a step of EM moves nothing, though the likelihood rises to a side: as where two components are the same.
     """
@@ -94,7 +98,7 @@ def shaken(fit: em.Fit, sample: Sample, frame: Coordinates, plan: Plan) -> em.Fi
 
 
 def _perturbed(at: Parameters, generator: np.random.Generator) -> Parameters:
-    """Return the mixture with its means moved by a small part of each component's own deviations."""
+    """Return the mixture with each mean moved by about a deviation of its component."""
     noise = at.spread.coloured(np.arange(at.k), generator.standard_normal(at.means.shape))
     return Parameters(at.weights, at.means + _SHAKE * noise, at.spread, at.family)
 
@@ -136,6 +140,7 @@ def ranked(
         finished = grown([*moved, *finished], sample, frame, plan, within) if moved else finished
     if plan.k >= LEAST_COMPONENTS:
         finished = [_rearranged(finished[0], ranking, sample, each), *finished[1:]]
+    finished = [shaken(finished[0], sample, frame, plan), *finished[1:]]
     values = [fit.best.objective for fit in finished]
     new = [i == 0 or values[i - 1] - values[i] > _SAME_OPTIMUM * plan.tol for i in range(len(values))]
     near = [value >= values[0] - within for value in values]
@@ -152,7 +157,7 @@ def _rearranged(fit: em.Fit, ranking: Ranking, sample: Sample, each: Each) -> em
         each: runs the groups of a ranking.
     """
     frame, plan, short = ranking.frame, ranking.plan, ranking.sample
-    maximise = plan.maximiser(frame)
+    maximise = plan.maximiser(frame, len(sample.weights))
     for _ in range(_MOST_MOVES):
         tried = moves(short.z, short.weights, fit.best.parameters, maximise, _MOVES)
         enough = fit.best.objective + _SAME_OPTIMUM * plan.tol if fit.best.thin == 0 else -np.inf
@@ -190,17 +195,18 @@ def again(start: Parameters, more: evidence.Unseen, sample: Sample, frame: Coord
         more: these rows.
         sample: where it was found.
         frame: the coordinates of the rows.
-        plan: how it was found.
+        plan: how it was found, with the rows of all the table.
     """
     among = Ranking.size(plan, start.d)
     # All of those rows, beside as much of the sample as the first search began with.
     few = sample.head(rows_to_search(plan.family, plan.k, start.d))
     given = [start, *evidence.moved(start, more, frame, plan)]
-    found = ranked(evidence.together(few, more, plan.seed, among), frame, plan, given, within=0.0)[:1]
-    both = evidence.together(sample, more, plan.seed, among)
+    first, both = (evidence.together(part, more, plan.seed, among) for part in (few, sample))
+    found = ranked(first, frame, plan.by_share(len(first.weights)), given, within=0.0)[:1]
+    plan = plan.by_share(len(both.weights))
     (best,) = grown(found, both, frame, plan)
     (old,) = in_memory([kernel.Block(both.z, both.weights)])([start])
-    before = em.Position(start).measured(old, plan.maximiser(frame))
+    before = em.Position(start).measured(old, plan.maximiser(frame, len(both.weights)))
     gained = best.best.objective - before.objective
     return best if (best.best.thin == 0) > (before.thin == 0) or gained > plan.tol else None
 
@@ -220,10 +226,10 @@ def _moved_to_unseen(fit: em.Fit, seen: Sample, more: Sample, frame: Coordinates
     if found is None:
         return []
     few = evidence.together(seen, found, plan.seed, Ranking.size(plan, start.d))
-    share = len(seen.weights) / len(more.weights)  # of the rows that a component needs
     given = list(evidence.moved(start, found, frame, plan))
     try:
-        return ranked(few, frame, replace(plan, starts=0, least=plan.least * share), given, within=0.0)[:1]
+        own = replace(plan, starts=0, rows=plan.rows or len(more.weights)).by_share(len(few.weights))
+        return ranked(few, frame, own, given, within=0.0)[:1]
     except DataError:  # all became singular: there is still the fit
         return []
 
@@ -267,7 +273,7 @@ def _long_runs(
         enough: a run that can't reach this objective per row is given up,
         within: and one that must end this much below the best one before it.
     """
-    expectation, maximise = _expectation(sample), plan.maximiser(frame)
+    expectation, maximise = _expectation(sample), plan.maximiser(frame, len(sample.weights))
     finished: list[em.Fit] = []
     for start in starts:
         fit = _long_run(expectation, maximise, plan.tol, start, enough)

@@ -8,7 +8,7 @@ elongated ones, and both hide one telling direction among many. The likelihood j
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -74,7 +74,8 @@ class Plan:
         tol: nats per unit of weight to which the survivors are run on the sample.
         uniform: draw the first centres uniformly instead of by k-means++.
         prior: pseudo-rows of the data's covariance in each component's, per row; see `gmm_spark.prior`.
-        least: how many rows of mean weight a sound component holds at least.
+        least: how many rows of mean weight, of all of the table, a sound component holds at least.
+        rows: how many the table has; 0 where they are the sample.
         thoroughness: the share of this search in the work of all that share the machine: it ranks the starts on
             fewer rows, and of those on a small sample fewer are run to their end.
     """
@@ -88,11 +89,21 @@ class Plan:
     uniform: bool = False
     prior: float = 0.0
     least: float = 0.0
+    rows: int = 0
     thoroughness: float = 1.0
 
-    def maximiser(self, frame: Coordinates) -> Maximiser:
-        """Return the M-step that looks for it, in these coordinates."""
-        return Maximiser(frame, self.floor, self.prior, self.least)
+    def by_share(self, rows: int) -> Plan:
+        """Return the plan for so many rows that stand for all of the table: a component holds its share of them."""
+        return replace(self, least=self.least * rows / max(self.rows, 1), rows=rows)
+
+    def maximiser(self, frame: Coordinates, rows: int) -> Maximiser:
+        """Return the M-step that looks for it, in these coordinates, in so many rows of the table.
+
+        There a component holds the same share at least, and no fewer than d + 1 rows, of which a covariance can be.
+        """
+        share = min(1.0, rows / self.rows) if self.rows else 1.0
+        least = max(self.least * share, min(self.least, len(frame.center) + 1.0))
+        return Maximiser(frame, self.floor, self.prior, least)
 
 
 def draw(sample: Sample, frame: Coordinates, plan: Plan, which: Iterable[int]) -> list[Parameters]:

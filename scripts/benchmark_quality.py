@@ -23,7 +23,9 @@ from sklearn.mixture import GaussianMixture as SklearnMixture
 from gmm_spark import coordinates, em, kernel, missed, search, starts
 from gmm_spark.parameters import Family
 from gmm_spark.spark.preparing import Options
+from gmm_spark.spark.rows import Rows
 from gmm_spark.spark.starting import plan_of, sample_rows, sample_tol
+from gmm_spark.spark.survey import of_rows
 
 if TYPE_CHECKING:
     from gmm_spark.moments import Moments
@@ -59,7 +61,8 @@ def fitted_in_memory(table: Table, options: Options) -> em.Fit:
     n, k = len(table.x), options.k
     taken = np.random.default_rng(options.seed).permutation(n)[: sample_rows(options, table.x.shape[1], n)]
     sample = starts.Sample(np.ascontiguousarray(table.z[:, taken]), np.ones(len(taken)), table.covariance)
-    plan = plan_of(options, sample_tol(options, sample, n), n, table.x.shape[1])
+    surveyed = of_rows(Rows(table.x.T, None, np.zeros(n, dtype=np.int8)))
+    plan = plan_of(options, sample_tol(options, sample, n), surveyed)
     found, blocks = search.best(sample, table.frame, plan), table.blocks()
     start, slowest = found.best.parameters, found.slowest
     if len(taken) < n and k > 1:
@@ -69,7 +72,7 @@ def fitted_in_memory(table: Table, options: Options) -> em.Fit:
 
         looked = missed.look(measure, found, sample, table.frame, plan)
         start, slowest = looked.start, looked.slowest
-    maximise, goal = options.maximiser(table.frame, n), em.Goal(options.tol, options.max_iter)
+    maximise, goal = options.maximiser(table.frame, n, n), em.Goal(options.tol, options.max_iter)
     return em.run(search.in_memory(blocks), em.begin(start, "squarem", slowest), maximise, goal)
 
 
@@ -90,7 +93,7 @@ def compare(name: str, family: Family, seeds: int, floor: float) -> None:
     table, differences, seconds = Table.of(x, family), [], []
     for seed in range(seeds):
         began = time.perf_counter()
-        fit = fitted_in_memory(table, Options(k, family, seed=seed, floor=floor))
+        fit = fitted_in_memory(table, Options(k, family, seed=seed, floor=floor, prior=0.0, least=0.0))
         ours = fit.best.moments.mean_log_likelihood - table.frame.log_determinant
         between = time.perf_counter()
         differences.append(ours - best_of_five(x, table, k, family, seed))

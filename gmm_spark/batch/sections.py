@@ -148,8 +148,8 @@ class EstimationConfig(Section):
     )
     min_component_weight: Amount | Literal["auto"] = Field(
         default="auto",
-        description="Rows of mean weight that a component holds at least, where any start leads to that; auto is the "
-        "number of features + 1, 0 switches it off.",
+        description="Rows of mean weight that a component holds at least, where any start leads to that; auto is "
+        "4 (features + 1), but at most rows / (2 k); 0 switches it off.",
     )
     precision: Literal["float64", "float32"] = Field(
         default="float64",

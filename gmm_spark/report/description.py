@@ -73,6 +73,8 @@ def _fit(summary: Summary | None, features: Sequence[str]) -> Iterator[str]:
         yield f"  effective rows      {summary.effectiveRows:.6g} (the weights differ)"
     yield f"  iterations, passes  {summary.numIter}, {summary.numPasses}"
     yield f"  log-likelihood      {summary.logLikelihood:.6f} ({summary.meanLogLikelihood:.6f} nats per row)"
+    if summary.covariancePenalty:
+        yield f"  penalised           {summary.penalizedLogLikelihood:.6f}, what EM maximised with the covariance prior"
     criteria = f"aic {summary.aic:.2f}, bic {summary.bic:.2f}, icl {summary.icl:.2f}"
     yield f"  criteria            {criteria} (smaller is better)"
     yield f"  raised to the floor {summary.floorHits} covariances"

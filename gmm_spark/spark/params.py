@@ -158,7 +158,8 @@ class FitParams(ColumnParams):
     )
     minComponentWeight = param(
         "minComponentWeight",
-        "rows of mean weight that a component holds at least, where any start leads to that; auto: features + 1",
+        "rows of mean weight that a component holds at least, where any start leads to that; auto: 4 (features + 1), "
+        "at most rows / (2 k); 0: none",
         _rows_or_auto("minComponentWeight"),
     )
     precision = param(

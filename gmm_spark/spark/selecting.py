@@ -117,7 +117,8 @@ class _Run:
         rows += [self._failure(candidate, message) for candidate, message in failed.items()]
         rows.sort(key=lambda each: each.candidate)
         best = winner(rows, self.choice.criterion, self.choice.least_gain).candidate
-        events.told_thin(mains[best].summary.thinComponents, self.options.least_rows(self.table.layout.d))
+        least = replace(self.options, k=best.k).least_rows(self.table.layout.d, self.table.surveyed.rows)
+        events.told_thin(mains[best].summary.thinComponents, least)
         passes = self.table.surveyed.passes + 1 + engine.passes + math.ceil(expectation.repeated)
         return Selection(tuple(rows), mains, best, self.table.names, passes, self.clock.seconds)
 
@@ -167,7 +168,7 @@ class _Run:
         rows, thoroughness = self.table.surveyed.rows, 1 / len(grid(self.choice.ks, self.choice.families))
         asked = [replace(self.options, k=cell.k, family=cell.family) for cell in cells if cell.k > 1]
         plans = tuple(
-            replace(plan_of(how, sample_tol(how, sample, rows), rows, len(sample.z)), thoroughness=thoroughness)
+            replace(plan_of(how, sample_tol(how, sample, rows), self.table.surveyed), thoroughness=thoroughness)
             for how in asked
         )
         searches = searching.Searches(sample, plans, self.axes.frames, self.axes.turns)
@@ -178,9 +179,10 @@ class _Run:
         return of_one(self.table, self.axes.frames[cell.family], replace(self.options, k=1, family=cell.family))
 
     def _of_candidate(self, candidate: Candidate, start: Parameters) -> Iterator[racing.Runner]:
-        maximise = self.options.maximiser(self.axes.frames[candidate.family], self.table.surveyed.rows)
-        state = em.begin(start, self.options.acceleration)
+        options = replace(self.options, k=candidate.k)
         surveyed = self.table.surveyed
+        maximise = options.maximiser(self.axes.frames[candidate.family], surveyed.rows, surveyed.effective_rows)
+        state = em.begin(start, self.options.acceleration)
         per_weight = surveyed.effective_rows / surveyed.weight
         yield racing.Runner(candidate, state, maximise, self.choice.held, rows_per_weight=per_weight)
         for fold in range(self.choice.folds):

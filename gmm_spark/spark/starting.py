@@ -90,7 +90,7 @@ def search(
         check_distinct(z[:, weights > 0], rows, options.k)
         sample = starts.Sample(z, weights, surveyed.reference.covariance)
         tol = sample_tol(options, sample, surveyed.rows)
-        plan = plan_of(options, tol, surveyed.rows, len(z))
+        plan = plan_of(options, tol, surveyed)
         with on_executors(rows.sparkSession) as each:
             try:
                 found = sample_search.best(sample, frame, plan, each)
@@ -109,7 +109,8 @@ def search(
 def of_one(table: Table, frame: Coordinates, options: Options) -> Parameters:
     """Return the mixture of one component in coordinates z: the survey knows its parameters."""
     surveyed = table.surveyed
-    return options.maximiser(frame, surveyed.rows).of_one(options.family, surveyed.mean, surveyed.covariance)
+    maximise = options.maximiser(frame, surveyed.rows, surveyed.effective_rows)
+    return maximise.of_one(options.family, surveyed.mean, surveyed.covariance)
 
 
 def _through_parts(
@@ -120,7 +121,7 @@ def _through_parts(
     Return where that ends, and the reads that it took, each counted by its share. A part is a random choice of blocks,
     not of rows: where the table is sorted it knows less than as many random rows, and all rows have more to do.
     """
-    reads, maximise = 0.0, options.maximiser(frame, surveyed.rows)
+    reads, maximise = 0.0, options.maximiser(frame, surveyed.rows, surveyed.effective_rows)
     for one_in in _parts(options, len(frame.center), surveyed):
         worth = sample_search.accuracy(options.family, options.k, len(frame.center), surveyed.effective_rows / one_in)
         goal = em.Goal(max(options.tol, worth), options.max_iter)
@@ -191,8 +192,8 @@ def sample_tol(options: Options, sample: starts.Sample, rows: int) -> float:
     return max(_SURER * options.tol, worth, _LEAST_TOL)
 
 
-def plan_of(options: Options, tol: float, rows: int, d: int) -> starts.Plan:
-    """Return what to look for in a sample of a table with so many rows of d features."""
+def plan_of(options: Options, tol: float, surveyed: Survey) -> starts.Plan:
+    """Return what to look for in a sample of a table."""
     return starts.Plan(
         options.k,
         options.family,
@@ -201,8 +202,9 @@ def plan_of(options: Options, tol: float, rows: int, d: int) -> starts.Plan:
         options.floor,
         tol,
         uniform=options.init_mode == "random",
-        prior=options.prior_share(rows),
-        least=options.least_rows(d),
+        prior=options.prior_share(surveyed.effective_rows),
+        least=options.least_rows(len(surveyed.mean), surveyed.rows),
+        rows=surveyed.rows,
     )
 
 

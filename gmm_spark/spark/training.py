@@ -86,7 +86,7 @@ def train(
             state = em.begin(start.parameters, options.acceleration, start.slowest)
             if progress:
                 progress.save(state)
-        maximise = options.maximiser(frame, surveyed.rows)
+        maximise = options.maximiser(frame, surveyed.rows, surveyed.effective_rows)
         emptied: dict[int, str] | None = {} if initial else None
         with clock("em", df):
             fit = _polish(expectation, state, maximise, options, progress, start, emptied)

@@ -237,3 +237,43 @@ def test_a_warm_start_that_lost_nothing_takes_the_steps_of_any_other() -> None:
     """Where every component has rows, the look for empty ones changes no number."""
     warm, cold = (warm_fit((800, 700, 300, 800, 0), "full", warm=warm)[0] for warm in (True, False))
     assert warm.history == cold.history
+
+
+@pytest.mark.parametrize("family", ["diag", "spherical"])
+def test_dependent_columns_do_not_stop_a_reseeding(family: Family) -> None:
+    """One-hot columns add up to 1: their covariance is singular, and these families never need all of it."""
+    generator = np.random.default_rng(0)
+    labels = np.arange(60) % 3
+    x = np.concatenate([generator.standard_normal((60, 3)) + 5 * labels[:, None], np.eye(3)[labels]], axis=1)
+    expectation, maximise = setting(x, family)
+    means = np.stack([x[labels == 0].mean(axis=0), x[labels > 0].mean(axis=0), np.full(6, 1e3)])
+    spread = shaped(family, np.stack([np.diag(x.var(axis=0))] * 3))
+    start = maximise.frame.inward(Parameters(np.array([0.4, 0.59, 0.01]), means, spread, family))
+    fit = em.run(expectation, em.begin(start, "squarem"), maximise, GOAL)
+    assert fit.reseeded >= 1
+    assert fit.outcome is not Outcome.DEGENERATE
+
+
+def test_a_sound_mixture_replaces_one_with_too_few_rows_once_components_are_restarted() -> None:
+    """Before, the likelier pass is the best of a run; after a restart a sound pass is, though it is less likely."""
+    x = three_clusters()
+    expectation, maximise = setting(x, "full")
+    careful = replace(maximise, least=15.0)
+    thin = with_a_dead_one(x, "full", maximise)
+    sound = replace_third(thin, x)
+    dead, alive = (em.Position(at).measured(expectation([at])[0], careful) for at in (thin, sound))
+    assert (dead.thin, alive.thin) == (1, 0)
+    likelier = replace(dead, penalty=dead.objective - alive.objective - 1)  # as if it were by one nat a row
+    for earlier in (False, True):
+        trace = em.Trace(likelier, (likelier.objective,), earlier=earlier).add(alive, GOAL)
+        assert trace.best is (alive if earlier else likelier)
+        assert trace.add(likelier, GOAL).best is likelier  # of one run the likelier one is the best again
+    assert em.Trace(alive, (alive.objective,), earlier=True).add(likelier, GOAL).best is not likelier
+
+
+def replace_third(at: Parameters, x: FloatArray) -> Parameters:
+    """Return the mixture with its third component where the third cluster is; all in units of the frame."""
+    maximise = setting(x, at.family)[1]
+    mixture = maximise.frame.outward(at)
+    means = np.concatenate([mixture.means[:2], x[980:].mean(axis=0)[None]])
+    return maximise.frame.inward(Parameters(np.array([0.5, 0.48, 0.02]), means, mixture.covariances, at.family))

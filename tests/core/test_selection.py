@@ -109,3 +109,14 @@ def test_mixtures_that_collapsed_or_were_retired_or_failed_do_not_win_against_so
     assert winner([failed, collapsed], "bic") == collapsed
     with pytest.raises(DataError, match=r"all failed.*Use fewer"):
         winner([failed], "bic")
+
+
+def test_a_candidate_with_a_component_of_few_rows_wins_only_against_others_like_it() -> None:
+    """It neither retires a sound one nor is chosen before it; of starts, what EM maximised decides."""
+    sound, thin = evaluation("full", 1, -100.0), replace(evaluation("full", 2, -10.0), thin=1)
+    assert winner([sound, thin], "bic") is sound
+    assert winner([thin], "bic") is thin
+    assert hopeless([standing(ONE, -100.0), replace(standing(TWO, -10.0), sound=False)], "bic") == set()
+    assert hopeless([standing(ONE, -100.0), standing(TWO, -10.0)], "bic") == {ONE}
+    collapsed = replace(sound, candidate=replace(sound.candidate, start=1), log_likelihood=-90.0, penalty=20.0)
+    assert winner([sound, collapsed], "bic") is sound

@@ -25,6 +25,7 @@ from tests.strategies import (
     run,
     sample,
     seeds,
+    shaped,
     survey,
 )
 
@@ -188,7 +189,7 @@ def test_where_every_start_dies_the_last_valid_one_is_returned(monkeypatch: pyte
 
 
 @pytest.mark.parametrize("k", [2, 3])
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", ["full", "tied", "diag", "spherical"])
 @pytest.mark.parametrize("name", ["faithful", "iris"])
 def test_no_worse_than_scikit_learn_with_five_starts(data: RealData, name: str, family: Family, k: int) -> None:
     """On Old Faithful and iris the likelihood is at least scikit-learn's best of five, less 1e-4 a row."""
@@ -200,3 +201,75 @@ def test_no_worse_than_scikit_learn_with_five_starts(data: RealData, name: str, 
     problem = Problem(x, np.ones(len(x)), found(x, plan(k, family, floor=0.0)))
     ours = outward(run(problem, tol=1e-6, max_iter=500, acceleration="squarem", frame=frame), frame)
     assert ours.log_likelihood / len(x) >= theirs.fit(x).score(x) - 1e-4
+
+
+def with_a_clump(family: Family, seed: int) -> tuple[starts.Sample, Coordinates, Parameters]:
+    """Return rows of two clusters of which four nearly coincide, and a mixture with one component on these."""
+    generator = np.random.default_rng(seed)
+    x = generator.standard_normal((300, 4)) + 5 * np.repeat([0, 1], 150)[:, None] * np.eye(4)[0]
+    x[:4] = x[0] + 1e-3 * generator.standard_normal((4, 4))
+    rows, frame = sampled(x, family)
+    wide = shaped(family, np.stack([np.cov(x.T), np.eye(4) * 1e-4 if family != "tied" else np.cov(x.T)]))
+    means = np.stack([x.mean(axis=0), x[:4].mean(axis=0)])
+    return rows, frame, frame.inward(Parameters(np.array([296, 4]) / 300, means, wide, family))
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_a_component_needs_rows(seed: int) -> None:
+    """Four rows that nearly coincide are the likeliest second component; with `least` another start wins."""
+    family: Family = "full"
+    rows, frame, clump = with_a_clump(family, seed)
+    free, careful = (
+        search.ranked(rows, frame, plan(2, family, least=least, floor=1e-9), given=[clump])[0] for least in (0.0, 5.0)
+    )
+    assert free.best.moments.mass.min() == pytest.approx(4, abs=0.1)
+    assert careful.best.thin == 0
+    assert careful.best.moments.mass.min() > 100
+    assert careful.best.objective < free.best.objective
+
+
+def test_an_outlier_group_is_no_component() -> None:
+    """With one covariance for all, three far rows together are the likelier component: `least` leaves the clusters."""
+    generator = np.random.default_rng(0)
+    x = generator.standard_normal((300, 4)) + 4 * np.repeat([0, 1], 150)[:, None] * np.eye(4)[0]
+    x[:3] += 40
+    rows, frame = sampled(x, "tied")
+    free, careful = (search.best(rows, frame, plan(2, "tied", least=least)) for least in (0.0, 5.0))
+    assert free.best.moments.mass.min() == pytest.approx(3, abs=0.1)
+    assert careful.best.moments.mass.min() > 100
+
+
+def test_a_part_of_the_rows_asks_for_the_share_that_all_do() -> None:
+    """40 rows of 10,000 are 10 of 2,500; but of 250 rows still d + 1, and of none more than asked for."""
+    frame = sampled(np.random.default_rng(0).standard_normal((50, 4)), "full")[1]
+    how = plan(2, least=40.0, rows=10_000)
+    assert [how.maximiser(frame, n).least for n in (10_000, 2_500, 250)] == [40, 10, 5]
+    assert plan(2, least=2.0, rows=10_000).maximiser(frame, 250).least == 2
+    assert plan(2, least=40.0).maximiser(frame, 250).least == 40
+
+
+@pytest.mark.parametrize("k", [2, 4])
+def test_where_no_start_is_sound_the_likeliest_is_returned(k: int) -> None:
+    """More rows than the data has per component: the search returns what it found, and says that it is not sound."""
+    rows, frame, _ = with_a_clump("full", 0)
+    fit = search.best(rows, frame, plan(k, least=200.0))
+    assert fit.best.thin >= k - 1
+    assert fit.outcome is not Outcome.DEGENERATE
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_saddle_is_left(family: Family) -> None:
+    """Two components that are the same stay so under EM, which stops; a look from beside leads to the two clusters."""
+    generator = np.random.default_rng(4)
+    x = generator.standard_normal((400, 2)) + 5 * np.repeat([0, 1], 200)[:, None]
+    rows, frame = sampled(x, family)
+    how = plan(2, family)
+    expectation, maximise = search.in_memory([kernel.Block(rows.z)]), how.maximiser(frame, len(x))
+    one = maximise.of_one(family, *survey(x, np.ones(len(x))))
+    both = Parameters(np.full(2, 0.5), one.means.repeat(2, axis=0), one.covariances.repeat(2, axis=0), family)
+    stuck = em.run(expectation, em.begin(both, "squarem"), maximise, em.Goal(1e-6, 100))
+    left = search.shaken(stuck, rows, frame, how)
+    assert stuck.outcome is Outcome.CONVERGED
+    assert left.best.objective > stuck.best.objective + 0.1
+    at_an_optimum = search.shaken(left, rows, frame, how)
+    assert at_an_optimum is left

@@ -41,7 +41,13 @@ IRIS = {
     "tied-spherical": (-1804.0854, -1123.4117, -878.7650),
 }
 CSV = ["--input.format=csv", "--input.options", "header=true", "--input.options", "inferSchema=true"]
-EXACT = ["--fit.covariance_floor=0", "--fit.tol=1e-6", "--fit.max_iter=300", "--grid.families=all"]
+EXACT = [
+    "--fit.covariance_floor=0",
+    "--fit.covariance_prior=0",
+    "--fit.tol=1e-6",
+    "--fit.max_iter=300",
+    "--grid.families=all",
+]
 
 
 @pytest.fixture(scope="module")

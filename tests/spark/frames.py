@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     FloatArray = NDArray[np.float64]
 
-PLAIN: dict[str, Any] = {"tol": 0, "acceleration": "none", "covarianceFloor": 0}
+PLAIN: dict[str, Any] = {"tol": 0, "acceleration": "none", "covarianceFloor": 0, "covariancePrior": 0}
 
 
 def table(spark: SparkSession, partitions: int = 2, **columns: ArrayLike) -> DataFrame:

@@ -29,7 +29,7 @@ MCLUST = {"VVV": "full", "EEE": "tied", "VVI": "diag", "VII": "spherical", "EEI"
 
 def fitted(df: DataFrame, **params: Any) -> GaussianMixtureModel:  # noqa: ANN401 - whatever the estimator takes
     """Fit to the limit of the arithmetic, without a floor."""
-    return GaussianMixture(tol=1e-9, maxIter=500, covarianceFloor=0, **params).fit(df)
+    return GaussianMixture(tol=1e-9, maxIter=500, covarianceFloor=0, covariancePrior=0, **params).fit(df)
 
 
 def csv(spark: SparkSession, data: Path, name: str) -> DataFrame:
@@ -89,7 +89,8 @@ def test_the_best_mixture_of_old_faithful(spark: SparkSession, data: Path) -> No
 def test_waiting_times_from_a_published_start(spark: SparkSession, data: Path) -> None:
     """From ½ ½, 55 80, sd 5 the first log-likelihood and the fixed point are those of Benaglia et al. 2009."""
     initial = GaussianMixtureModel.fromArrays([0.5, 0.5], [[55.0], [80.0]], [[[25.0]], [[25.0]]], "tied")
-    estimator = GaussianMixture(k=2, inputCols=["waiting"], covarianceType="tied", covarianceFloor=0, tol=1e-10)
+    estimator = GaussianMixture(k=2, inputCols=["waiting"], covarianceType="tied", tol=1e-10)
+    estimator.setParams(covarianceFloor=0.0, covariancePrior=0.0)
     model = estimator.setInitialModel(initial).fit(csv(spark, data, "faithful"))
     assert model.summary.history[0] * 272 == pytest.approx(-1051.090, abs=1e-3)
     assert model.summary.logLikelihood == pytest.approx(-1034.002, abs=1e-3)

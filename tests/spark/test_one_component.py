@@ -1,0 +1,42 @@
+"""One component: the survey knows its parameters, however many rows there are."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from gmm_spark import GaussianMixture
+from gmm_spark.selection import Candidate
+from gmm_spark.spark.selector import select
+from tests.spark.frames import clusters, names, numbered, table
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+
+@pytest.mark.classic_only
+def test_it_is_exact_on_more_rows_than_the_sample(spark: SparkSession) -> None:
+    """Mean and covariance are those of all 60,000 rows, after one pass, in a fit and in a selection."""
+    x, d = clusters(60_000), 3
+    df, mean, covariance = table(spark, **numbered(x)), x.mean(axis=0), np.cov(x.T, bias=True)
+    one = GaussianMixture(k=1, inputCols=names(d)).fit(df)
+    assert (one.summary.outcome, one.summary.numPasses) == ("converged", 3)  # survey, packing and one
+    mixture = GaussianMixture(inputCols=names(d), starts=2)
+    for family, wanted in (("full", covariance), ("diag", np.diag(np.diag(covariance)))):
+        (model,) = select(df, mixture, [1], [family]).models.values()
+        for fitted in (one, model) if family == "full" else (model,):
+            np.testing.assert_allclose(fitted.means[0], mean, rtol=1e-11)
+            np.testing.assert_allclose(fitted.covariances[0], wanted, rtol=1e-9, atol=1e-9 * wanted.max())
+
+
+@pytest.mark.classic_only
+def test_it_is_one_of_many_in_a_selection(spark: SparkSession) -> None:
+    """Beside other numbers of components each keeps its place: one component has the mean of all rows."""
+    x = clusters(600)
+    found = select(table(spark, **numbered(x)), GaussianMixture(inputCols=names(3), starts=2), [1, 3], ["full", "tied"])
+    assert {len(model.weights) for model in found.models.values()} == {1, 3}
+    for candidate, model in found.models.items():
+        assert len(model.weights) == candidate.k
+    np.testing.assert_allclose(found.models[Candidate("tied", 1)].means[0], x.mean(axis=0), rtol=1e-11)
