@@ -77,8 +77,6 @@ def best(sample: Sample, frame: Coordinates, plan: Plan, each: Each = in_turn) -
     finalists = ranked(first, frame, _own(plan, first, sample), within=within, each=each)[:_FINALISTS]
     seen = first
     for part in larger:
-    seen = first
-    for part in larger:
         finalists += _moved_to_unseen(finalists[0], seen, part, frame, _own(plan, seen, sample))
         finalists, seen = grown(finalists, part, frame, _own(plan, part, sample))[:1], part
     return finalists[0]
