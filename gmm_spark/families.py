@@ -34,8 +34,14 @@ if TYPE_CHECKING:
     Constraint = Callable[[Spread, FloatArray, Coordinates, float], tuple[Spread, int]]
 
 
-def free_parameters(family: Family, k: int, d: int) -> int:
-    """Return the number of free parameters of a k-component mixture in d dimensions."""
+_NOISE = 2
+
+
+def free_parameters(family: Family, k: int, d: int, *, noise: bool = False) -> int:
+    """Return the number of free parameters of a k-component mixture in d dimensions.
+
+    A noise has two, as mclust counts: its weight, and the volume that the data's range gives it.
+    """
     covariance = {
         "full": k * d * (d + 1) // 2,
         "tied": d * (d + 1) // 2,
@@ -44,7 +50,7 @@ def free_parameters(family: Family, k: int, d: int) -> int:
         "tied-diag": d,
         "tied-spherical": 1,
     }[family]
-    return k - 1 + k * d + covariance
+    return k - 1 + k * d + covariance + (_NOISE if noise else 0)
 
 
 def sample_error(family: Family, k: int, d: int, rows: float) -> float:

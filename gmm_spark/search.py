@@ -93,7 +93,7 @@ def shaken(fit: em.Fit, sample: Sample, frame: Coordinates, plan: Plan) -> em.Fi
 def _perturbed(at: Parameters, generator: np.random.Generator) -> Parameters:
     """Return the mixture with its means moved by a small part of each component's own deviations."""
     noise = at.spread.coloured(np.arange(at.k), generator.standard_normal(at.means.shape))
-    return Parameters(at.weights, at.means + _SHAKE * noise, at.spread, at.family)
+    return at.replaced(means=at.means + _SHAKE * noise)
 
 
 def ranked(
