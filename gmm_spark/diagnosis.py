@@ -32,8 +32,8 @@ _AT_FLOOR = 1 + 1e-6
 _CARRIED = 0.5
 # A direction belongs to one feature if that has this share of its squared loadings; else the largest ones are named.
 _ONE_FEATURE, _MOST_NAMED = 0.98, 3
-# Two components are one if their Bhattacharyya coefficient, 1 for equal densities, is at least this: that of two normals
-# of one covariance whose means are 0.64 standard deviations apart.
+# Two components are one if their Bhattacharyya coefficient, 1 for equal densities, is at least this: that of two
+# normals of one covariance whose means are 0.64 standard deviations apart.
 _SAME = 0.95
 
 
@@ -150,8 +150,8 @@ def _few_rows(number: int, rows: float, least: float) -> Iterator[Finding]:
         yield Finding(
             number,
             "few_rows",
-            f"component {number} holds {rows:.3g} rows, fewer than {least:g}: outliers rather than a cluster; use fewer "
-            "components, filter those rows, or lower minComponentWeight if they are a cluster",
+            f"component {number} holds {rows:.3g} rows, fewer than {least:g}: outliers rather than a cluster; use "
+            "fewer components, filter those rows, or lower minComponentWeight if they are a cluster",
         )
 
 
