@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gmm_spark import alignment
-from gmm_spark.parameters import Parameters
+from gmm_spark.parameters import SHARED, Parameters
 from gmm_spark.reseeding import point_masses
 from gmm_spark.spread import Matrices
 
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from gmm_spark.parameters import FloatArray
     from gmm_spark.reseeding import PointMass
 
+# Families whose variance is the same in all directions of the user's features.
+_ROUND = frozenset({"spherical", "tied-spherical"})
 # A variance within this factor of the floor is at the floor.
 _AT_FLOOR = 1 + 1e-6
 # The prior carries a direction to which it gives more than this share of the variance.
@@ -79,7 +81,7 @@ def findings(at: Parameters, moments: Moments, maximise: Maximiser, names: Seque
 
 
 def _with_own_covariance(at: Parameters, numbers: Sequence[int]) -> Sequence[int]:
-    return [numbers.index(0)] if at.family == "tied" else range(at.k)
+    return [numbers.index(0)] if at.family in SHARED else range(at.k)
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,7 +101,7 @@ class _Direction:
     @staticmethod
     def of(at: Parameters, k: int, frame: Coordinates) -> _Direction:
         (mean,) = frame.points(at.means[[k]])
-        if at.family == "spherical":
+        if at.family in _ROUND:
             return _Direction(float(at.spread.variances[k].min()), None, mean)
         if not isinstance(at.spread, Matrices):
             variances = at.spread.variances[k]
@@ -138,9 +140,9 @@ class _Evidence:
 
     @staticmethod
     def of(at: Parameters, k: int, moments: Moments, maximise: Maximiser) -> _Evidence:
-        mass = moments.weight if at.family == "tied" else float(moments.mass[k])
+        mass = float(moments.mass.sum()) if at.family in SHARED else float(moments.mass[k])
         pseudo = maximise.prior * moments.weight
-        variances = maximise.frame.data_variances if at.family == "spherical" else np.ones(1)
+        variances = maximise.frame.data_variances if at.family in _ROUND else np.ones(1)
         given = pseudo / (mass + pseudo) * float(variances.mean() / variances.max()) if pseudo else 0.0
         return _Evidence(mass / moments.row_weight, maximise.floor, given)
 

@@ -35,14 +35,9 @@ class Parameters:
         weights: (k,) mixing weights, non-negative, summing to 1 less the noise (within 1e-6; normalised exactly).
         means: (k, d), in the units of the data.
         spread: the covariances in squared units: (k, d, d) symmetric positive definite matrices, whatever the family;
-<<<<<<< HEAD
             of the families in `ALIGNED` also (k, d) variances, which is what is stored of them where they are diagonal.
-        family: the constraint the covariances obey, see `families`.
-=======
-            of diag and spherical also (k, d) variances, which is what is stored of them where they are diagonal.
-        family: the constraint the covariances obey: full, tied, diag or spherical.
-        noise: a uniform component beside them, which takes the rest of the weight; None where there is none.
->>>>>>> ba181c4 (A noise component in the mathematics: a uniform density over the data's box, one more row of every kernel)
+    family: the constraint the covariances obey, see `families`.
+    noise: a uniform component beside them, which takes the rest of the weight; None where there is none.
 
     Raises:
         ParametersError: shapes that do not agree, values that are not finite, weights that are no

@@ -60,11 +60,6 @@ def shrunk(family: Family, spread: Spread, mass: FloatArray, pseudo: float) -> S
     """
     if pseudo == 0:
         return spread
-<<<<<<< HEAD
-    pseudo = share * mass.sum()
     rows = np.full_like(mass, mass.sum()) if family in SHARED else mass
-=======
-    rows = np.full_like(mass, mass.sum()) if family == "tied" else mass
->>>>>>> ba181c4 (A noise component in the mathematics: a uniform density over the data's box, one more row of every kernel)
     own = spread.along(rows / (rows + pseudo))
     return type(spread)(own * spread.values + (1 - own) * spread.unit(spread.values.shape[1]))

@@ -17,7 +17,6 @@ import numpy as np
 
 from gmm_spark import em, families, kernel
 from gmm_spark.errors import DataError, ParametersError
-from gmm_spark.parameters import Parameters
 from gmm_spark.ranking import HOPE, Ranking, best_first, in_turn
 from gmm_spark.splitting import LEAST_COMPONENTS, moves
 from gmm_spark.stopping import Outcome
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from gmm_spark.coordinates import Coordinates
-    from gmm_spark.parameters import Family
+    from gmm_spark.parameters import Family, Parameters
     from gmm_spark.ranking import Each
     from gmm_spark.starts import Plan, Sample
 
