@@ -18,7 +18,7 @@ from gmm_spark.reseeding import point_masses
 from gmm_spark.spread import Matrices
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from gmm_spark.coordinates import Coordinates
     from gmm_spark.maximisation import Maximiser
@@ -56,15 +56,21 @@ class Finding:
     features: tuple[str, ...] = ()
 
 
-def findings(at: Parameters, moments: Moments, maximise: Maximiser, names: Sequence[str]) -> tuple[Finding, ...]:
+def unsound(found: Iterable[Finding]) -> list[Finding]:
+    """Return what makes a mixture unsound: all but clusters that have two components, which are a matter of taste."""
+    return [each for each in found if each.kind != "duplicate"]
+
+
+def findings(at: Parameters, moments: Moments, maximise: Maximiser, names: Sequence[str] = ()) -> tuple[Finding, ...]:
     """Return what is suspicious about the components of a fitted mixture, by component.
 
     Args:
         at: the fitted parameters, in coordinates z.
         moments: their statistics.
         maximise: the M-step: it knows the coordinates, the floor, the prior and the least rows of a component.
-        names: d feature names.
+        names: d feature names; x0, x1, ... where there are none.
     """
+    names = names or tuple(f"x{i}" for i in range(at.d))
     numbers = np.argsort(maximise.frame.outward(at).order).tolist()
     found = [_point_mass(each, names) for each in point_masses(at, moments, maximise)]
     held = {each.component for each in found}

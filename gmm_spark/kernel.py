@@ -35,6 +35,8 @@ from gmm_spark.sparse import LEAST_FEATURES, SparseSums
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
+    from numpy.typing import NDArray
+
     from gmm_spark.layouts import Layout
     from gmm_spark.parameters import FloatArray, Parameters
 
@@ -284,6 +286,12 @@ def posteriors(x: FloatArray, parameters: Parameters) -> tuple[FloatArray, Float
     total = joint.sum(axis=0)
     joint /= total
     return np.ascontiguousarray(joint.T), peak + np.log(total)
+
+
+def most_probable(posterior: FloatArray, parameters: Parameters) -> NDArray[np.intp]:
+    """Return (n,) the component with the largest of the (n, .) posteriors; -1 where that is the noise."""
+    largest = posterior.argmax(axis=1)
+    return largest if parameters.noise is None else np.where(largest == parameters.k, -1, largest)
 
 
 def _log_joint(x: FloatArray, parameters: Parameters) -> FloatArray:

@@ -161,6 +161,9 @@ class FitParams(ColumnParams):
         "rows of mean weight that a component holds at least, where any start leads to that; auto: features + 1",
         _rows_or_auto("minComponentWeight"),
     )
+    noise = param(
+        "noise", "a uniform component for rows that belong to no cluster: prediction -1", TypeConverters.toBoolean
+    )
     precision = param(
         "precision",
         "float64; or float32: blocks of half the size, and products in float32 where they err by less than 1e-3 nats",

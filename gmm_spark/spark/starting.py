@@ -84,13 +84,13 @@ def search(
     rows, surveyed = table.rows, table.surveyed
     with clock("pack", rows):
         z, weights = blocks.collect_sample(expectation.blocks, table.layout.d)
-    if options.k == 1:
+    if options.k == 1 and not options.noise:
         return Start(of_one(table, frame, options), _ONE_STEP)
     with clock("starts", rows):
         check_distinct(z[:, weights > 0], rows, options.k)
         sample = starts.Sample(z, weights, surveyed.reference.covariance)
         tol = sample_tol(options, sample, surveyed.rows)
-        plan = plan_of(options, tol, surveyed.rows, len(z))
+        plan = plan_of(options, tol, table, frame)
         with on_executors(rows.sparkSession) as each:
             found = sample_search.best(sample, frame, plan, each)
     if len(weights) >= surveyed.rows:
@@ -188,8 +188,8 @@ def sample_tol(options: Options, sample: starts.Sample, rows: int) -> float:
     return max(_SURER * options.tol, worth, _LEAST_TOL)
 
 
-def plan_of(options: Options, tol: float, rows: int, d: int) -> starts.Plan:
-    """Return what to look for in a sample of a table with so many rows of d features."""
+def plan_of(options: Options, tol: float, table: Table, frame: Coordinates) -> starts.Plan:
+    """Return what to look for in a sample of a table, in these coordinates."""
     return starts.Plan(
         options.k,
         options.family,
@@ -198,8 +198,9 @@ def plan_of(options: Options, tol: float, rows: int, d: int) -> starts.Plan:
         options.floor,
         tol,
         uniform=options.init_mode == "random",
-        prior=options.prior_share(rows),
-        least=options.least_rows(d),
+        noise=table.noise(frame) if options.noise else None,
+        prior=options.prior_share(table.surveyed.rows),
+        least=options.least_rows(table.layout.d),
     )
 
 
