@@ -166,12 +166,10 @@ class _Run:
     def _search(self, cells: Sequence[Candidate], sample: starts.Sample) -> list[list[Parameters] | str]:
         rows, thoroughness = self.table.surveyed.rows, 1 / len(grid(self.choice.ks, self.choice.families))
         asked = [replace(self.options, k=cell.k, family=cell.family) for cell in cells if self._is_searched(cell)]
+        noises = [self.table.noise(self.axes.frames[how.family]) if how.noise else None for how in asked]
         plans = tuple(
-            replace(
-                plan_of(how, sample_tol(how, sample, rows), self.table, self.axes.frames[how.family]),
-                thoroughness=thoroughness,
-            )
-            for how in asked
+            replace(plan_of(how, sample_tol(how, sample, rows), rows, len(sample.z), noise), thoroughness=thoroughness)
+            for how, noise in zip(asked, noises, strict=True)
         )
         searches = searching.Searches(sample, plans, self.axes.frames, self.axes.turns)
         found = iter(searching.search(self.table.rows.sparkSession, searches) if plans else ())

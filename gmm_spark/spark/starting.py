@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from gmm_spark.coordinates import Coordinates
     from gmm_spark.moments import Moments
+    from gmm_spark.noise import Noise
     from gmm_spark.parameters import FloatArray, Parameters
     from gmm_spark.spark.preparing import Options, Table
     from gmm_spark.spark.survey import Survey
@@ -90,7 +91,7 @@ def search(
         check_distinct(z[:, weights > 0], rows, options.k)
         sample = starts.Sample(z, weights, surveyed.reference.covariance)
         tol = sample_tol(options, sample, surveyed.rows)
-        plan = plan_of(options, tol, table, frame)
+        plan = plan_of(options, tol, surveyed.rows, len(z), table.noise(frame) if options.noise else None)
         with on_executors(rows.sparkSession) as each:
             found = sample_search.best(sample, frame, plan, each)
     if len(weights) >= surveyed.rows:
@@ -188,8 +189,8 @@ def sample_tol(options: Options, sample: starts.Sample, rows: int) -> float:
     return max(_SURER * options.tol, worth, _LEAST_TOL)
 
 
-def plan_of(options: Options, tol: float, table: Table, frame: Coordinates) -> starts.Plan:
-    """Return what to look for in a sample of a table, in these coordinates."""
+def plan_of(options: Options, tol: float, rows: int, d: int, noise: Noise | None = None) -> starts.Plan:
+    """Return what to look for in a sample of a table with this number of rows of d features."""
     return starts.Plan(
         options.k,
         options.family,
@@ -198,9 +199,9 @@ def plan_of(options: Options, tol: float, table: Table, frame: Coordinates) -> s
         options.floor,
         tol,
         uniform=options.init_mode == "random",
-        noise=table.noise(frame) if options.noise else None,
-        prior=options.prior_share(table.surveyed.rows),
-        least=options.least_rows(table.layout.d),
+        noise=noise,
+        prior=options.prior_share(rows),
+        least=options.least_rows(d),
     )
 
 
