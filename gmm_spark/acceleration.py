@@ -119,14 +119,17 @@ class _Logarithms:
 
 
 def _vector(parameters: Parameters, space: _Space) -> FloatArray:
-    log_weights = np.log(np.maximum(parameters.weights, _SMALLEST_WEIGHT))
+    weights = parameters.weights if parameters.noise is None else np.append(parameters.weights, parameters.noise.weight)
+    log_weights = np.log(np.maximum(weights, _SMALLEST_WEIGHT))
     parts = log_weights - log_weights.mean(), parameters.means.ravel(), space.numbers(parameters.spread).ravel()
     return np.concatenate(parts)
 
 
 def _parameters(vector: FloatArray, like: Parameters, space: _Space) -> Parameters:
-    k, d = like.k, like.d
-    log_weights, means, lower = np.split(vector, [k, k + k * d])
+    k, d, rows = like.k, like.d, like.rows
+    log_weights, means, lower = np.split(vector, [rows, rows + k * d])
     weights = np.exp(log_weights - log_weights.max())
+    weights /= weights.sum()
     spread = space.spread(lower.reshape(k, -1), d)
-    return Parameters(weights / weights.sum(), means.reshape(k, d), spread, like.family)
+    noise = None if like.noise is None else like.noise.weighing(weights[k])
+    return Parameters(weights[:k], means.reshape(k, d), spread, like.family, noise)

@@ -11,13 +11,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gmm_spark.errors import ModelError
-from gmm_spark.parameters import Parameters
 from gmm_spark.spread import Matrices, Variances
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from gmm_spark.parameters import FloatArray
+    from gmm_spark.parameters import FloatArray, Parameters
     from gmm_spark.spread import Spread
 
 
@@ -44,7 +43,7 @@ def aligned(parameters: Parameters, reference: Parameters) -> Parameters:
     matched = assignment(distances(reference, parameters))
     others = np.setdiff1d(np.arange(parameters.k), matched)
     order = np.concatenate([matched, others[np.argsort(-parameters.weights[others], kind="stable")]])
-    return Parameters(parameters.weights[order], parameters.means[order], parameters.spread[order], parameters.family)
+    return parameters.taken(order)
 
 
 def distances(one: Parameters, other: Parameters) -> FloatArray:

@@ -22,6 +22,7 @@ from gmm_spark.em import State
 from gmm_spark.errors import CheckpointError, GmmSparkError
 from gmm_spark.layouts import Layout, feature_count
 from gmm_spark.moments import Moments
+from gmm_spark.noise import Noise
 from gmm_spark.parameters import ALIGNED, FloatArray, Parameters
 from gmm_spark.stopping import Outcome
 from gmm_spark.untrusted import loads
@@ -159,13 +160,19 @@ class _Writer:
 
 def _of_parameters(value: Parameters) -> dict[str, object]:
     arrays = {"weights": _text(value.weights), "means": _text(value.means), "covariances": _text(value.spread.values)}
-    return {"parameters": [value.k, value.d, value.family], **arrays}
+    noise = value.noise and {"weight": value.noise.weight, "box": _text(value.noise.box), "shift": value.noise.shift}
+    return {"parameters": [value.k, value.d, value.family], **arrays, "noise": noise}
 
 
 def _of_moments(value: Moments) -> dict[str, object]:
     k, d = value.centers.shape
     numbers = base64.b64encode(value.to_bytes()).decode()
-    return {"moments": [k, d, value.layout], "centers": _text(value.centers), "numbers": numbers}
+    return {
+        "moments": [k, d, value.layout],
+        "centers": _text(value.centers),
+        "numbers": numbers,
+        "noise": len(value.sums) > k,
+    }
 
 
 def _text(array: FloatArray) -> str:
@@ -229,7 +236,10 @@ def _to_parameters(line: dict[str, Any]) -> Parameters:
     weights, means = _array(line["weights"], (k,)), _array(line["means"], (k, d))
     # Of a family that has variances only where its coordinates are aligned, the length says which they are.
     variances = family in ALIGNED and len(line["covariances"]) == _characters((k, d))
-    return Parameters(weights, means, _array(line["covariances"], (k, d) if variances else (k, d, d)), family)
+    spread = _array(line["covariances"], (k, d) if variances else (k, d, d))
+    own = line["noise"]
+    noise = own and Noise(_a(float, own["weight"]), _array(own["box"], (2, d)), _a(float, own["shift"]))
+    return Parameters(weights, means, spread, family, noise)
 
 
 def _to_moments(line: dict[str, Any]) -> Moments:
@@ -238,7 +248,7 @@ def _to_moments(line: dict[str, Any]) -> Moments:
         raise ValueError(f"layout {_shown(layout)}")
     if len(line["numbers"]) < 8 * (_a(int, k) + 1) * feature_count(_a(int, d), layout):
         raise ValueError(f"too few statistics for {k} components of {d} features")
-    zero = Moments.zero(_array(line["centers"], (k, d)), layout)
+    zero = Moments.zero(_array(line["centers"], (k, d)), layout, noise=_a(bool, line["noise"]))
     moments = Moments.from_bytes(_array(line["numbers"], (len(zero.to_bytes()) // 8,)).tobytes(), zero)
     finite = all(np.isfinite(each).all() for each in (moments.log_likelihood, moments.sums, moments.total))
     if not (finite and moments.weight > 0):

@@ -74,12 +74,18 @@ class Coordinates:
     def inward(self, parameters: Parameters) -> Parameters:
         """Return the parameters of z where x has the given ones."""
         means = (parameters.means - self.center) @ self.inverse.T
-        return Parameters(parameters.weights, means, parameters.spread.turned(self.inverse), parameters.family)
+        return self._placed(parameters, means, parameters.spread.turned(self.inverse), self.log_determinant)
 
     def outward(self, parameters: Parameters) -> Parameters:
         """Return the parameters of x = m + G z where z has the given ones."""
         spread = parameters.spread.turned(self.factor)
-        return Parameters(parameters.weights, self.points(parameters.means), spread, parameters.family)
+        return self._placed(parameters, self.points(parameters.means), spread, -self.log_determinant)
+
+    @staticmethod
+    def _placed(parameters: Parameters, means: FloatArray, spread: Spread, log_determinant: float) -> Parameters:
+        """Return the mixture with means and covariances where volumes are smaller by e^log_determinant."""
+        noise = None if parameters.noise is None else parameters.noise.moved(log_determinant)
+        return Parameters(parameters.weights, means, spread, parameters.family, noise)
 
     def user_variances(self, spread: Spread) -> FloatArray:
         """Return (k, d) the variances of the user's features where z has these covariances."""
@@ -159,12 +165,12 @@ class Scaled(Coordinates):
     def inward(self, parameters: Parameters) -> Parameters:
         """Return the parameters of z where x has the given ones."""
         means = (parameters.means - self.center) / self.scale
-        return Parameters(parameters.weights, means, parameters.spread.scaled(1 / self.scale), parameters.family)
+        return self._placed(parameters, means, parameters.spread.scaled(1 / self.scale), self.log_determinant)
 
     def outward(self, parameters: Parameters) -> Parameters:
         """Return the parameters of x where z has the given ones."""
         spread = parameters.spread.scaled(self.scale)
-        return Parameters(parameters.weights, self.points(parameters.means), spread, parameters.family)
+        return self._placed(parameters, self.points(parameters.means), spread, -self.log_determinant)
 
     def user_variances(self, spread: Spread) -> FloatArray:
         """Return (k, d) the variances of the user's features where z has these covariances."""

@@ -35,8 +35,16 @@ def step_divergence(new: Parameters, old: Parameters, prior: float = 0.0) -> flo
     weights, before = new.weights[there], old.weights[there]
     between = _variances if isinstance(new.spread, Variances) and isinstance(old.spread, Variances) else _matrices
     shapes, places = between(new.spread[there], old.spread[there], (new.means - old.means)[there])
-    pseudo = prior * (weights if new.family in SHARED else np.ones_like(weights))
-    return float(weights @ (np.log(weights / before) + (shapes + places) / 2) + pseudo @ shapes / 2)
+    pseudo = prior * (weights / weights.sum() if new.family in SHARED else np.ones_like(weights))
+    components = float(weights @ (np.log(weights / before) + (shapes + places) / 2) + pseudo @ shapes / 2)
+    return components + _noise(new, old)
+
+
+def _noise(new: Parameters, old: Parameters) -> float:
+    """Return the noise's part: its density does not change, its weight does."""
+    if new.noise is None or old.noise is None or new.noise.weight == 0:
+        return 0.0
+    return float(new.noise.weight * np.log(new.noise.weight / old.noise.weight))
 
 
 def _matrices(new: Spread, old: Spread, offsets: FloatArray) -> tuple[FloatArray, FloatArray]:

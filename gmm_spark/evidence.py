@@ -171,7 +171,8 @@ def moved(start: Parameters, more: Unseen, frame: Coordinates, plan: starts.Plan
             weights[k], means[k] = share, mean
             spread = start.spread.replaced(np.array([k]), own)
             constrained, _ = families.constrain(start.family, spread, weights, frame, plan.floor)
-            yield Parameters(weights, means, constrained, start.family)
+            left = 1.0 if start.noise is None else 1.0 - start.noise.weight
+            yield Parameters(weights * left, means, constrained, start.family, start.noise)
 
 
 def _densest(rows: FloatArray) -> FloatArray:

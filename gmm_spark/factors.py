@@ -44,9 +44,7 @@ class TriangularFactors:
         """Return those of all the components of mixtures of one d."""
         factors = np.linalg.cholesky(np.concatenate([each.covariances for each in candidates]))
         log_determinants = np.log(np.einsum("kii->ki", factors)).sum(axis=1)
-        logs = np.concatenate([log_weights(each) for each in candidates])
-        constants = logs - 0.5 * candidates[0].d * np.log(2 * np.pi) - log_determinants
-        return TriangularFactors(np.linalg.inv(factors), np.concatenate([each.means for each in candidates]), constants)
+        return TriangularFactors(*_with_noise(candidates, np.linalg.inv(factors), log_determinants))
 
     def log_joint(self, x: FloatArray, joint: FloatArray, scratch: tuple[FloatArray, FloatArray]) -> None:
         """Write the joint log-densities (k, n) of rows (d, n); scratch: two arrays of the rows' shape."""
@@ -78,9 +76,7 @@ class Deviations:
     def of(candidates: Sequence[Parameters]) -> Deviations:
         """Return those of all the components of mixtures of one d whose covariances are variances."""
         variances = np.concatenate([each.spread.variances for each in candidates])
-        logs = np.concatenate([log_weights(each) for each in candidates])
-        constants = logs - 0.5 * candidates[0].d * np.log(2 * np.pi) - 0.5 * np.log(variances).sum(axis=1)
-        return Deviations(1 / np.sqrt(variances), np.concatenate([each.means for each in candidates]), constants)
+        return Deviations(*_with_noise(candidates, 1 / np.sqrt(variances), 0.5 * np.log(variances).sum(axis=1)))
 
     def log_joint(self, x: FloatArray, joint: FloatArray, scratch: tuple[FloatArray, FloatArray]) -> None:
         """Write the joint log-densities (k, n) of rows (d, n); scratch: two arrays of the rows' shape."""
@@ -93,6 +89,33 @@ class Deviations:
         joint *= -0.5
         np.fmax(joint, _LOG_LEAST, out=joint)
         joint += self.constants[:, None]
+
+
+def _with_noise(
+    candidates: Sequence[Parameters], inverses: FloatArray, log_deviations: FloatArray
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Return inverse factors, means and constants of all components, each mixture's noise after its own ones.
+
+    A noise is a component whose inverse factor is 0: its density is the same everywhere.
+
+    Args:
+        candidates: mixtures of one d.
+        inverses: of the factors of their covariances, without the noises.
+        log_deviations: half their log-determinants.
+    """
+    means = np.concatenate([each.means for each in candidates])
+    logs = np.concatenate([log_weights(each) for each in candidates])
+    constants = logs - 0.5 * candidates[0].d * np.log(2 * np.pi) - log_deviations
+    ends = np.cumsum([each.k for each in candidates])
+    noises = [(end, each.noise) for end, each in zip(ends.tolist(), candidates, strict=True) if each.noise is not None]
+    if not noises:
+        return inverses, means, constants
+    places = [end for end, _ in noises]
+    return (
+        np.insert(inverses, places, 0.0, axis=0),
+        np.insert(means, places, 0.0, axis=0),
+        np.insert(constants, places, [noise.log_joint for _, noise in noises]),
+    )
 
 
 def factors_of(candidates: Sequence[Parameters]) -> TriangularFactors | Deviations:

@@ -37,10 +37,14 @@ if TYPE_CHECKING:
 
 # Of the trace: smaller variances are rounding, in a component that holds a row at 1e6 standard deviations and others.
 _ROUNDING = 64 * float(np.finfo(np.float64).eps)
+_NOISE = 2  # free parameters
 
 
-def free_parameters(family: Family, k: int, d: int) -> int:
-    """Return the number of free parameters of a k-component mixture in d dimensions."""
+def free_parameters(family: Family, k: int, d: int, *, noise: bool = False) -> int:
+    """Return the number of free parameters of a k-component mixture in d dimensions.
+
+    A noise has two, as mclust counts: its weight, and the volume that the data's range gives it.
+    """
     covariance = {
         "full": k * d * (d + 1) // 2,
         "tied": d * (d + 1) // 2,
@@ -49,7 +53,7 @@ def free_parameters(family: Family, k: int, d: int) -> int:
         "tied-diag": d,
         "tied-spherical": 1,
     }[family]
-    return k - 1 + k * d + covariance
+    return k - 1 + k * d + covariance + (_NOISE if noise else 0)
 
 
 def sample_error(family: Family, k: int, d: int, rows: float) -> float:

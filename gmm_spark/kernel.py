@@ -35,6 +35,8 @@ from gmm_spark.sparse import LEAST_FEATURES, SparseSums
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
+    from numpy.typing import NDArray
+
     from gmm_spark.layouts import Layout
     from gmm_spark.parameters import FloatArray, Parameters
 
@@ -111,7 +113,7 @@ def choose(candidates: Sequence[Parameters], precision: Precision = "float64") -
     layout, d = layouts.layout_for(candidates), candidates[0].d
     if not kappa <= _CAREFUL or any(_cancels(each) for each in candidates):
         return Choice("difference", layouts.total_layout(layout))
-    few = d >= _WIDE and _WIDE_PER_COMPONENT * sum(each.k for each in candidates) <= d
+    few = d >= _WIDE and _WIDE_PER_COMPONENT * sum(each.rows for each in candidates) <= d
     path: Literal["factor", "product"] = "factor" if few and layout == "quadratic" else "product"
     return Choice(path, layout, precision if kappa <= _SINGLE else "float64")
 
@@ -246,9 +248,12 @@ def zero_moments(candidates: Sequence[Parameters], kept: int = reservoir.SIZE) -
 
 
 def _zeros(candidates: Sequence[Parameters], choice: Choice, kept: int) -> tuple[Moments, ...]:
-    if choice.path == "difference":
-        return tuple(Moments.zero(each.means, choice.layout, kept) for each in candidates)
-    return tuple(Moments.zero(np.zeros_like(each.means), choice.layout, kept) for each in candidates)
+    about_means = choice.path == "difference"
+    centers = (each.means if about_means else np.zeros_like(each.means) for each in candidates)
+    return tuple(
+        Moments.zero(center, choice.layout, kept, noise=each.noise is not None)
+        for center, each in zip(centers, candidates, strict=True)
+    )
 
 
 def condition(parameters: Parameters) -> FloatArray:
@@ -262,16 +267,16 @@ def entropy(parameters: Parameters, moments: Moments) -> float:
 
     sum_n w H_n = sum_n w log p(z_n) - sum_nk w r_nk L_nk, and L is linear in the features.
     """
-    means = parameters.means - moments.centers
-    theta = layouts.natural_parameters(
-        type(parameters)(parameters.weights, means, parameters.spread, parameters.family), moments.layout
-    )
+    centred = parameters.replaced(means=parameters.means - moments.centers)
+    theta = layouts.natural_parameters(centred, moments.layout)
     common = layouts.common_term(parameters, moments.total, moments.layout)
     return max(0.0, moments.log_likelihood - common - float((theta * moments.sums).sum()))
 
 
 def posteriors(x: FloatArray, parameters: Parameters) -> tuple[FloatArray, FloatArray]:
     """Return P(Z = k | x) as (n, k) and log p(x) as (n,), in nats, for (n, d) rows in the parameters' units.
+
+    The last of the posteriors is that of the noise, where there is one: (n, k + 1).
 
     By a triangular factor per component, twice the arithmetic of `accumulate`, or by standard deviations, and exact
     for any parameters: it needs no whitened coordinates. Where all squared distances overflow, every component
@@ -285,8 +290,14 @@ def posteriors(x: FloatArray, parameters: Parameters) -> tuple[FloatArray, Float
     return np.ascontiguousarray(joint.T), peak + np.log(total)
 
 
+def most_probable(posterior: FloatArray, parameters: Parameters) -> NDArray[np.intp]:
+    """Return (n,) the component with the largest of the (n, .) posteriors; -1 where that is the noise."""
+    largest = posterior.argmax(axis=1)
+    return largest if parameters.noise is None else np.where(largest == parameters.k, -1, largest)
+
+
 def _log_joint(x: FloatArray, parameters: Parameters) -> FloatArray:
-    joint = np.empty((parameters.k, x.shape[1]))
+    joint = np.empty((parameters.rows, x.shape[1]))
     scratch = np.empty_like(x), np.empty_like(x)
     with np.errstate(over="ignore", invalid="ignore"):
         factors_of([parameters]).log_joint(x, joint, scratch)

@@ -51,15 +51,33 @@ def layout_for(candidates: Sequence[Parameters]) -> Layout:
     A mixture of an aligned family has its covariances as variances only where the coordinates are axis-aligned: only
     there the diagonal sums are enough for its M-step.
     """
-    if all(each.family == "tied" and (each.spread.values == each.spread.values[0]).all() for each in candidates):
+    if all(_is_linear(each) for each in candidates):
         return "linear"
     if all(isinstance(each.spread, Variances) for each in candidates):
         return "diagonal"
     return "quadratic"
 
 
+def _is_linear(parameters: Parameters) -> bool:
+    """Return whether z'Pz is common to all components; a noise has none."""
+    values = parameters.spread.values
+    return parameters.family == "tied" and parameters.noise is None and bool((values == values[0]).all())
+
+
 def natural_parameters(parameters: Parameters, layout: Layout = "quadratic") -> FloatArray:
-    """Return Theta, (k, F); in the linear layout without the term -z'Pz/2, which is common to all."""
+    """Return Theta, (k, F); in the linear layout without the term -z'Pz/2, which is common to all.
+
+    A noise is one more row, whose density is the same everywhere.
+    """
+    theta = _of_components(parameters, layout)
+    if parameters.noise is None:
+        return theta
+    everywhere = np.zeros((1, theta.shape[1]))
+    everywhere[0, 0] = parameters.noise.log_joint
+    return np.concatenate([theta, everywhere])
+
+
+def _of_components(parameters: Parameters, layout: Layout) -> FloatArray:
     d = parameters.d
     precisions, log_determinants = parameters.spread.inverted()
     linear = precisions.applied(parameters.means)

@@ -56,7 +56,9 @@ class Maximiser:
                 do="Use fewer components, or a covarianceFloor above 0.",
             )
         means = moments.means(at.means)
-        return Parameters(moments.mass / moments.mass.sum(), means, spread, at.family), floored
+        total = moments.mass.sum() + moments.noise_mass
+        noise = None if at.noise is None else at.noise.weighing(moments.noise_mass / total)
+        return Parameters(moments.mass / total, means, spread, at.family, noise), floored
 
     def of_one(self, family: Family, mean: FloatArray, covariance: FloatArray) -> Parameters:
         """Return the mixture of one component, in coordinates z, that is the maximiser for rows of these moments.
@@ -69,7 +71,7 @@ class Maximiser:
         if family in ALIGNED and covariance.ndim == 2:  # noqa: PLR2004 - with what the family has not
             covariance = np.diagonal(covariance)
         alone = self.frame.inward(Parameters(np.ones(1), mean[None], covariance[None], family))
-        shrunk = prior.shrunk(family, alone.spread, alone.weights, self.prior)
+        shrunk = prior.shrunk(family, alone.spread, alone.weights, self.prior)  # of weight 1
         spread, _ = families.constrain(family, shrunk, alone.weights, self.frame, self.floor)
         return Parameters(alone.weights, alone.means, spread, family)
 
@@ -98,8 +100,9 @@ class Maximiser:
     def floored(self, parameters: Parameters) -> Parameters:
         """Return the parameters with their covariances raised to the floor."""
         spread, _ = families.constrain(parameters.family, parameters.spread, parameters.weights, self.frame, self.floor)
-        return Parameters(parameters.weights, parameters.means, spread, parameters.family)
+        return parameters.replaced(spread=spread)
 
     def _spread(self, at: Parameters, moments: Moments) -> tuple[Spread, int]:
-        central = prior.shrunk(at.family, moments.spread(at.spread), moments.mass, self.prior)
+        pseudo = self.prior * (moments.mass.sum() + moments.noise_mass)
+        central = prior.shrunk(at.family, moments.spread(at.spread), moments.mass, pseudo)
         return families.constrain(at.family, central, moments.mass, self.frame, self.floor)

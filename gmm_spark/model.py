@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from gmm_spark.errors import ModelError, ParametersError
+from gmm_spark.noise import Noise
 from gmm_spark.parameters import FloatArray, Parameters
 from gmm_spark.pointer import followed
 from gmm_spark.spread import Variances
@@ -76,6 +77,8 @@ def encode(model: StoredModel) -> tuple[dict[str, Any], list[str]]:
         "features": list(model.features),
         "summary": dict(model.summary),
     }
+    if parameters.noise is not None:
+        header["noise"] = {"weight": parameters.noise.weight, "box": parameters.noise.box.tolist()}
     return {**header, "sha256": _checksum(header, lines)}, lines
 
 
@@ -174,12 +177,20 @@ def _assembled(header: Mapping[str, Any], components: list[dict[str, Any]]) -> S
     weights, means, spread = (_numbers([c[name] for c in components]) for name in names)
     if spread.ndim != (2 if header["format"] == 2 else 3):  # noqa: PLR2004 - variances, or matrices
         raise ValueError(f"{names[-1]} of shape {spread.shape[1:]}")
-    parameters = Parameters(weights, means, spread, header["family"])
+    parameters = Parameters(weights, means, spread, header["family"], _noise(header.get("noise")))
     if len(features) != parameters.d:
         raise ValueError(f"{len(features)} features announced, {parameters.d} found")
     if not isinstance(header["summary"], dict):
         raise TypeError("a summary that is no object")
     return StoredModel(parameters, features, header["summary"])
+
+
+def _noise(fields: object) -> Noise | None:
+    if fields is None:
+        return None
+    if not isinstance(fields, dict) or fields.keys() != {"weight", "box"}:
+        raise TypeError("a noise that is no weight and box")
+    return Noise(float(_numbers([fields["weight"]])[0]), _numbers(fields["box"]))
 
 
 def _numbers(values: list[Any]) -> FloatArray:

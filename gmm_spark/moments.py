@@ -24,7 +24,7 @@ class Moments:
 
     Args:
         log_likelihood: sum of w_n log p(z_n), in nats.
-        sums: (k, F) sums of w_n r_nk times the features of the layout.
+        sums: (k, F) sums of w_n r_nk times the features of the layout; (k + 1, F) where the last are those of a noise.
         total: (F',) sums of w_n times the features of `total_layout`, over all rows: the same in every pass.
         centers: (k, d) points that the features of each component are taken about; usually 0.
         layout: which features.
@@ -42,9 +42,18 @@ class Moments:
     lowest: FloatArray | None = None
 
     @staticmethod
-    def zero(centers: FloatArray, layout: Layout = "quadratic", kept: int = reservoir.SIZE) -> Moments:
-        """Return the statistics of no rows at all, about these centers (k, d), with room for so many least rows."""
-        k, d = centers.shape
+    def zero(
+        centers: FloatArray, layout: Layout = "quadratic", kept: int = reservoir.SIZE, *, noise: bool = False
+    ) -> Moments:
+        """Return the statistics of no rows at all.
+
+        Args:
+            centers: (k, d).
+            layout: which features.
+            kept: how many of the least likely rows there is room for.
+            noise: whether there is a noise too.
+        """
+        k, d = centers.shape[0] + noise, centers.shape[1]
         lowest = reservoir.nothing(d, kept) if kept and layout != "linear" else None
         sums, total = np.zeros((k, feature_count(d, layout))), np.zeros(feature_count(d, total_layout(layout)))
         return Moments(0.0, sums, total, centers, layout, 0, lowest)
@@ -78,13 +87,23 @@ class Moments:
     @property
     def mass(self) -> FloatArray:
         """(k,) N_k, the weight that falls to each component."""
-        return self.sums[:, 0]
+        return self._own[:, 0]
+
+    @property
+    def noise_mass(self) -> float:
+        """The weight that falls to the noise; 0 where there is none."""
+        return float(self.sums[len(self.centers) :, 0].sum())
+
+    @property
+    def _own(self) -> FloatArray:
+        """(k, F) the sums without those of the noise."""
+        return self.sums[: len(self.centers)]
 
     def means(self, fallback: FloatArray) -> FloatArray:
         """Return (k, d) means of the components; the fallback's where there is no mass."""
         d = self.centers.shape[1]
         mass = self.mass[:, None]
-        offsets = self.sums[:, 1 : d + 1] / np.where(mass > 0, mass, 1)
+        offsets = self._own[:, 1 : d + 1] / np.where(mass > 0, mass, 1)
         return np.where(mass > 0, self.centers + offsets, fallback)
 
     def covariances(self, fallback: FloatArray) -> FloatArray:
@@ -97,7 +116,7 @@ class Moments:
         if self.layout == "diagonal":
             return Variances(self.variances(Matrices(fallback).variances)).matrices
         mass = np.where(self.mass > 0, self.mass, 1)[:, None]
-        offsets, second = self.sums[:, 1 : d + 1] / mass, self.sums[:, d + 1 :] / mass
+        offsets, second = self._own[:, 1 : d + 1] / mass, self._own[:, d + 1 :] / mass
         if self.layout == "linear":
             between = np.einsum("k,ki,kj->ij", self.mass, offsets, offsets)
             pooled = (symmetric(self.total[None, d + 1 :], d)[0] - between) / self.weight
@@ -112,7 +131,8 @@ class Moments:
         """
         d = self.centers.shape[1]
         mass = np.where(self.mass > 0, self.mass, 1)[:, None]
-        offsets, second = self.sums[:, 1 : d + 1] / mass, self.sums[:, d + 1 + squares_in(d, self.layout)] / mass
+        places = d + 1 + squares_in(d, self.layout)
+        offsets, second = self._own[:, 1 : d + 1] / mass, self._own[:, places] / mass
         return np.where(self.mass[:, None] > 0, second - offsets**2, fallback)
 
     def spread(self, fallback: Spread) -> Spread:
@@ -145,12 +165,14 @@ class Moments:
         """Return the components' sums about the origin, added up, and the same sums of all rows."""
         d = self.centers.shape[1]
         mass, first, second = np.split(self.sums, [1, 1 + d], axis=1)
-        moved = first + mass * self.centers
+        centers = np.zeros_like(first)
+        centers[: len(self.centers)] = self.centers
+        moved = first + mass * centers
         axes = np.arange(d)
         i, j = (axes, axes) if self.layout == "diagonal" else np.triu_indices(d)
         if self.layout == "linear":
             i, j = axes[:0], axes[:0]
-        squares = second + first[:, i] * self.centers[:, j] + self.centers[:, i] * moved[:, j]
+        squares = second + first[:, i] * centers[:, j] + centers[:, i] * moved[:, j]
         return np.concatenate([mass, moved, squares], axis=1).sum(axis=0), self.total[: 1 + d + len(i)]
 
     def to_bytes(self) -> bytes:

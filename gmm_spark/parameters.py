@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
@@ -13,6 +13,8 @@ from gmm_spark.spread import Matrices, Spread, diagonal_form
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
+
+    from gmm_spark.noise import Noise
 
 __all__ = ["ALIGNED", "FAMILIES", "SHARED", "Family", "FloatArray", "Parameters", "positive_definite"]
 
@@ -31,11 +33,12 @@ class Parameters:
     """A mixture sum_k weights[k] N(x; means[k], covariances[k]); immutable, valid by construction.
 
     Args:
-        weights: (k,) mixing weights, non-negative, summing to 1 (within 1e-6; normalised exactly).
+        weights: (k,) mixing weights, non-negative, summing to 1 less the noise (within 1e-6; normalised exactly).
         means: (k, d), in the units of the data.
         spread: the covariances in squared units: (k, d, d) symmetric positive definite matrices, whatever the family;
             of the families in `ALIGNED` also (k, d) variances, which is what is stored of them where they are diagonal.
-        family: the constraint the covariances obey, see `families`.
+    family: the constraint the covariances obey, see `families`.
+    noise: a uniform component beside them, which takes the rest of the weight; None where there is none.
 
     Raises:
         ParametersError: shapes that do not agree, values that are not finite, weights that are no
@@ -46,19 +49,60 @@ class Parameters:
     means: FloatArray
     spread: Spread
     family: Family = "full"
+    noise: Noise | None = None
 
     def __init__(
-        self, weights: ArrayLike, means: ArrayLike, spread: ArrayLike | Spread, family: Family = "full"
+        self,
+        weights: ArrayLike,
+        means: ArrayLike,
+        spread: ArrayLike | Spread,
+        family: Family = "full",
+        noise: Noise | None = None,
     ) -> None:
         _check_family(family)
         own_weights, own_means, covariances = _shaped(weights, means, _values(spread, family), family)
-        _check_weights(own_weights)
+        total = 1.0 if noise is None else 1.0 - noise.weight
+        _check_weights(own_weights, total)
+        _check_noise(noise, own_means.shape[1])
         own = diagonal_form(covariances) if family in ALIGNED else Matrices(covariances)
         _check_covariances(own)
-        object.__setattr__(self, "weights", _frozen(_normalised(own_weights)))
+        object.__setattr__(self, "weights", _frozen(_normalised(own_weights, total)))
         object.__setattr__(self, "means", _frozen(own_means))
         object.__setattr__(self, "spread", type(own)(_frozen(_symmetric(own.values))))
         object.__setattr__(self, "family", family)
+        object.__setattr__(self, "noise", noise)
+
+    def replaced(
+        self,
+        weights: FloatArray | None = None,
+        means: FloatArray | None = None,
+        spread: Spread | None = None,
+    ) -> Parameters:
+        """Return the mixture with other numbers, of the same family and with the same noise.
+
+        Args:
+            weights: (k',) in any unit: they share the weight that the noise leaves.
+            means: (k', d).
+            spread: the covariances.
+
+        Raises:
+            ParametersError: as for the class.
+        """
+        if weights is not None:
+            left = 1.0 if self.noise is None else 1.0 - self.noise.weight
+            weights = weights / (weights.sum() / left)
+        return Parameters(
+            self.weights if weights is None else weights,
+            self.means if means is None else means,
+            self.spread if spread is None else spread,
+            self.family,
+            self.noise,
+        )
+
+    @property
+    def rows(self) -> int:
+        """The number of components, the noise among them: the rows of a posterior."""
+        return self.k + (self.noise is not None)
 
     @property
     def covariances(self) -> FloatArray:
@@ -82,8 +126,19 @@ class Parameters:
 
     def ordered(self) -> Parameters:
         """Return the same mixture with its components by falling weight, ties by mean."""
-        order = self.order
-        return Parameters(self.weights[order], self.means[order], self.spread[order], self.family)
+        return self.taken(self.order)
+
+    def taken(self, order: NDArray[np.integer[Any]]) -> Parameters:
+        """Return the same mixture with its components in this order."""
+        return Parameters(self.weights[order], self.means[order], self.spread[order], self.family, self.noise)
+
+    def beside(self, noise: Noise | None) -> Parameters:
+        """Return the mixture of these components and a noise, which takes its weight from each of them alike."""
+        if noise is None:
+            return self
+        return Parameters(
+            self.weights / self.weights.sum() * (1 - noise.weight), self.means, self.spread, self.family, noise
+        )
 
 
 def _values(spread: ArrayLike | Spread, family: Family) -> ArrayLike:
@@ -137,22 +192,33 @@ def _check_family(family: str) -> None:
         )
 
 
-def _check_weights(weights: FloatArray) -> None:
+def _check_weights(weights: FloatArray, expected: float) -> None:
     with np.errstate(over="ignore"):
         total = weights.sum()
-    if weights.min() < 0 or abs(total - 1) > _WEIGHT_SUM_TOLERANCE:
+    if weights.min() < 0 or abs(total - expected) > _WEIGHT_SUM_TOLERANCE:
         raise ParametersError(
             "mixing weights",
             got=f"minimum {weights.min():.6g}, sum {total:.6g}",
-            expected="none negative and a sum of 1",
-            do="Divide them by their sum.",
+            expected=f"none negative and a sum of {expected:.6g}",
+            do="Divide them by their sum" + ("." if expected == 1 else ", and multiply them by what the noise leaves."),
         )
 
 
-def _normalised(weights: FloatArray) -> FloatArray:
-    """Return weights that sum to 1; the same bits where they do already, so that a stored model reads back exactly."""
+def _check_noise(noise: Noise | None, d: int) -> None:
+    if noise is not None and noise.box.shape[1] != d:
+        raise ParametersError(
+            "box of the noise component",
+            got=f"{noise.box.shape[1]} features",
+            expected=f"{d}, as the means have",
+            do="Give the least and the largest value of each feature.",
+        )
+
+
+def _normalised(weights: FloatArray, expected: float) -> FloatArray:
+    """Return weights of this sum; the same bits where it is so already, so that a stored model reads back exactly."""
     total = weights.sum()
-    return weights if abs(total - 1) <= len(weights) * np.finfo(np.float64).eps else weights / total
+    exact = abs(total - expected) <= len(weights) * np.finfo(np.float64).eps
+    return weights if exact else weights * (expected / total) if expected != 1 else weights / total
 
 
 def _check_covariances(spread: Spread) -> None:

@@ -49,18 +49,17 @@ def penalty(parameters: Parameters, share: float) -> float:
     return share / 2 * float((inverses.variances.sum(axis=1) + log_determinants - parameters.d).sum())
 
 
-def shrunk(family: Family, spread: Spread, mass: FloatArray, share: float) -> Spread:
+def shrunk(family: Family, spread: Spread, mass: FloatArray, pseudo: float) -> Spread:
     """Return second central moments with the pseudo-rows added, before the family's constraint.
 
     Args:
         family: of the mixture; of tied components all share the pseudo-rows of one.
         spread: the second central moments in coordinates z.
         mass: (k,) N_k.
-        share: c / n.
+        pseudo: the weight of the pseudo-rows: c / n of that of all rows.
     """
-    if share == 0:
+    if pseudo == 0:
         return spread
-    pseudo = share * mass.sum()
     rows = np.full_like(mass, mass.sum()) if family in SHARED else mass
     own = spread.along(rows / (rows + pseudo))
     return type(spread)(own * spread.values + (1 - own) * spread.unit(spread.values.shape[1]))

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeAlias
 
 from gmm_spark import em, families
+from gmm_spark.diagnosis import findings, unsound
 from gmm_spark.errors import ParametersError
 from gmm_spark.moments import Moments
 from gmm_spark.selection import FAILED, RETIRED, Candidate, Standing, hopeless
@@ -176,6 +177,13 @@ def _standing(runner: Runner) -> Standing | None:
         return None
     rows, parameters = best.moments.weight * runner.rows_per_weight, best.parameters
     left = 0.0 if runner.state.outcome else max(0.0, runner.reach - best.moments.mean_log_likelihood) * rows
-    free = families.free_parameters(parameters.family, parameters.k, parameters.d)
+    free = families.free_parameters(parameters.family, parameters.k, parameters.d, noise=parameters.noise is not None)
     value = in_user_units(best.moments, runner.maximise.frame) * runner.rows_per_weight
-    return Standing(runner.candidate, value, left, free, rows, sound=best.thin == 0)
+    return Standing(
+        runner.candidate,
+        value,
+        left,
+        free,
+        rows,
+        sound=not unsound(findings(parameters, best.moments, runner.maximise)),
+    )

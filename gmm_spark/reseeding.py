@@ -77,7 +77,7 @@ def spikes(at: Parameters, moments: Moments, components: tuple[int, ...]) -> Mas
 def without(parameters: Parameters, which: Mask) -> Parameters:
     """Return the mixture with these components at weight 0."""
     weights = np.where(which, 0.0, parameters.weights)
-    return Parameters(weights / weights.sum(), parameters.means, parameters.covariances, parameters.family)
+    return parameters.replaced(weights)
 
 
 def wasted(at: Parameters, moments: Moments, maximise: Maximiser) -> Mask:
@@ -107,11 +107,12 @@ def reseeded(at: Parameters, moments: Moments, which: Mask, maximise: Maximiser)
     if not chosen.size or not weights[others].any():
         return at, ()
     means[chosen] = found[: len(chosen)]
-    weights[chosen] = min((at.d + 1) * moments.row_weight / moments.weight, 1 / at.k)
-    weights[others] *= (1 - weights[chosen].sum()) / weights[others].sum()
+    left = 1.0 if at.noise is None else 1.0 - at.noise.weight
+    weights[chosen] = min((at.d + 1) * moments.row_weight / moments.weight, left / at.k)
+    weights[others] *= (left - weights[chosen].sum()) / weights[others].sum()
     if at.family not in SHARED:
         spread = spread.replaced(chosen, moments.data_spread)
-    return maximise.floored(Parameters(weights, means, spread, at.family)), tuple(chosen.tolist())
+    return maximise.floored(Parameters(weights, means, spread, at.family, at.noise)), tuple(chosen.tolist())
 
 
 def point_masses(at: Parameters, moments: Moments, maximise: Maximiser) -> tuple[PointMass, ...]:

@@ -18,7 +18,6 @@ import numpy as np
 
 from gmm_spark import em, evidence, families, kernel
 from gmm_spark.errors import DataError, ParametersError
-from gmm_spark.parameters import Parameters
 from gmm_spark.ranking import HOPE, Ranking, best_first, in_turn
 from gmm_spark.splitting import LEAST_COMPONENTS, moves
 from gmm_spark.stopping import Outcome
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from gmm_spark.coordinates import Coordinates
-    from gmm_spark.parameters import Family
+    from gmm_spark.parameters import Family, Parameters
     from gmm_spark.ranking import Each
     from gmm_spark.starts import Plan, Sample
 
@@ -98,7 +97,7 @@ def shaken(fit: em.Fit, sample: Sample, frame: Coordinates, plan: Plan) -> em.Fi
 def _perturbed(at: Parameters, generator: np.random.Generator) -> Parameters:
     """Return the mixture with each mean moved by about a deviation of its component."""
     noise = at.spread.coloured(np.arange(at.k), generator.standard_normal(at.means.shape))
-    return Parameters(at.weights, at.means + _SHAKE * noise, at.spread, at.family)
+    return at.replaced(means=at.means + _SHAKE * noise)
 
 
 def ranked(

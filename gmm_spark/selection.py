@@ -105,8 +105,8 @@ def hopeless(standings: Sequence[Standing], criterion: Criterion) -> set[Candida
     A candidate's log-likelihood will not pass the measured one plus ten times what is left to gain. It
     is retired if that is less than what another start of the same family and number of components has
     already measured; and, where the criterion is BIC or AIC, if even so its criterion would be worse
-    than one that has been measured. The other criteria are not monotone in the log-likelihood. A candidate that has
-    a component of too few rows retires no other: it does not win where one is sound.
+    than one that has been measured. The other criteria are not monotone in the log-likelihood. A candidate with
+    a suspicious component retires no other: it does not win where one is sound.
     """
     best_start: dict[tuple[Family, int], float] = {}
     sound = [each for each in standings if each.sound]
@@ -151,7 +151,7 @@ class Evaluation:
         heldout: mean log-likelihood per unit of weight of rows it was not fitted to, where some were held out.
         effective_rows: how many rows of equal weight would be as good; None: as many as their weight, which is 1 each.
         penalty: what the covariance prior takes off its log-likelihood, in nats.
-        thin: its components that hold too few rows.
+        suspicious: how much of what `diagnosis` found makes it unsound.
     """
 
     candidate: Candidate
@@ -166,7 +166,7 @@ class Evaluation:
     heldout: float | None = None
     effective_rows: float | None = None
     penalty: float = 0.0
-    thin: int = 0
+    suspicious: int = 0
 
     @property
     def mean_log_likelihood(self) -> float:
@@ -176,7 +176,7 @@ class Evaluation:
     @property
     def standing(self) -> tuple[bool, float]:
         """What ranks the starts of one mixture: sound ones first, then by what EM maximised."""
-        return self.thin == 0, self.log_likelihood - self.penalty
+        return self.suspicious == 0, self.log_likelihood - self.penalty
 
     @property
     def aic(self) -> float:
@@ -229,10 +229,10 @@ def winner(evaluations: Sequence[Evaluation], criterion: Criterion, least_gain: 
         DataError: no candidate has a valid mixture.
     """
     valid = [each for each in evaluations if math.isfinite(each.log_likelihood)]
-    # A mixture that collapses has a likelihood without bound, and one with a component of a few rows a high one: it
-    # wins only against others that do.
+    # A mixture that collapses has a likelihood without bound, and one with a component on a few rows, a tie or a
+    # rounded value a high one: it wins only against others that do.
     ended = [each for each in valid if each.outcome not in {RETIRED, "degenerate"}] or valid
-    sound = [each for each in ended if each.thin == 0] or ended
+    sound = [each for each in ended if each.suspicious == 0] or ended
     if not sound:
         raise DataError(
             "the candidates",

@@ -51,7 +51,7 @@ def moves(z: FloatArray, weights: FloatArray, at: Parameters, maximise: Maximise
         maximise: the M-step: it knows the coordinates and the floor.
         most: how many to return at most: those that promise the most.
     """
-    shares = kernel.posteriors(np.ascontiguousarray(z.T), at)[0].T * weights
+    shares = kernel.posteriors(np.ascontiguousarray(z.T), at)[0].T[: at.k] * weights
     losses = _merger_losses(at, maximise)
     found = [
         move
@@ -81,7 +81,7 @@ class _Move:
         spread = at.spread.replaced(np.array([i]), one.spread).replaced(np.array(places[1:]), self.halves.spread)
         spread, _ = families.constrain(at.family, spread, weights, maximise.frame, maximise.floor)
         try:
-            return Parameters(weights / weights.sum(), means, spread, at.family)
+            return at.replaced(weights, means, spread)
         except ParametersError:
             return None
 

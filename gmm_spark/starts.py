@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from gmm_spark.coordinates import Coordinates
+    from gmm_spark.noise import Noise
 
     Labels: TypeAlias = NDArray[np.intp]
 
@@ -34,6 +35,8 @@ _LLOYD_STEPS = (0, 2, 8)
 _ALL_AXES, _FIRST_AXES, _POWERS, _AXES_ROWS = 64, 32, 3, 4096
 _NO_VARIANCE = 1e-12  # relative to the largest: the rounding of dependent columns
 _FAR = 1e6  # squared distance from the origin: all rows together have d
+# The weights of the noise that starts try by turns, and how close the neighbours of a row are among so many others.
+_NOISE_WEIGHTS, _NEIGHBOURS, _SPACING_ROWS = (0.05, 0.25, 0.6), 10, 2048
 _CLEAR = 4.0  # standard errors by which a kurtosis must differ from a normal's
 
 
@@ -73,6 +76,7 @@ class Plan:
         floor: the least variance of a component, relative to the data's.
         tol: nats per unit of weight to which the survivors are run on the sample.
         uniform: draw the first centres uniformly instead of by k-means++.
+        noise: a uniform component beside the others, in the coordinates of the sample; None where there is none.
         prior: pseudo-rows of the data's covariance in each component's, per row; see `gmm_spark.prior`.
         least: how many rows of mean weight, of all of the table, a sound component holds at least.
         rows: how many the table has; 0 where they are the sample.
@@ -87,6 +91,7 @@ class Plan:
     floor: float
     tol: float
     uniform: bool = False
+    noise: Noise | None = None
     prior: float = 0.0
     least: float = 0.0
     rows: int = 0
@@ -110,13 +115,43 @@ def draw(sample: Sample, frame: Coordinates, plan: Plan, which: Iterable[int]) -
     """Return the plan's starting mixtures of these numbers, from 0 on, in the coordinates of the frame."""
     spaces = _spaces(sample, frame)
     generators = np.random.default_rng(plan.seed).spawn(plan.starts)
-    starts = []
+    starts, noises = [], _noises(sample, plan)
     for i in which:
         generator, space = generators[i], spaces[i % len(spaces)]
         steps = _LLOYD_STEPS[i // len(spaces) % len(_LLOYD_STEPS)]
-        labels = _lloyd(space, sample.weights, _centres(space, sample.weights, generator, plan), steps)
-        starts.append(_from_labels(sample.z, sample.weights, labels, plan, frame))
+        rows, noise = noises[i // len(spaces) % len(noises)]
+        space, weights = space[rows], sample.weights[rows]
+        labels = _lloyd(space, weights, _centres(space, weights, generator, plan), steps)
+        starts.append(_from_labels(sample.z[:, rows], weights, labels, plan, frame).beside(noise))
     return starts
+
+
+def _noises(sample: Sample, plan: Plan) -> list[tuple[slice | Labels, Noise | None]]:
+    """Return which rows make starts, and the noise that takes the others: none, or the least crowded rows.
+
+    Outliers must not seed components: k-means++ draws just them.
+    """
+    if plan.noise is None:
+        return [(slice(None), None)]
+    order = np.argsort(_spacing(sample), kind="stable")
+    shares = np.cumsum(sample.weights[order]) / sample.weights.sum()
+    return [(np.sort(order[: np.searchsorted(shares, 1 - w) + 1]), plan.noise.weighing(w)) for w in _NOISE_WEIGHTS]
+
+
+def _spacing(sample: Sample) -> FloatArray:
+    """Return (n,) the distance of each row to the nearest few of some others: large where rows are far apart.
+
+    Byers and Raftery, Nearest-neighbor clutter removal for estimating features in spatial point processes, J. Amer.
+    Statist. Assoc. 93, 1998.
+    """
+    some = sample.head(_SPACING_ROWS).z
+    nearest = min(_NEIGHBOURS, some.shape[1] - 1)
+    squares, found = (some**2).sum(axis=0), np.empty(sample.z.shape[1])
+    for low in range(0, len(found), _SPACING_ROWS):
+        own = sample.z[:, low : low + _SPACING_ROWS]
+        distances = (own**2).sum(axis=0)[:, None] + squares - 2 * own.T @ some
+        found[low : low + _SPACING_ROWS] = np.partition(distances, nearest, axis=1)[:, nearest]
+    return found
 
 
 def _spaces(sample: Sample, frame: Coordinates) -> tuple[FloatArray, ...]:

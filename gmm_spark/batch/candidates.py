@@ -53,7 +53,7 @@ _SCHEMA = pa.schema(
         ("icl", _REAL),
         ("passes", _WHOLE),
         ("floor_hits", _WHOLE),
-        ("thin_components", _WHOLE),
+        ("suspicious", _WHOLE),
         ("message", _TEXT),
         ("model", _TEXT),
     ]

@@ -36,6 +36,7 @@ def estimator(
         covarianceFloor=how.covariance_floor,
         covariancePrior=how.covariance_prior,
         minComponentWeight=how.min_component_weight,
+        noise=how.noise,
         precision=how.precision,
         handleInvalid="error" if how.invalid == "fail" else "skip",
         **{name: value for name, value in given.items() if value is not None},

@@ -151,6 +151,11 @@ class EstimationConfig(Section):
         description="Rows of mean weight that a component holds at least, where any start leads to that; auto is "
         "4 (features + 1), but at most rows / (2 k); 0 switches it off.",
     )
+    noise: bool = Field(
+        default=False,
+        description="A uniform component for rows that belong to no cluster; their prediction is -1, and the last of "
+        "their probabilities is its own.",
+    )
     precision: Literal["float64", "float32"] = Field(
         default="float64",
         description="float32 halves what a pass reads, and multiplies in float32 where that errs by < 1e-3 nats.",

@@ -20,6 +20,7 @@ _COLUMNS: tuple[tuple[str, str, Callable[[Any], str]], ...] = (
     ("ICL", "icl", "{:.3f}".format),
     ("passes", "passes", str),
     ("floored", "floor_hits", str),
+    ("suspicious", "suspicious", str),
     ("outcome", "outcome", str),
 )
 
@@ -31,5 +32,6 @@ def candidates_table(rows: Sequence[Mapping[str, Any]]) -> str:
     widths = [max(map(len, column)) for column in zip(*told, strict=True)]
     lines = ["  ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in told]
     notes = ["", "BIC, AIC, ICL: smaller is better; nats per row, held out: larger is better."]
+    notes += ["suspicious: findings about components; a candidate with any is chosen only where no other is sound."]
     notes += ["gain: nats per row that each added component gains over the next smaller k of its family."]
     return "\n".join([*lines, *notes]) + "\n"

@@ -34,6 +34,8 @@ def _lines(model: StoredModel, *, correlations: bool) -> Iterator[str]:
     mixture = model.parameters
     deviations = np.sqrt(mixture.spread.variances)
     yield f"Gaussian mixture: {mixture.k} components, {mixture.family} covariance, {mixture.d} features"
+    if mixture.noise is not None:
+        yield f"and a noise of weight {mixture.noise.weight:.4f}, uniform over the box that held the data"
     yield "\nMeans"
     yield from _by_component(mixture.weights, model.features, mixture.means)
     yield "\nStandard deviations"

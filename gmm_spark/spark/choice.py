@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from gmm_spark import families
+from gmm_spark.diagnosis import unsound
 from gmm_spark.errors import ConfigurationError
 from gmm_spark.selection import Candidate, Criterion, Evaluation, Standing, at_mean_weight
 from gmm_spark.spark.hashing import Folds
@@ -92,7 +93,7 @@ class Fitted:
         """Return what it came to, as a rival of those that still run."""
         told = self.summary
         value = at_mean_weight(told.logLikelihood, told.weight, told.effectiveRows)
-        free, sound = _free(self.parameters), not told.thinComponents
+        free, sound = _free(self.parameters), not unsound(told.findings)
         return Standing(self.candidate, value, 0.0, free, told.effectiveRows, sound=sound)
 
     def evaluation(self, heldout: float | None) -> Evaluation:
@@ -111,7 +112,7 @@ class Fitted:
             heldout=heldout,
             effective_rows=told.effectiveRows,
             penalty=told.covariancePenalty,
-            thin=len(told.thinComponents),
+            suspicious=len(unsound(told.findings)),
         )
 
 
@@ -149,4 +150,4 @@ class Selection:
 
 
 def _free(parameters: Parameters) -> int:
-    return families.free_parameters(parameters.family, parameters.k, parameters.d)
+    return families.free_parameters(parameters.family, parameters.k, parameters.d, noise=parameters.noise is not None)

@@ -8,15 +8,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gmm_spark.reseeding import dead, thin_sentence
+from gmm_spark.reseeding import dead
 from gmm_spark.stopping import passes_to
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from gmm_spark import em
+    from gmm_spark.diagnosis import Finding
     from gmm_spark.missed import Look
-    from gmm_spark.reseeding import PointMass, Reseeding
+    from gmm_spark.reseeding import Reseeding
 
 _log = logging.getLogger("gmm_spark")
 
@@ -94,16 +95,6 @@ def told_reseeding(entry: Reseeding) -> None:
     )
 
 
-def told_thin(components: Sequence[int], least: float) -> tuple[str, ...]:
-    """Return a warning of components that hold too few rows, if there are any, and log it."""
-    if not components:
-        return ()
-    fields = {"event": "thin", "components": list(components), "least": least}
-    warning = thin_sentence(components, least)
-    _log.warning("%s", warning, extra={"fields": fields})
-    return (warning,)
-
-
 def told_emptied(measured: em.Pass) -> dict[int, str]:
     """Log and return, by its number, what is to be said of each component of a model that holds next to no rows now."""
     said = {}
@@ -120,15 +111,8 @@ def told_emptied(measured: em.Pass) -> dict[int, str]:
     return said
 
 
-def told_point_masses(masses: Sequence[PointMass], features: Sequence[str]) -> None:
-    """Tell of each repeated value that holds a component."""
-    for each in masses:
-        value = ", ".join(f"{name} = {number:.9g}" for name, number in zip(features, each.value, strict=True))
-        fields = {"event": "point_mass", "component": each.component, "value": list(each.value), "share": each.share}
-        _log.info(
-            "component %d is a point mass: %.3g of the weight at %s",
-            each.component,
-            each.share,
-            value,
-            extra={"fields": fields},
-        )
+def report_findings(findings: Sequence[Finding]) -> None:
+    """Log what is suspicious about each component."""
+    for each in findings:
+        fields = {"event": each.kind, "component": each.component, "features": list(each.features)}
+        _log.warning("%s", each.message, extra={"fields": fields})

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
     from pyspark.sql import DataFrame
 
+    from gmm_spark.noise import Noise
     from gmm_spark.parameters import Family, FloatArray
     from gmm_spark.spark.columns import Features
 
@@ -52,15 +53,16 @@ class GaussianMixtureModel(Model, ColumnParams, MLReadable["GaussianMixtureModel
         means: ArrayLike,
         covariances: ArrayLike,
         covarianceType: Family = "full",
+        noise: Noise | None = None,
     ) -> GaussianMixtureModel:
         """Return a model of these arrays: (k,), (k, d), (k, d, d), in the order given.
 
-        Of the diag and spherical families (k, d) variances do as well.
+        Of the diag and spherical families (k, d) variances do as well. With a noise the weights sum to what it leaves.
 
         Raises:
             ParametersError: they are no Gaussian mixture.
         """
-        return cls(Parameters(weights, means, covariances, covarianceType))
+        return cls(Parameters(weights, means, covariances, covarianceType, noise))
 
     @property
     def weights(self) -> FloatArray:
@@ -83,6 +85,11 @@ class GaussianMixtureModel(Model, ColumnParams, MLReadable["GaussianMixtureModel
         return self.parameters.spread.variances
 
     @property
+    def noiseWeight(self) -> float:
+        """The mixing weight of the noise component; 0 where there is none."""
+        return 0.0 if self.parameters.noise is None else self.parameters.noise.weight
+
+    @property
     def hasSummary(self) -> bool:
         """Whether this model comes from a fit."""
         return self._summary is not None
@@ -99,16 +106,16 @@ class GaussianMixtureModel(Model, ColumnParams, MLReadable["GaussianMixtureModel
         return self._summary
 
     def predict(self, value: ArrayLike) -> int:
-        """Return the most probable component of one row (d,)."""
-        return int(self.predictProbability(value).argmax())
+        """Return the most probable component of one row (d,); -1 for the noise."""
+        return int(kernel.most_probable(self.predictProbability(value)[None], self.parameters)[0])
 
     def predictProbability(self, value: ArrayLike) -> FloatArray:
-        """Return the posterior (k,) of one row (d,)."""
+        """Return the posterior (k,) of one row (d,); (k + 1,) with that of the noise at the end."""
         posterior, _ = kernel.posteriors(np.asarray(value, dtype=np.float64).reshape(1, -1), self.parameters)
         return np.asarray(posterior[0])
 
     def sample(self, n: int, seed: int = 0, spark: SparkSession | None = None) -> DataFrame:
-        """Return n rows drawn from the mixture: the feature columns, and `component`.
+        """Return n rows drawn from the mixture: the feature columns, and `component`, -1 for the noise.
 
         The same seed gives the same rows on any number of partitions.
         """

@@ -162,6 +162,9 @@ class FitParams(ColumnParams):
         "at most rows / (2 k); 0: none",
         _rows_or_auto("minComponentWeight"),
     )
+    noise = param(
+        "noise", "a uniform component for rows that belong to no cluster: prediction -1", TypeConverters.toBoolean
+    )
     precision = param(
         "precision",
         "float64; or float32: blocks of half the size, and products in float32 where they err by less than 1e-3 nats",

@@ -33,8 +33,8 @@ class ScoreColumns:
     """The names of the columns that scoring appends; an empty name leaves the column out.
 
     Args:
-        prediction: int, the component with the largest posterior.
-        probability: array of k posteriors P(Z = k | x), summing to 1.
+        prediction: int, the component with the largest posterior; -1 where that is the noise's.
+        probability: array of k posteriors P(Z = k | x), summing to 1; with a noise its own is the last, of k + 1.
         log_density: double, log p(x) in nats.
         status: string, `ok` or the reason why the row has no posterior.
         single: store the posteriors as array<float> instead of array<double>.
@@ -104,12 +104,12 @@ def _score(parameters: Parameters, layout: Layout, single: bool, arrays: list[pa
     settle()
     rows = decode(arrays, layout)
     ok = rows.reasons == 0
-    probability = np.zeros((len(ok), parameters.k), dtype=np.float32 if single else np.float64)
+    probability = np.zeros((len(ok), parameters.rows), dtype=np.float32 if single else np.float64)
     log_density, prediction = np.zeros(len(ok)), np.zeros(len(ok), dtype=np.int32)
     exact, log_density[ok] = kernel.posteriors(rows.x[:, ok].T, parameters)
-    probability[ok], prediction[ok] = exact, exact.argmax(axis=1)
+    probability[ok], prediction[ok] = exact, kernel.most_probable(exact, parameters)
     mask = pa.array(~ok)
-    offsets = pa.array(np.arange(len(ok) + 1, dtype=np.int32) * parameters.k)
+    offsets = pa.array(np.arange(len(ok) + 1, dtype=np.int32) * parameters.rows)
     return pa.StructArray.from_arrays(
         [
             pa.array(prediction, mask=~ok),

@@ -9,6 +9,7 @@ from pyspark.sql import functions as f
 
 from gmm_spark import coordinates, em, prior
 from gmm_spark.errors import ConfigurationError, DataError
+from gmm_spark.noise import Noise
 from gmm_spark.spark import columns, preflight
 from gmm_spark.spark.names import Names
 from gmm_spark.spark.rows import Layout
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 # Times d + 1, the fewest rows that could carry a covariance; but no more than half an equal share of all rows. Of 36
 # labelled fits 2 to 5 mended one, in which an outlier group of 68 rows was a component, and 8 cost two small clusters.
 _LEAST = 4.0
+_STARTING_WEIGHT = 0.05
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,7 @@ class Options:
     floor: float = 1e-6
     prior: Prior = "auto"
     least: Prior = "auto"
+    noise: bool = False
     skip_invalid: bool = False
     max_invalid_fraction: float = 1.0
     precision: kernel.Precision = "float64"
@@ -95,6 +98,10 @@ class Table:
                 raise
             return coordinates.suited(family, all_rows.mean, all_rows.covariance, self.names)
 
+    def noise(self, frame: Coordinates) -> Noise:
+        """Return a noise over the box that holds all rows, in these coordinates; its weight is only a start."""
+        return Noise(_STARTING_WEIGHT, self.surveyed.range).moved(frame.log_determinant)
+
 
 def prepare(
     df: DataFrame,
@@ -135,10 +142,18 @@ def _dimension(rows: DataFrame, features: columns.Features, options: Options) ->
 
 
 def _check_initial(initial: Parameters | None, d: int, options: Options) -> None:
-    if initial is not None and (initial.k, initial.d, initial.family) != (options.k, d, options.family):
+    if initial is None:
+        return
+    given = initial.k, initial.d, initial.family, initial.noise is not None
+    asked = options.k, d, options.family, options.noise
+    if given != asked:
         raise ConfigurationError(
             "initial model",
-            got=f"{initial.k} components of {initial.d} features, {initial.family}",
-            expected=f"{options.k} components of {d} features, {options.family}",
-            do="Set k and covarianceType to the model's, and give it the features that it was fitted on.",
+            got=_shape(*given),
+            expected=_shape(*asked),
+            do="Set k, covarianceType and noise to the model's, and give it the features that it was fitted on.",
         )
+
+
+def _shape(k: int, d: int, family: Family, noise: bool) -> str:  # noqa: FBT001 - the parts of a sentence
+    return f"{k} components of {d} features, {family}{', with a noise' if noise else ''}"

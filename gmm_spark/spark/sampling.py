@@ -42,9 +42,16 @@ def _rows(
 
 
 def _chunk(parameters: Parameters, rng: np.random.Generator) -> tuple[FloatArray, FloatArray]:
-    component = rng.choice(parameters.k, _CHUNK, p=parameters.weights)
+    noise = parameters.noise
+    weights = parameters.weights if noise is None else np.append(parameters.weights, noise.weight)
+    component = rng.choice(parameters.rows, _CHUNK, p=weights)
     normal = rng.standard_normal((_CHUNK, parameters.d))
-    x = parameters.means[component] + parameters.spread.coloured(component, normal)
+    own = np.minimum(component, parameters.k - 1)
+    x = parameters.means[own] + parameters.spread.coloured(own, normal)
+    if noise is not None:
+        everywhere = component == parameters.k
+        x[everywhere] = rng.uniform(noise.box[0], noise.box[1], (_CHUNK, parameters.d))[everywhere]
+        component[everywhere] = -1
     return x, component.astype(np.int32)
 
 

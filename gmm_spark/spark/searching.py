@@ -15,7 +15,7 @@ from gmm_spark.search import ranked
 from gmm_spark.spark.session import shipped
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping
 
     from pyspark.sql import SparkSession
 
@@ -88,11 +88,14 @@ def _outcome(searches: Searches, number: int) -> tuple[list[bytes], str | None]:
 
 
 def _to_bytes(parameters: Parameters) -> bytes:
-    parts: Sequence[FloatArray] = (parameters.weights, parameters.means.ravel(), parameters.spread.values.ravel())
+    noise = np.empty(0) if parameters.noise is None else np.array([parameters.noise.weight])
+    parts = parameters.weights, parameters.means.ravel(), parameters.spread.values.ravel(), noise
     return np.concatenate(parts).astype("<f8").tobytes()
 
 
 def _from_bytes(data: bytes, plan: starts.Plan, d: int) -> Parameters:
-    weights, means, spread = np.split(np.frombuffer(data, dtype="<f8"), [plan.k, plan.k * (1 + d)])
     shape = (plan.k, d) if plan.family in ALIGNED else (plan.k, d, d)
-    return Parameters(weights, means.reshape(plan.k, d), spread.reshape(shape), plan.family)
+    ends = np.cumsum([plan.k, plan.k * d, np.prod(shape)])
+    weights, means, spread, weight = np.split(np.frombuffer(data, dtype="<f8"), ends)
+    noise = None if plan.noise is None else plan.noise.weighing(weight[0])
+    return Parameters(weights, means.reshape(plan.k, d), spread.reshape(shape), plan.family, noise)

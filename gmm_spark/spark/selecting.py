@@ -117,8 +117,7 @@ class _Run:
         rows += [self._failure(candidate, message) for candidate, message in failed.items()]
         rows.sort(key=lambda each: each.candidate)
         best = winner(rows, self.choice.criterion, self.choice.least_gain).candidate
-        least = replace(self.options, k=best.k).least_rows(self.table.layout.d, self.table.surveyed.rows)
-        events.told_thin(mains[best].summary.thinComponents, least)
+        events.report_findings(mains[best].summary.findings)
         passes = self.table.surveyed.passes + 1 + engine.passes + math.ceil(expectation.repeated)
         return Selection(tuple(rows), mains, best, self.table.names, passes, self.clock.seconds)
 
@@ -166,14 +165,18 @@ class _Run:
 
     def _search(self, cells: Sequence[Candidate], sample: starts.Sample) -> list[list[Parameters] | str]:
         rows, thoroughness = self.table.surveyed.rows, 1 / len(grid(self.choice.ks, self.choice.families))
-        asked = [replace(self.options, k=cell.k, family=cell.family) for cell in cells if cell.k > 1]
+        asked = [replace(self.options, k=cell.k, family=cell.family) for cell in cells if self._is_searched(cell)]
+        noises = [self.table.noise(self.axes.frames[how.family]) if how.noise else None for how in asked]
         plans = tuple(
-            replace(plan_of(how, sample_tol(how, sample, rows), self.table.surveyed), thoroughness=thoroughness)
-            for how in asked
+            replace(plan_of(how, sample_tol(how, sample, rows), self.table.surveyed, noise), thoroughness=thoroughness)
+            for how, noise in zip(asked, noises, strict=True)
         )
         searches = searching.Searches(sample, plans, self.axes.frames, self.axes.turns)
         found = iter(searching.search(self.table.rows.sparkSession, searches) if plans else ())
-        return [next(found) if cell.k > 1 else [self._of_one(cell)] for cell in cells]
+        return [next(found) if self._is_searched(cell) else [self._of_one(cell)] for cell in cells]
+
+    def _is_searched(self, cell: Candidate) -> bool:
+        return cell.k > 1 or self.options.noise
 
     def _of_one(self, cell: Candidate) -> Parameters:
         return of_one(self.table, self.axes.frames[cell.family], replace(self.options, k=1, family=cell.family))
@@ -207,7 +210,7 @@ class _Run:
         if fit is None:
             return None
         frame, passes = runner.maximise.frame, self.table.surveyed.passes + 1 + len(fit.history)
-        summary = summary_of(fit, runner.maximise, self.table.surveyed, self.clock.seconds, passes)
+        summary = summary_of(fit, runner.maximise, self.table, self.clock.seconds, passes)
         if finish.outcome == RETIRED:
             summary = replace(summary, outcome=RETIRED, message=finish.message)
         fitted = Fitted(runner.candidate, _fold(runner), frame.outward(fit.best.parameters).ordered(), summary)
@@ -244,7 +247,7 @@ class _Run:
 
     def _failure(self, candidate: Candidate, message: str) -> Evaluation:
         nothing = float("nan")
-        free = families.free_parameters(candidate.family, candidate.k, self.table.layout.d)
+        free = families.free_parameters(candidate.family, candidate.k, self.table.layout.d, noise=self.options.noise)
         return Evaluation(
             candidate,
             FAILED,

@@ -72,7 +72,7 @@ def row_of(each: Evaluation, gain: float | None, *, chosen: bool) -> dict[str, A
         "icl": each.icl,
         "passes": each.passes,
         "floor_hits": each.floor_hits,
-        "thin_components": each.thin,
+        "suspicious": each.suspicious,
         "message": each.message,
     }
     return {name: None if value != value else value for name, value in row.items()}  # noqa: PLR0124 - NaN alone

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from gmm_spark.coordinates import Coordinates
     from gmm_spark.moments import Moments
+    from gmm_spark.noise import Noise
     from gmm_spark.parameters import FloatArray, Parameters
     from gmm_spark.spark.preparing import Options, Table
     from gmm_spark.spark.survey import Survey
@@ -84,13 +85,13 @@ def search(
     rows, surveyed = table.rows, table.surveyed
     with clock("pack", rows):
         z, weights = blocks.collect_sample(expectation.blocks, table.layout.d)
-    if options.k == 1:
+    if options.k == 1 and not options.noise:
         return Start(of_one(table, frame, options), _ONE_STEP)
     with clock("starts", rows):
         check_distinct(z[:, weights > 0], rows, options.k)
         sample = starts.Sample(z, weights, surveyed.reference.covariance)
         tol = sample_tol(options, sample, surveyed.rows)
-        plan = plan_of(options, tol, surveyed)
+        plan = plan_of(options, tol, surveyed, table.noise(frame) if options.noise else None)
         with on_executors(rows.sparkSession) as each:
             try:
                 found = sample_search.best(sample, frame, plan, each)
@@ -192,7 +193,7 @@ def sample_tol(options: Options, sample: starts.Sample, rows: int) -> float:
     return max(_SURER * options.tol, worth, _LEAST_TOL)
 
 
-def plan_of(options: Options, tol: float, surveyed: Survey) -> starts.Plan:
+def plan_of(options: Options, tol: float, surveyed: Survey, noise: Noise | None = None) -> starts.Plan:
     """Return what to look for in a sample of a table."""
     return starts.Plan(
         options.k,
@@ -202,6 +203,7 @@ def plan_of(options: Options, tol: float, surveyed: Survey) -> starts.Plan:
         options.floor,
         tol,
         uniform=options.init_mode == "random",
+        noise=noise,
         prior=options.prior_share(surveyed.effective_rows),
         least=options.least_rows(len(surveyed.mean), surveyed.rows),
         rows=surveyed.rows,

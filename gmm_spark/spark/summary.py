@@ -8,12 +8,13 @@ from dataclasses import fields as dataclass_fields
 from typing import TYPE_CHECKING, Any, get_args, get_origin, get_type_hints
 
 from gmm_spark import families, kernel, selection
+from gmm_spark.diagnosis import Finding, findings
 from gmm_spark.errors import ModelError
 from gmm_spark.reseeding import PointMass, point_masses, thin_components, thin_sentence
 
 if TYPE_CHECKING:
     from gmm_spark import em
-    from gmm_spark.spark.survey import Survey
+    from gmm_spark.spark.preparing import Table
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,7 @@ class Summary:
         resumedPasses: how many passes of the history come from the checkpoint of a run that was broken off.
         startReplaced: whether all rows showed a cluster that the sample had missed, and led to another start.
         reseeded: components that held next to no rows and were begun anew elsewhere, whether or not that helped.
+        findings: what is suspicious about single components, and what to do: see `diagnosis`.
         pointMasses: the repeated values that hold a component each: its number, the value, its share of the weight.
         effectiveRows: how many rows of equal weight would be as good (Kish): numRows where all weigh the same; 0 in the
             summary of a model that was written before this was counted.
@@ -70,6 +72,7 @@ class Summary:
     startReplaced: bool = False
     reseeded: int = 0
     pointMasses: tuple[PointMass, ...] = ()
+    findings: tuple[Finding, ...] = ()
     effectiveRows: float = 0.0
     covariancePenalty: float = 0.0
     thinComponents: tuple[int, ...] = ()
@@ -83,8 +86,9 @@ class Summary:
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as JSON types."""
         masses = [{**asdict(each), "value": list(each.value)} for each in self.pointMasses]
+        found = [{**asdict(each), "features": list(each.features)} for each in self.findings]
         lists = {name: list(getattr(self, name)) for name in ("history", "warnings", "thinComponents", "emptied")}
-        return {**asdict(self), **lists, "pointMasses": masses}
+        return {**asdict(self), **lists, "pointMasses": masses, "findings": found}
 
     @staticmethod
     def from_dict(fields: dict[str, Any]) -> Summary:
@@ -108,7 +112,8 @@ class Summary:
             name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()
         }
         masses = (PointMass(**{**each, "value": tuple(each["value"])}) for each in fields.get("pointMasses", ()))
-        return Summary(**{**given, "pointMasses": tuple(masses)})
+        found = (Finding(**{**each, "features": tuple(each["features"])}) for each in fields.get("findings", ()))
+        return Summary(**{**given, "pointMasses": tuple(masses), "findings": tuple(found)})
 
 
 def _is(value: object, kind: Any) -> bool:  # noqa: ANN401 - a type or a generic alias
@@ -127,14 +132,14 @@ def _is(value: object, kind: Any) -> bool:  # noqa: ANN401 - a type or a generic
     return type(value) is kind
 
 
-def summary_of(
-    fit: em.Fit, maximise: em.Maximiser, surveyed: Survey, seconds: dict[str, float], passes: int
-) -> Summary:
-    """Return how a fit by this M-step went."""
+def summary_of(fit: em.Fit, maximise: em.Maximiser, table: Table, seconds: dict[str, float], passes: int) -> Summary:
+    """Return how a fit by this M-step to a surveyed table went."""
+    surveyed = table.surveyed
     frame = maximise.frame
     best, weight = fit.best, fit.best.moments.weight
     log_likelihood = best.moments.log_likelihood - weight * frame.log_determinant
-    free = families.free_parameters(best.parameters.family, best.parameters.k, best.parameters.d)
+    mixture = best.parameters
+    free = families.free_parameters(mixture.family, mixture.k, mixture.d, noise=mixture.noise is not None)
     entropy = kernel.entropy(best.parameters, best.moments)
     rows = surveyed.effective_rows * (weight / surveyed.weight)  # of those that are not held out
     value = selection.at_mean_weight(log_likelihood, weight, rows)
@@ -157,7 +162,8 @@ def summary_of(
         floorHits=fit.floored,
         seconds=seconds,
         reseeded=fit.reseeded,
-        pointMasses=point_masses(best.parameters, best.moments, maximise),
+        pointMasses=point_masses(mixture, best.moments, maximise),
+        findings=findings(mixture, best.moments, maximise, table.names),
         effectiveRows=rows,
         covariancePenalty=best.penalty * weight,
         thinComponents=thin,

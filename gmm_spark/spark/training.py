@@ -94,15 +94,15 @@ def train(
         progress.ended()
     passes = surveyed.passes + (initial is None) + (start.passes if start else 0) + len(fit.history)
     passes += math.ceil(expectation.repeated)
-    told = summary_of(fit, maximise, surveyed, clock.seconds, passes)
+    told = summary_of(fit, maximise, table, clock.seconds, passes)
     told = replace(
         told,
-        warnings=(*table.warnings, *(emptied or {}).values(), *events.told_thin(told.thinComponents, maximise.least)),
+        warnings=(*table.warnings, *(emptied or {}).values(), *(each.message for each in told.findings)),
         emptied=tuple(emptied or ()),
         resumedPasses=resumed,
         startReplaced=start is not None and start.replaced,
     )
-    events.told_point_masses(told.pointMasses, table.names)
+    events.report_findings(told.findings)
     return Trained(frame.outward(fit.best.parameters).ordered(), table.names, told)
 
 

@@ -111,9 +111,9 @@ def test_mixtures_that_collapsed_or_were_retired_or_failed_do_not_win_against_so
         winner([failed], "bic")
 
 
-def test_a_candidate_with_a_component_of_few_rows_wins_only_against_others_like_it() -> None:
+def test_a_candidate_with_a_suspicious_component_wins_only_against_others_like_it() -> None:
     """It neither retires a sound one nor is chosen before it; of starts, what EM maximised decides."""
-    sound, thin = evaluation("full", 1, -100.0), replace(evaluation("full", 2, -10.0), thin=1)
+    sound, thin = evaluation("full", 1, -100.0), replace(evaluation("full", 2, -10.0), suspicious=1)
     assert winner([sound, thin], "bic") is sound
     assert winner([thin], "bic") is thin
     assert hopeless([standing(ONE, -100.0), replace(standing(TWO, -10.0), sound=False)], "bic") == set()

@@ -137,6 +137,6 @@ def test_the_sample_is_the_same_however_rows_are_divided() -> None:
     parts = surveyed(np.concatenate([x, x])[::-1], 37)
     np.testing.assert_array_equal(whole.sample, parts.sample)
     assert len(whole.sample) == bulk.SIZE
-    back = Survey.from_bytes(whole.to_bytes(), 2)
+    back = Survey.from_bytes(whole.to_bytes(), Survey.zero(2))
     np.testing.assert_array_equal(back.sample, whole.sample)
     np.testing.assert_array_equal(back.range, [x.min(axis=0), x.max(axis=0)])

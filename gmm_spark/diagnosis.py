@@ -1,0 +1,210 @@
+"""Suspicious components of a fitted mixture: what is wrong with each, and what to do about it.
+
+The likelihood of a Gaussian mixture has no upper bound: a good search finds components that sit on a handful of rows,
+on a tie or on a rounded value. They raise the likelihood and describe no cluster. Each finding names the component, the
+numbers and the remedy, so that a person can judge.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from gmm_spark import alignment
+from gmm_spark.parameters import SHARED, Parameters
+from gmm_spark.reseeding import point_masses
+from gmm_spark.spread import Matrices
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from gmm_spark.coordinates import Coordinates
+    from gmm_spark.maximisation import Maximiser
+    from gmm_spark.moments import Moments
+    from gmm_spark.parameters import FloatArray
+    from gmm_spark.reseeding import PointMass
+
+# Families whose variance is the same in all directions of the user's features.
+_ROUND = frozenset({"spherical", "tied-spherical"})
+# A variance within this factor of the floor is at the floor.
+_AT_FLOOR = 1 + 1e-6
+# The prior carries a direction to which it gives more than this share of the variance.
+_CARRIED = 0.5
+# A direction belongs to one feature if that has this share of its squared loadings; else the largest ones are named.
+_ONE_FEATURE, _MOST_NAMED = 0.98, 3
+# Two components are one if their Bhattacharyya coefficient, 1 for equal densities, is at least this: that of two
+# normals of one covariance whose means are 0.64 standard deviations apart.
+_SAME = 0.95
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something suspicious about a component.
+
+    Args:
+        component: its number in the fitted model; the least of them where a covariance is shared.
+        kind: few_rows, floor, prior, point_mass or duplicate.
+        message: what was found, with its numbers, and what to do.
+        features: the features that it is about; empty where it is about all of them.
+    """
+
+    component: int
+    kind: str
+    message: str
+    features: tuple[str, ...] = ()
+
+
+def unsound(found: Iterable[Finding]) -> list[Finding]:
+    """Return what makes a mixture unsound: all but clusters that have two components, which are a matter of taste."""
+    return [each for each in found if each.kind != "duplicate"]
+
+
+def findings(at: Parameters, moments: Moments, maximise: Maximiser, names: Sequence[str] = ()) -> tuple[Finding, ...]:
+    """Return what is suspicious about the components of a fitted mixture, by component.
+
+    Args:
+        at: the fitted parameters, in coordinates z.
+        moments: their statistics.
+        maximise: the M-step: it knows the coordinates, the floor, the prior and the least rows of a component.
+        names: d feature names; x0, x1, ... where there are none.
+    """
+    names = names or tuple(f"x{i}" for i in range(at.d))
+    numbers = np.argsort(maximise.frame.outward(at).order).tolist()
+    found = [_point_mass(each, names) for each in point_masses(at, moments, maximise)]
+    held = {each.component for each in found}
+    rows = moments.mass / moments.row_weight
+    for k, number in enumerate(numbers):
+        found += _few_rows(number, float(rows[k]), maximise.least)
+    for k in _with_own_covariance(at, numbers):
+        if numbers[k] not in held:
+            found += _narrow(
+                _Direction.of(at, k, maximise.frame), numbers[k], _Evidence.of(at, k, moments, maximise), names
+            )
+    found += _duplicates(at, numbers)
+    return tuple(sorted(found, key=lambda each: (each.component, each.kind)))
+
+
+def _with_own_covariance(at: Parameters, numbers: Sequence[int]) -> Sequence[int]:
+    return [numbers.index(0)] if at.family in SHARED else range(at.k)
+
+
+@dataclass(frozen=True, eq=False)
+class _Direction:
+    """The direction in which a component has its least variance.
+
+    Args:
+        variance: there, in units of the data's variance.
+        loadings: (d,) of the standardised features, of length 1; None where the variance is the same in all directions.
+        mean: (d,) of the component, in the user's units.
+    """
+
+    variance: float
+    loadings: FloatArray | None
+    mean: FloatArray
+
+    @staticmethod
+    def of(at: Parameters, k: int, frame: Coordinates) -> _Direction:
+        (mean,) = frame.points(at.means[[k]])
+        if at.family in _ROUND:
+            return _Direction(float(at.spread.variances[k].min()), None, mean)
+        if not isinstance(at.spread, Matrices):
+            variances = at.spread.variances[k]
+            return _Direction(float(variances.min()), np.eye(at.d)[int(variances.argmin())], mean)
+        values, axes = np.linalg.eigh(at.spread.values[k])
+        loadings = frame.inverse.T @ axes[:, 0] * frame.unit
+        return _Direction(float(values[0]), loadings / np.linalg.norm(loadings), mean)
+
+    def named(self, names: Sequence[str]) -> tuple[tuple[str, ...], str]:
+        """Return the features that the direction is made of, and the direction in words."""
+        if self.loadings is None:
+            return (), "in every direction"
+        largest = np.argsort(-np.abs(self.loadings), kind="stable")[:_MOST_NAMED].tolist()
+        first = largest[0]
+        if self.loadings[first] ** 2 >= _ONE_FEATURE:
+            return (names[first],), f"in {names[first]!r}, near the value {self.mean[first]:.6g}"
+        sign = np.sign(self.loadings[first])
+        terms = " ".join(f"{sign * self.loadings[j]:+.2f} {names[j]}" for j in largest)
+        more = f" and {len(names) - len(largest)} smaller terms" if len(names) > len(largest) else ""
+        return tuple(names[j] for j in largest), f"in the combination {terms}{more} of standardised features"
+
+
+@dataclass(frozen=True, eq=False)
+class _Evidence:
+    """What a covariance was estimated from.
+
+    Args:
+        rows: rows of mean weight.
+        floor: the least variance that it may have, in units of the data's variance.
+        given: what the prior gave to its least variance, in the same unit.
+    """
+
+    rows: float
+    floor: float
+    given: float
+
+    @staticmethod
+    def of(at: Parameters, k: int, moments: Moments, maximise: Maximiser) -> _Evidence:
+        mass = float(moments.mass.sum()) if at.family in SHARED else float(moments.mass[k])
+        pseudo = maximise.prior * moments.weight
+        variances = maximise.frame.data_variances if at.family in _ROUND else np.ones(1)
+        given = pseudo / (mass + pseudo) * float(variances.mean() / variances.max()) if pseudo else 0.0
+        return _Evidence(mass / moments.row_weight, maximise.floor, given)
+
+
+def _few_rows(number: int, rows: float, least: float) -> Iterator[Finding]:
+    if rows < least:
+        yield Finding(
+            number,
+            "few_rows",
+            f"component {number} holds {rows:.3g} rows, fewer than {least:g}: outliers rather than a cluster; use "
+            "fewer components, filter those rows, or lower minComponentWeight if they are a cluster",
+        )
+
+
+def _narrow(direction: _Direction, number: int, evidence: _Evidence, names: Sequence[str]) -> Iterator[Finding]:
+    features, where = direction.named(names)
+    subject = f"component {number} ({evidence.rows:.4g} rows)"
+    if evidence.floor and direction.variance <= evidence.floor * _AT_FLOOR:
+        yield Finding(
+            number,
+            "floor",
+            f"{subject} has no more variance than covarianceFloor {where}: a tie or rounded values; use fewer "
+            "components, leave that feature out, or add noise of one rounding step to it",
+            features,
+        )
+    elif evidence.given > _CARRIED * direction.variance:
+        share = 100 * min(evidence.given / direction.variance, 1.0)
+        yield Finding(
+            number,
+            "prior",
+            f"{subject} has {share:.0f} % of its variance from covariancePrior {where}, its rows have little there; "
+            "use fewer components, another family, or leave that feature out",
+            features,
+        )
+
+
+def _duplicates(at: Parameters, numbers: Sequence[int]) -> Iterator[Finding]:
+    """Yield the pairs of components that are one, each under the larger number."""
+    alive = np.flatnonzero(at.weights > 0)
+    some = Parameters(at.weights[alive] / at.weights[alive].sum(), at.means[alive], at.spread[alive], at.family)
+    coefficients = np.exp(-alignment.distances(some, some))
+    for one, other in np.argwhere(np.triu(coefficients >= _SAME, k=1)).tolist():
+        low, high = sorted((numbers[alive[one]], numbers[alive[other]]))
+        yield Finding(
+            high,
+            "duplicate",
+            f"components {low} and {high} are one cluster (Bhattacharyya coefficient {coefficients[one, other]:.3f}, 1 "
+            "for equal densities): use fewer components",
+        )
+
+
+def _point_mass(mass: PointMass, names: Sequence[str]) -> Finding:
+    value = ", ".join(f"{name} = {number:.9g}" for name, number in zip(names, mass.value, strict=True))
+    return Finding(
+        mass.component,
+        "point_mass",
+        f"component {mass.component} holds one repeated value, {100 * mass.share:.3g} % of the weight, at {value}: "
+        "filter those rows, or keep it if that value is a state of its own",
+    )

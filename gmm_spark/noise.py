@@ -1,0 +1,71 @@
+"""The noise component: rows that belong to no cluster, a uniform density over the box that holds the data.
+
+Banfield and Raftery, Model-based Gaussian and non-Gaussian clustering, Biometrics 49, 1993. The density is 1 / V with V
+the volume of the box, everywhere, so that a row outside of the box has a posterior too; only its weight is estimated.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from gmm_spark.errors import ParametersError
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+    from gmm_spark.spread import FloatArray
+
+
+@dataclass(frozen=True, eq=False, init=False)
+class Noise:
+    """A uniform component; immutable.
+
+    Args:
+        weight: its mixing weight, at least 0 and below 1.
+        box: (2, d) the least and the largest value of each feature, in the user's units, whatever coordinates the
+            mixture is in.
+        shift: the logarithm of how much smaller a volume is in the coordinates of the mixture.
+
+    Raises:
+        ParametersError: a weight out of bounds, or a box without a volume.
+    """
+
+    weight: float
+    box: FloatArray
+    shift: float = 0.0
+
+    def __init__(self, weight: float, box: ArrayLike, shift: float = 0.0) -> None:
+        own = np.array(box, dtype=np.float64)
+        sides = np.diff(own, axis=0) if own.ndim == 2 and len(own) == 2 else np.zeros(1)  # noqa: PLR2004 - low and high
+        if not (0 <= weight < 1 and np.isfinite(own).all() and (sides > 0).all()):
+            raise ParametersError(
+                "noise component",
+                got=f"weight {weight!r} and a box of shape {own.shape}",
+                expected="a weight of at least 0 and below 1, and a least and a larger largest value of each feature",
+                do="Leave constant features out, or do without the noise component.",
+            )
+        own.setflags(write=False)
+        object.__setattr__(self, "weight", float(weight))
+        object.__setattr__(self, "box", own)
+        object.__setattr__(self, "shift", float(shift))
+
+    @property
+    def log_density(self) -> float:
+        """-log V, in nats, in the coordinates of the mixture."""
+        return self.shift - float(np.log(np.diff(self.box, axis=0)).sum())
+
+    @property
+    def log_joint(self) -> float:
+        """Log weight + log density; a large negative number where the weight is 0."""
+        return self.log_density + (float(np.log(self.weight)) if self.weight > 0 else -1e300)
+
+    def weighing(self, weight: float) -> Noise:
+        """Return the same noise with another weight."""
+        return Noise(weight, self.box, self.shift)
+
+    def moved(self, log_determinant: float) -> Noise:
+        """Return the noise where volumes are smaller by e^log_determinant."""
+        return Noise(self.weight, self.box, self.shift + log_determinant)
