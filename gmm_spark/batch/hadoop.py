@@ -166,16 +166,22 @@ class HadoopLocation(Location):
 
     def address(self) -> tuple[str, ...]:
         """Return filesystem, host and the parts of the path, mounts of viewfs followed."""
-        missing: list[str] = []
-        place = self
-        while not place.is_root() and not place.exists():
-            missing.insert(0, place.name)
-            place = place.parent()
-        uri = (place._filesystem().resolvePath(place.path) if place.exists() else place.path).toUri()  # noqa: SLF001
+        try:
+            uri, missing = self._mounted()
+        except JAVA:  # what cannot be looked at has its name alone: reading or writing there reports why
+            uri, missing = self.path.toUri(), []
         scheme, parts = str(uri.getScheme()), (*parts_of(str(uri.getPath())), *missing)
         if scheme == "file":
             return ("file", "", *parts_of(os.path.realpath(Path(*parts))))
         return (_ONE_STORE.get(scheme, scheme), str(uri.getAuthority()), *parts)
+
+    def _mounted(self) -> tuple[Any, list[str]]:
+        """Return the URI of the innermost place around this one that exists, mounts followed, and the names below."""
+        place, missing = self, list[str]()
+        while not place.is_root() and not place.exists():
+            missing.insert(0, place.name)
+            place = place.parent()
+        return (place._filesystem().resolvePath(place.path) if place.exists() else place.path).toUri(), missing  # noqa: SLF001
 
     def _move(self, to: Location) -> bool:
         # Hadoop would move a folder into one that is there.

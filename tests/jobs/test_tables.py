@@ -108,7 +108,7 @@ REFUSED: Mapping[str, tuple[str, list[str], int, list[str]]] = {
         "fit",
         [*CSV, TYPES, *XY, OUT, "--input.options.maxColumns=1"],
         3,
-        ["a.csv", "TextParsingException"],
+        ["a.csv", "MALFORMED_CSV_RECORD"],
     ),
     "no package for Delta": ("fit", [IN, "--input.format=delta", *XY, OUT], 3, ["--packages io.delta:delta-spark_"]),
     "no package for Avro": (
