@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,10 @@ from gmm_spark.spark.params import accessors, constructor_defaults, param
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
+
+
+_log = logging.getLogger("gmm_spark")
+MOST_UNUSABLE = 0.05  # the share of rows without a log-density above which a warning is logged
 
 
 @accessors
@@ -44,11 +49,14 @@ class MeanLogLikelihoodEvaluator(
         table = Names.of(dataset)
         density = table.find(self.getOrDefault("logDensityCol")).column
         weight = weight_column(table, self.getOrDefault("weightCol")) if self.isDefined("weightCol") else f.lit(1.0)
-        known = dataset.select(density.alias("density"), weight.alias("weight")).where("density is not null")
-        sums = f.sum(f.col("density") * f.col("weight")), f.sum("weight")
+        rows = dataset.select(density.alias("density"), f.when(density.isNotNull(), weight).alias("weight"))
+        values = f.col("density") * f.col("weight"), f.col("weight")
+        sums = [*(f.coalesce(f.sum(value), f.lit(0.0)) for value in values), f.count("density"), f.count("*")]
         # Added exactly, and so the same to the bit: a sum over partitions depends on which of them arrives first.
-        partials = [row[1:] for row in known.groupBy(f.spark_partition_id()).agg(*sums).collect()]
-        total, mass = (math.fsum(part) for part in zip(*partials, strict=True)) if partials else (0.0, 0.0)
+        partials = [row[1:] for row in rows.groupBy(f.spark_partition_id()).agg(*sums).collect()]
+        total, mass, known, all_ = (math.fsum(part) for part in zip(*partials, strict=True)) if partials else [0.0] * 4
+        if all_ - known > MOST_UNUSABLE * all_:
+            _log.warning("%d of %d held-out rows have no log-density and do not count", all_ - known, all_)
         if not mass:
             raise DataError(
                 "held-out rows", got="none with a log-density", expected="at least one", do="Use fewer folds."

@@ -15,6 +15,7 @@ from pyspark.sql import types as t
 
 from gmm_spark import GaussianMixture, GaussianMixtureModel
 from gmm_spark.errors import ModelError, SchemaError
+from gmm_spark.spark.evaluator import MeanLogLikelihoodEvaluator
 from gmm_spark.spark.names import Names
 from tests.spark.frames import assert_same_mixture, clusters, numbered, table
 
@@ -214,3 +215,12 @@ def test_numbers_of_every_type_are_features(spark: SparkSession) -> None:
     np.testing.assert_allclose(model.means, [[0.5, 9.5 / 4, 9.5]], rtol=1e-12)
     flags = df.selectExpr("array(flag, id > 4) as features")
     np.testing.assert_allclose(GaussianMixture(k=1, covarianceType="diag").fit(flags).means, [[0.5, 0.75]], rtol=1e-12)
+
+
+def test_the_evaluator_warns_of_rows_that_do_not_count(spark: SparkSession, caplog: pytest.LogCaptureFixture) -> None:
+    """A mean over the few rows that the model can score is no verdict on the rest; names are found in any case."""
+    scored = PLANE.transform(vectors(spark)).withColumn("w", f.lit(2))
+    found = MeanLogLikelihoodEvaluator(logDensityCol="LOG_density", weightCol="W").evaluate(scored)
+    density = [row.log_density for row in scored.collect() if row.log_density is not None]
+    np.testing.assert_allclose(found, np.mean(density), rtol=1e-12)
+    assert "5 of 16 held-out rows have no log-density" in caplog.text
