@@ -67,6 +67,10 @@ class Coordinates:
         """Return (d, n) feature-major coordinates of the (n, d) rows x."""
         return self.inverse @ (x - self.center).T
 
+    def largest(self, sizes: FloatArray) -> FloatArray:
+        """Return (d,) how large the terms may be that each coordinate is the sum of, where x_i are of (d,) sizes."""
+        return np.asarray(np.abs(self.inverse) @ sizes)
+
     def points(self, z: FloatArray) -> FloatArray:
         """Return (m, d) the x of (m, d) points z."""
         return self.center + z @ self.factor.T
@@ -157,6 +161,10 @@ class Scaled(Coordinates):
         z = np.ascontiguousarray((x - self.center).T)
         z /= self.scale[:, None]
         return z
+
+    def largest(self, sizes: FloatArray) -> FloatArray:
+        """Return (d,) how large each coordinate may be where x_i are of (d,) sizes."""
+        return sizes / self.scale
 
     def points(self, z: FloatArray) -> FloatArray:
         """Return (m, d) the x of (m, d) points z."""

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
     from pyspark.sql import DataFrame
 
-    from gmm_spark.coordinates import Coordinates
     from gmm_spark.parameters import FloatArray
     from gmm_spark.spark.blocks import Packing
     from gmm_spark.spark.preparing import Table
@@ -56,7 +55,7 @@ class Surveyed:
         """Return what the survey of a table expects of its packing."""
         seen, frame = table.surveyed, packing.coordinates
         mean = frame.rows(seen.mean[None])[:, 0]
-        allowed = _ALLOWED[packing.precision] + _ROUNDING * _magnified(seen.mean, seen.covariance, frame)
+        allowed = _ALLOWED[packing.precision] + _ROUNDING * frame.largest(np.abs(seen.mean) + np.sqrt(seen.variances))
         return Surveyed(seen.rows, seen.weight, mean, allowed, table.names, counts=not table.layout.weighted)
 
     def check(self, total: FloatArray) -> None:
@@ -91,11 +90,6 @@ def _heads(d: int, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch
         for each in batch.column(0):
             total += np.frombuffer(each.as_buffer(), dtype="<f8", count=1 + d)
     yield pa.record_batch([pa.array([total.tobytes()], pa.binary())], names=["total"])
-
-
-def _magnified(mean: FloatArray, covariance: FloatArray, frame: Coordinates) -> FloatArray:
-    """Return (d,) how large the terms are that a coordinate is the sum of."""
-    return np.asarray(np.abs(frame.inverse) @ (np.abs(mean) + np.sqrt(np.diagonal(covariance))))
 
 
 def _other_rows(got: str, expected: str) -> InputError:
