@@ -15,6 +15,8 @@ from tests.spark.frames import clusters, names, numbered, table
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
+    from gmm_spark.parameters import Family, FloatArray
+
 
 @pytest.mark.classic_only
 def test_it_is_exact_on_more_rows_than_the_sample(spark: SparkSession) -> None:
@@ -24,7 +26,8 @@ def test_it_is_exact_on_more_rows_than_the_sample(spark: SparkSession) -> None:
     one = GaussianMixture(k=1, inputCols=names(d)).fit(df)
     assert (one.summary.outcome, one.summary.numPasses) == ("converged", 3)  # survey, packing and one
     mixture = GaussianMixture(inputCols=names(d), starts=2)
-    for family, wanted in (("full", covariance), ("diag", np.diag(np.diag(covariance)))):
+    expected: dict[Family, FloatArray] = {"full": covariance, "diag": np.diag(np.diag(covariance))}
+    for family, wanted in expected.items():
         (model,) = select(df, mixture, [1], [family]).models.values()
         for fitted in (one, model) if family == "full" else (model,):
             np.testing.assert_allclose(fitted.means[0], mean, rtol=1e-11)
