@@ -196,7 +196,7 @@ def claim(
     Raises:
         GmmSparkError: as `claimed`.
     """
-    with _reaching(location):
+    with reaching(location):
         location = location.resolved()
         check_place(location)
         office = Office.beside(location)
@@ -209,13 +209,13 @@ def claim(
         return
     sources = tuple(inputs())
     run.on_failure = None  # beside an output that overlaps an input nothing is written
-    with _reaching(location):
+    with reaching(location):
         check_apart(location, sources)
         run.on_failure = office.recorder(run.key)
         mode.check(location)
         office.folder.make_folder()
     with ExitStack() as held:
-        with _reaching(location):
+        with reaching(location):
             lock = held.enter_context(locked(office.lock, run.id))
             office.clean(location)
             mode.settled(location)
@@ -223,7 +223,7 @@ def claim(
 
 
 @contextmanager
-def _reaching(location: Location) -> Iterator[None]:
+def reaching(location: Location) -> Iterator[None]:
     """Turn what the filesystem complains of into an error about the output."""
     try:
         yield
@@ -237,7 +237,7 @@ def check(location: Location, mode: modes.Mode, inputs: Iterable[Source]) -> Loc
     Raises:
         OutputError: as `claimed`.
     """
-    with _reaching(location):
+    with reaching(location):
         location = location.resolved()
         check_place(location)
         check_apart(location, inputs)

@@ -161,9 +161,11 @@ def check_quarantine(rows: DataFrame, path: str, others: Iterable[Source]) -> Lo
     """
     quarantine.check(Names.of(rows))
     table = locate(rows.sparkSession, path).resolved()
-    publish.check_place(table)
-    publish.check_apart(table, others)
-    if got := mixed(table):
+    with publish.reaching(table):
+        publish.check_place(table)
+        publish.check_apart(table, others)
+        got = mixed(table)
+    if got:
         raise OutputError(
             f"quality.quarantine_path {table}",
             got=got,
