@@ -44,8 +44,8 @@ def change_after(survey: str, monkeypatch: pytest.MonkeyPatch, change: Callable[
     module: Any = {"fit": training, "select": selecting}[survey]
     before = module.prepare
 
-    def prepare(*arguments: Any) -> Any:  # noqa: ANN401
-        table = before(*arguments)
+    def prepare(*arguments: Any, **options: Any) -> Any:  # noqa: ANN401
+        table = before(*arguments, **options)
         change()
         return table
 
