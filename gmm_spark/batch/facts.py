@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any, cast
-
-from py4j.protocol import Py4JError  # type: ignore[import-untyped]
+from typing import TYPE_CHECKING, Any
 
 from gmm_spark.batch import snapshot, source
 from gmm_spark.batch.manifest import Fit, Input
@@ -33,6 +31,8 @@ def watched(run: Run, rows: DataFrame, config: InputConfig) -> Input:
     before = snapshot.taken(rows)
     if before is not None:
         run.checks.append(partial(snapshot.check, before, source.again(rows, config)))
+    elif (version := snapshot.version(rows)) is not None:
+        run.checks.append(partial(snapshot.check_version, version, source.again(rows, config)))
     return of_input(rows, config, None if before is None else before.files)
 
 
@@ -100,11 +100,7 @@ def _version(rows: DataFrame, config: InputConfig) -> str | None:
     """Return which run of one of our outputs a path holds, or what version Spark knows of a table's snapshot."""
     if config.path is not None and len(found := matches(rows.sparkSession, config.path)) == 1:
         return _run_of(found[0])
-    leaf: Any = rows._jdf.queryExecution().analyzed().collectLeaves().head()  # noqa: SLF001 - as below
-    try:
-        return cast("str | None", leaf.table().version())
-    except Py4JError:  # a table without snapshots
-        return None
+    return snapshot.version(rows)
 
 
 def _run_of(place: Location) -> str | None:

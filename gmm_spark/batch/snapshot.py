@@ -6,7 +6,9 @@ publishes, by Spark's own listing (in parallel where there are many folders), an
 time and, where the store has one, the entity tag. Local files are compared by the nanosecond, others by what Hadoop
 knows, which is the millisecond on HDFS and the second on some stores.
 
-A file that was added is not read, and is reported only. What is not made of files (JDBC, a cached table) cannot be
+A file that was added is not read, and is reported only. Tables with a log (Delta, Iceberg) are another matter: their
+plans take the newest version each time they are run, so that any other version, by its files or its name, is refused.
+What is not made of files (JDBC, a cached table) cannot be
 compared; a fit of it still checks that the rows it packs are those that it surveyed.
 
 Not seen: a file that was rewritten with its size and modification time as before, such as by `cp -p` or `rsync -t`.
@@ -17,7 +19,8 @@ from __future__ import annotations
 import logging
 import os
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from py4j.protocol import Py4JError, Py4JJavaError  # type: ignore[import-untyped]
 from pyspark.errors import PySparkException
@@ -30,6 +33,7 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
 _LOG = logging.getLogger(__name__)
+_OF_SPARK = "org.apache.spark.sql.execution."  # that of Delta is org.apache.spark.sql.delta
 _ETAG = "org.apache.hadoop.fs.EtagSource"
 
 
@@ -58,10 +62,12 @@ class Snapshot:
         files: each by its path.
         text: the listing as Java prints it. It is compared and never parsed: an equal text is an equal listing, and
             spares 10,000 files the 3 s that their numbers take to come over one by one.
+        pinned: whether the plan keeps its list, as those of Spark's own sources do.
     """
 
     files: Mapping[str, FileState]
     text: str = field(repr=False)
+    pinned: bool = True
 
 
 @dataclass(frozen=True)
@@ -101,7 +107,7 @@ def taken(rows: DataFrame) -> Snapshot | None:
     if not listings:
         return None
     files = {path: state for listing in listings for path, state in _files(rows, listing)}
-    return Snapshot(_with_nanoseconds(files), _text(listings))
+    return Snapshot(_with_nanoseconds(files), _text(listings), _is_pinned(rows))
 
 
 def check(before: Snapshot, reread: Callable[[], DataFrame]) -> Changes:
@@ -115,10 +121,10 @@ def check(before: Snapshot, reread: Callable[[], DataFrame]) -> Changes:
         The changes that do no harm: files that were added.
 
     Raises:
-        InputError: a file was removed or changed.
+        InputError: a file was removed or changed, or added to a table whose plan would read it.
     """
     changes = _changes(before, reread)
-    if changes.harm:
+    if changes.harm or (changes.added and not before.pinned):
         raise InputError(
             "the input",
             got=str(changes),
@@ -130,6 +136,45 @@ def check(before: Snapshot, reread: Callable[[], DataFrame]) -> Changes:
         message = "%d files were added to the input during the run and are not in the result, such as %s"
         _LOG.warning(message, len(changes.added), changes.added[0], extra={"fields": fields})
     return changes
+
+
+def version(rows: DataFrame) -> str | None:
+    """Return what version Spark knows of a table's snapshot; None where it has none."""
+    leaf: Any = rows._jdf.queryExecution().analyzed().collectLeaves().head()  # noqa: SLF001 - no public way knows it
+    try:
+        return cast("str | None", leaf.table().version())
+    except Py4JError:  # a table without snapshots
+        return None
+
+
+def check_version(before: str, reread: Callable[[], DataFrame]) -> None:
+    """Refuse a table that has another version than before; arguments as `check`.
+
+    Raises:
+        InputError: it has.
+    """
+    try:
+        after = version(reread())
+    except (PySparkException, Py4JJavaError, GmmSparkError) as error:
+        _LOG.debug("the input cannot be read again: %s", error)
+        after = None
+    if after != before:
+        raise InputError(
+            "the input",
+            got=f"version {after} of the table",
+            expected=f"version {before}, as when the job started",
+            do="Run again once nothing writes to it, or name the version in input.options; nothing was published.",
+        )
+
+
+def _is_pinned(rows: DataFrame) -> bool:
+    """Say whether all lists of files in a plan are those of Spark's own sources, which keep them."""
+    names = [_result(partial(_index_of, leaf)) for leaf in _plan_leaves(rows)]
+    return all(name is None or str(name).startswith(_OF_SPARK) for name in names)
+
+
+def _index_of(leaf: Any) -> str:  # noqa: ANN401 - a Java object
+    return str(leaf.relation().location().getClass().getName())
 
 
 def _changes(before: Snapshot, reread: Callable[[], DataFrame]) -> Changes:
@@ -157,7 +202,7 @@ def _listings(rows: DataFrame) -> list[Any]:
     nothing = _jvm(rows).scala.collection.immutable.Nil
     found = [_listed(leaf, nothing) for leaf in _leaves(rows, query.sparkPlan())]
     if not any(each is not None for each in found):
-        found = [_listed(leaf, nothing) for leaf in _leaves(rows, query.analyzed())]
+        found = [_listed(leaf, nothing) for leaf in _plan_leaves(rows)]
     return [each for each in found if each is not None]
 
 
@@ -178,6 +223,10 @@ def _result(way: Callable[[], Any]) -> Any | None:  # noqa: ANN401 - a Java obje
     except Py4JError as error:  # a plan of another kind
         _LOG.debug("no list of files: %s", error)
         return None
+
+
+def _plan_leaves(rows: DataFrame) -> list[Any]:
+    return _leaves(rows, rows._jdf.queryExecution().analyzed())  # noqa: SLF001 - no public way
 
 
 def _leaves(rows: DataFrame, plan: Any) -> list[Any]:  # noqa: ANN401 - Java objects

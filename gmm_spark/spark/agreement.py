@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from gmm_spark.spark.blocks import Packing
     from gmm_spark.spark.preparing import Table
 
-# Relative to the weight and to a column's standard deviation. Blocks of float32 round each value to 6e-8 of itself.
+# Relative to the weight, and to the size of a coordinate. Blocks of float32 round each value to 6e-8 of itself.
 _ALLOWED = {"float64": 1e-9, "float32": 1e-6}
 # Sums of rows round by some u = 1.1e-16 of what is summed, which an offset or a near dependence magnifies.
 _ROUNDING = 1e3 * 1.1e-16
@@ -54,8 +54,9 @@ class Surveyed:
     def of(table: Table, packing: Packing) -> Surveyed:
         """Return what the survey of a table expects of its packing."""
         seen, frame = table.surveyed, packing.coordinates
-        mean = frame.rows(seen.mean[None])[:, 0]
-        allowed = _ALLOWED[packing.precision] + _ROUNDING * frame.largest(np.abs(seen.mean) + np.sqrt(seen.variances))
+        mean, deviations = frame.rows(seen.mean[None])[:, 0], np.sqrt(seen.variances)
+        size, terms = np.abs(mean) + frame.largest(deviations), frame.largest(np.abs(seen.mean) + deviations)
+        allowed = _ALLOWED[packing.precision] * np.maximum(1, size) + _ROUNDING * terms
         return Surveyed(seen.rows, seen.weight, mean, allowed, table.names, counts=not table.layout.weighted)
 
     def check(self, total: FloatArray) -> None:

@@ -45,7 +45,13 @@ def ended(folder: Path, who: str, number: int) -> subprocess.CompletedProcess[st
     """Submit a fit, send the signal when it waits, and return how it ended."""
     tables.days(folder / "in")
     fit = ["--input.path=in", "--features.columns=x,y", "--fit.invalid=drop", "--output.path=model"]
-    words = [ROOT / "tests" / "jobs" / "hooked.py", "stalled", JOBS / "fit.py", *fit, "--run.id=night"]
+    words: list[str | Path] = [
+        ROOT / "tests" / "jobs" / "hooked.py",
+        "stalled",
+        JOBS / "fit.py",
+        *fit,
+        "--run.id=night",
+    ]
     command, environment = submission(words, master="local[1]", cwd=folder, library=str(ROOT))
     with subprocess.Popen(
         command, cwd=folder, env=environment, stdout=-1, stderr=-1, text=True, start_new_session=True
