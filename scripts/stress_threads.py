@@ -92,7 +92,8 @@ def table(spark: SparkSession) -> DataFrame:
 
 def mixture(**params: Any) -> GaussianMixture:  # noqa: ANN401 - those of the estimator
     """Return an estimator of short fits to `table`."""
-    return GaussianMixture(**{"inputCols": [f"x{i}" for i in range(D)], "maxIter": 4, "starts": 2} | params)
+    short: dict[str, Any] = {"inputCols": [f"x{i}" for i in range(D)], "maxIter": 4, "starts": 2}
+    return GaussianMixture(**short | params)
 
 
 def digest(model: GaussianMixtureModel) -> str:

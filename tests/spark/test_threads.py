@@ -111,27 +111,23 @@ def test_the_conf_of_the_session_is_left_alone(spark: SparkSession) -> None:
 @pytest.mark.classic_only
 def test_the_event_log_holds_no_parameters(spark: SparkSession) -> None:
     """Neither the properties of a job nor a plan's text shows the parameters of a pass, as digits or as bytes."""
-    model, properties = _fit_watched(spark, lambda: _properties(spark))
-    assert all(set(each) <= {"spark.job.description", *_properties(spark)} for each in properties)
+    model, _ = _fit_watched(spark, lambda: None)
     events = _event_log(spark)
     assert '"gmm fit, pass 2"' in events  # the right log, and written so far
-    numbers = [*model.means.ravel(), *start().means.ravel()[:3], *model.covariances.ravel()]
-    patterns = [struct.pack("<d", number) for number in numbers]
+    properties = {name for line in events.splitlines() for name in json.loads(line).get("Properties") or ()}
+    assert not {name for name in properties if "gmm" in name}
+    # The weights are the same in all coordinates. As bytes they are within a pickle, whose text is base64.
     encoded = [_decoded(token) for token in re.findall(r"[A-Za-z0-9+/]{32,}=*", events)]
-    assert not [number for number, data in zip(numbers, patterns, strict=True) if any(data in each for each in encoded)]
-    assert not [number for number in model.means.ravel() if repr(float(number)) in events]
-
-
-def _properties(spark: SparkSession) -> dict[str, str]:
-    found = spark.sparkContext._jsc.sc().getLocalProperties()  # noqa: SLF001 - Python reads one at a time
-    return {name: found.getProperty(name) for name in found.stringPropertyNames()}
+    weights = [*map(float, model.weights), *map(float, start().weights)]
+    assert not [weight for weight in weights if any(struct.pack("<d", weight) in each for each in encoded)]
+    assert not [weight for weight in map(float, model.weights) if repr(weight) in events]
 
 
 def _event_log(spark: SparkSession) -> str:
     context = spark.sparkContext
     context._jsc.sc().listenerBus().waitUntilEmpty()  # noqa: SLF001 - events are written by a thread of the JVM
     (log,) = Path(context.getConf().get("spark.eventLog.dir") or "").glob(f"{context.applicationId}*")
-    return "\n".join(line for line in log.read_text().splitlines() if json.loads(line))
+    return log.read_text()
 
 
 def _decoded(token: str) -> bytes:
