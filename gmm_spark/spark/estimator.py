@@ -21,6 +21,7 @@ from gmm_spark.spark.fitted import GaussianMixtureModel
 from gmm_spark.spark.names import Names
 from gmm_spark.spark.params import FitParams, constructor_defaults
 from gmm_spark.spark.preparing import Options
+from gmm_spark.spark.tables import at_rest
 from gmm_spark.spark.training import train
 
 if TYPE_CHECKING:
@@ -103,8 +104,10 @@ class GaussianMixture(Estimator["GaussianMixtureModel"], FitParams, MLReadable["
         return _EstimatorReader()
 
     def _fit(self, dataset: DataFrame) -> GaussianMixtureModel:
-        trained = train(dataset, *self.asked(dataset), self._initial, asked_for(self))
-        return self.model_of(trained.parameters, trained.features, trained.summary)
+        df = at_rest(dataset, "fit")
+        own = self.copy()  # as it is now: another thread may set params meanwhile
+        trained = train(df, *own.asked(df), own._initial, asked_for(own))  # noqa: SLF001 - a copy of itself
+        return own.model_of(trained.parameters, trained.features, trained.summary)
 
     def asked(self, dataset: DataFrame) -> tuple[Features, str | None, Options]:
         """Return the feature columns, the weight column as the table spells it, and the options of a fit to it."""
