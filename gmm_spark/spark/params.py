@@ -74,11 +74,15 @@ def _not_negative(name: str) -> Callable[[Any], Any]:
 
 
 def _rows_or_auto(name: str) -> Callable[[Any], Any]:
-    def convert(value: Any) -> float | str:  # noqa: ANN401 - as above
-        return "auto" if value == "auto" else TypeConverters.toFloat(value)
+    return _Checked(name, _auto_or_float, _is_auto_or_measure, "auto, or a finite number of at least 0")
 
-    accepted = "auto, or a finite number of at least 0"
-    return _checked(name, convert, lambda v: v == "auto" or 0 <= v < math.inf, accepted)
+
+def _auto_or_float(value: Any) -> float | str:  # noqa: ANN401 - a param's value is whatever the caller gave
+    return "auto" if value == "auto" else TypeConverters.toFloat(value)
+
+
+def _is_auto_or_measure(value: float | str) -> bool:
+    return isinstance(value, str) or _is_measure(value)
 
 
 def _fraction(name: str) -> Callable[[Any], Any]:
