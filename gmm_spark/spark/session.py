@@ -10,6 +10,7 @@ import sys
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
+from uuid import uuid4
 
 from pyspark import SparkConf, SparkContext
 from pyspark.errors import PySparkException
@@ -43,6 +44,7 @@ class Shipped(Protocol[T_co]):
 @dataclass(frozen=True)
 class _Carried(Generic[T]):
     value: T
+    token: str = ""
 
 
 def job_session(name: str) -> SparkSession:
@@ -125,7 +127,8 @@ def shipped(spark: SparkSession, value: T) -> Iterator[Shipped[T]]:
     destroyed at the end. On Spark Connect the plan itself carries the value.
     """
     if is_connect(spark):
-        yield _Carried(value)
+        # No two of them are equal: Spark would keep the blocks of two equal fits once, until the first of them ends.
+        yield _Carried(value, uuid4().hex)
         return
     broadcast = spark.sparkContext.broadcast(value)
     try:

@@ -169,9 +169,10 @@ def test_saves_to_one_path_take_turns(tmp_path: Path, *, overwrite: bool) -> Non
 @pytest.mark.classic_only
 def test_another_program_at_the_same_path_is_named(spark: SparkSession, tmp_path: Path) -> None:
     """Where another program creates the path meanwhile, the error says so instead of Spark's."""
-    path, lines = f"{tmp_path}/model", spark.range(1).selectExpr("'' AS value")
-    with pytest.raises(OutputError, match="another program"), storage.saving(spark, path, overwrite=False):
-        [lines.write.text(f"{path}/components") for _ in range(2)]
+    path = f"{tmp_path}/model"
+    with pytest.raises(OutputError, match="another program"), storage.saving(spark, path, overwrite=False):  # noqa: PT012
+        (tmp_path / "model").mkdir()  # the other program
+        spark.range(1).selectExpr("'' AS value").write.text(path)
 
 
 def part(folder: Path) -> Path:

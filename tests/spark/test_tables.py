@@ -8,7 +8,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
+import pandas as pd  # type: ignore[import-untyped] # it ships no types
 import pyarrow as pa
 import pytest
 from pyspark import cloudpickle
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 COPIES: tuple[Callable[[Any], Any], ...] = (
     lambda it: pickle.loads(pickle.dumps(it)),  # noqa: S301 - our own
-    lambda it: cloudpickle.loads(cloudpickle.dumps(it)),
+    lambda it: cloudpickle.loads(cloudpickle.dumps(it)),  # type: ignore[no-untyped-call]
     copy.copy,
     copy.deepcopy,
 )
@@ -79,8 +79,13 @@ def test_tables_in_memory_are_fitted_and_scored(spark: SparkSession, made: Calla
 
 def test_what_is_no_table_is_refused() -> None:
     """A numpy array, a list or columns of several types are named, with what to do."""
+    uses: tuple[Callable[[Any], Any], ...] = (
+        GaussianMixture(k=1).fit,
+        start().transform,
+        MeanLogLikelihoodEvaluator().evaluate,
+    )
     for wrong, kind in ((clusters(9), "numpy ndarray"), ([[1.0]], "list"), (pd.DataFrame({"a": [1, "b"]}), "pandas")):
-        for use in (GaussianMixture(k=1).fit, start().transform, MeanLogLikelihoodEvaluator().evaluate):
+        for use in uses:
             with pytest.raises(InputError, match=f"{kind}.*createDataFrame"):
                 use(wrong)
 

@@ -9,12 +9,18 @@ import logging
 import re
 import struct
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 
-from tests.spark.frames import clusters, numbered, plain_steps, start, table
+from gmm_spark import GaussianMixture, coordinates
+from gmm_spark.spark.blocks import Packing, pack
+from gmm_spark.spark.rows import Layout
+from gmm_spark.spark.session import shipped
+from tests.spark.frames import assert_same_bits, clusters, names, numbered, plain_steps, start, table
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -81,19 +87,26 @@ class _OnPass(logging.Handler):
             self.seen.append(self.call())
 
 
-def _fit_watched(spark: SparkSession, call: Callable[[], object]) -> tuple[GaussianMixtureModel, list[Any]]:
-    """Fit, and return the model and what the function returned at each pass."""
+@contextmanager
+def _on_pass(call: Callable[[], object]) -> Iterator[list[Any]]:
+    """Call a function at each pass of a fit that is run inside; give what it returned."""
     logger, watcher = logging.getLogger("gmm_spark"), _OnPass(call)
     level = logger.level
     logger.addHandler(watcher)
     logger.setLevel(logging.INFO)
     try:
-        model = plain_steps(table(spark, **numbered(clusters(100))), start(), 2)
+        yield watcher.seen
     finally:
         logger.removeHandler(watcher)
         logger.setLevel(level)
-    assert len(watcher.seen) == 3
-    return model, watcher.seen
+
+
+def _fit_watched(spark: SparkSession, call: Callable[[], object]) -> tuple[GaussianMixtureModel, list[Any]]:
+    """Fit, and return the model and what the function returned at each pass."""
+    with _on_pass(call) as seen:
+        model = plain_steps(table(spark, **numbered(clusters(100))), start(), 2)
+    assert len(seen) == 3
+    return model, seen
 
 
 def test_the_conf_of_the_session_is_left_alone(spark: SparkSession) -> None:
@@ -106,6 +119,49 @@ def test_the_conf_of_the_session_is_left_alone(spark: SparkSession) -> None:
         assert spark.conf.get(BATCH_BYTES) == "17m"
     finally:
         spark.conf.unset(BATCH_BYTES)
+
+
+def test_equal_fits_do_not_share_their_blocks(spark: SparkSession) -> None:
+    """Spark keeps what is equal once, and drops it when the first fit ends: the blocks of two equal fits are not."""
+    df = table(spark, **numbered(clusters(60)))
+    layout = Layout(3, array=False, weighted=False)
+    packing = Packing(layout, coordinates.suited("full", np.zeros(3), np.eye(3), ("a", "b", "c")), seed=0, sampled=1.0)
+    with shipped(spark, packing) as one, shipped(spark, packing) as other:
+        assert pack(df, one).sameSemantics(pack(df, one))
+        assert not pack(df, one).sameSemantics(pack(df, other))
+
+
+@pytest.mark.classic_only
+@pytest.mark.parametrize("how", ["interrupted", "cancelled"])
+def test_a_fit_that_was_stopped_leaves_no_trace(spark: SparkSession, how: str) -> None:
+    """After Ctrl-C in a notebook, or a job group that is cancelled, nothing is kept, and the next fit is as ever."""
+    df, context = table(spark, **numbered(clusters(100))), spark.sparkContext
+    expected, before = plain_steps(df, start(), 2), context._jsc.getPersistentRDDs().size()  # noqa: SLF001
+    context.setJobGroup("notebook", "a cell")
+
+    def stop() -> None:
+        if how == "interrupted":
+            raise KeyboardInterrupt
+        context._jsc.sc().cancelJobGroupAndFutureJobs("notebook")  # noqa: SLF001 - Python lacks it
+
+    try:
+        with pytest.raises(KeyboardInterrupt if how == "interrupted" else Exception, match=r"notebook|^$"):
+            _fit_watched(spark, stop)
+    finally:
+        context.setLocalProperty("spark.jobGroup.id", None)  # type: ignore[arg-type] # None clears it
+        context.setLocalProperty("spark.job.description", None)  # type: ignore[arg-type]
+    assert context._jsc.getPersistentRDDs().size() == before  # noqa: SLF001
+    assert_same_bits(plain_steps(df, start(), 2), expected)
+
+
+def test_params_that_change_meanwhile_are_of_the_next_fit(spark: SparkSession) -> None:
+    """A fit reads its params when it starts: what another thread sets then is in no part of its model."""
+    estimator = GaussianMixture(k=3, inputCols=names(3), maxIter=2, tol=0.0).setInitialModel(start())
+    df = table(spark, **numbered(clusters(100)))
+    with _on_pass(lambda: estimator.setPredictionCol("later").setMaxIter(9)):  # type: ignore[attr-defined]
+        model = estimator.fit(df)
+    assert (model.getOrDefault("predictionCol"), model.summary.numIter) == ("prediction", 2)
+    assert estimator.getOrDefault("maxIter") == 9
 
 
 @pytest.mark.classic_only
