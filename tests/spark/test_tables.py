@@ -108,7 +108,8 @@ def test_a_stream_is_not_fitted(stream: DataFrame) -> None:
 @pytest.mark.classic_only
 def test_a_stream_is_scored_and_its_batches_are_fitted(stream: DataFrame, tmp_path: Path) -> None:
     """transform takes a stream; a fit within foreachBatch has the bits of a fit to the same rows at rest."""
-    model = start().copy({start().inputCols: names(3)})
+    model = start()
+    model = model.copy({model.inputCols: names(3)})
     fitted: list[GaussianMixtureModel] = []
     scored = model.transform(stream).writeStream.format("parquet").option("checkpointLocation", f"{tmp_path}/c")
     scored.trigger(availableNow=True).start(f"{tmp_path}/scored").awaitTermination()
