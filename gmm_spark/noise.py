@@ -17,7 +17,7 @@ from gmm_spark.errors import ParametersError
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
-    from gmm_spark.spread import FloatArray
+    from gmm_spark.arrays import FloatArray
 
 
 @dataclass(frozen=True, eq=False, init=False)
