@@ -13,6 +13,10 @@ __version__ = "0.1.0"
 __all__ = ["GaussianMixture", "GaussianMixtureModel", "MeanLogLikelihoodEvaluator"]
 
 
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
 def __getattr__(name: str) -> Any:  # noqa: ANN401 - the core imports without pyspark, the estimator on demand
     if name in __all__:
         from gmm_spark.spark import estimator, evaluator  # noqa: PLC0415

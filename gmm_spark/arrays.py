@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 FloatArray: TypeAlias = NDArray[np.float64]
 
@@ -22,3 +25,11 @@ def _has_cholesky(covariance: FloatArray) -> bool:
         return bool(np.isfinite(np.linalg.cholesky(covariance)).all())
     except np.linalg.LinAlgError:
         return False
+
+
+def restore(instance: object, state: Mapping[str, Any]) -> None:
+    """Set the fields of an immutable object from what pickle or copy kept; neither keeps arrays read-only."""
+    for name, value in state.items():
+        if isinstance(value, np.ndarray):
+            value.setflags(write=False)
+        object.__setattr__(instance, name, value)

@@ -7,16 +7,17 @@ the volume of the box, everywhere, so that a row outside of the box has a poster
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from gmm_spark.arrays import restore
 from gmm_spark.errors import ParametersError
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
-    from gmm_spark.spread import FloatArray
+    from gmm_spark.arrays import FloatArray
 
 
 @dataclass(frozen=True, eq=False, init=False)
@@ -36,6 +37,9 @@ class Noise:
     weight: float
     box: FloatArray
     shift: float = 0.0
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        restore(self, state)
 
     def __init__(self, weight: float, box: ArrayLike, shift: float = 0.0) -> None:
         own = np.array(box, dtype=np.float64)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
-from gmm_spark.arrays import FloatArray, positive_definite
+from gmm_spark.arrays import FloatArray, positive_definite, restore
 from gmm_spark.errors import ParametersError
 from gmm_spark.spread import Matrices, Spread, diagonal_form
 
@@ -108,6 +108,9 @@ class Parameters:
     def covariances(self) -> FloatArray:
         """(k, d, d) the covariances, whatever the family; made on demand where variances are stored."""
         return _frozen(self.spread.matrices)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        restore(self, state)
 
     @property
     def k(self) -> int:

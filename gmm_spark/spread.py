@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gmm_spark.arrays import positive_definite
+from gmm_spark.arrays import positive_definite, restore
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -31,6 +31,9 @@ class Spread(ABC):
     """
 
     values: FloatArray
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        restore(self, state)
 
     @property
     @abstractmethod

@@ -87,12 +87,13 @@ def table(spark: SparkSession) -> DataFrame:
     rng = np.random.default_rng(0)
     x = 2.5 * rng.integers(0, 3, (ROWS, 1)) + rng.standard_normal((ROWS, D))
     columns = {f"x{i}": column for i, column in enumerate(x.T)} | {"fold": np.arange(ROWS, dtype=np.int32) % FOLDS}
-    return spark.createDataFrame(pa.table(columns)).repartition(3)
+    return spark.createDataFrame(pa.table(columns))  # no shuffle, whose rows may come in any order
 
 
 def mixture(**params: Any) -> GaussianMixture:  # noqa: ANN401 - those of the estimator
     """Return an estimator of short fits to `table`."""
-    return GaussianMixture(**{"inputCols": [f"x{i}" for i in range(D)], "maxIter": 4, "starts": 2} | params)
+    short: dict[str, Any] = {"inputCols": [f"x{i}" for i in range(D)], "maxIter": 4, "starts": 2}
+    return GaussianMixture(**short | params)
 
 
 def digest(model: GaussianMixtureModel) -> str:

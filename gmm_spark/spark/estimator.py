@@ -16,11 +16,14 @@ from pyspark.ml.util import (
 )
 
 from gmm_spark.model import decode, encode
+from gmm_spark.spark import storage
 from gmm_spark.spark.checkpoints import asked_for
 from gmm_spark.spark.fitted import GaussianMixtureModel
 from gmm_spark.spark.names import Names
 from gmm_spark.spark.params import FitParams, constructor_defaults
 from gmm_spark.spark.preparing import Options
+from gmm_spark.spark.session import workers_explained
+from gmm_spark.spark.tables import at_rest
 from gmm_spark.spark.training import train
 
 if TYPE_CHECKING:
@@ -103,8 +106,11 @@ class GaussianMixture(Estimator["GaussianMixtureModel"], FitParams, MLReadable["
         return _EstimatorReader()
 
     def _fit(self, dataset: DataFrame) -> GaussianMixtureModel:
-        trained = train(dataset, *self.asked(dataset), self._initial, asked_for(self))
-        return self.model_of(trained.parameters, trained.features, trained.summary)
+        df = at_rest(dataset, "fit")
+        own = self.copy()  # as it is now: another thread may set params meanwhile
+        with workers_explained(df.sparkSession):
+            trained = train(df, *own.asked(df), own._initial, asked_for(own))  # noqa: SLF001 - a copy of itself
+        return own.model_of(trained.parameters, trained.features, trained.summary)
 
     def asked(self, dataset: DataFrame) -> tuple[Features, str | None, Options]:
         """Return the feature columns, the weight column as the table spells it, and the options of a fit to it."""
@@ -145,15 +151,16 @@ class _EstimatorWriter(MLWriter):
         super().__init__()
         self._mixture = mixture
 
-    def saveImpl(self, path: str) -> None:
+    def save(self, path: str) -> None:
         initial = self._mixture._initial  # noqa: SLF001
         extra = {"initial_model": encode(GaussianMixtureModel(initial).stored())} if initial else None
-        DefaultParamsWriter.saveMetadata(self._mixture, path, self.sparkSession, extra)
+        with storage.saving(self.sparkSession, path, overwrite=self.shouldOverwrite):
+            DefaultParamsWriter.saveMetadata(self._mixture, path, self.sparkSession, extra)
 
 
 class _EstimatorReader(MLReader[GaussianMixture]):
     def load(self, path: str) -> GaussianMixture:
-        metadata = DefaultParamsReader.loadMetadata(path, self.sparkSession)
+        metadata = storage.estimator_metadata(self.sparkSession, path)
         mixture = GaussianMixture()
         mixture._resetUid(metadata["uid"])  # noqa: SLF001 - pyspark.ml's own idiom
         DefaultParamsReader.getAndSetParams(mixture, metadata)

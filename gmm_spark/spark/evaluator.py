@@ -17,6 +17,7 @@ from gmm_spark.errors import DataError
 from gmm_spark.spark.columns import weight_column
 from gmm_spark.spark.names import Names
 from gmm_spark.spark.params import accessors, constructor_defaults, param
+from gmm_spark.spark.tables import at_rest
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -46,6 +47,7 @@ class MeanLogLikelihoodEvaluator(
         self._set(**self._input_kwargs)
 
     def _evaluate(self, dataset: DataFrame) -> float:
+        dataset = at_rest(dataset, "evaluate")
         table = Names.of(dataset)
         density = table.find(self.getOrDefault("logDensityCol")).column
         weight = weight_column(table, self.getOrDefault("weightCol")) if self.isDefined("weightCol") else f.lit(1.0)

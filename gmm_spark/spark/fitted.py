@@ -20,6 +20,7 @@ from gmm_spark.spark.params import COLUMN_DEFAULTS, ColumnParams
 from gmm_spark.spark.posterior import ScoreColumns, with_posterior
 from gmm_spark.spark.sampling import sample
 from gmm_spark.spark.summary import Summary
+from gmm_spark.spark.tables import as_frame
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -128,6 +129,7 @@ class GaussianMixtureModel(Model, ColumnParams, MLReadable["GaussianMixtureModel
         return ScoreColumns(*(self.getOrDefault(f"{name}Col") for name in ("prediction", "probability", "logDensity")))
 
     def _transform(self, dataset: DataFrame) -> DataFrame:
+        dataset = as_frame(dataset)
         return with_posterior(dataset, self.parameters, self.features_in(dataset), self.score_columns())
 
     def features_in(self, dataset: DataFrame) -> Features:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import inspect
 import math
+import operator
+from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pyspark.ml.param import Param, Params, TypeConverters
@@ -28,45 +31,67 @@ COLUMN_DEFAULTS = {
 }
 
 
-def _checked(
-    name: str, convert: Callable[[Any], Any], ok: Callable[[Any], bool], expected: str
-) -> Callable[[Any], Any]:
-    def converter(value: Any) -> Any:  # noqa: ANN401 - a param's value is whatever the caller gave
+@dataclass(frozen=True)
+class _Checked:
+    """Converts a param's value and checks it; not a closure, because estimators and models are pickled."""
+
+    name: str
+    convert: Callable[[Any], Any]
+    ok: Callable[[Any], bool]
+    expected: str
+
+    def __call__(self, value: Any) -> Any:  # noqa: ANN401 - a param's value is whatever the caller gave
         try:
-            converted = convert(value)
-            accepted = ok(converted)
+            converted = self.convert(value)
+            accepted = self.ok(converted)
         except (TypeError, ValueError):
             accepted = False
         if not accepted:
-            raise ConfigurationError(f"param {name}", got=repr(value), expected=expected, do="Set it to such a value.")
+            raise ConfigurationError(
+                f"param {self.name}", got=repr(value), expected=self.expected, do="Set it to such a value."
+            )
         return converted
 
-    return converter
+
+def _is_measure(value: float) -> bool:
+    return 0 <= value < math.inf
+
+
+def _is_fraction(value: float) -> bool:
+    return 0 <= value <= 1
+
+
+def _is_anything(_: object) -> bool:
+    return True
 
 
 def _at_least(name: str, least: int) -> Callable[[Any], Any]:
-    return _checked(name, TypeConverters.toInt, lambda v: v >= least, f"a whole number of at least {least}")
+    return _Checked(name, TypeConverters.toInt, partial(operator.le, least), f"a whole number of at least {least}")
 
 
 def _not_negative(name: str) -> Callable[[Any], Any]:
-    return _checked(name, TypeConverters.toFloat, lambda v: 0 <= v < math.inf, "a finite number of at least 0")
+    return _Checked(name, TypeConverters.toFloat, _is_measure, "a finite number of at least 0")
 
 
 def _rows_or_auto(name: str) -> Callable[[Any], Any]:
-    def convert(value: Any) -> float | str:  # noqa: ANN401 - as above
-        return "auto" if value == "auto" else TypeConverters.toFloat(value)
+    return _Checked(name, _auto_or_float, _is_auto_or_measure, "auto, or a finite number of at least 0")
 
-    accepted = "auto, or a finite number of at least 0"
-    return _checked(name, convert, lambda v: v == "auto" or 0 <= v < math.inf, accepted)
+
+def _auto_or_float(value: Any) -> float | str:  # noqa: ANN401 - a param's value is whatever the caller gave
+    return "auto" if value == "auto" else TypeConverters.toFloat(value)
+
+
+def _is_auto_or_measure(value: float | str) -> bool:
+    return isinstance(value, str) or _is_measure(value)
 
 
 def _fraction(name: str) -> Callable[[Any], Any]:
-    return _checked(name, TypeConverters.toFloat, lambda v: 0 <= v <= 1, "a number from 0 to 1")
+    return _Checked(name, TypeConverters.toFloat, _is_fraction, "a number from 0 to 1")
 
 
 def _one_of(name: str, values: Iterable[str]) -> Callable[[Any], Any]:
     allowed = tuple(values)
-    return _checked(name, TypeConverters.toString, lambda v: v in allowed, f"one of {', '.join(allowed)}")
+    return _Checked(name, TypeConverters.toString, allowed.__contains__, f"one of {', '.join(allowed)}")
 
 
 def param(name: str, doc: str, converter: Callable[[Any], Any]) -> Param[Any]:
@@ -140,7 +165,7 @@ class FitParams(ColumnParams):
         "tol", "stop when less than this is to be gained, in nats a row; 0: run maxIter steps", _not_negative("tol")
     )
     seed = param(
-        "seed", "decides the sample and the starts", _checked("seed", TypeConverters.toInt, lambda _: True, "an int")
+        "seed", "decides the sample and the starts", _Checked("seed", TypeConverters.toInt, _is_anything, "an int")
     )
     initMode = param("initMode", "k-means++ or random", _one_of("initMode", ("k-means++", "random")))
     starts = param("starts", "short EM runs on a sample, the best of which are continued", _at_least("starts", 1))

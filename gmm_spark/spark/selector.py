@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 from gmm_spark.selection import gains
 from gmm_spark.spark import selecting
 from gmm_spark.spark.choice import Choice
+from gmm_spark.spark.session import workers_explained
+from gmm_spark.spark.tables import at_rest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -105,8 +107,10 @@ def select(
         ConfigurationError, SchemaError, DataError: as `GaussianMixture.fit`.
     """
     asked = Choice(tuple(k), tuple(covarianceTypes), criterion=criterion, **choice)
+    df, mixture = at_rest(df, "select"), mixture.copy()  # as it is now: another thread may set params meanwhile
     features, weight, options = mixture.asked(df)
-    found = selecting.select(df, features, weight, options, asked, shelf)
+    with workers_explained(df.sparkSession):
+        found = selecting.select(df, features, weight, options, asked, shelf)
     models = {
         candidate: mixture.model_of(fitted.parameters, found.features, fitted.summary)
         for candidate, fitted in found.fitted.items()

@@ -4,19 +4,27 @@ from __future__ import annotations
 
 import os
 import pickle
+import re
+import shutil
+import sys
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
+from uuid import uuid4
 
 from pyspark import SparkConf, SparkContext
+from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
 from pyspark.sql.utils import is_remote
 
+from gmm_spark.errors import ConfigurationError
 from gmm_spark.spark import sockets
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+# A module that a worker can't import, or a Python of another minor version.
+_MISSING = re.compile(r"No module named '(numpy|pyarrow|gmm_spark)|PYTHON_VERSION_MISMATCH")
 _MOST_CARRIED = 64 << 10  # bytes; of a closure of a megabyte Spark makes a broadcast that nothing destroys
 _CORES = 64
 
@@ -36,17 +44,59 @@ class Shipped(Protocol[T_co]):
 @dataclass(frozen=True)
 class _Carried(Generic[T]):
     value: T
+    token: str = ""
 
 
 def job_session(name: str) -> SparkSession:
-    """Return the session of a batch job: the one that spark-submit prepared, or a new one."""
+    """Return the session of a batch job: the one that spark-submit prepared, or a new one.
+
+    On a local master the workers run the driver's Python where nothing names another: Spark's own choice, the python3
+    of the PATH, is often one without numpy.
+    """
     builder = SparkSession.builder.appName(name)
     if not (is_remote() or "SPARK_REMOTE" in os.environ or SparkContext._active_spark_context):  # noqa: SLF001
         SparkContext._ensure_initialized()  # noqa: SLF001 - else a SparkConf knows nothing of spark-submit's
         given = dict(SparkConf().getAll())
         for setting, value in sockets.settings(given.get("spark.master", ""), given).items():
             builder = builder.config(setting, value)
-    return builder.getOrCreate()
+    spark = builder.getOrCreate()
+    if not is_connect(spark) and str(spark.sparkContext.master).startswith("local") and not _names_python(spark):
+        spark.sparkContext.pythonExec = sys.executable
+    return spark
+
+
+def _names_python(spark: SparkSession) -> bool:
+    return "PYSPARK_PYTHON" in os.environ or spark.sparkContext.getConf().contains("spark.pyspark.python")
+
+
+@contextmanager
+def workers_explained(spark: SparkSession) -> Iterator[None]:
+    """Replace the error of a Python worker that misses a package by one that names both interpreters.
+
+    Raises:
+        ConfigurationError: the workers' Python lacks numpy, pyarrow or gmm_spark, or is of another version.
+    """
+    try:
+        yield
+    except PySparkException as error:
+        missing = _MISSING.search(str(error))
+        if missing is None:
+            raise
+        raise ConfigurationError(
+            "the Python of Spark's workers",
+            got=f"{_workers_python(spark)}, which has no {missing[1]}" if missing[1] else _workers_python(spark),
+            expected=f"the packages and version of the driver's, {sys.executable}",
+            do="Set PYSPARK_PYTHON to the driver's before the session starts (spark.pyspark.python on a cluster)."
+            if missing[1] != "gmm_spark"
+            else "Send it along: --py-files dist/gmm_spark.zip, which scripts/package.sh makes.",
+        ) from error
+
+
+def _workers_python(spark: SparkSession) -> str:
+    if is_connect(spark):
+        return "that of the Spark Connect server"
+    name = str(spark.sparkContext.pythonExec)
+    return shutil.which(name) or name
 
 
 def is_connect(spark: SparkSession) -> bool:
@@ -77,7 +127,8 @@ def shipped(spark: SparkSession, value: T) -> Iterator[Shipped[T]]:
     destroyed at the end. On Spark Connect the plan itself carries the value.
     """
     if is_connect(spark):
-        yield _Carried(value)
+        # No two of them are equal: Spark would keep the blocks of two equal fits once, until the first of them ends.
+        yield _Carried(value, uuid4().hex)
         return
     broadcast = spark.sparkContext.broadcast(value)
     try:

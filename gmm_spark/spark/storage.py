@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from contextlib import contextmanager
+from threading import Lock
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 from py4j.protocol import Py4JJavaError  # type: ignore[import-untyped]
 from pyspark.errors import AnalysisException, PySparkException
-from pyspark.ml.util import DefaultParamsWriter
+from pyspark.ml.util import DefaultParamsReader, DefaultParamsWriter
 from pyspark.sql import functions as f
 
 from gmm_spark import pointer as pointers
@@ -16,11 +18,30 @@ from gmm_spark.errors import ModelError, OutputError
 from gmm_spark.model import MOST_METADATA, StoredModel, decode, encode, header_of, limits
 from gmm_spark.pointer import POINTER
 from gmm_spark.spark.packages import filesystem_advice, lacks_filesystem
+from gmm_spark.spark.session import is_connect
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from pyspark.ml.param import Params
     from pyspark.sql import DataFrame, SparkSession
 
+_ESTIMATOR = "gmm_spark.spark.estimator.GaussianMixture"
+_SAVING = Lock()
+# What a model or estimator is saved as here, and by pyspark.ml: a pipeline, a model, one that was tuned.
+_OURS = frozenset({"components", "metadata"})
+_SAVED = _OURS | {
+    "data",
+    "stages",
+    "bestModel",
+    "subModels",
+    "estimator",
+    "evaluator",
+    "models",
+    "trees",
+    "treesMetadata",
+}
+_SIGNS_OF_ANOTHER = ("FileNotFoundException", "FileAlreadyExistsException", "PATH_ALREADY_EXISTS", "Failed to rename")
 _LARGEST_INT = 2**31 - 1  # of Java
 _LONGEST_LINE = "mapreduce.input.linerecordreader.line.maxlength"
 
@@ -29,15 +50,42 @@ def save(spark: SparkSession, instance: Params, model: StoredModel, path: str, *
     """Write a model directory; the metadata last, for it completes the model.
 
     Raises:
-        OutputError: there is something at the path and `overwrite` is off.
+        OutputError: as `saving`.
     """
-    if not overwrite:
-        _refuse_existing(spark, path)
     mode = "overwrite" if overwrite else "error"
-    for folder, lines in written(spark, instance, model).items():
-        # From an Arrow table: from a list of tuples Spark starts Python workers, and takes 0.8 s instead of 0.15 s.
-        table = pa.table({"value": pa.array(lines, pa.string())})
-        spark.createDataFrame(table).coalesce(1).write.mode(mode).text(f"{path}/{folder}")
+    with saving(spark, path, overwrite=overwrite):
+        for folder, lines in written(spark, instance, model).items():
+            # From an Arrow table: from a list of tuples Spark starts Python workers, and takes 0.8 s instead of 0.15 s.
+            table = pa.table({"value": pa.array(lines, pa.string())})
+            spark.createDataFrame(table).coalesce(1).write.mode(mode).text(f"{path}/{folder}")
+
+
+@contextmanager
+def saving(spark: SparkSession, path: str, *, overwrite: bool) -> Iterator[None]:
+    """Make room at a path for the model or estimator that is written inside; the threads of a driver take turns.
+
+    Raises:
+        OutputError: there is something at the path and `overwrite` is off; or what is there was not saved by pyspark.ml
+            or gmm_spark; or another program writes there at the same time.
+    """
+    with _SAVING:
+        if not overwrite:
+            _refuse_existing(spark, path)
+        elif is_connect(spark):
+            _refuse_leftovers(spark, path)
+        else:
+            _clear(spark, path)
+        try:
+            yield
+        except (PySparkException, Py4JJavaError) as error:
+            if not any(sign in str(error) for sign in _SIGNS_OF_ANOTHER):
+                raise
+            raise OutputError(
+                f"model path {path}",
+                got="files that another program wrote or removed meanwhile",
+                expected="one program at a time",
+                do="Save again, each program to a path of its own.",
+            ) from error
 
 
 def written(spark: SparkSession, instance: Params, model: StoredModel) -> dict[str, list[str]]:
@@ -64,8 +112,37 @@ def load(spark: SparkSession, path: str) -> tuple[dict[str, object], StoredModel
         raise _unreadable(path, f"no {path}/metadata")
     metadata = _read_lines(spark, f"{path}/metadata", path, 1, MOST_METADATA)
     header = header_of(metadata[0], path) if len(metadata) == 1 else None
+    if header is None and metadata and json.loads(metadata[0]).get("class") == _ESTIMATOR:
+        raise _of_another_kind(path, "an estimator", "a model", "GaussianMixture.load")
     model = decode(header, _read_lines(spark, f"{path}/components", path, *limits(header, path)), path)
     return json.loads(metadata[0]), model
+
+
+def estimator_metadata(spark: SparkSession, path: str) -> dict[str, Any]:
+    """Read pyspark.ml's metadata of an estimator.
+
+    Raises:
+        ModelError: there is none, or something else was saved there.
+    """
+    try:
+        metadata: dict[str, Any] = DefaultParamsReader.loadMetadata(path, spark)
+        kind = str(metadata["class"])
+    except (PySparkException, Py4JJavaError, TypeError, ValueError, KeyError) as error:  # TypeError: an empty file
+        raise ModelError(
+            f"estimator directory {path}",
+            got=f"no readable metadata ({type(error).__name__})",
+            expected="a directory that an estimator's save wrote",
+            do="Check the path; restore it from a copy if it is damaged.",
+        ) from error
+    if "gmm_spark" in metadata:
+        raise _of_another_kind(path, "a model", "an estimator", "GaussianMixtureModel.load")
+    if kind.startswith(("pyspark.", "org.apache.spark.")):
+        raise _of_another_kind(path, f"a {kind}", "an estimator of gmm_spark", f"{kind.rsplit('.', 1)[-1]}.load")
+    return metadata
+
+
+def _of_another_kind(path: str, got: str, expected: str, loader: str) -> ModelError:
+    return ModelError(f"directory {path}", got=got, expected=expected, do=f"Load it with {loader}.")
 
 
 def _refuse_existing(spark: SparkSession, path: str) -> None:
@@ -74,6 +151,36 @@ def _refuse_existing(spark: SparkSession, path: str) -> None:
         raise OutputError(
             f"model path {path}", got="something that exists", expected="a free path", do="Use write().overwrite()."
         )
+
+
+def _clear(spark: SparkSession, path: str) -> None:
+    """Delete what pyspark.ml or gmm_spark saved at a path, all of it: another model has other folders."""
+    jvm: Any = spark._jvm  # noqa: SLF001 - the only door to Hadoop's filesystems
+    folder = jvm.org.apache.hadoop.fs.Path(path)
+    files = folder.getFileSystem(spark._jsc.hadoopConfiguration())  # noqa: SLF001 - as above
+    if not files.exists(folder):
+        return
+    names = {status.getPath().getName() for status in files.listStatus(folder)}
+    if not (names <= _OURS or (names & {"metadata"} and names <= _SAVED)):
+        raise _foreign(path, f"a folder with {', '.join(sorted(names)[:5])}")
+    for name in names:  # not the folder, which may be a link
+        files.delete(jvm.org.apache.hadoop.fs.Path(folder, name), True)  # noqa: FBT003 - Java has no keywords
+
+
+def _refuse_leftovers(spark: SparkSession, path: str) -> None:
+    """Refuse a path with folders of another model, which Spark Connect can't delete."""
+    others = [name for name in sorted(_SAVED - _OURS) if _found(spark, f"{path}/{name}") is not None]
+    if others:
+        raise _foreign(path, f"a folder with {', '.join(others)}, which Spark Connect can't delete")
+
+
+def _foreign(path: str, got: str) -> OutputError:
+    return OutputError(
+        f"model path {path}",
+        got=got,
+        expected="a free path, or a model to replace",
+        do="Save to another path, or remove what is there.",
+    )
 
 
 def _followed(spark: SparkSession, path: str) -> str:

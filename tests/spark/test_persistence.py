@@ -5,15 +5,18 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from multiprocessing.pool import ThreadPool
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from pyspark.ml import Pipeline
 
 from gmm_spark import GaussianMixture, GaussianMixtureModel
 from gmm_spark.errors import InputError, ModelError, OutputError, ParametersError
 from gmm_spark.model import read_model
 from gmm_spark.pointer import POINTER, Pointer
+from gmm_spark.spark import storage
 from tests.spark.frames import assert_same_bits, clusters, plain_steps, start, table
 
 if TYPE_CHECKING:
@@ -100,6 +103,76 @@ def test_overwrite_replaces_a_model(tmp_path: Path) -> None:
     start().save(f"{tmp_path}/model")
     start("diag").write().overwrite().save(f"{tmp_path}/model")
     assert GaussianMixtureModel.load(f"{tmp_path}/model").parameters.family == "diag"
+
+
+@pytest.mark.usefixtures("spark")
+@pytest.mark.classic_only
+def test_overwrite_leaves_nothing_of_another_model(tmp_path: Path) -> None:
+    """What a pipeline had saved at the path is gone afterwards, and a link to the folder is still a link."""
+    real, link = tmp_path / "real", tmp_path / "model"
+    Pipeline(stages=[GaussianMixture(k=2)]).save(str(real))
+    (real / "data").mkdir()
+    link.symlink_to(real)
+    start().write().overwrite().save(str(link))
+    assert sorted(each.name for each in real.iterdir()) == ["components", "metadata"]
+    assert link.is_symlink()
+    np.testing.assert_array_equal(GaussianMixtureModel.load(str(link)).means, start().means)
+    GaussianMixture(k=3).write().overwrite().save(str(link))
+    assert [each.name for each in real.iterdir()] == ["metadata"]
+
+
+@pytest.mark.usefixtures("spark")
+@pytest.mark.classic_only
+@pytest.mark.parametrize("name", ["part-0.csv", "runs"])
+def test_overwrite_refuses_what_is_no_model(tmp_path: Path, name: str) -> None:
+    """A table, or a folder in which a job keeps its runs, is not replaced by a model or an estimator."""
+    (tmp_path / "here" / name).mkdir(parents=True)
+    for saved in (start(), GaussianMixture(k=2)):
+        with pytest.raises(OutputError, match=name):
+            saved.write().overwrite().save(f"{tmp_path}/here")
+    assert (tmp_path / "here" / name).exists()
+
+
+@pytest.mark.usefixtures("spark")
+def test_a_model_and_an_estimator_are_not_confused(tmp_path: Path) -> None:
+    """Loading one as the other is a ModelError that names the right class."""
+    start().save(f"{tmp_path}/model")
+    GaussianMixture(k=2).save(f"{tmp_path}/estimator")
+    with pytest.raises(ModelError, match=r"GaussianMixtureModel\.load"):
+        GaussianMixture.load(f"{tmp_path}/model")
+    with pytest.raises(ModelError, match=r"got an estimator.*GaussianMixture\.load"):
+        GaussianMixtureModel.load(f"{tmp_path}/estimator")
+    with pytest.raises(ModelError, match="nowhere"):
+        GaussianMixture.load(f"{tmp_path}/nowhere")
+
+
+@pytest.mark.usefixtures("spark")
+@pytest.mark.parametrize("overwrite", [True, False])
+def test_saves_to_one_path_take_turns(tmp_path: Path, *, overwrite: bool) -> None:
+    """Of threads that save to one path the last wins where all overwrite; else the others get an OutputError."""
+    path = f"{tmp_path}/model"
+
+    def save(_: int) -> str:
+        try:
+            (start().write().overwrite() if overwrite else start().write()).save(path)
+        except OutputError as error:
+            return str(error)
+        return ""
+
+    with ThreadPool(4) as pool:
+        errors = [each for each in pool.map(save, range(4)) if each]
+    assert len(errors) == (0 if overwrite else 3)
+    assert all("write().overwrite()" in each for each in errors)
+    np.testing.assert_array_equal(GaussianMixtureModel.load(path).means, start().means)
+
+
+@pytest.mark.classic_only
+def test_another_program_at_the_same_path_is_named(spark: SparkSession, tmp_path: Path) -> None:
+    """Where another program creates the path meanwhile, the error says so instead of Spark's."""
+    path = f"{tmp_path}/model"
+    with pytest.raises(OutputError, match="another program"), storage.saving(spark, path, overwrite=False):  # noqa: PT012
+        (tmp_path / "model").mkdir()  # the other program
+        spark.range(1).selectExpr("'' AS value").write.text(path)
 
 
 def part(folder: Path) -> Path:
