@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
+from gmm_spark.coordinates import Coordinates, Scaled
 from gmm_spark.errors import InputError
 
 if TYPE_CHECKING:
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 
     from pyspark.sql import DataFrame
 
-    from gmm_spark.coordinates import Coordinates
     from gmm_spark.parameters import FloatArray
     from gmm_spark.spark.blocks import Packing
     from gmm_spark.spark.preparing import Table
@@ -56,7 +56,7 @@ class Surveyed:
         """Return what the survey of a table expects of its packing."""
         seen, frame = table.surveyed, packing.coordinates
         mean = frame.rows(seen.mean[None])[:, 0]
-        allowed = _ALLOWED[packing.precision] + _ROUNDING * _magnified(seen.mean, seen.covariance, frame)
+        allowed = _ALLOWED[packing.precision] + _ROUNDING * _magnified(seen.mean, seen.variances, frame)
         return Surveyed(seen.rows, seen.weight, mean, allowed, table.names, counts=not table.layout.weighted)
 
     def check(self, total: FloatArray) -> None:
@@ -93,9 +93,10 @@ def _heads(d: int, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch
     yield pa.record_batch([pa.array([total.tobytes()], pa.binary())], names=["total"])
 
 
-def _magnified(mean: FloatArray, covariance: FloatArray, frame: Coordinates) -> FloatArray:
+def _magnified(mean: FloatArray, variances: FloatArray, frame: Coordinates) -> FloatArray:
     """Return (d,) how large the terms are that a coordinate is the sum of."""
-    return np.asarray(np.abs(frame.inverse) @ (np.abs(mean) + np.sqrt(np.diagonal(covariance))))
+    sizes = np.abs(mean) + np.sqrt(variances)
+    return sizes / frame.scale if isinstance(frame, Scaled) else np.asarray(np.abs(frame.inverse) @ sizes)
 
 
 def _other_rows(got: str, expected: str) -> InputError:
