@@ -77,7 +77,9 @@ def decode(lines: Sequence[str], identity: Identity, where: str) -> State:
 
 def most_bytes(k: int, d: int, passes: int) -> int:
     """Return more than a checkpoint of such a fit has: four mixtures, three statistics, and the history."""
-    numbers = 4 * (k + k * d + k * d * d) + 3 * (k * d + (k + 1) * feature_count(d) + 16 * (d + 4)) + 8 * passes
+    mixture = k + k * d + k * d * d + 2 * (d + 2)  # the last for a noise
+    statistics = k * d + (k + 2) * feature_count(d) + 16 * (d + 4)
+    numbers = 4 * mixture + 3 * statistics + 8 * passes
     return _SLACK + 3 * 8 * numbers
 
 

@@ -100,6 +100,12 @@ class Parameters:
         )
 
     @property
+    def arrays(self) -> tuple[FloatArray, ...]:
+        """All the numbers that the mixture is made of."""
+        own = self.weights, self.means, self.spread.values
+        return own if self.noise is None else (*own, np.array([self.noise.weight, self.noise.shift]), self.noise.box)
+
+    @property
     def rows(self) -> int:
         """The number of components, the noise among them: the rows of a posterior."""
         return self.k + (self.noise is not None)

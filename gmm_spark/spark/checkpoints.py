@@ -169,7 +169,7 @@ def identity_of(
         "d": len(table.names),
         "features": list(table.names),
         "weight column": weight_col,
-        "initial model": _digest(initial.weights, initial.means, initial.spread.values) if initial else None,
+        "initial model": _digest(*initial.arrays) if initial else None,
         "partitions": surveyed.partitions,
         "rows": surveyed.rows,
         "unusable rows": surveyed.invalid,

@@ -44,6 +44,7 @@ OTHERS: dict[str, Any] = {  # a value of every param that is not its default
     "maxInvalidFraction": 0.25,
     "covariancePrior": 0.5,
     "minComponentWeight": 7.0,
+    "noise": True,
     "precision": "float32",
     "checkpointDir": "somewhere",
     "checkpointSeconds": 5.0,
@@ -228,7 +229,21 @@ def _min_component_weight(fits: Fits) -> None:
     summary = fits(k=3, minComponentWeight=len(X) / 2).summary
     assert summary.thinComponents
     assert f"hold fewer than {len(X) / 2:g} rows" in summary.message
-    assert summary.message.endswith(summary.warnings[-1])
+    few = [each for each in summary.findings if each.kind == "few_rows"]
+    assert {each.component for each in few} == set(summary.thinComponents)
+    assert {each.message for each in few} <= set(summary.warnings)
+
+
+def _noise(fits: Fits) -> None:
+    """The noise has a weight, a posterior of its own, and the prediction -1."""
+    model = fits(k=3, noise=True)
+    assert 0 < model.noiseWeight < 0.5
+    assert model.weights.sum() + model.noiseWeight == pytest.approx(1, abs=1e-12)
+    far = fits.df.limit(1).select(f.array(*[f.lit(1e6)] * 3).alias("features"))
+    (row,) = model.transform(far).collect()
+    assert row.prediction == -1
+    assert len(row.probability) == 4
+    assert row.probability[-1] == 1
 
 
 def _output_cols(fits: Fits) -> None:
@@ -281,6 +296,7 @@ EFFECTS: dict[str, Callable[[Fits], None]] = {
     "logDensityCol": _output_cols,
     "handleInvalid": _handle_invalid,
     "maxInvalidFraction": _max_invalid_fraction,
+    "noise": _noise,
     "precision": _precision,
 }
 
