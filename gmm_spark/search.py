@@ -18,7 +18,7 @@ import numpy as np
 
 from gmm_spark import em, evidence, families, kernel
 from gmm_spark.errors import DataError, ParametersError
-from gmm_spark.ranking import HOPE, Ranking, best_first, in_turn
+from gmm_spark.ranking import HOPE, Race, Ranking, in_turn
 from gmm_spark.splitting import LEAST_COMPONENTS, moves
 from gmm_spark.stopping import Outcome
 
@@ -32,13 +32,15 @@ if TYPE_CHECKING:
 
 # How many of the short runs go on: three, or as many as cost next to nothing on a small sample, for the best after
 # ten steps need not be the best at the end; and of few components more, for a run of two costs a fifth of one of ten.
-_SURVIVORS, _SURVIVOR_CELLS, _SURVIVOR_COMPONENTS = 3, 32_000_000, 24
+_SURVIVORS, _SURVIVOR_OPERATIONS, _SURVIVOR_COMPONENTS = 3, 4e8, 24
 _LONG_STEPS = 500
 _SAME_OPTIMUM = 10.0  # two runs to tol that end closer than this many tol have found the same
 _RESEEDINGS = 2  # here, where a pass is cheap, components that do no work get another place or two
 # The first part of the sample, where the survivors run, and by how much each part is larger than the one before.
 _ROWS_PER_PARAMETER, _LEAST_ROWS, GROWTH = 50, 20_000, 4
 _MOVES, _MOST_MOVES = 16, 10  # tried at a time, and made one after the other
+# Times p / (2n): to what accuracy optima are told apart. A move must gain ten times that.
+_WORTH = 0.001
 _ROWS_OF_A_COMPONENT = 5  # times d + 1: with fewer a likelihood says little, for it has no bound
 # The order of the best on few rows need not be that on more, up to so many times p / (2n), by which each is optimistic.
 _FINALISTS, _UNSURE = 3, 3
@@ -73,10 +75,11 @@ def best(sample: Sample, frame: Coordinates, plan: Plan, each: Each = in_turn) -
     first, *larger = _parts(sample, plan)
     unsure = _UNSURE * families.sample_error(plan.family, plan.k, len(first.z), first.effective_rows)
     within = unsure if larger else 0.0
-    finalists = ranked(first, frame, _own(plan, first, sample), within=within, each=each)[:_FINALISTS]
+    finalists = ranked(first, frame, _rough(plan, first), within=within, each=each)[:_FINALISTS]
     seen = first
-    for part in larger:
-        finalists += _moved_to_unseen(finalists[0], seen, part, frame, _own(plan, seen, sample))
+    for part in larger or [sample]:
+        if larger:
+            finalists += _moved_to_unseen(finalists[0], seen, part, frame, _own(plan, seen, sample))
         finalists, seen = grown(finalists, part, frame, _own(plan, part, sample))[:1], part
     return finalists[0]
 
@@ -121,10 +124,8 @@ def ranked(
     Raises:
         DataError: every single start went bad.
     """
-    ranking = Ranking.on(sample, frame, plan)
-    candidates = best_first(each(ranking, [*ranking.groups(given), *ranking.of_starts], -np.inf))
-    cheap = max(_SURVIVOR_COMPONENTS // plan.k, int(plan.thoroughness * _SURVIVOR_CELLS / sample.z.size / plan.k))
-    finished = _long_runs(sample, candidates[: max(_SURVIVORS, cheap)], frame, plan, within=within)
+    race, survivors = Race.on(sample, frame, plan, each), _survivors(sample, plan)
+    finished = _long_runs(sample, race.of_starts(given, survivors), frame, plan, within=within, most=survivors)
     if not finished:
         raise DataError(
             f"starts for {plan.k} components",
@@ -132,11 +133,12 @@ def ranked(
             expected="at least one valid mixture",
             do="Use fewer components, more starts, or a larger covarianceFloor.",
         )
-    if plan.starts and len(ranking.sample.weights) < len(sample.weights):
-        moved = _moved_to_unseen(finished[0], ranking.sample, sample, frame, plan)
+    ranked_on = race.heats[-1].sample
+    if plan.starts and len(ranked_on.weights) < len(sample.weights):
+        moved = _moved_to_unseen(finished[0], ranked_on, sample, frame, plan)
         finished = grown([*moved, *finished], sample, frame, plan, within) if moved else finished
     if plan.k >= LEAST_COMPONENTS:
-        finished = [_rearranged(finished[0], ranking, sample, each), *finished[1:]]
+        finished = [_rearranged(finished[0], race, sample), *finished[1:]]
     finished = [shaken(finished[0], sample, frame, plan), *finished[1:]]
     values = [fit.best.objective for fit in finished]
     new = [i == 0 or values[i - 1] - values[i] > _SAME_OPTIMUM * plan.tol for i in range(len(values))]
@@ -144,22 +146,41 @@ def ranked(
     return [fit for fit, *wanted in zip(finished, new, near, strict=True) if all(wanted)]
 
 
-def _rearranged(fit: em.Fit, ranking: Ranking, sample: Sample, each: Each) -> em.Fit:
+def _survivors(sample: Sample, plan: Plan) -> int:
+    """Return how many of the starts are run to their end."""
+    d, n = sample.z.shape
+    a_pass = 4 * n * families.free_parameters(plan.family, plan.k, d)
+    cheap = max(_SURVIVOR_COMPONENTS // plan.k, int(plan.thoroughness * _SURVIVOR_OPERATIONS / a_pass))
+    return max(_SURVIVORS, cheap)
+
+
+def _moves_worth(sample: Sample, plan: Plan) -> float:
+    """Return how many moves a sound mixture is worth: fewer where the rows are fewer than the parameters.
+
+    There the likelihood rises with the chance patterns of the rows, and nothing is learnt from going on.
+    """
+    free = families.free_parameters(plan.family, plan.k, len(sample.z))
+    return _MOST_MOVES * sample.effective_rows / free
+
+
+def _rearranged(fit: em.Fit, race: Race, sample: Sample) -> em.Fit:
     """Return where splits and mergers of components lead to from a fit, one after the other while each is a gain.
 
     Args:
         fit: to the sample.
-        ranking: ranks the moves.
+        race: ranks the moves.
         sample: where the best of them are run to their end.
-        each: runs the groups of a ranking.
     """
+    *_, ranking = race.heats
     frame, plan, short = ranking.frame, ranking.plan, ranking.sample
     maximise = plan.maximiser(frame, len(sample.weights))
-    for _ in range(_MOST_MOVES):
+    for made in range(_MOST_MOVES):
+        sound = fit.best.thin == 0
+        if sound and made >= _moves_worth(sample, plan):
+            break
         tried = moves(short.z, short.weights, fit.best.parameters, maximise, _MOVES)
-        enough = fit.best.objective + _SAME_OPTIMUM * plan.tol if fit.best.thin == 0 else -np.inf
-        bar = ranking.bar(fit.best.parameters) if fit.best.thin == 0 else -np.inf
-        best_tried = best_first(each(ranking, ranking.groups(tried), bar))
+        enough = fit.best.objective + _SAME_OPTIMUM * plan.tol if sound else -np.inf
+        best_tried = race.beyond(fit.best.parameters if sound else None, tried)
         ended = (_long_runs(sample, [start], frame, plan, enough) for start in best_tried)
         better = (new for (new,) in filter(None, islice(ended, _FINALISTS)) if _is_better(new, fit, plan.tol))
         if (best := next(better, None)) is None:
@@ -245,6 +266,12 @@ def _parts(sample: Sample, plan: Plan) -> Iterator[Sample]:
     yield sample
 
 
+def _rough(plan: Plan, part: Sample) -> Plan:
+    """Return the plan for looking: what tells optima apart on a part of the sample."""
+    error = families.sample_error(plan.family, plan.k, len(part.z), part.effective_rows)
+    return replace(plan, tol=max(plan.tol, _WORTH * error))
+
+
 def _own(plan: Plan, part: Sample, whole: Sample) -> Plan:
     """Return the plan for a part of the sample: as accurate as it deserves."""
     if part is whole:
@@ -259,6 +286,7 @@ def _long_runs(
     plan: Plan,
     enough: float = -np.inf,
     within: float = np.inf,
+    most: float = np.inf,
 ) -> list[em.Fit]:
     """Run starts to their end; return those that have one, the best first, sound or valid ones if there are any.
 
@@ -269,10 +297,13 @@ def _long_runs(
         plan: what to look for.
         enough: a run that can't reach this objective per row is given up,
         within: and one that must end this much below the best one before it.
+        most: starts that are run; the others only as long as no fit is sound.
     """
     expectation, maximise = _expectation(sample), plan.maximiser(frame, len(sample.weights))
     finished: list[em.Fit] = []
-    for start in starts:
+    for number, start in enumerate(starts):
+        if number >= most and any(fit.best.thin == 0 for fit in finished):
+            break
         fit = _long_run(expectation, maximise, plan.tol, start, enough)
         if fit is not None:
             finished.append(fit)

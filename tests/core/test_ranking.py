@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from itertools import chain
+from itertools import chain, pairwise
 from typing import TYPE_CHECKING
+from unittest import mock
 
 import numpy as np
 
@@ -54,6 +55,39 @@ def test_mixtures_are_run_as_starts_are() -> None:
     by_number = ranking.best_first(ranking.in_turn(of, of.of_starts, -np.inf))
     by_mixture = ranking.best_first(ranking.in_turn(of, of.groups(drawn), -np.inf))
     assert [each.means.tobytes() for each in by_number] == [each.means.tobytes() for each in by_mixture]
+
+
+def race_of(problem: Problem, drawn: int = 20) -> ranking.Race:
+    """Return the race of some starts on all the rows of a problem."""
+    of = ranking_of(problem, drawn)
+    return ranking.Race.on(of.sample, of.frame, of.plan, ranking.in_turn)
+
+
+def test_a_race_drops_the_lesser_half_after_each_heat(monkeypatch: pytest.MonkeyPatch) -> None:
+    """20 starts take 20 * 3 + 10 * 3 + 5 * 4 steps; where 12 must take all ten, 20 * 3 + 12 * 3 + 12 * 4."""
+    steps = mock.Mock(side_effect=ranking.kernel.accumulate)
+    monkeypatch.setattr(ranking.kernel, "accumulate", steps)
+    for least, expected in ((1, 110), (12, 144)):
+        steps.reset_mock()
+        assert len(race_of(problem_of()).of_starts([], least)) == 20
+        assert sum(len(call.args[1]) for call in steps.call_args_list) == expected
+
+
+def test_who_stays_in_a_race_is_led_where_ten_steps_lead() -> None:
+    """On a table of few rows all heats are run on all of them: the best of a race has taken ten steps of EM there."""
+    problem, of = problem_of(), ranking_of(problem_of(), 20)
+    alone = ranking.best_first(ranking.in_turn(of, of.of_starts, -np.inf))
+    for led in race_of(problem).of_starts([], 1)[:5]:
+        assert min(np.abs(led.means - each.means).max() for each in alone) < 1e-9
+
+
+def test_a_race_begins_on_fewer_rows() -> None:
+    """Of 40,000 rows of few parameters the heats take 10,000, 10,000 and 20,000, each the first of the next one's."""
+    x = np.random.default_rng(0).standard_normal((40_000, 2))
+    problem = Problem(x, np.ones(len(x)), Parameters(np.ones(1), np.zeros((1, 2)), np.eye(2)[None]))
+    samples = [heat.sample.z for heat in race_of(problem).heats]
+    assert [z.shape[1] for z in samples] == [10_000, 10_000, 20_000]
+    assert all((larger[:, : z.shape[1]] == z).all() for z, larger in pairwise(samples))
 
 
 def apart() -> tuple[ranking.Ranking, Parameters, Parameters]:

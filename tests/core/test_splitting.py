@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import ceil
 from unittest import mock
 
 import numpy as np
@@ -10,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import adjusted_rand_score
 
-from gmm_spark import em, kernel, search, starts
+from gmm_spark import em, families, kernel, search, starts
 from gmm_spark.parameters import FAMILIES, Family, FloatArray, Parameters
 from gmm_spark.splitting import moves
 from tests.strategies import Problem, assert_close, frame_of, problems, run, survey
@@ -98,3 +99,16 @@ def test_only_what_may_still_win_is_run_on_more_rows(monkeypatch: pytest.MonkeyP
     assert len(search.ranked(first, frame, plan)) == 2
     search.best(sample, frame, plan)
     assert [len(call.args[0]) for call in seen.call_args_list] == [1]
+
+
+def test_few_rows_are_worth_few_moves(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a sixth of a row for each parameter a sound mixture is moved twice at most, however likely the moves are."""
+    generator = np.random.default_rng(2)
+    x = generator.standard_normal((160, 20)) ** 3
+    free = families.free_parameters("full", 4, 20)
+    frame = frame_of(x, np.ones(len(x)), "full")
+    sample = starts.Sample(frame.rows(x), np.ones(len(x)), survey(x, np.ones(len(x)))[1])
+    tried = mock.Mock(side_effect=moves)
+    monkeypatch.setattr(search, "moves", tried)
+    search.best(sample, frame, starts.Plan(4, "full", starts=4, seed=0, floor=1e-6, tol=1e-4))
+    assert 1 <= tried.call_count <= ceil(10 * len(x) / free) == 2

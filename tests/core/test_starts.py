@@ -93,6 +93,20 @@ def test_one_separating_direction_among_fifty_is_found(correlated: bool) -> None
     assert ours >= theirs
 
 
+@pytest.mark.parametrize("d", [39, 40])
+def test_wide_tables_are_also_partitioned_in_a_principal_subspace(d: int) -> None:
+    """From 40 features on a quarter of the starts parts rows by the axes that vary more than a feature, whitened."""
+    labels = np.random.default_rng(0).integers(0, 6, 1_500)
+    x = np.random.default_rng(1).standard_normal((1_500, d))
+    x[:, :12] += 4 * np.random.default_rng(2).standard_normal((6, 12))[labels]
+    spaces = starts._spaces(*sampled(x, "full"))  # noqa: SLF001 - the coordinates are the subject
+    assert len(spaces) == (3 if d < 40 else 4)
+    if d >= 40:
+        subspace = spaces[-1]
+        assert subspace.shape[1] < d / 2
+        np.testing.assert_allclose(np.cov(subspace.T, bias=True), np.eye(subspace.shape[1]), atol=1e-8)
+
+
 @pytest.mark.parametrize("family", FAMILIES)
 def test_five_clusters_are_found_in_every_family(family: Family) -> None:
     """Five well separated round clusters of unequal size are found whatever the family."""
