@@ -55,6 +55,7 @@ class Runner:
         held: the fold of rows that it is not fitted to.
         shadow: whether it only serves to measure held-out rows, beside a runner that is fitted to all.
         reach: the mean log-likelihood that it is expected to end with, in coordinates z; infinite until that is known.
+        stability: the share of the starts of its search that led to the partition of the best; NaN if not known.
         rows_per_weight: effective rows per unit of weight; 1 where all rows weigh 1.
     """
 
@@ -65,6 +66,7 @@ class Runner:
     shadow: bool = False
     reach: float = float("inf")
     rows_per_weight: float = 1.0
+    stability: float = float("nan")
 
     @property
     def request(self) -> Request:

@@ -23,7 +23,7 @@ from gmm_spark.splitting import LEAST_COMPONENTS, moves
 from gmm_spark.stopping import Outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from gmm_spark.coordinates import Coordinates
     from gmm_spark.parameters import Family, Parameters
@@ -110,6 +110,7 @@ def ranked(
     given: Sequence[Parameters] = (),
     within: float = np.inf,
     each: Each = in_turn,
+    on_starts: Callable[[list[Parameters]], None] | None = None,
 ) -> list[em.Fit]:
     """Return the starts that were run to their end on the sample, the best first, each optimum once.
 
@@ -120,12 +121,16 @@ def ranked(
         given: starts to try beside those that are drawn.
         within: optima that are further below the best are of no interest, in nats a row.
         each: runs the groups of a ranking.
+        on_starts: called with where the short runs led.
 
     Raises:
         DataError: every single start went bad.
     """
     race, survivors = Race.on(sample, frame, plan, each), _survivors(sample, plan)
-    finished = _long_runs(sample, race.of_starts(given, survivors), frame, plan, within=within, most=survivors)
+    led = race.of_starts(given, survivors)
+    if on_starts is not None:
+        on_starts(led)
+    finished = _long_runs(sample, led, frame, plan, within=within, most=survivors)
     if not finished:
         raise DataError(
             f"starts for {plan.k} components",

@@ -151,6 +151,7 @@ class Evaluation:
         heldout: mean log-likelihood per unit of weight of rows it was not fitted to, where some were held out.
         effective_rows: how many rows of equal weight would be as good; None: as many as their weight, which is 1 each.
         penalty: what the covariance prior takes off its log-likelihood, in nats.
+        stability: the share of the starts that led to the partition of the best one; None where there was no search.
         suspicious: how much of what `diagnosis` found makes it unsound.
     """
 
@@ -167,6 +168,7 @@ class Evaluation:
     effective_rows: float | None = None
     penalty: float = 0.0
     suspicious: int = 0
+    stability: float | None = None
 
     @property
     def mean_log_likelihood(self) -> float:

@@ -54,6 +54,7 @@ _SCHEMA = pa.schema(
         ("passes", _WHOLE),
         ("floor_hits", _WHOLE),
         ("suspicious", _WHOLE),
+        ("stability", _REAL),
         ("message", _TEXT),
         ("model", _TEXT),
     ]

@@ -21,6 +21,7 @@ _COLUMNS: tuple[tuple[str, str, Callable[[Any], str]], ...] = (
     ("passes", "passes", str),
     ("floored", "floor_hits", str),
     ("suspicious", "suspicious", str),
+    ("stability", "stability", "{:.2f}".format),
     ("outcome", "outcome", str),
 )
 
@@ -33,5 +34,6 @@ def candidates_table(rows: Sequence[Mapping[str, Any]]) -> str:
     lines = ["  ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in told]
     notes = ["", "BIC, AIC, ICL: smaller is better; nats per row, held out: larger is better."]
     notes += ["suspicious: findings about components; a candidate with any is chosen only where no other is sound."]
+    notes += ["stability: the share of the starts that led to the partition of the best one."]
     notes += ["gain: nats per row that each added component gains over the next smaller k of its family."]
     return "\n".join([*lines, *notes]) + "\n"

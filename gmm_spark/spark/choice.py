@@ -113,6 +113,7 @@ class Fitted:
             effective_rows=told.effectiveRows,
             penalty=told.covariancePenalty,
             suspicious=len(unsound(told.findings)),
+            stability=told.startStability,
         )
 
 

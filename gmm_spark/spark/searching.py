@@ -13,6 +13,7 @@ from gmm_spark.errors import DataError
 from gmm_spark.parameters import ALIGNED, FloatArray, Parameters
 from gmm_spark.search import ranked
 from gmm_spark.spark.session import shipped
+from gmm_spark.stability import stability
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -24,8 +25,23 @@ if TYPE_CHECKING:
     from gmm_spark.parameters import Family
     from gmm_spark.spark.session import Shipped
 
-_SCHEMA = pa.schema([("search", pa.int32()), ("found", pa.list_(pa.binary())), ("error", pa.string())])
-_DDL = "search int, found array<binary>, error string"
+_SCHEMA = pa.schema(
+    [("search", pa.int32()), ("found", pa.list_(pa.binary())), ("stability", pa.float64()), ("error", pa.string())]
+)
+_DDL = "search int, found array<binary>, stability double, error string"
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """What a search found.
+
+    Args:
+        mixtures: where EM starts on all rows, the best first.
+        stability: the share of its starts that led to the partition of the best; NaN where none was drawn.
+    """
+
+    mixtures: list[Parameters]
+    stability: float = float("nan")
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,16 +60,19 @@ class Searches:
     frames: Mapping[Family, Coordinates]
     turns: Mapping[Family, FloatArray]
 
-    def run(self, number: int) -> list[Parameters]:
-        """Return the starts that one search found, the best first."""
+    def run(self, number: int) -> Found:
+        """Return what one search found."""
         plan = self.plans[number]
         turn = self.turns.get(plan.family)
         sample = self.sample if turn is None else replace(self.sample, z=turn @ self.sample.z)
-        return [fit.best.parameters for fit in ranked(sample, self.frames[plan.family], plan)]
+        led: list[Parameters] = []
+        fits = ranked(sample, self.frames[plan.family], plan, on_starts=led.extend)
+        mixtures = [fit.best.parameters for fit in fits]
+        return Found(mixtures, stability(led, mixtures[0], sample.z))
 
 
-def search(spark: SparkSession, searches: Searches) -> list[list[Parameters] | str]:
-    """Return for each plan its starts, the best first, or why there are none.
+def search(spark: SparkSession, searches: Searches) -> list[Found | str]:
+    """Return for each plan what was found, or why there is nothing.
 
     The costliest searches begin first, so that the short ones fill the cores at the end.
     """
@@ -62,10 +81,10 @@ def search(spark: SparkSession, searches: Searches) -> list[list[Parameters] | s
     with shipped(spark, (searches, tuple(order))) as parcel:
         tasks = spark.range(0, len(plans), 1, len(plans))
         table = tasks.mapInArrow(partial(_search, parcel), _DDL).toArrow()
-    results: list[list[Parameters] | str] = ["no result"] * len(plans)
-    for number, found, error in zip(*(column.to_pylist() for column in table.columns), strict=True):
+    results: list[Found | str] = ["no result"] * len(plans)
+    for number, found, share, error in zip(*(column.to_pylist() for column in table.columns), strict=True):
         plan, d = plans[number], len(searches.sample.z)
-        results[number] = error or [_from_bytes(each, plan, d) for each in found]
+        results[number] = error or Found([_from_bytes(each, plan, d) for each in found], share)
     return results
 
 
@@ -75,16 +94,17 @@ def _search(
     searches, order = parcel.value
     for batch in batches:
         for place in batch.column(0).to_pylist():
-            found, error = _outcome(searches, order[place])
-            row = {"search": [order[place]], "found": [found], "error": [error]}
+            found, share, error = _outcome(searches, order[place])
+            row = {"search": [order[place]], "found": [found], "stability": [share], "error": [error]}
             yield from pa.Table.from_pydict(row, schema=_SCHEMA).to_batches()
 
 
-def _outcome(searches: Searches, number: int) -> tuple[list[bytes], str | None]:
+def _outcome(searches: Searches, number: int) -> tuple[list[bytes], float, str | None]:
     try:
-        return [_to_bytes(each) for each in searches.run(number)], None
+        found = searches.run(number)
     except DataError as error:  # one search that finds nothing must not end the others
-        return [], str(error)
+        return [], float("nan"), str(error)
+    return [_to_bytes(each) for each in found.mixtures], found.stability, None
 
 
 def _to_bytes(parameters: Parameters) -> bytes:

@@ -145,8 +145,9 @@ class _Run:
             if isinstance(result, str):
                 failed[cell] = result
                 continue
-            for rank, start in enumerate(result[: self.choice.finalists]):
-                runners += self._of_candidate(replace(cell, start=rank), start)
+            for rank, start in enumerate(result.mixtures[: self.choice.finalists]):
+                own = self._of_candidate(replace(cell, start=rank), start)
+                runners += [replace(each, stability=result.stability) for each in own]
         return [each for each in runners if (each.candidate, _fold(each)) not in done], failed
 
     def _folds(self) -> list[int | None]:
@@ -163,7 +164,7 @@ class _Run:
                 messages[k] = str(error)
         return {cell: messages[cell.k] for cell in cells if cell.k in messages}
 
-    def _search(self, cells: Sequence[Candidate], sample: starts.Sample) -> list[list[Parameters] | str]:
+    def _search(self, cells: Sequence[Candidate], sample: starts.Sample) -> list[searching.Found | str]:
         rows, thoroughness = self.table.surveyed.rows, 1 / len(grid(self.choice.ks, self.choice.families))
         asked = [replace(self.options, k=cell.k, family=cell.family) for cell in cells if self._is_searched(cell)]
         noises = [self.table.noise(self.axes.frames[how.family]) if how.noise else None for how in asked]
@@ -173,7 +174,7 @@ class _Run:
         )
         searches = searching.Searches(sample, plans, self.axes.frames, self.axes.turns)
         found = iter(searching.search(self.table.rows.sparkSession, searches) if plans else ())
-        return [next(found) if self._is_searched(cell) else [self._of_one(cell)] for cell in cells]
+        return [next(found) if self._is_searched(cell) else searching.Found([self._of_one(cell)]) for cell in cells]
 
     def _is_searched(self, cell: Candidate) -> bool:
         return cell.k > 1 or self.options.noise
@@ -211,6 +212,8 @@ class _Run:
             return None
         frame, passes = runner.maximise.frame, self.table.surveyed.passes + 1 + len(fit.history)
         summary = summary_of(fit, runner.maximise, self.table, self.clock.seconds, passes)
+        if math.isfinite(runner.stability):
+            summary = replace(summary, startStability=runner.stability)
         if finish.outcome == RETIRED:
             summary = replace(summary, outcome=RETIRED, message=finish.message)
         fitted = Fitted(runner.candidate, _fold(runner), frame.outward(fit.best.parameters).ordered(), summary)

@@ -75,6 +75,7 @@ def row_of(each: Evaluation, gain: float | None, *, chosen: bool) -> dict[str, A
         "passes": each.passes,
         "floor_hits": each.floor_hits,
         "suspicious": each.suspicious,
+        "stability": each.stability,
         "message": each.message,
     }
     return {name: None if value != value else value for name, value in row.items()}  # noqa: PLR0124 - NaN alone

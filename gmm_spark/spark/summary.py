@@ -42,6 +42,7 @@ class Summary:
         resumedPasses: how many passes of the history come from the checkpoint of a run that was broken off.
         startReplaced: whether all rows showed a cluster that the sample had missed, and led to another start.
         reseeded: components that held next to no rows and were begun anew elsewhere, whether or not that helped.
+        startStability: in a selection the share of the starts that led to the partition of the best one; else None.
         findings: what is suspicious about single components, and what to do: see `diagnosis`.
         pointMasses: the repeated values that hold a component each: its number, the value, its share of the weight.
         effectiveRows: how many rows of equal weight would be as good (Kish): numRows where all weigh the same; 0 in the
@@ -73,6 +74,7 @@ class Summary:
     reseeded: int = 0
     pointMasses: tuple[PointMass, ...] = ()
     findings: tuple[Finding, ...] = ()
+    startStability: float | None = None
     effectiveRows: float = 0.0
     covariancePenalty: float = 0.0
     thinComponents: tuple[int, ...] = ()
@@ -119,6 +121,8 @@ class Summary:
 def _is(value: object, kind: Any) -> bool:  # noqa: ANN401 - a type or a generic alias
     """Tell whether a JSON value has the type of a field."""
     inner = get_args(kind)
+    if type(None) in inner:
+        return value is None or _is(value, inner[0])
     if get_origin(kind) is tuple:
         return isinstance(value, list) and all(_is(each, inner[0]) for each in value)
     if get_origin(kind) is dict:
