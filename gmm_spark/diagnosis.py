@@ -111,7 +111,8 @@ class _Direction:
             return _Direction(float(at.spread.variances[k].min()), None, mean)
         if not isinstance(at.spread, Matrices):
             variances = at.spread.variances[k]
-            return _Direction(float(variances.min()), np.eye(at.d)[int(variances.argmin())], mean)
+            axis = (np.arange(at.d) == variances.argmin()).astype(np.float64)
+            return _Direction(float(variances.min()), axis, mean)
         values, axes = np.linalg.eigh(at.spread.values[k])
         loadings = frame.inverse.T @ axes[:, 0] * frame.unit
         return _Direction(float(values[0]), loadings / np.linalg.norm(loadings), mean)

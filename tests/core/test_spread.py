@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gmm_spark import alignment, checkpoint, coordinates, em, families, kernel, missed, model, search, starts
+from gmm_spark import alignment, checkpoint, coordinates, diagnosis, em, families, kernel, missed, model, search, starts
 from gmm_spark.divergence import step_divergence
 from gmm_spark.parameters import ALIGNED, Family, FloatArray, Parameters
 from gmm_spark.report.description import description
@@ -143,13 +143,14 @@ def fitted(x: FloatArray, family: Family, k: int) -> tuple[em.Fit, coordinates.C
 
 @aligned
 def test_a_fit_of_many_features_makes_no_matrix(family: Family, no_matrices: Callable[[int], None]) -> None:
-    """Search, EM, scores, model, checkpoint, alignment, sample and description take less than one d x d matrix."""
+    """Search, EM, findings, scores, model, checkpoint, alignment, sample, description: less than one d x d matrix."""
     d, k = 3000, 3
     x = clustered(240, d, k)
     no_matrices(d)
     tracemalloc.start()
     fit, frame, _ = fitted(x, family, k)
     mixture = frame.outward(fit.best.parameters).ordered()
+    diagnosis.findings(fit.best.parameters, fit.best.moments, em.Maximiser(frame, 1e-6))
     posterior, _ = kernel.posteriors(x, mixture)
     header, lines = model.encode(model.StoredModel(mixture, tuple(f"x{i}" for i in range(d))))
     stored = model.decode(json.loads(json.dumps(header)), lines, "here")
