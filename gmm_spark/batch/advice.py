@@ -6,7 +6,8 @@ import re
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from gmm_spark.batch.faults import JAVA, complaints, first_line
+from gmm_spark.batch.faults import complaints, first_line
+from gmm_spark.batch.java import JAVA
 from gmm_spark.errors import SchemaError
 
 if TYPE_CHECKING:

@@ -7,9 +7,6 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from py4j.protocol import Py4JJavaError  # type: ignore[import-untyped]
-from pyspark.errors import PySparkException
-
 from gmm_spark.errors import EndedError, GmmSparkError, InputError, OutputError, StorageError
 
 if TYPE_CHECKING:
@@ -18,7 +15,6 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 _LOG = logging.getLogger(__name__)
-JAVA = (Py4JJavaError, PySparkException)  # as what the complaints of Java's arrive
 _DEEPEST = 20  # causes of causes; some Java exceptions name themselves
 _LONGEST = 400
 _ONLY_A_NAME = re.compile(r"[\w.$]+:?\s*")

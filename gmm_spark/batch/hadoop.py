@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, cast
 from py4j.protocol import Py4JError  # type: ignore[import-untyped]
 from pyspark.errors import PySparkException
 
-from gmm_spark.batch.faults import JAVA, complaints
+from gmm_spark.batch.faults import complaints
+from gmm_spark.batch.java import JAVA
 from gmm_spark.batch.location import Location, parts_of
 
 if TYPE_CHECKING:

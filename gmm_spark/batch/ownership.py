@@ -8,7 +8,7 @@ from itertools import islice
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
-from gmm_spark.batch.faults import JAVA
+from gmm_spark.batch.java import JAVA
 from gmm_spark.batch.kinds import kind_of
 from gmm_spark.batch.manifest import LARGEST, MANIFEST, Manifest, read_manifest
 from gmm_spark.errors import InputError, OutputError

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gmm_spark.batch.faults import JAVA, complaints, first_line
+from gmm_spark.batch.faults import complaints, first_line
 from gmm_spark.batch.hadoop import HadoopLocation, matching, qualified
+from gmm_spark.batch.java import JAVA
 from gmm_spark.batch.local import LocalLocation
 from gmm_spark.batch.location import Location
 from gmm_spark.errors import ConfigurationError, GmmSparkError, InputError, OutputError

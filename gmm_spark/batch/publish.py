@@ -19,7 +19,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gmm_spark.batch import modes
-from gmm_spark.batch.faults import JAVA, as_output
+from gmm_spark.batch.faults import as_output
+from gmm_spark.batch.java import JAVA
 from gmm_spark.batch.lock import locked
 from gmm_spark.batch.manifest import LARGEST, MANIFEST, MOST_FILES, File, Manifest, Output, read_manifest
 from gmm_spark.batch.ownership import OFFICE, holder_of, is_ours, manifest_in
