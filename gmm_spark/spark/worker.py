@@ -1,10 +1,11 @@
-"""What Spark's Python workers do between two tasks, and how to have less of it."""
+"""What Spark's Python workers do between two tasks and at their end, and how to have less of it."""
 
 from __future__ import annotations
 
 import gc
 import sys
 from functools import cache
+from typing import IO, Any
 from zipimport import zipimporter
 
 
@@ -16,6 +17,7 @@ def settle() -> None:
     than the arithmetic of many. A finder that is forgotten is made again when a module is next sought.
     """
     _freeze(len(sys.modules))
+    _end_quietly()
     for path, finder in list(sys.path_importer_cache.items()):
         if isinstance(finder, zipimporter):
             del sys.path_importer_cache[path]
@@ -28,3 +30,23 @@ def _freeze(_modules: int) -> None:
     Spark collects garbage after each task: 30 ms with all the modules in view, next to nothing without.
     """
     gc.freeze()
+
+
+@cache
+def _end_quietly() -> None:
+    """Let this worker end without a traceback when Spark closes it after a minute without a task.
+
+    It then finds the end of its input where it expects a task, writes that error to a socket that is closed, and
+    pyspark's daemon prints a BrokenPipeError into the log of a run that succeeded. Spark, which closed the input, reads
+    no error: that one, and no other, need not be sent.
+    """
+    worker = sys.modules.get("pyspark.worker")
+    send = getattr(worker, "handle_worker_exception", None)
+    if worker is None or send is None:
+        return
+
+    def send_unless_closed(error: BaseException, outfile: IO[bytes], *more: Any, **named: Any) -> None:  # noqa: ANN401
+        if not isinstance(error, EOFError):
+            send(error, outfile, *more, **named)
+
+    worker.handle_worker_exception = send_unless_closed  # type: ignore[attr-defined] # a name that it looks up
