@@ -79,9 +79,14 @@ class Maximiser:
         """Return what the covariances cost, in nats per unit of weight."""
         return prior.penalty(at, self.prior)
 
+    def lacking(self, moments: Moments) -> FloatArray:
+        """Return the share of the least rows that each of the (k,) components lacks: 0 where it is sound."""
+        least = self.least * moments.row_weight
+        return np.maximum(0.0, 1 - moments.mass / least) if least > 0 else np.zeros(len(moments.mass))
+
     def thin(self, moments: Moments) -> NDArray[np.bool_]:
         """Tell which of the (k,) components hold too few rows to be sound."""
-        return np.asarray(moments.mass < self.least * moments.row_weight)
+        return np.asarray(self.lacking(moments) > 0)
 
     def singular(self, at: Parameters, moments: Moments) -> NDArray[np.bool_]:
         """Tell which of the (k,) covariances have a variance that is only what rounding left of a difference of sums.

@@ -43,6 +43,7 @@ class Pass:
         floored: components whose covariance was raised to the floor on the way here.
         penalty: what their covariances cost, in nats per unit of weight.
         thin: components that hold too few rows to be sound.
+        missing: the rows that these lack, in units of what a component needs.
     """
 
     parameters: Parameters
@@ -52,6 +53,7 @@ class Pass:
     floored: int = 0
     penalty: float = 0.0
     thin: int = 0
+    missing: float = 0.0
 
     @property
     def objective(self) -> float:
@@ -64,9 +66,14 @@ class Pass:
         return self.moments.log_likelihood - self.penalty * self.moments.weight
 
     @property
-    def standing(self) -> tuple[bool, float]:
-        """What ranks fits that are not one another's continuation: a sound one is above any that is not."""
-        return self.thin == 0, self.objective
+    def soundness(self) -> int:
+        """0 where no component is thin, and one less for each that there might as well not be."""
+        return 0 if self.thin == 0 else -1 - round(self.missing)
+
+    @property
+    def standing(self) -> tuple[int, float]:
+        """What ranks fits that are not one another's continuation: a sounder one is above any that is less so."""
+        return self.soundness, self.objective
 
     @property
     def remaining(self) -> float:
@@ -114,8 +121,9 @@ class Position:
 
     def measured(self, moments: Moments, maximise: Maximiser) -> Pass:
         """Return the pass that measured the candidate."""
-        penalty, thin = maximise.penalty(self.candidate), int(maximise.thin(moments).sum())
-        new = Pass(self.candidate, moments, None, None, self.floored, penalty, thin)
+        penalty, lacking = maximise.penalty(self.candidate), maximise.lacking(moments)
+        thin, missing = int((lacking > 0).sum()), float(lacking.sum())
+        new = Pass(self.candidate, moments, None, None, self.floored, penalty, thin, missing)
         if self.phase != "step" or self.before is None:
             return new
         gain = new.objective - self.before.objective

@@ -35,8 +35,8 @@ _ROWS, _LEAST_ROWS = 20_000, 4_000
 # number does not depend on the cores, for the products' last bits depend on it.
 _COMPONENTS = 32
 
-# A run: whether it is sound and its objective, see `Pass.standing`; and where it is.
-Run: TypeAlias = tuple[tuple[bool, float], Parameters]
+# A run: how sound it is and its objective, see `Pass.standing`; and where it is.
+Run: TypeAlias = tuple[tuple[int, float], Parameters]
 # Some of the starts that a plan draws, by their numbers, or some mixtures.
 Group: TypeAlias = range | tuple[Parameters, ...]
 
@@ -115,7 +115,7 @@ class Ranking:
         """
         maximise = self._maximise
         drawn = starts.draw(self.sample, self.frame, self.plan, group) if isinstance(group, range) else group
-        alive: list[Run] = [((True, 0.0), candidate) for candidate in drawn]
+        alive: list[Run] = [((0, 0.0), candidate) for candidate in drawn]
         ended: list[Run] = []
         block = kernel.Block(self.sample.z, self.sample.weights)
         for _ in range(self.steps):

@@ -195,9 +195,9 @@ def _rearranged(fit: em.Fit, race: Race, sample: Sample) -> em.Fit:
 
 
 def _is_better(new: em.Fit, old: em.Fit, tol: float) -> bool:
-    """Tell whether a fit is sound, or better, and not because a component of it shrank onto a few rows."""
-    if (new.best.thin == 0) != (old.best.thin == 0):
-        return new.best.thin == 0
+    """Tell whether a fit is sounder, or better, and not because a component of it shrank onto a few rows."""
+    if new.best.soundness != old.best.soundness:
+        return new.best.soundness > old.best.soundness and new.outcome is not Outcome.DEGENERATE
     one, other = new.best.moments, old.best.moments
     gain = new.best.objective - old.best.objective
     few = _ROWS_OF_A_COMPONENT * (1 + one.centers.shape[1]) * one.row_weight
@@ -231,7 +231,8 @@ def again(start: Parameters, more: evidence.Unseen, sample: Sample, frame: Coord
     (old,) = in_memory([kernel.Block(both.z, both.weights)])([start])
     before = em.Position(start).measured(old, plan.maximiser(frame, len(both.weights)))
     gained = best.best.objective - before.objective
-    return best if (best.best.thin == 0) > (before.thin == 0) or gained > plan.tol else None
+    sounder = best.best.soundness - before.soundness
+    return best if sounder > 0 or (sounder == 0 and gained > plan.tol) else None
 
 
 def _moved_to_unseen(fit: em.Fit, seen: Sample, more: Sample, frame: Coordinates, plan: Plan) -> list[em.Fit]:
@@ -315,7 +316,7 @@ def _long_runs(
             if fit.outcome is not Outcome.DEGENERATE and fit.best.thin == 0:
                 enough = max(enough, fit.best.objective - within)
     valid = [fit for fit in finished if fit.outcome is not Outcome.DEGENERATE]
-    sound = [fit for fit in valid if fit.best.thin == 0]
+    sound = [fit for fit in valid if fit.best.soundness == max(each.best.soundness for each in valid)]
     return sorted(sound or valid or finished, key=lambda fit: -fit.best.objective)
 
 

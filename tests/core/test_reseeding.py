@@ -277,3 +277,16 @@ def replace_third(at: Parameters, x: FloatArray) -> Parameters:
     mixture = maximise.frame.outward(at)
     means = np.concatenate([mixture.means[:2], x[980:].mean(axis=0)[None]])
     return maximise.frame.inward(Parameters(np.array([0.5, 0.48, 0.02]), means, mixture.covariances, at.family))
+
+
+def test_of_mixtures_that_are_not_sound_the_one_that_lacks_fewer_rows_ranks_higher() -> None:
+    """Two components of 15 of 20 rows lack half a component together, one of a single row a whole one."""
+    x = three_clusters()
+    expectation, maximise = setting(x, "full")
+    at = replace_third(with_a_dead_one(x, "full", maximise), x)
+    (moments,) = expectation([at])
+    short = [replace(maximise, least=least).lacking(moments) for least in (0.0, 15.0, 40.0)]
+    np.testing.assert_allclose(short, [[0, 0, 0], [0, 0, 0], [0, 0, 0.5]], atol=1e-6)
+    sound, scarce, single = (em.Pass(at, moments, thin=n, missing=m) for n, m in ((0, 0.0), (2, 0.5), (1, 0.95)))
+    likelier = replace(single, penalty=-5.0)
+    assert sound.standing > scarce.standing > likelier.standing > single.standing
