@@ -130,6 +130,8 @@ def ranked(
     led = race.of_starts(given, survivors)
     if on_starts is not None:
         on_starts(led)
+    # Of three components on, moves lead from what is not sound to what is: there others need not be tried.
+    led = led[: survivors if plan.k >= LEAST_COMPONENTS else None]
     finished = _long_runs(sample, led, frame, plan, within=within, most=survivors)
     if not finished:
         raise DataError(
