@@ -185,7 +185,8 @@ def _rearranged(fit: em.Fit, race: Race, sample: Sample) -> em.Fit:
         sound = fit.best.thin == 0
         if sound and made >= _moves_worth(sample, plan):
             break
-        tried = moves(short.z, short.weights, fit.best.parameters, maximise, _MOVES)
+        least = maximise.least * fit.best.moments.row_weight / fit.best.moments.weight
+        tried = moves(short.z, short.weights, fit.best.parameters, maximise, _MOVES, least)
         enough = fit.best.objective + _SAME_OPTIMUM * plan.tol if sound else -np.inf
         best_tried = race.beyond(fit.best.parameters if sound else None, tried)
         ended = (_long_runs(sample, [start], frame, plan, enough) for start in best_tried)

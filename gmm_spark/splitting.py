@@ -41,7 +41,14 @@ class _Parts:
     spread: Spread
 
 
-def moves(z: FloatArray, weights: FloatArray, at: Parameters, maximise: Maximiser, most: int) -> list[Parameters]:
+def moves(
+    z: FloatArray,
+    weights: FloatArray,
+    at: Parameters,
+    maximise: Maximiser,
+    most: int,
+    least: float = 0.0,
+) -> list[Parameters]:
     """Return mixtures in which one component is split, and two others that are little missed become one.
 
     Args:
@@ -50,13 +57,19 @@ def moves(z: FloatArray, weights: FloatArray, at: Parameters, maximise: Maximise
         at: a mixture of at least `LEAST_COMPONENTS`, in the same coordinates.
         maximise: the M-step: it knows the coordinates and the floor.
         most: how many to return at most: those that promise the most.
+        least: the least weight of a sound component: no half is lighter, and if there are components that are, each
+            move merges one of them.
     """
     shares = kernel.posteriors(np.ascontiguousarray(z.T), at)[0].T[: at.k] * weights
     losses = _merger_losses(at, maximise)
+    thin = at.weights < least
+    if thin.any():
+        losses[~(thin[:, None] | thin)] = np.inf
     found = [
         move
         for split, own in enumerate(shares)
         for halves in _halved(z, own, at.weights[split], at.spread)
+        if halves.weights.min() >= least
         for move in _with_cheapest(losses, ceil(most / at.k), split, halves, _gain(at, maximise, split, halves))
     ]
     best = sorted(found, key=lambda move: -move.promise)[:most]
