@@ -112,3 +112,16 @@ def test_few_rows_are_worth_few_moves(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(search, "moves", tried)
     search.best(sample, frame, starts.Plan(4, "full", starts=4, seed=0, floor=1e-6, tol=1e-4))
     assert 1 <= tried.call_count <= ceil(10 * len(x) / free) == 2
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_moves_merge_what_is_too_light_and_split_nothing_lighter_off(family: Family) -> None:
+    """With a least weight above one component's each move merges that one, and no weight after it is less."""
+    problem, _ = stuck(family)
+    frame = problem.frame
+    at = frame.inward(problem.start.replaced(weights=np.array([0.05, 0.35, 0.35, 0.25])))
+    moved = moves(frame.rows(problem.x), problem.weights, at, em.Maximiser(frame, 1e-6), 16, least=0.1)
+    assert moved
+    for each in moved:
+        assert not (each.means == at.means[0]).all(axis=1).any()
+        assert each.weights.min() >= 0.1
