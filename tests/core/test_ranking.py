@@ -8,7 +8,7 @@ from unittest import mock
 
 import numpy as np
 
-from gmm_spark import ranking, starts
+from gmm_spark import kernel, ranking, starts
 from gmm_spark.parameters import Parameters
 from tests.strategies import Problem, random_problem, survey
 
@@ -65,8 +65,8 @@ def race_of(problem: Problem, drawn: int = 20) -> ranking.Race:
 
 def test_a_race_drops_the_lesser_half_after_each_heat(monkeypatch: pytest.MonkeyPatch) -> None:
     """20 starts take 20 * 3 + 10 * 3 + 5 * 4 steps; where 12 must take all ten, 20 * 3 + 12 * 3 + 12 * 4."""
-    steps = mock.Mock(side_effect=ranking.kernel.accumulate)
-    monkeypatch.setattr(ranking.kernel, "accumulate", steps)
+    steps = mock.Mock(side_effect=kernel.accumulate)
+    monkeypatch.setattr(kernel, "accumulate", steps)
     for least, expected in ((1, 110), (12, 144)):
         steps.reset_mock()
         assert len(race_of(problem_of()).of_starts([], least)) == 20
