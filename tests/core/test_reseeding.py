@@ -286,7 +286,7 @@ def test_of_mixtures_that_are_not_sound_the_one_that_lacks_fewer_rows_ranks_high
     at = replace_third(with_a_dead_one(x, "full", maximise), x)
     (moments,) = expectation([at])
     short = [replace(maximise, least=least).lacking(moments) for least in (0.0, 15.0, 40.0)]
-    np.testing.assert_allclose(np.stack(short), np.array([[0, 0, 0], [0, 0, 0], [0, 0, 0.5]]), atol=1e-6)
+    np.testing.assert_allclose(np.stack(short), np.array([[0.0, 0, 0], [0, 0, 0], [0, 0, 0.5]]), atol=1e-6)
     sound, scarce, single = (em.Pass(at, moments, thin=n, missing=m) for n, m in ((0, 0.0), (2, 0.5), (1, 0.95)))
     likelier = replace(single, penalty=-5.0)
     assert sound.standing > scarce.standing > likelier.standing > single.standing

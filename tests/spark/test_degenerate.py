@@ -85,7 +85,7 @@ def test_a_point_mass_is_told_with_its_value(
     np.testing.assert_allclose(mass.value, [3.5, -700.25], rtol=1e-9)
     assert model.weights[mass.component] == pytest.approx(0.3)
     assert mass.share == pytest.approx(0.3)
-    assert "component 1 is a point mass: 0.3 of the weight at x0 = 3.5, x1 = -700.25" in caplog.text
+    assert "30 % of the weight, at x0 = 3.5, x1 = -700.25" in caplog.text
     model.write().save(str(tmp_path / "model"))
     assert GaussianMixtureModel.load(str(tmp_path / "model")).summary == model.summary
     told = "component 1 holds one repeated value, 0.3000 of the weight: x0 = 3.5, x1 = -700.25"
