@@ -10,8 +10,8 @@ the features Phi and natural parameters Theta of `layouts`:
     L = Theta Phi;  m = max_k L;  E = exp(L - m);  s = sum_k E
     log-likelihood += w (m + log s);  R = E w / s;  sums += R Phi'
 
-`products` computes them, `factors` in another way where `choose` says so, `softmax` what is between them; `sparse`
-the sums where R is all but empty.
+`products` computes them, `factors` in another way where `engines` chooses that, `softmax` what is between them;
+`sparse` the sums where R is all but empty.
 """
 
 from __future__ import annotations
@@ -19,116 +19,29 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
-from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from gmm_spark import layouts, reservoir
+from gmm_spark.engines import choose
 from gmm_spark.errors import DataError
-from gmm_spark.factors import ByDifference, ByFactor, factors_of
+from gmm_spark.factors import factors_of
 from gmm_spark.moments import Moments
-from gmm_spark.products import ByProduct
 from gmm_spark.scratch import scratch
 from gmm_spark.softmax import Softmax
-from gmm_spark.sparse import LEAST_FEATURES, SparseSums
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
+    from gmm_spark.engines import Choice, Precision
     from gmm_spark.layouts import Layout
     from gmm_spark.parameters import FloatArray, Parameters
 
-Precision: TypeAlias = Literal["float64", "float32"]
-
-# Above this kappa the quadratic form cancels to fewer than seven digits: differences to the mean instead.
-_CAREFUL = 1e9
-_FAR = 1e6  # squared distance from the origin: all rows together have d
-# Up to this kappa a log-density by float32 products errs by at most 1e-3: 20 * 6e-8 * kappa.
-_SINGLE = 1e-3 / (20 * 6e-8)
-# By factor from d = 32 on for up to d/8 components, product / factor seconds on one core and BLAS thread: d = 32: 1.3
-# (k = 2), 0.9 (4), 0.6 (8); d = 64: 1.7 (4), 1.1 (8), 0.9 (12); d = 128: 1.3 (8), 1.0 (16), 0.9 (24); d = 256: 1.4 (8).
-_WIDE, _WIDE_PER_COMPONENT = 32, 8
 # A relative difference between the components' sums and all rows' above this is a fault, not rounding.
 _UNBALANCED = {"float64": 1e-8, "float32": 1e-5}
-
-
-class Engine(Protocol):
-    """Joint log-densities and sums of tiles of rows, in scratch of its own."""
-
-    @property
-    def width(self) -> int:
-        """The most rows of a tile."""
-
-    @property
-    def dtype(self) -> np.dtype[np.floating]:
-        """Of log-densities and responsibilities."""
-
-    @property
-    def sums(self) -> FloatArray:
-        """(k, F) the sums over all tiles so far."""
-
-    def joint(self, z: FloatArray) -> FloatArray:
-        """Return the joint log-densities (k, n) of a tile (d, n)."""
-
-    def add(self, shares: FloatArray, z: FloatArray) -> None:
-        """Add the sums of the tile that `joint` was last called for; shares (k, n) may be overwritten."""
-
-
-@dataclass(frozen=True)
-class Choice:
-    """How a stack of candidates is computed.
-
-    Args:
-        path: by two products over all components, by a factor a component, or by differences to each mean.
-        layout: which features are summed.
-        precision: of the products; sums over tiles are float64.
-    """
-
-    path: Literal["product", "factor", "difference"]
-    layout: Layout
-    precision: Precision = "float64"
-
-    def engine(self, candidates: Sequence[Parameters]) -> Engine:
-        """Return what computes these candidates."""
-        dtype = np.dtype(self.precision)
-        if self.path == "difference":
-            return ByDifference(candidates, self.layout)
-        if self.path == "factor":
-            return ByFactor(candidates, dtype)
-        theta = np.concatenate([layouts.natural_parameters(each, self.layout) for each in candidates])
-        return ByProduct(theta, candidates[0].d, self.layout, dtype)
-
-    def sparse(self, k: int, d: int, width: int) -> SparseSums | None:
-        """Return what sums tiles in which few responsibilities count; None where that is not the faster."""
-        if self.path == "difference" or self.layout != "quadratic" or d < LEAST_FEATURES:
-            return None
-        return SparseSums(k, d, width, np.dtype(self.precision))
-
-
-def choose(candidates: Sequence[Parameters], precision: Precision = "float64") -> Choice:
-    """Choose how to compute a stack: safe first, then fast."""
-    kappa = max(float(condition(each).max()) for each in candidates)
-    layout, d = layouts.layout_for(candidates), candidates[0].d
-    if not kappa <= _CAREFUL or any(_cancels(each) for each in candidates):
-        return Choice("difference", layouts.total_layout(layout))
-    few = d >= _WIDE and _WIDE_PER_COMPONENT * sum(each.rows for each in candidates) <= d
-    path: Literal["factor", "product"] = "factor" if few and layout == "quadratic" else "product"
-    return Choice(path, layout, precision if kappa <= _SINGLE else "float64")
-
-
-def _cancels(parameters: Parameters) -> bool:
-    """Tell whether a component so far away that only a few far rows can be there is thin in some direction.
-
-    Kappa does not show it where the component is long towards the origin: there the terms of mu' S^-1 mu cancel.
-    """
-    squares = (parameters.means**2).sum(axis=1)
-    far = squares > _FAR
-    if not far.any():
-        return False
-    precisions, _ = parameters.spread[far].inverted()
-    return bool((squares[far] * precisions.variances.sum(axis=1) > _CAREFUL).any())
 
 
 @dataclass(frozen=True, eq=False)
@@ -254,12 +167,6 @@ def _zeros(candidates: Sequence[Parameters], choice: Choice, kept: int) -> tuple
         Moments.zero(center, choice.layout, kept, noise=each.noise is not None)
         for center, each in zip(centers, candidates, strict=True)
     )
-
-
-def condition(parameters: Parameters) -> FloatArray:
-    """Return (k,) kappa_k = d + mu' S^-1 mu: a log-density by two products errs by about 20 u kappa_k."""
-    precisions, _ = parameters.spread.inverted()
-    return parameters.d + precisions.forms(parameters.means)
 
 
 def entropy(parameters: Parameters, moments: Moments) -> float:

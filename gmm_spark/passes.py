@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 
 from gmm_spark.acceleration import extrapolate
 from gmm_spark.divergence import step_divergence
-from gmm_spark.kernel import condition
+from gmm_spark.engines import condition
 from gmm_spark.stopping import Outcome, remaining_after, remaining_gain
 
 if TYPE_CHECKING:

@@ -1,8 +1,9 @@
 """Which start leads to the best optimum: all in short runs, the best to their end, the finalists on ever more rows.
 
-`ranking` has the short runs. The optimum of n random rows lies about p / (2n) nats a row below that of all
-rows, for p free parameters: so a few rows decide where to look, more rows which of the best is best, and each part
-of the sample is run only to a tenth of its own error. What is left for all rows to do is what the sample can't know.
+`ranking` has the short runs, `long_runs` those to the end. The optimum of n random rows is about p / (2n) nats per row
+below that of all rows, for p free parameters: so a few rows decide where to look, more rows which of the best is best,
+and each part of the sample is run only to a tenth of its own error. What is left for all rows to do is what the sample
+can't know.
 From the best of the first part `splitting` leads on to better optima, as long as there are any. Before more rows are
 taken they are looked at: where the fewer rows have missed a cluster (`evidence`), a component is moved there.
 """
@@ -17,10 +18,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gmm_spark import em, evidence, families, kernel
-from gmm_spark.errors import DataError, ParametersError
-from gmm_spark.ranking import HOPE, Race, Ranking, in_turn
+from gmm_spark.errors import DataError
+from gmm_spark.long_runs import SAME_OPTIMUM, is_better, run_to_end
+from gmm_spark.ranking import Race, Ranking, in_turn
 from gmm_spark.splitting import LEAST_COMPONENTS, moves
-from gmm_spark.stopping import Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -33,15 +34,11 @@ if TYPE_CHECKING:
 # How many of the short runs go on: three, or as many as cost next to nothing on a small sample, for the best after
 # ten steps need not be the best at the end; and of few components more, for a run of two costs a fifth of one of ten.
 _SURVIVORS, _SURVIVOR_OPERATIONS, _SURVIVOR_COMPONENTS = 3, 4e8, 24
-_LONG_STEPS = 500
-_SAME_OPTIMUM = 10.0  # two runs to tol that end closer than this many tol have found the same
-_RESEEDINGS = 2  # here, where a pass is cheap, components that do no work get another place or two
 # The first part of the sample, where the survivors run, and by how much each part is larger than the one before.
 _ROWS_PER_PARAMETER, _LEAST_ROWS, GROWTH = 50, 20_000, 4
 _MOVES, _MOST_MOVES = 16, 10  # tried at a time, and made one after the other
 # Times p / (2n): to what accuracy optima are told apart. A move must gain ten times that.
 _WORTH = 0.001
-_ROWS_OF_A_COMPONENT = 5  # times d + 1: with fewer a likelihood says little, for it has no bound
 # The order of the best on few rows need not be that on more, up to so many times p / (2n), by which each is optimistic.
 _FINALISTS, _UNSURE = 3, 3
 _OWN_ACCURACY = 0.1  # times p / (2n)
@@ -92,9 +89,9 @@ def shaken(fit: em.Fit, sample: Sample, frame: Coordinates, plan: Plan) -> em.Fi
     if plan.k == 1:
         return fit
     start = _perturbed(fit.best.parameters, np.random.default_rng(plan.seed))
-    enough = fit.best.objective + _SAME_OPTIMUM * plan.tol if fit.best.thin == 0 else -np.inf
-    runs = _long_runs(sample, [start], frame, plan, enough)
-    return next((new for new in runs if _is_better(new, fit, plan.tol)), fit)
+    enough = fit.best.objective + SAME_OPTIMUM * plan.tol if fit.best.thin == 0 else -np.inf
+    runs = run_to_end(sample, [start], frame, plan, enough)
+    return next((new for new in runs if is_better(new, fit, plan.tol)), fit)
 
 
 def _perturbed(at: Parameters, generator: np.random.Generator) -> Parameters:
@@ -132,7 +129,7 @@ def ranked(
         on_starts(led)
     # Of three components on, moves lead from what is not sound to what is: there others need not be tried.
     led = led[: survivors if plan.k >= LEAST_COMPONENTS else None]
-    finished = _long_runs(sample, led, frame, plan, within=within, most=survivors)
+    finished = run_to_end(sample, led, frame, plan, within=within, most=survivors)
     if not finished:
         raise DataError(
             f"starts for {plan.k} components",
@@ -148,7 +145,7 @@ def ranked(
         finished = [_rearranged(finished[0], race, sample), *finished[1:]]
     finished = [shaken(finished[0], sample, frame, plan), *finished[1:]]
     values = [fit.best.objective for fit in finished]
-    new = [i == 0 or values[i - 1] - values[i] > _SAME_OPTIMUM * plan.tol for i in range(len(values))]
+    new = [i == 0 or values[i - 1] - values[i] > SAME_OPTIMUM * plan.tol for i in range(len(values))]
     near = [value >= values[0] - within for value in values]
     return [fit for fit, *wanted in zip(finished, new, near, strict=True) if all(wanted)]
 
@@ -187,30 +184,19 @@ def _rearranged(fit: em.Fit, race: Race, sample: Sample) -> em.Fit:
             break
         least = maximise.least * fit.best.moments.row_weight / fit.best.moments.weight
         tried = moves(short.z, short.weights, fit.best.parameters, maximise, _MOVES, least)
-        enough = fit.best.objective + _SAME_OPTIMUM * plan.tol if sound else -np.inf
+        enough = fit.best.objective + SAME_OPTIMUM * plan.tol if sound else -np.inf
         best_tried = race.beyond(fit.best.parameters if sound else None, tried)
-        ended = (_long_runs(sample, [start], frame, plan, enough) for start in best_tried)
-        better = (new for (new,) in filter(None, islice(ended, _FINALISTS)) if _is_better(new, fit, plan.tol))
+        ended = (run_to_end(sample, [start], frame, plan, enough) for start in best_tried)
+        better = (new for (new,) in filter(None, islice(ended, _FINALISTS)) if is_better(new, fit, plan.tol))
         if (best := next(better, None)) is None:
             break
         fit = best
     return fit
 
 
-def _is_better(new: em.Fit, old: em.Fit, tol: float) -> bool:
-    """Tell whether a fit is sounder, or better, and not because a component of it shrank onto a few rows."""
-    if new.best.soundness != old.best.soundness:
-        return new.best.soundness > old.best.soundness and new.outcome is not Outcome.DEGENERATE
-    one, other = new.best.moments, old.best.moments
-    gain = new.best.objective - old.best.objective
-    few = _ROWS_OF_A_COMPONENT * (1 + one.centers.shape[1]) * one.row_weight
-    sound = new.outcome is not Outcome.DEGENERATE and one.mass.min() >= min(few, other.mass.min())
-    return sound and gain > _SAME_OPTIMUM * tol
-
-
 def grown(fits: Sequence[em.Fit], sample: Sample, frame: Coordinates, plan: Plan, within: float = 0.0) -> list[em.Fit]:
     """Return fits to fewer rows gone on with on more of them, the best first; as they were if none can go on."""
-    return _long_runs(sample, [fit.best.parameters for fit in fits], frame, plan, within=within) or list(fits)
+    return run_to_end(sample, [fit.best.parameters for fit in fits], frame, plan, within=within) or list(fits)
 
 
 def again(start: Parameters, more: evidence.Unseen, sample: Sample, frame: Coordinates, plan: Plan) -> em.Fit | None:
@@ -286,57 +272,3 @@ def _own(plan: Plan, part: Sample, whole: Sample) -> Plan:
     if part is whole:
         return plan
     return replace(plan, tol=max(plan.tol, accuracy(plan.family, plan.k, len(part.z), part.effective_rows)))
-
-
-def _long_runs(
-    sample: Sample,
-    starts: Sequence[Parameters],
-    frame: Coordinates,
-    plan: Plan,
-    enough: float = -np.inf,
-    within: float = np.inf,
-    most: float = np.inf,
-) -> list[em.Fit]:
-    """Run starts to their end; return those that have one, the best first, sound or valid ones if there are any.
-
-    Args:
-        sample: where.
-        starts: where from, in the coordinates of the sample.
-        frame: these coordinates.
-        plan: what to look for.
-        enough: a run that can't reach this objective per row is given up,
-        within: and one that must end this much below the best one before it.
-        most: starts that are run; the others only as long as no fit is sound.
-    """
-    expectation, maximise = _expectation(sample), plan.maximiser(frame, len(sample.weights))
-    finished: list[em.Fit] = []
-    for number, start in enumerate(starts):
-        if number >= most and any(fit.best.thin == 0 for fit in finished):
-            break
-        fit = _long_run(expectation, maximise, plan.tol, start, enough)
-        if fit is not None:
-            finished.append(fit)
-            if fit.outcome is not Outcome.DEGENERATE and fit.best.thin == 0:
-                enough = max(enough, fit.best.objective - within)
-    valid = [fit for fit in finished if fit.outcome is not Outcome.DEGENERATE]
-    sound = [fit for fit in valid if fit.best.soundness == max(each.best.soundness for each in valid)]
-    return sorted(sound or valid or finished, key=lambda fit: -fit.best.objective)
-
-
-def _long_run(
-    expectation: em.Expectation, maximise: em.Maximiser, tol: float, start: Parameters, enough: float
-) -> em.Fit | None:
-    """Return the fit from a start; None where there is none, or where it could not be enough."""
-    goal, state = em.Goal(tol, _LONG_STEPS, _RESEEDINGS), em.begin(start, "squarem")
-    try:
-        for after, measured in em.steps(expectation, state, maximise, goal):
-            if measured.objective + HOPE * measured.remaining < enough:
-                return None
-            state = after
-    except ParametersError:
-        return None
-    return state.fit
-
-
-def _expectation(sample: Sample) -> em.Expectation:
-    return in_memory([kernel.Block(sample.z, sample.weights)])

@@ -24,7 +24,7 @@ os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL
 
 import numpy as np
 
-from gmm_spark import kernel
+from gmm_spark import engines, kernel
 from gmm_spark.layouts import feature_count
 from gmm_spark.parameters import FAMILIES, Family, Parameters
 
@@ -108,7 +108,7 @@ def references() -> tuple[dict[str, Callable[[], object]], float, float]:
     return runs, 2 * 512.0**3, float(source.nbytes)
 
 
-def line(shape: Shape, choice: kernel.Choice, z: FloatArray, repeats: int) -> str:
+def line(shape: Shape, choice: engines.Choice, z: FloatArray, repeats: int) -> str:
     """Measure one shape on one path."""
     mixture, rows = shape.mixture(), kernel.Block(z)
     block = kernel.Block(z, None, rows.total)
@@ -133,14 +133,14 @@ def main(arguments: list[str]) -> None:
     """Print a line for each shape."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--shapes", nargs="+", type=Shape.parse, default=[Shape.parse(each) for each in SHAPES])
-    parser.add_argument("--precision", choices=get_args(kernel.Precision), default="float64")
-    parser.add_argument("--store", choices=get_args(kernel.Precision), default="float64", help="how z is stored")
+    parser.add_argument("--precision", choices=get_args(engines.Precision), default="float64")
+    parser.add_argument("--store", choices=get_args(engines.Precision), default="float64", help="how z is stored")
     parser.add_argument("--both", action="store_true", help="by product and by factor, whichever is chosen")
     parser.add_argument("--repeats", type=int, default=9)
     options = parser.parse_args(arguments)
     print("   d   k family         F path       products   ns/row/k  GF/s  of dgemm  of limit")
     for shape in options.shapes:
-        choice = kernel.choose([shape.mixture()], options.precision)
+        choice = engines.choose([shape.mixture()], options.precision)
         n = int(np.clip(FLOPS / (4 * shape.k * feature_count(shape.d, choice.layout)), 8192, 1 << 17)) // 768 * 768
         z = np.random.default_rng(1).standard_normal((shape.d, n)).astype(options.store)
         paths = [replace(choice, path=path) for path in ("product", "factor")] if options.both else [choice]

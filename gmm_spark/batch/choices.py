@@ -9,7 +9,8 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from pydantic_settings import NoDecode
 
-from gmm_spark.batch.sections import Amount, Section
+from gmm_spark.batch.option_types import Amount  # noqa: TC001 - pydantic reads the annotations when it runs
+from gmm_spark.batch.sections import Section
 from gmm_spark.parameters import FAMILIES, Family
 from gmm_spark.selection import CRITERIA, Criterion
 

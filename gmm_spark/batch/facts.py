@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from gmm_spark.batch import snapshot, source
 from gmm_spark.batch.manifest import Fit, Input
-from gmm_spark.batch.modes import pointer_of
 from gmm_spark.batch.paths import matches
+from gmm_spark.batch.pointers import pointer_of
 from gmm_spark.batch.provenance import digest
 from gmm_spark.batch.redaction import scrubbed
 from gmm_spark.model import encode

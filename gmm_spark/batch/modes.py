@@ -19,13 +19,13 @@ from typing import TYPE_CHECKING
 
 from gmm_spark.batch.manifest import MANIFEST
 from gmm_spark.batch.ownership import foreign, manifest_in, mixed, named
+from gmm_spark.batch.pointers import published_runs
+from gmm_spark.batch.refusals import not_runs, refuse_foreign, refuse_occupied, refuse_runs
 from gmm_spark.batch.replacing import check_layout, give_back, partitions, take_place
 from gmm_spark.errors import OutputError
-from gmm_spark.pointer import LARGEST, POINTER, RUNS, Pointer, decode
+from gmm_spark.pointer import POINTER, RUNS, Pointer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from gmm_spark.batch.location import Location
     from gmm_spark.batch.sections import OutputConfig
 
@@ -128,7 +128,7 @@ class Overwrite(Create):
         Raises:
             OutputError: it is one of these.
         """
-        _refuse_occupied(target)
+        refuse_occupied(target)
         self._refuse_others(target, found or target)
 
     def settled(self, target: Location) -> None:
@@ -137,12 +137,12 @@ class Overwrite(Create):
         Raises:
             OutputError: it does.
         """
-        _refuse_runs(target, target)
+        refuse_runs(target, target)
 
     def _refuse_others(self, target: Location, place: Location) -> None:
-        _refuse_runs(target, place)
+        refuse_runs(target, place)
         if (place.exists() and not (place.is_folder() or place.is_file())) or not self.replace_foreign:
-            _refuse_foreign(target, foreign(place))
+            refuse_foreign(target, foreign(place))
 
 
 @dataclass(frozen=True)
@@ -163,7 +163,7 @@ class Partitions(Overwrite):
         """Put each partition of the staging folder in the place of its old one, and the manifest last."""
         staging = self.staging(place)
         if not self.replace_foreign:  # of the rest, only the partitions to be replaced are looked at once more
-            _refuse_foreign(place.target, mixed(place.target, ours=True))
+            refuse_foreign(place.target, mixed(place.target, ours=True))
         if not place.target.exists():
             take_place(staging, place.target, place.aside, partial(self.check, place.target))
             return
@@ -204,9 +204,9 @@ class Runs(Create):
             return
         others = named(each.name for each in place.children() if each.name != RUNS)
         if not place.is_folder():
-            raise _not_runs(target, "no folder")
+            raise not_runs(target, "no folder")
         if others:
-            raise _not_runs(target, f"a folder that holds {others} and no {POINTER}")
+            raise not_runs(target, f"a folder that holds {others} and no {POINTER}")
 
     def settled(self, target: Location) -> None:
         """Refuse a folder of runs that no pointer names: another program's.
@@ -217,7 +217,7 @@ class Runs(Create):
         self.check(target)
         others = "" if target.child(POINTER).exists() else named(each.name for each in target.child(RUNS).children())
         if others:
-            raise _not_runs(target, f"a folder {RUNS} that holds {others}, and no {POINTER}")
+            raise not_runs(target, f"a folder {RUNS} that holds {others}, and no {POINTER}")
 
     def staging(self, place: Place) -> Location:
         """Return the run's own folder, where nobody looks before the pointer names it."""
@@ -229,11 +229,11 @@ class Runs(Create):
 
     def publish(self, place: Place) -> None:
         """Let the pointer name the new run; then remove the runs that need not be kept."""
-        before = _published(place.target)
+        before = published_runs(place.target)
         folder = self.folder(place.key)
-        published = (*(each for each in before if each != folder), folder)
-        place.target.child(POINTER).replace(Pointer(folder, published).to_json())
-        for old in published[: -self.retain] if self.retain else ():
+        folders = (*(each for each in before if each != folder), folder)
+        place.target.child(POINTER).replace(Pointer(folder, folders).to_json())
+        for old in folders[: -self.retain] if self.retain else ():
             self._retire(place.target.child(old), old)
 
     def _retire(self, location: Location, folder: str) -> None:
@@ -249,7 +249,7 @@ class Runs(Create):
 
     def undo(self, place: Place) -> None:
         """Remove the folder of a run that was not published."""
-        if self.folder(place.key) not in _published(place.target):
+        if self.folder(place.key) not in published_runs(place.target):
             self.staging(place).discard()
 
 
@@ -262,71 +262,3 @@ def mode_of(output: OutputConfig) -> Mode:
         return Runs(retain=output.retain)
     replacing = (kind(replace_foreign=output.replace_foreign) for kind in (Overwrite, Partitions))
     return {mode.name: mode for mode in (Create(), *replacing)}[output.mode]
-
-
-def pointer_of(target: Location) -> Pointer | None:
-    """Return which run of an output counts; None where it does not keep its runs.
-
-    Raises:
-        InputError: its pointer is damaged.
-    """
-    file = target.child(POINTER)
-    text = file.read(LARGEST)
-    return None if text is None else decode(text, str(file))
-
-
-def current(target: Location) -> Location:
-    """Return the folder of an output that counts: that of its last published run, or the output itself."""
-    pointer = pointer_of(target)
-    return target if pointer is None else target.child(pointer.folder)
-
-
-def manifests(target: Location, key: str) -> Iterator[Location]:
-    """Yield where in an output the manifest of a run of this key may be."""
-    yield current(target).child(MANIFEST)
-    if f"{RUNS}/{key}" in _published(target):
-        yield target.child(f"{RUNS}/{key}/{MANIFEST}")
-
-
-def _published(target: Location) -> tuple[str, ...]:
-    pointer = pointer_of(target)
-    return () if pointer is None else pointer.published
-
-
-def _not_runs(target: Location, got: str) -> OutputError:
-    return OutputError(
-        f"the output {target}",
-        got=got,
-        expected="an output that keeps its runs, an empty folder, or a path that does not exist yet",
-        do="Choose another output.path, or move that away.",
-    )
-
-
-def _refuse_runs(target: Location, place: Location) -> None:
-    if place.child(POINTER).exists():
-        raise OutputError(
-            f"the output {target}",
-            got="an output that keeps its runs",
-            expected="a folder that one run may replace",
-            do="Use output.mode=runs, or another output.path.",
-        )
-
-
-def _refuse_occupied(target: Location) -> None:
-    if occupant := target.occupant():
-        raise OutputError(
-            f"the output {target}",
-            got=f"a folder that is, or holds, {occupant}",
-            expected="a folder that may be moved away",
-            do="Choose another output.path.",
-        )
-
-
-def _refuse_foreign(target: Location, got: str | None) -> None:
-    if got is not None:
-        raise OutputError(
-            f"the output {target}",
-            got=got,
-            expected="nothing, an output of gmm_spark with nothing else in it, or a plain Parquet table",
-            do="Choose another output.path, or set output.replace_foreign=true to lose what is there.",
-        )

@@ -25,7 +25,7 @@ from gmm_spark.batch.manifest import Manifest, Rows
 from gmm_spark.batch.redaction import redacted
 from gmm_spark.batch.status import status_of
 from gmm_spark.errors import InputError
-from gmm_spark.spark.events import told_phase
+from gmm_spark.spark.events import report_phase
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -91,7 +91,7 @@ class Run:
             yield
         finally:
             self.seconds[name] = round(self.seconds.get(name, 0.0) + time.perf_counter() - began, 3)
-            told_phase(name, self.seconds[name])
+            report_phase(name, self.seconds[name])
 
     def took(self, seconds: Mapping[str, float]) -> None:
         """Add the seconds of phases that somebody else has counted."""

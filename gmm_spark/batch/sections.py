@@ -1,49 +1,16 @@
-"""The options by section: each has its name, type, default, help and check here and nowhere else.
+"""The options by section: each has its name, type, default, help and check here and nowhere else; see `option_types`.
 
 Names are those of the Python face in snake_case.
 """
 
 from __future__ import annotations
 
-import json
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
-from pydantic_settings import NoDecode
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from gmm_spark.batch.option_types import Amount, Kept, Names, Text, Value
 from gmm_spark.parameters import Family
-
-
-def _split(value: object) -> object:
-    if not isinstance(value, str):
-        return value
-    if value.lstrip().startswith("["):
-        return json.loads(value)
-    return [word.strip() for word in value.split(",") if word.strip()]
-
-
-def _distinct(names: tuple[str, ...] | str) -> tuple[str, ...] | str:
-    if names != "all" and len(set(names)) < len(names):
-        raise ValueError("a list that names each column once")
-    return names
-
-
-def _all_or_names(value: object) -> object:
-    return "all" if value == ["all"] else value
-
-
-Text = Annotated[str, Field(min_length=1)]
-# NoDecode hands the text of environment and command line to _split, so that a,b works in all layers.
-Names = Annotated[tuple[Text, ...], NoDecode, AfterValidator(_distinct), BeforeValidator(_split)]
-Kept = Annotated[
-    Literal["all"] | tuple[Text, ...],
-    NoDecode,
-    AfterValidator(_distinct),
-    BeforeValidator(_all_or_names),
-    BeforeValidator(_split),
-]
-Value = str | bool | int | float
-Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 class Section(BaseModel):

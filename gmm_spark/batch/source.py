@@ -11,8 +11,8 @@ from pyspark.errors import PySparkException
 from gmm_spark.batch.advice import for_files
 from gmm_spark.batch.faults import complaints, first_line, sentence
 from gmm_spark.batch.kinds import table_around, tables_below
-from gmm_spark.batch.modes import pointer_of
 from gmm_spark.batch.paths import Location, Source, locate, matches
+from gmm_spark.batch.pointers import pointer_of
 from gmm_spark.batch.relations import identity_columns, relations
 from gmm_spark.errors import InputError, SchemaError
 from gmm_spark.spark.packages import filesystem_advice, format_advice, lacks_filesystem, lacks_format

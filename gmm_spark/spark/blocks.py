@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
     from gmm_spark.coordinates import Coordinates
-    from gmm_spark.kernel import Precision
+    from gmm_spark.engines import Precision
     from gmm_spark.layouts import Layout as LayoutName
     from gmm_spark.parameters import FloatArray
     from gmm_spark.spark.session import Shipped

@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 _log = logging.getLogger("gmm_spark")
 
 
-def told_phase(phase: str, seconds: float) -> None:
+def report_phase(phase: str, seconds: float) -> None:
     """Tell that a phase of the fit is over."""
     fields = {"event": "phase", "phase": phase, "seconds": seconds}
     _log.info("%s: %.2f s", phase, seconds, extra={"fields": fields})
 
 
-def told_pass(number: int, measured: em.Pass, remaining: float, value: float, seconds: float, tol: float) -> None:
+def report_pass(number: int, measured: em.Pass, remaining: float, value: float, seconds: float, tol: float) -> None:
     """Tell of one full read of the data: `value` is its log-likelihood, in nats a row of the user's units."""
     left = None if measured.rate is None else passes_to(tol, remaining, measured.rate)
     to_gain = f"about {remaining:.3g} to gain" if math.isfinite(remaining) else "more to gain"
@@ -55,7 +55,7 @@ def told_pass(number: int, measured: em.Pass, remaining: float, value: float, se
     )
 
 
-def told_part(one_in: int, fit: em.Fit) -> None:
+def report_part(one_in: int, fit: em.Fit) -> None:
     """Tell of a fit to a part of the rows."""
     gained = fit.history[-1] - fit.history[0]
     fields = {"event": "part", "phase": "parts", "one_in": one_in, "passes": len(fit.history), "gained": gained}
@@ -68,7 +68,7 @@ def told_part(one_in: int, fit: em.Fit) -> None:
     )
 
 
-def told_look(looked: Look) -> None:
+def report_look(looked: Look) -> None:
     """Tell what all rows said of a start that was found on a sample."""
     seen = looked.evidence
     verdict = "replaced" if looked.replaced else "kept"
@@ -84,7 +84,7 @@ def told_look(looked: Look) -> None:
     )
 
 
-def told_reseeding(entry: Reseeding) -> None:
+def report_reseeding(entry: Reseeding) -> None:
     """Tell that components which did no work begin anew."""
     fields = {"event": "reseeded", "phase": "em", "components": list(entry.components), "else": entry.outcome.value}
     _log.info(
@@ -95,7 +95,7 @@ def told_reseeding(entry: Reseeding) -> None:
     )
 
 
-def told_emptied(measured: em.Pass) -> dict[int, str]:
+def report_emptied(measured: em.Pass) -> dict[int, str]:
     """Log and return, by its number, what is to be said of each component of a model that holds next to no rows now."""
     said = {}
     shares = measured.moments.mass / measured.moments.weight

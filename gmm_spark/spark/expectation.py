@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 
     from pyspark.sql import Column, DataFrame, SparkSession
 
-    from gmm_spark.kernel import Block, Precision
+    from gmm_spark.engines import Precision
+    from gmm_spark.kernel import Block
     from gmm_spark.parameters import FloatArray, Parameters
     from gmm_spark.spark.session import Shipped
 

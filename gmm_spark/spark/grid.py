@@ -17,7 +17,7 @@ from gmm_spark.kernel import Block, accumulate, zero_moments
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from gmm_spark.kernel import Precision
+    from gmm_spark.engines import Precision
     from gmm_spark.moments import Moments
     from gmm_spark.parameters import Family, FloatArray, Parameters
     from gmm_spark.racing import Request

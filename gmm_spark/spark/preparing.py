@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from pyspark.sql import functions as f
 
-from gmm_spark import coordinates, em, prior
+from gmm_spark import coordinates, em, engines, prior
 from gmm_spark.errors import ConfigurationError, DataError
 from gmm_spark.noise import Noise
 from gmm_spark.spark import columns, preflight
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
     from pyspark.sql import DataFrame
 
-    from gmm_spark import kernel
     from gmm_spark.coordinates import Coordinates
     from gmm_spark.parameters import Family, Parameters
     from gmm_spark.prior import Prior
@@ -50,7 +49,7 @@ class Options:
     noise: bool = False
     skip_invalid: bool = False
     max_invalid_fraction: float = 1.0
-    precision: kernel.Precision = "float64"
+    precision: engines.Precision = "float64"
 
     def prior_share(self, effective_rows: float) -> float:
         """Return the pseudo-rows of the data's covariance in each component's, per row of so many at mean weight."""

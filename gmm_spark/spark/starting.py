@@ -103,7 +103,7 @@ def search(
         found, reads = _through_parts(expectation, found, frame, options, surveyed)
     with clock("look", rows):
         looked = missed.look(lambda candidate: _seen(expectation, candidate), found, sample, frame, plan)
-    events.told_look(looked)
+    events.report_look(looked)
     return Start(looked.start, looked.slowest, looked, reads)
 
 
@@ -132,7 +132,7 @@ def _through_parts(
         except ParametersError:  # no block fell into the part
             continue
         reads += len(found.history) / one_in
-        events.told_part(one_in, found)
+        events.report_part(one_in, found)
     return found, reads
 
 

@@ -22,13 +22,14 @@ if TYPE_CHECKING:
 
     from pyspark.sql import DataFrame
 
+    from gmm_spark.coordinates import Coordinates
     from gmm_spark.parameters import Parameters
     from gmm_spark.spark import columns
     from gmm_spark.spark.checkpoints import Checkpoints, Progress
     from gmm_spark.spark.expectation import DistributedExpectation
-    from gmm_spark.spark.preparing import Options
+    from gmm_spark.spark.preparing import Options, Table
 
-# Components that do no work were begun anew on the sample already: once more is enough where a pass is dear.
+# Components that do no work were restarted on the sample already: once more is enough where a pass is expensive.
 RESEEDINGS = 1
 
 
@@ -69,23 +70,16 @@ def train(
     clock = Clock()
     with clock("survey", df):
         table = prepare(df, features, weight_col, options, initial)
-    surveyed = table.surveyed
-    frame = table.frame(options.family)
+    surveyed, frame = table.surveyed, table.frame(options.family)
     identity = identity_of(table, frame, options, weight_col, initial)
     progress = checkpoints.open(df.sparkSession, identity) if checkpoints else None
     state = progress.state if progress else None
     resumed = len(state.trace.history) if state else 0
-    share = 0.0 if state or initial else starting.sample_rows(options, table.layout.d, surveyed.rows) / surveyed.rows
-    packing = blocks.Packing(
-        table.layout, frame, options.seed, share, precision=options.precision, square=mean_square(surveyed, frame)
-    )
     start = starting.Start(frame.inward(initial)) if initial else None
-    with packed(table, packing) as expectation:
+    with packed(table, _packing(table, frame, options, searches=not (state or initial))) as expectation:
         if state is None:
             start = start or starting.search(expectation, table, frame, options, clock)
-            state = em.begin(start.parameters, options.acceleration, start.slowest)
-            if progress:
-                progress.save(state)
+            state = _first_state(start, options, progress)
         maximise = options.maximiser(frame, surveyed.rows, surveyed.effective_rows)
         emptied: dict[int, str] | None = {} if initial else None
         with clock("em", df):
@@ -94,16 +88,39 @@ def train(
         progress.ended()
     passes = surveyed.passes + (initial is None) + (start.passes if start else 0) + len(fit.history)
     passes += math.ceil(expectation.repeated)
-    told = summary_of(fit, maximise, table, clock.seconds, passes)
-    told = replace(
-        told,
-        warnings=(*table.warnings, *(emptied or {}).values(), *(each.message for each in told.findings)),
-        emptied=tuple(emptied or ()),
+    summary = summary_of(fit, maximise, table, clock.seconds, passes)
+    summary = _reported(summary, table, start, emptied or {}, resumed)
+    return Trained(frame.outward(fit.best.parameters).ordered(), table.names, summary)
+
+
+def _packing(table: Table, frame: Coordinates, options: Options, *, searches: bool) -> blocks.Packing:
+    """Return how to pack the rows, with a sample of them where a start is searched for."""
+    surveyed = table.surveyed
+    share = starting.sample_rows(options, table.layout.d, surveyed.rows) / surveyed.rows if searches else 0.0
+    square = mean_square(surveyed, frame)
+    return blocks.Packing(table.layout, frame, options.seed, share, precision=options.precision, square=square)
+
+
+def _first_state(start: starting.Start, options: Options, progress: Progress | None) -> em.State:
+    """Return the state of a fit that has measured nothing yet, and save it."""
+    state = em.begin(start.parameters, options.acceleration, start.slowest)
+    if progress:
+        progress.save(state)
+    return state
+
+
+def _reported(
+    summary: Summary, table: Table, start: starting.Start | None, emptied: dict[int, str], resumed: int
+) -> Summary:
+    """Log what is suspicious about the components; return the summary with that and with what happened before EM."""
+    events.report_findings(summary.findings)
+    return replace(
+        summary,
+        warnings=(*table.warnings, *emptied.values(), *(each.message for each in summary.findings)),
+        emptied=tuple(emptied),
         resumedPasses=resumed,
         startReplaced=start is not None and start.replaced,
     )
-    events.report_findings(told.findings)
-    return Trained(frame.outward(fit.best.parameters).ordered(), table.names, told)
 
 
 @dataclass
@@ -121,7 +138,7 @@ class Clock:
                 yield
         finally:
             self.seconds[phase] = round(time.perf_counter() - began, 3)
-            events.told_phase(phase, self.seconds[phase])
+            events.report_phase(phase, self.seconds[phase])
 
 
 def _polish(
@@ -150,11 +167,11 @@ def _polish(
         nonlocal began, reseedings
         seconds = time.perf_counter() - began
         number, value = len(state.trace.history), measured.moments.mean_log_likelihood - constant
-        events.told_pass(number, measured, state.remaining(measured), value, seconds, options.tol)
+        events.report_pass(number, measured, state.remaining(measured), value, seconds, options.tol)
         if number == 1 and emptied is not None:
-            emptied.update(events.told_emptied(measured))
+            emptied.update(events.report_emptied(measured))
         if state.position.phase == "start" and len(state.reseedings) > reseedings:
-            events.told_reseeding(state.reseedings[-1])
+            events.report_reseeding(state.reseedings[-1])
             reseedings = len(state.reseedings)
         if progress:
             progress.save(state)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gmm_spark import em, kernel, search, starts
+from gmm_spark import em, engines, kernel, search, starts
 from gmm_spark.errors import GmmSparkError
 from gmm_spark.parameters import FAMILIES, SHARED, Family, FloatArray
 from gmm_spark.stopping import Outcome
@@ -42,7 +42,7 @@ def assert_sound(x: FloatArray, fitted: em.Fit, frame: Coordinates) -> None:
     posterior, log_density = kernel.posteriors(x, mixture)
     np.testing.assert_allclose(posterior.sum(axis=1), 1, atol=1e-12)
     exact = log_density.mean() + frame.log_determinant
-    kappa = kernel.condition(fitted.best.parameters)[fitted.best.parameters.weights > 0].max()
+    kappa = engines.condition(fitted.best.parameters)[fitted.best.parameters.weights > 0].max()
     assert abs(fitted.best.moments.mean_log_likelihood - exact) <= 1e-6 + 20 * 1.1e-16 * kappa
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy.special import entr, expit, logsumexp
 from scipy.stats import multivariate_normal
 
-from gmm_spark import em, kernel, layouts, search
+from gmm_spark import em, engines, kernel, layouts, search
 from gmm_spark.moments import Moments
 from gmm_spark.parameters import FloatArray, Parameters
 from tests.strategies import (
@@ -160,7 +160,7 @@ def test_condition_is_the_noncentral_mass(problem: Problem) -> None:
     """kappa_k = d + mu' S^-1 mu, by a linear solve."""
     mixture = problem.frame.inward(problem.start)
     solved = [m @ np.linalg.solve(c, m) for m, c in zip(mixture.means, mixture.covariances, strict=True)]
-    np.testing.assert_allclose(kernel.condition(mixture), mixture.d + np.array(solved), rtol=1e-9)
+    np.testing.assert_allclose(engines.condition(mixture), mixture.d + np.array(solved), rtol=1e-9)
 
 
 @pytest.mark.parametrize(("d", "k"), [(1, 1), (2, 700), (60, 2), (33, 40)])
@@ -186,7 +186,7 @@ def test_every_path_gives_the_same_m_step(problem: Problem) -> None:
     quick = kernel.accumulate([block], [mixture])[0]
     with mock.patch.object(layouts, "layout_for", return_value="quadratic"):
         whole = kernel.accumulate([block], [mixture])[0]
-    with mock.patch.object(kernel, "choose", return_value=kernel.Choice("difference", "quadratic")):
+    with mock.patch.object(kernel, "choose", return_value=engines.Choice("difference", "quadratic")):
         careful = kernel.accumulate([block], [mixture])[0]
     for other in (whole, careful):
         assert_close(quick.log_likelihood, other.log_likelihood, 1e-9)
@@ -201,7 +201,7 @@ def test_tight_clusters_far_apart_keep_their_digits() -> None:
     x = np.concatenate([1e-7 * cluster, 10 + 1e-7 * cluster[:, ::-1]], axis=1)
     means = np.stack([x[:, :400].mean(axis=1), x[:, 400:].mean(axis=1)])
     start = Parameters(np.array([0.5, 0.5]), means, np.stack([2e-14 * np.eye(2)] * 2))
-    assert kernel.choose([start]).path == "difference"
+    assert engines.choose([start]).path == "difference"
     (moments,) = kernel.accumulate([kernel.Block(x)], [start])
     expected = np.stack([np.cov(x[:, part], bias=True) for part in (slice(400), slice(400, None))])
     np.testing.assert_allclose(moments.covariances(start.covariances), expected, rtol=1e-7, atol=1e-22)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gmm_spark import em, kernel
+from gmm_spark import em, engines
 from gmm_spark.parameters import FAMILIES, Family, FloatArray, Parameters
 from tests.strategies import (
     UNIT_ROUNDOFF,
@@ -61,7 +61,7 @@ def test_a_step_never_lowers_the_log_likelihood(problem: Problem, floor: float) 
     before = next(passes)
     for _ in range(5):
         after = next(passes)
-        slack = 1e-10 + 20 * UNIT_ROUNDOFF * kernel.condition(after.parameters).max()
+        slack = 1e-10 + 20 * UNIT_ROUNDOFF * engines.condition(after.parameters).max()
         assert after.moments.mean_log_likelihood >= before.moments.mean_log_likelihood - slack
         before = after
 

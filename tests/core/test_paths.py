@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.special import logsumexp, softmax
 
-from gmm_spark import kernel, products
+from gmm_spark import engines, kernel, products
 from gmm_spark.em import Maximiser
 from gmm_spark.layouts import Layout, feature_count
 from gmm_spark.moments import Moments
@@ -45,7 +45,7 @@ def test_sums_are_those_of_the_rows_at_every_width(d: int, k: int, path: Path) -
     """By product (features cut and built again) and by factor: the sums are the posteriors' own, over three tiles."""
     z, mixture = whitened(d, k)
     weights = np.random.default_rng(d).uniform(0.5, 2, (z.shape[1],))
-    with mock.patch.object(kernel, "choose", return_value=kernel.Choice(path, "quadratic")):
+    with mock.patch.object(kernel, "choose", return_value=engines.Choice(path, "quadratic")):
         (moments,) = kernel.accumulate([kernel.Block(z, weights)], [mixture])
     assert_moments(moments, direct(z, weights, mixture), 1e-11)
 
@@ -84,7 +84,7 @@ def test_the_factor_path_gives_the_same_m_step(problem: Problem) -> None:
     mixture, block = frame.inward(problem.start), kernel.Block(frame.rows(problem.x), problem.weights)
     maximise = Maximiser(frame, 1e-6)
     product = kernel.accumulate([block], [mixture])[0]
-    with mock.patch.object(kernel, "choose", return_value=kernel.Choice("factor", "quadratic")):
+    with mock.patch.object(kernel, "choose", return_value=engines.Choice("factor", "quadratic")):
         factor = kernel.accumulate([block], [mixture])[0]
     assert_same(maximise(mixture, product)[0], maximise(mixture, factor)[0], frame, 1e-8)
 
@@ -105,13 +105,13 @@ def test_what_is_safe_is_chosen_before_what_is_fast() -> None:
     """The path follows kappa, then d and the number of components; float32 only up to kappa = 833."""
     generator = np.random.default_rng(0)
     few, many = (random_mixture(generator, k, 64, "full", 0.1) for k in (2, 30))
-    assert kernel.choose([few], "float32") == kernel.Choice("factor", "quadratic", "float32")
-    assert kernel.choose([many]).path == kernel.choose([few, many]).path == "product"
+    assert engines.choose([few], "float32") == engines.Choice("factor", "quadratic", "float32")
+    assert engines.choose([many]).path == engines.choose([few, many]).path == "product"
     for kappa, path, precision in ((800, "product", "float32"), (900, "product", "float64"), (2e9, "difference", "")):
         mean = np.sqrt(kappa - 1)
         far = Parameters(np.ones(1), np.array([[mean]]), np.ones((1, 1, 1)))
-        assert kernel.choose([far], "float32").path == path
-        assert kernel.choose([far], "float32").precision == (precision or "float64")
+        assert engines.choose([far], "float32").path == path
+        assert engines.choose([far], "float32").precision == (precision or "float64")
 
 
 def exponent_rows() -> tuple[FloatArray, FloatArray]:
@@ -149,10 +149,10 @@ def test_single_shares_are_scipys() -> None:
 def test_single_precision_keeps_its_bound(d: int, k: int, stored: type[np.floating]) -> None:
     """Float32 products: the mean log-likelihood errs by less than 20 u kappa, the sums by as much of their size."""
     z, mixture = whitened(d, k)
-    bound = 20 * SINGLE_ROUNDOFF * kernel.condition(mixture).max()
+    bound = 20 * SINGLE_ROUNDOFF * engines.condition(mixture).max()
     exact = direct(z, np.ones(z.shape[1]), mixture)
     (moments,) = kernel.accumulate([kernel.Block(z.astype(stored))], [mixture], precision="float32")
-    assert kernel.choose([mixture], "float32").precision == "float32"
+    assert engines.choose([mixture], "float32").precision == "float32"
     assert moments.sums.dtype == np.float64
     assert abs(moments.mean_log_likelihood - exact.mean_log_likelihood) < bound
     assert moments.imbalance < bound
@@ -161,8 +161,8 @@ def test_single_precision_keeps_its_bound(d: int, k: int, stored: type[np.floati
     assert (moments.sums != exact.sums).any()
 
 
-@given(problems(), st.sampled_from(get_args(kernel.Precision)))
-def test_stored_single_precision_costs_its_rounding(problem: Problem, precision: kernel.Precision) -> None:
+@given(problems(), st.sampled_from(get_args(engines.Precision)))
+def test_stored_single_precision_costs_its_rounding(problem: Problem, precision: engines.Precision) -> None:
     """Rows stored in float32 have the M-step they have in float64 to 1e-3 of the data's spread."""
     frame = problem.frame
     mixture, z = frame.inward(problem.start), frame.rows(problem.x)
@@ -171,7 +171,7 @@ def test_stored_single_precision_costs_its_rounding(problem: Problem, precision:
     (moments,) = kernel.accumulate(
         [kernel.Block(z.astype(np.float32), problem.weights)], [mixture], precision=precision
     )
-    bound = 20 * SINGLE_ROUNDOFF * kernel.condition(mixture).max()
+    bound = 20 * SINGLE_ROUNDOFF * engines.condition(mixture).max()
     assert abs(moments.mean_log_likelihood - exact.mean_log_likelihood) < bound
     assert_same(maximise(mixture, moments)[0], maximise(mixture, exact)[0], frame, 1e-3)
 
@@ -181,8 +181,8 @@ def test_a_mixture_beyond_single_precision_has_the_same_bits_as_in_double() -> N
     generator = np.random.default_rng(0)
     mixture = random_mixture(generator, 3, 2, "full", 200.0)
     z = sample(generator, mixture, 500)[0].T
-    assert kernel.condition(mixture).max() > 833
+    assert engines.condition(mixture).max() > 833
     default, asked = (
-        kernel.accumulate([kernel.Block(z)], [mixture], precision=p)[0] for p in get_args(kernel.Precision)
+        kernel.accumulate([kernel.Block(z)], [mixture], precision=p)[0] for p in get_args(engines.Precision)
     )
     assert default.to_bytes() == asked.to_bytes()

@@ -9,7 +9,7 @@ from unittest import mock
 import numpy as np
 import pytest
 
-from gmm_spark import kernel, sparse
+from gmm_spark import engines, kernel, sparse
 from gmm_spark.parameters import FloatArray, Parameters
 from gmm_spark.sparse import SparseSums
 from tests.core.test_paths import Path, direct
@@ -60,7 +60,7 @@ def test_the_sums_of_rows_that_are_apart_are_their_posteriors_own(
 ) -> None:
     """No dense sum is taken, and weight, means, products and log-likelihood agree with the posteriors' to 1e-12."""
     z, mixture = apart(d, k)
-    choice = kernel.Choice(path, "quadratic")
+    choice = engines.Choice(path, "quadratic")
     with mock.patch.object(kernel, "choose", return_value=choice), answers() as told:
         (moments,) = kernel.accumulate([kernel.Block(z, weights)], [mixture])
     assert told == [True] * 3
@@ -70,7 +70,7 @@ def test_the_sums_of_rows_that_are_apart_are_their_posteriors_own(
 def test_float32_products_over_few_pairs_are_as_near_as_float32_is() -> None:
     """The sums of float32 products differ from those in float64 by their rounding, not by what was left out."""
     z, mixture = apart(40, 16)
-    with mock.patch.object(kernel, "choose", return_value=kernel.Choice("product", "quadratic", "float32")):
+    with mock.patch.object(kernel, "choose", return_value=engines.Choice("product", "quadratic", "float32")):
         (single,) = kernel.accumulate([kernel.Block(z)], [mixture], precision="float32")
     assert_moments(single, direct(z, np.ones(ROWS), mixture), 1e-4)
 

@@ -1,0 +1,92 @@
+"""The hidden folder of an output, with its lock, the work of runs, and how each run ended.
+
+Beside the output `out` lies the hidden folder `.out.gmm_spark`:
+
+    lock                    one writer at a time
+    <run>.staging/new/      the output of a run in work
+    <run>.staging/old/      what it is replacing
+    checkpoint/             how far a fit has come that has not been published yet
+    manifests/<run>.json    how each run ended, the failed ones too
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from gmm_spark.batch import modes
+from gmm_spark.batch.manifest import LARGEST, Manifest, read_manifest
+from gmm_spark.batch.ownership import OFFICE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from gmm_spark.batch.location import Location
+
+_LOG = logging.getLogger(__name__)
+STAGING = ".staging"
+
+
+@dataclass(frozen=True)
+class Office:
+    """The hidden folder beside an output.
+
+    Args:
+        folder: where it is.
+    """
+
+    folder: Location
+
+    @staticmethod
+    def beside(target: Location) -> Office:
+        """Return the hidden folder of an output."""
+        return Office(target.sibling(f".{target.name}{OFFICE}"))
+
+    @property
+    def lock(self) -> Location:
+        """The lock file."""
+        return self.folder.child("lock")
+
+    def workshop(self, key: str) -> Location:
+        """Return the folder of a run in work."""
+        return self.folder.child(f"{key}{STAGING}")
+
+    def manifest(self, key: str) -> Location:
+        """Return where it is kept how a run ended."""
+        return self.folder.child(f"manifests/{key}.json")
+
+    def record(self, manifest: Manifest, key: str) -> None:
+        """Keep how a run ended; a failure does not replace the success of a run of the same name."""
+        file = self.manifest(key)
+        if manifest.status and (before := read_if_there(file)) is not None and not before.status:
+            return
+        file.parent().make_folder()
+        file.replace(manifest.to_json())
+
+    def recorder(self, key: str) -> Callable[[Manifest], None]:
+        """Return what keeps how the run of this key ended."""
+        return lambda manifest: self.record(manifest, key)
+
+    def clean(self, target: Location) -> None:
+        """Undo what dead runs have begun: give back what they had moved away, and remove their staging folders.
+
+        Only for the holder of the lock: then every run in work but its own is dead.
+        """
+        for workshop in self.folder.children():
+            if workshop.name.endswith(STAGING):
+                _LOG.warning("undoing what %s has begun: its run is dead", workshop)
+                place = modes.Place(target, workshop, workshop.name.removesuffix(STAGING))
+                for mode in (modes.Overwrite(), modes.Partitions(), modes.Runs()):  # it may have been another one
+                    mode.undo(place)
+                workshop.discard()
+
+
+def read_if_there(file: Location) -> Manifest | None:
+    """Return the manifest in a file; None where there is no file.
+
+    Raises:
+        OutputError: there is something else in it.
+    """
+    text = file.read(LARGEST)
+    return None if text is None else read_manifest(text, str(file))

@@ -1,0 +1,120 @@
+"""What a fit has measured so far, and what it is once it has ended."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from gmm_spark.errors import DataError, ParametersError
+
+if TYPE_CHECKING:
+    from gmm_spark.moments import Moments
+    from gmm_spark.passes import Goal, Pass
+    from gmm_spark.stopping import Outcome
+
+_SAME_WEIGHT = 1e-9  # a relative change of the total weight above this is no rounding
+# Relative; float32 products are allowed to err by 1e-3 nats a row, float64 ones err by far less.
+_NO_ROUNDING = 2e-3
+_OTHER_ROWS = "The input gives other rows each time it is read: write it to a table first, and fit that."
+
+
+@dataclass(frozen=True, eq=False)
+class Fit:
+    """The best parameters that were measured, and how they were reached.
+
+    Args:
+        best: the pass with the highest objective: the log-likelihood, less the penalty if there is one.
+        outcome: how the fit ended.
+        history: mean log-likelihood per unit of weight of every pass, the start's first.
+        floored: floor hits over all passes.
+        detail: what a degenerate fit died of.
+        reseeded: components that were begun anew on the way, whether or not it led to the best.
+        slowest: SQUAREM's estimate of the slowest direction's stretch, for a fit that goes on from here.
+    """
+
+    best: Pass
+    outcome: Outcome
+    history: tuple[float, ...]
+    floored: int
+    detail: str = ""
+    reseeded: int = 0
+    slowest: float | None = None
+
+    @property
+    def iterations(self) -> int:
+        """The number of new parameters that were tried after the start."""
+        return len(self.history) - 1
+
+
+@dataclass(frozen=True, eq=False)
+class Trace:
+    """What a fit has seen so far.
+
+    Args:
+        best: the pass with the highest objective; with tol = 0 the last one. None before the first.
+        history: mean log-likelihood of every pass.
+        floored: floor hits over all passes.
+        earlier: whether the best one is from before components were last restarted: a sound one then replaces one
+            that is not, whatever their objectives.
+    """
+
+    best: Pass | None = None
+    history: tuple[float, ...] = ()
+    floored: int = 0
+    earlier: bool = False
+
+    def add(self, new: Pass, goal: Goal) -> Trace:
+        """Return the trace with one more pass.
+
+        Raises:
+            ParametersError: its log-likelihood is no finite number.
+            DataError: it saw other rows than the passes before.
+        """
+        value = new.moments.mean_log_likelihood
+        self._check_weight(new.moments)
+        self._check_rise(new)
+        if not np.isfinite(value):
+            where = f"log-likelihood of pass {len(self.history) + 1}"
+            raise ParametersError(where, got=value, expected="a number", do="Rescale the data.")
+        exact = goal.tol == 0 and new.gain is not None
+        better = exact or self._is_better(new)
+        best, floored = new if better else self.best, self.floored + new.floored
+        return Trace(best, (*self.history, value), floored, self.earlier and not better)
+
+    def seen(self, new: Pass) -> Trace:
+        """Return the trace with a pass that measured the same parameters once more."""
+        self._check_weight(new.moments)
+        return replace(self, history=(*self.history, new.moments.mean_log_likelihood))
+
+    def ended(self, outcome: Outcome, detail: str = "") -> Fit:
+        """Return the fit that ends here."""
+        assert self.best is not None  # noqa: S101 - a fit that ends has measured a pass
+        return Fit(self.best, outcome, self.history, self.floored, detail)
+
+    def _is_better(self, new: Pass) -> bool:
+        if self.best is None:
+            return True
+        return new.standing >= self.best.standing if self.earlier else new.objective >= self.best.objective
+
+    def _check_rise(self, new: Pass) -> None:
+        """Refuse what no EM step can do; a floor that binds, and a start below it, may let the likelihood fall."""
+        value, steps = new.objective, len(self.history)
+        if new.gain is not None and not new.floored and steps > 1 and -new.gain > _NO_ROUNDING * max(1.0, abs(value)):
+            raise DataError(
+                f"log-likelihood of pass {steps + 1}",
+                got=f"{value:.9g} nats a row in coordinates z, {-new.gain:.3g} below the pass that this step came from",
+                expected="no fall: a step of EM never lowers it",
+                do=_OTHER_ROWS,
+            )
+
+    def _check_weight(self, new: Moments) -> None:
+        before = self.best.moments.weight if self.best else new.weight
+        if abs(new.weight - before) > _SAME_WEIGHT * before:
+            raise DataError(
+                f"total weight of the rows in pass {len(self.history) + 1}",
+                got=f"{new.weight!r}",
+                expected=f"{before!r}, as in the passes before",
+                do=_OTHER_ROWS,
+            )
