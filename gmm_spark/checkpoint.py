@@ -24,6 +24,7 @@ from gmm_spark.layouts import Layout, feature_count
 from gmm_spark.moments import Moments
 from gmm_spark.noise import Noise
 from gmm_spark.parameters import ALIGNED, FloatArray, Parameters
+from gmm_spark.passes import Pass
 from gmm_spark.stopping import Outcome
 from gmm_spark.untrusted import loads
 
@@ -46,8 +47,8 @@ def encode(state: State, identity: Identity) -> list[str]:
         identity: what makes it this fit: options and data, as JSON values.
     """
     writer = _Writer()
-    told = {"format": FORMAT, "identity": identity, "state": writer.plain(state)}
-    lines = [*writer.lines, json.dumps(told)]
+    content = {"format": FORMAT, "identity": identity, "state": writer.plain(state)}
+    lines = [*writer.lines, json.dumps(content)]
     return [*lines, _mark(lines)]
 
 
@@ -60,13 +61,13 @@ def decode(lines: Sequence[str], identity: Identity, where: str) -> State:
         where: its path, for the error.
 
     Raises:
-        CheckpointError: it is cut short, changed, not one of ours, or belongs to another fit: then the
+        CheckpointError: it is cut short, changed, not one of gmm_spark, or belongs to another fit: then the
             error names what differs.
     """
     try:
-        told = _sealed(lines, where)
-        _check_identity(told["identity"], identity, where)
-        state: State = _Reader(lines[:-2]).read(told["state"], State)
+        content = _sealed(lines, where)
+        _check_identity(content["identity"], identity, where)
+        state: State = _Reader(lines[:-2]).read(content["state"], State)
         _check_sense(state)
     except CheckpointError:
         raise
@@ -100,7 +101,7 @@ def damaged(where: str, detail: str) -> CheckpointError:
         f"checkpoint {where}",
         got=detail[:500],
         expected="a checkpoint as gmm_spark wrote it",
-        do="Remove it, or start anew with resume=never.",
+        do="Remove it, or start again with resume=never.",
     )
 
 
@@ -111,7 +112,7 @@ def _check_identity(kept: object, wanted: Identity, where: str) -> None:
             f"checkpoint {where}",
             got=f"another fit's: {'; '.join(different[:_MANY])}{more}",
             expected="the same options and the same data",
-            do="Give it those, name another place for checkpoints, or start anew with resume=never.",
+            do="Give it those, name another place for checkpoints, or start again with resume=never.",
         )
 
 
@@ -119,10 +120,10 @@ def _sealed(lines: Sequence[str], where: str) -> dict[str, Any]:
     """Return the line before the mark, once the mark has been found true."""
     if len(lines) < 2 or lines[-1] != _mark(lines[:-1]):  # noqa: PLR2004 - it and the mark
         raise damaged(where, "no mark at its end that agrees with what is before: cut short or changed")
-    told = loads(lines[-2], len(lines[-2]), _MOST_VALUES)
-    if not isinstance(told, dict) or told.get("format") != FORMAT:
+    content = loads(lines[-2], len(lines[-2]), _MOST_VALUES)
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise damaged(where, f"no gmm_spark checkpoint of format {FORMAT}")
-    return told
+    return content
 
 
 def _mark(lines: Iterable[str]) -> str:
@@ -220,7 +221,7 @@ class _Reader:
 @cache
 def _hints(kind: type) -> dict[str, Any]:
     # These names are imported for type checking only in some of the modules.
-    known = {"Parameters": Parameters, "Moments": Moments, "Outcome": Outcome}
+    known = {"Parameters": Parameters, "Moments": Moments, "Outcome": Outcome, "Pass": Pass}
     declared = get_type_hints(kind, localns=known)
     return {each.name: declared[each.name] for each in fields(kind)}
 
@@ -275,12 +276,12 @@ def _check_sense(state: State) -> None:
     passes = [each for each in (position.before, best) if each]
     mixtures = [position.candidate, position.fallback, *(each.parameters for each in passes)]
     shapes = {each.means.shape for each in mixtures if each} | {each.moments.centers.shape for each in passes}
-    begun = (position.before is not None) if position.phase in ("step", "leap") else True
-    begun &= position.phase != "lookup" or bool(state.reseedings)
+    started = (position.before is not None) if position.phase in ("step", "leap") else True
+    started &= position.phase != "lookup" or bool(state.reseedings)
     judged = (position.fallback is not None) if position.phase == "leap" else True
     history = state.trace.history
     measured = best.moments.mean_log_likelihood in history if best else not history
-    if len(shapes) != 1 or not (begun and judged and measured):
+    if len(shapes) != 1 or not (started and judged and measured):
         raise ValueError("parts that do not belong together")
     if not (position.limit >= 1 and (position.slowest is None or position.slowest >= 1) and np.isfinite(history).all()):
         raise ValueError("numbers that no fit comes to")

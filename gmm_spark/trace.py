@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from gmm_spark.stopping import Outcome
 
 _SAME_WEIGHT = 1e-9  # a relative change of the total weight above this is no rounding
-# Relative; float32 products are allowed to err by 1e-3 nats a row, float64 ones err by far less.
+# Relative; float32 products are allowed to err by 1e-3 nats per row, float64 ones err by far less.
 _NO_ROUNDING = 2e-3
 _OTHER_ROWS = "The input gives other rows each time it is read: write it to a table first, and fit that."
 
@@ -30,7 +30,7 @@ class Fit:
         history: mean log-likelihood per unit of weight of every pass, the start's first.
         floored: floor hits over all passes.
         detail: what a degenerate fit died of.
-        reseeded: components that were begun anew on the way, whether or not it led to the best.
+        reseeded: components that were restarted on the way, whether or not it led to the best.
         slowest: SQUAREM's estimate of the slowest direction's stretch, for a fit that goes on from here.
     """
 
@@ -104,7 +104,7 @@ class Trace:
         if new.gain is not None and not new.floored and steps > 1 and -new.gain > _NO_ROUNDING * max(1.0, abs(value)):
             raise DataError(
                 f"log-likelihood of pass {steps + 1}",
-                got=f"{value:.9g} nats a row in coordinates z, {-new.gain:.3g} below the pass that this step came from",
+                got=f"{value:.9g} nats per row in coordinates z, {-new.gain:.3g} below the pass before this step",
                 expected="no fall: a step of EM never lowers it",
                 do=_OTHER_ROWS,
             )
