@@ -68,7 +68,7 @@ class State:
         trace: what it has seen.
         outcome: how the fit ended; None while there is something to measure.
         detail: what a degenerate fit died of.
-        reseedings: when components were begun anew.
+        reseedings: when components were restarted.
     """
 
     position: Position
@@ -103,7 +103,7 @@ def begin(start: Parameters, acceleration: Acceleration, slowest: float | None =
     Args:
         start: where it starts.
         acceleration: of EM.
-        slowest: the slowest direction's stretch, where a fit to a sample of the rows has told it.
+        slowest: the slowest direction's stretch, where a fit to a sample of the rows has estimated it.
     """
     return State(Position(start, acceleration, slowest=slowest))
 
@@ -119,7 +119,7 @@ def advance(state: State, moments: Moments, maximise: Maximiser, goal: Goal) -> 
     if state.position.phase == "lookup":
         *earlier, entry = state.reseedings
         seen = replace(state, trace=state.trace.seen(new), reseedings=tuple(earlier))
-        return _begun_anew(seen, new, entry, maximise)
+        return _restart(seen, new, entry, maximise)
     try:
         state = replace(state, trace=state.trace.add(new, goal))
         outcome, detail = verdict(new, len(state.trace.history), goal), ""
@@ -138,7 +138,7 @@ def advance(state: State, moments: Moments, maximise: Maximiser, goal: Goal) -> 
         outcome, detail = Outcome.DEGENERATE, str(error)
     entry = Reseeding(len(state.trace.history), (), outcome, detail)
     if goal.tol > 0 and entry.passes + 1 < goal.max_iter and len(state.reseedings) < goal.reseedings:
-        return _begun_anew(state, new, entry, maximise)
+        return _restart(state, new, entry, maximise)
     return _ended(state, entry)
 
 
@@ -151,8 +151,8 @@ def _emptied(state: State, new: Pass, maximise: Maximiser, goal: Goal) -> State 
         return None
     if not state.reseedings:
         first = len(state.trace.history) == 1 and dead(new.moments).any()
-        anew = _begun_anew(state, new, Reseeding(1, (), Outcome.NO_PROGRESS), maximise) if first else state
-        return anew if anew.outcome is None and anew.reseedings else None
+        restarted = _restart(state, new, Reseeding(1, (), Outcome.NO_PROGRESS), maximise) if first else state
+        return restarted if restarted.outcome is None and restarted.reseedings else None
     first_entry = state.reseedings[0]
     which = spikes(new.parameters, new.moments, first_entry.components if first_entry.passes == 1 else ())
     if not which.any() or which.all():
@@ -162,7 +162,7 @@ def _emptied(state: State, new: Pass, maximise: Maximiser, goal: Goal) -> State 
     return replace(state, position=Position(without(next_candidate, which), acceleration, floored=floored))
 
 
-def _begun_anew(state: State, new: Pass, entry: Reseeding, maximise: Maximiser) -> State:
+def _restart(state: State, new: Pass, entry: Reseeding, maximise: Maximiser) -> State:
     """Return a state that goes on with new beginnings for components that do no work, or the end if there are none.
 
     The best parameters stay the best until something better is measured: a reseeding costs passes, never the model.

@@ -95,7 +95,7 @@ def choose(candidates: Sequence[Parameters], precision: Precision = "float64") -
 
 
 def _cancels(parameters: Parameters) -> bool:
-    """Tell whether a component so far away that only a few far rows can be there is thin in some direction.
+    """Return whether a component so far away that only a few far rows can be there is thin in some direction.
 
     Kappa does not show it where the component is long towards the origin: there the terms of mu' S^-1 mu cancel.
     """

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 MOST = 500  # characters of each part of an error: what is untrusted may be of any length
 
 # Control characters, line and paragraph separators, marks that turn the direction of text, lone surrogates: in a name
-# from a stranger's table they would forge lines of a log, or move a terminal's cursor.
+# from an untrusted table they would forge lines of a log, or move a terminal's cursor.
 _CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 

@@ -31,7 +31,7 @@ _ALLOWED = 4.0  # times p / (2n)
 _ERRORS = 4.0  # standard errors of the sample's mean log-likelihood
 # A cluster that no row of a sample of n belongs to has a share below 3 / n, at 95 % (the rule of three).
 _MOST_UNSEEN = 3.0
-# So many of the lightest components are tried as the one to give up.
+# This many of the lightest components are tried as the one to give up.
 _GIVEN_UP = 5
 _CHUNK = 8192
 
@@ -127,8 +127,8 @@ def unseen_in_memory(start: Parameters, sample: starts.Sample, more: starts.Samp
 def _below(least: float, moments: Moments, rows: float) -> tuple[FloatArray, float]:
     """Return the reservoir's rows below the sample's least log-density, and the share of all weight that they are.
 
-    A reservoir that is full of them has left out some, nobody knows how many: then they may be as many as a
-    sample of so many rows can miss.
+    A reservoir that is full of them has left out some, an unknown number: then they may be as many as a
+    sample of n rows can miss.
     """
     assert moments.lowest is not None  # noqa: S101 - `gathering` sees to that
     low = moments.lowest[moments.lowest[:, 0] < least]
@@ -143,7 +143,7 @@ def together(sample: starts.Sample, more: Unseen, seed: int, among: int) -> star
         sample: some rows.
         more: rows that it has nothing like.
         seed: of the order.
-        among: the others are among the first so many, which rank candidates: one row may be all that shows a cluster.
+        among: the others are among the first n, which rank candidates: one row may be all that shows a cluster.
     """
     m, first = len(more.rows), max(among - len(more.rows), 0)
     z = np.concatenate([sample.z[:, :first], more.rows.T, sample.z[:, first:]], axis=1)

@@ -57,7 +57,7 @@ def free_parameters(family: Family, k: int, d: int, *, noise: bool = False) -> i
 
 
 def sample_error(family: Family, k: int, d: int, rows: float) -> float:
-    """Return by how many nats a row the optimum of so many random rows lies below that of all rows: p / (2n)."""
+    """Return by how many nats per row the optimum of n random rows is below that of all rows: p / (2n)."""
     return free_parameters(family, k, d) / (2 * rows)
 
 

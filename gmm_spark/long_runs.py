@@ -26,7 +26,7 @@ _ROWS_OF_A_COMPONENT = 5  # times d + 1: with fewer a likelihood says little, fo
 
 
 def is_better(new: em.Fit, old: em.Fit, tol: float) -> bool:
-    """Tell whether a fit is sounder, or better, and not because a component of it shrank onto a few rows."""
+    """Return whether a fit is sounder, or better, and not because a component of it shrank onto a few rows."""
     if new.best.soundness != old.best.soundness:
         return new.best.soundness > old.best.soundness and new.outcome is not Outcome.DEGENERATE
     one, other = new.best.moments, old.best.moments

@@ -85,11 +85,11 @@ class Maximiser:
         return np.maximum(0.0, 1 - moments.mass / least) if least > 0 else np.zeros(len(moments.mass))
 
     def thin(self, moments: Moments) -> NDArray[np.bool_]:
-        """Tell which of the (k,) components hold too few rows to be sound."""
+        """Return which of the (k,) components hold too few rows to be sound."""
         return np.asarray(self.lacking(moments) > 0)
 
     def singular(self, at: Parameters, moments: Moments) -> NDArray[np.bool_]:
-        """Tell which of the (k,) covariances have a variance that is only what rounding left of a difference of sums.
+        """Return which of the (k,) covariances have a variance that is only what rounding left of a difference of sums.
 
         None where there is a floor.
         """

@@ -145,7 +145,7 @@ def limits(header: object, where: str) -> tuple[int, int]:
     """Return how many component lines a model may have, and how many characters each.
 
     Raises:
-        ModelError: the header does not tell, or tells of more than any model has.
+        ModelError: the header does not say, or says more than any model has.
     """
     k, d, numbers = _shape(header, where)
     return k, _NUMBER * (numbers + d + 4)

@@ -28,7 +28,7 @@ _FIRST_LIMIT, _LIMIT_FACTOR = 4.0, 4.0
 _FORGET = 0.9
 _FALL = 1e-9  # a relative fall of the log-likelihood below this is rounding
 _ERROR = 20 * 1.1e-16  # times kappa: the error of a log-density
-_STILL = 1e-12  # a relative gain below this is nothing that could be told from rounding
+_STILL = 1e-12  # a relative gain below this is nothing that could be distinguished from rounding
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,7 +77,7 @@ class Pass:
 
     @property
     def remaining(self) -> float:
-        """What EM has still to gain per unit of weight, in nats; infinite where it can't be told."""
+        """What EM has still to gain per unit of weight, in nats; infinite where it is unknown."""
         return float("inf") if self.gain is None else remaining_gain(self.gain, self.rate)
 
 
@@ -113,7 +113,7 @@ class Position:
 
     @property
     def remaining(self) -> float:
-        """What SQUAREM has still to gain from the last pass, nats per unit of weight; infinite where it can't be told.
+        """What SQUAREM has still to gain from the last pass, nats per unit of weight; infinite where it is unknown.
 
         By the step ahead of it alone: it need not have been a step that led there.
         """
@@ -187,7 +187,7 @@ class Goal:
     Args:
         tol: nats per unit of weight still to be gained; 0 runs exactly max_iter steps.
         max_iter: the number of new parameters to try after the start.
-        reseedings: how often at most components that do no work are begun anew; never with tol = 0.
+        reseedings: how often at most components that do no work are restarted; never with tol = 0.
         warm: the start is a model of other rows: components without rows are looked for after the first pass.
     """
 

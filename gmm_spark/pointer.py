@@ -4,7 +4,7 @@
     <output>/current.gmm_spark.json     {"folder": "runs/<run>", "published": [...]}
 
 It is replaced in one step when a run is published, so that a reader finds the old run or the new one, and a
-reader that has begun keeps its files. Its name is no hidden one: Spark reads it as text, on Spark Connect too.
+reader that has started keeps its files. Its name is no hidden one: Spark reads it as text, on Spark Connect too.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def followed(root: Path) -> Path:
         InputError: there is a pointer, and it is damaged.
     """
     file = root / POINTER
-    if not file.is_file():  # whoever opens a pipe waits for ever
+    if not file.is_file():  # opening a pipe waits for ever
         return root
     with file.open(encoding="utf-8", errors="replace") as opened:
         return root / decode(opened.read(LARGEST + 1), str(file)).folder

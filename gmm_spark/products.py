@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 # Rows of a tile. No power of two: rows of Phi in the same cache set halved the speed of the second product.
 _WIDTH, _MOST_WIDTH = 768, 8128
-# All features of a tile are kept for the second product up to so many bytes, else they are built a second time:
+# All features of a tile are kept for the second product up to this many bytes, else they are built a second time:
 # at d = 32, K = 32 keeping 3.4 MB was as fast, at d = 64 keeping 13 MB a tenth slower.
 _KEPT_BYTES = 4 << 20
 # OpenBLAS skips its packing, which costs as much as the arithmetic of few components, for products of at most 1e6
@@ -35,7 +35,7 @@ _KEPT_BYTES = 4 << 20
 # (d, K) = (16, 16) from 0.43 to 0.56 of dgemm and (16, 64) from 0.68 to 0.75. Other BLAS lose a per cent or two.
 _UNPACKED, _UNPACKED_RESULTS = 1_000_000, 1024
 _LEAST_COLUMNS, _LEAST_FEATURES = 128, 16
-_MANY = 32  # from so many components on packing pays in the first product
+_MANY = 32  # from this many components on packing pays in the first product
 _CHUNK = 384  # features built at once: with 768 rows 2.4 MB
 _JOINT_BYTES = 1 << 20
 
@@ -164,7 +164,7 @@ def _by_distance(d: int, layout: Layout) -> NDArray[np.intp]:
 
 
 def _chunks(d: int, layout: Layout, size: int, *, kept: bool) -> Iterator[_Chunk]:
-    """Cut the products into chunks of at most so many; each takes the place of the one before unless kept."""
+    """Cut the products into chunks of at most n; each takes the place of the one before unless kept."""
     pending = [(0, distance, d - distance) for distance in range(_distances(d, layout))]
     start = row = d + 1
     low, low_row = 0, 0

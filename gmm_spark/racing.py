@@ -37,7 +37,7 @@ class Request:
     only: int | None = None
 
     def takes(self, fold: int) -> bool:
-        """Tell whether rows of this fold count; -1 is that of rows in none."""
+        """Return whether rows of this fold count; -1 is that of rows in none."""
         return fold != self.held if self.only is None else fold == self.only
 
 

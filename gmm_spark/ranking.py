@@ -27,11 +27,11 @@ if TYPE_CHECKING:
 
 # The steps of each heat of a race, and the share of the ranking's rows that it is run on: ten steps for the best.
 _HEATS = ((3, 1 / 2), (3, 1 / 2), (4, 1))
-# A run is given up where so many times what EM says it has still to gain would not be enough; on long plateaus it says
-# far too little. Satellite images (full, K = 6) lost 0.007 nats a row with 10, with 100 nothing, in half the time.
+# A run is given up where n times what EM says it has still to gain would not be enough; on long plateaus it says
+# far too little. Satellite images (full, K = 6) lost 0.007 nats per row with 10, with 100 nothing, in half the time.
 HOPE = 100
 _ROWS, _LEAST_ROWS = 20_000, 4_000
-# Candidates of at least so many components in all are run side by side: enough for the matrix products to be fast. The
+# Candidates of at least n components in all are run side by side: enough for the matrix products to be fast. The
 # number does not depend on the cores, for the products' last bits depend on it.
 _COMPONENTS = 32
 
@@ -123,7 +123,7 @@ class Ranking:
                 break
             before = [candidate for _, candidate in alive]
             alive = []
-            # Nothing is begun anew here: the least likely rows need not be gathered.
+            # Nothing is restarted here: the least likely rows need not be gathered.
             for at, moments in zip(before, kernel.accumulate([block], before, kept=0), strict=True):
                 measured = em.Position(at).measured(moments, maximise)
                 new = _maximised(maximise, at, moments)

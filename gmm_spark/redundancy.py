@@ -47,8 +47,8 @@ class Redundant:
         if not self.dependent:
             return constant
         follows = f" ({self.dependent[0]!r} from {quoted(self.example, 5)})" if self.example else ""
-        told = f"{quoted(self.dependent, 10)} linearly dependent on the columns before{follows}"
-        return f"{told}, and {constant}" if constant else told
+        sentence = f"{quoted(self.dependent, 10)} linearly dependent on the columns before{follows}"
+        return f"{sentence}, and {constant}" if constant else sentence
 
 
 def refused(covariance: FloatArray, constant: Mask, names: tuple[str, ...], *, mixed: bool) -> DataError:

@@ -1,4 +1,4 @@
-"""Components that do no work: found in the statistics, and begun anew at rows that the mixture explains worst.
+"""Components that do no work: found in the statistics, and restarted at rows that the mixture explains worst.
 
 A component is wasted if it is dead (it holds less than (d + 1) / 2 mean rows, the fewest that could
 carry a covariance), if rounding has left it no variance (without a floor), or if it is the lesser of two at
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Reseeding:
-    """Components that were begun anew, and how the fit would have ended otherwise.
+    """Components that were restarted, and how the fit would have ended otherwise.
 
     Args:
         passes: how many passes there had been.
@@ -61,12 +61,12 @@ class PointMass:
 
 
 def dead(moments: Moments) -> Mask:
-    """Tell which (k,) components hold fewer rows than could carry a covariance."""
+    """Return which (k,) components hold fewer rows than could carry a covariance."""
     return np.asarray(moments.mass < _least_mass(moments, moments.centers.shape[1]))
 
 
 def spikes(at: Parameters, moments: Moments, components: tuple[int, ...]) -> Mask:
-    """Tell which (k,) of these components, begun anew at one row each, found next to no others.
+    """Return which (k,) of these components, restarted at one row each, found next to no others.
 
     A cluster that nothing else explains is theirs at once; the rest are outliers, of which EM makes a spike slowly.
     """
@@ -81,7 +81,7 @@ def without(parameters: Parameters, which: Mask) -> Parameters:
 
 
 def wasted(at: Parameters, moments: Moments, maximise: Maximiser) -> Mask:
-    """Tell which (k,) components do no work; none where there are too few rows for all to be alive."""
+    """Return which (k,) components do no work; none where there are too few rows for all to be alive."""
     least = _least_mass(moments, at.d)
     if not np.isfinite(moments.sums).all() or moments.weight < at.k * least:
         return np.zeros(at.k, dtype=np.bool_)
@@ -89,7 +89,7 @@ def wasted(at: Parameters, moments: Moments, maximise: Maximiser) -> Mask:
 
 
 def reseeded(at: Parameters, moments: Moments, which: Mask, maximise: Maximiser) -> tuple[Parameters, tuple[int, ...]]:
-    """Return the parameters with wasted components begun anew at the least likely rows, and which these are.
+    """Return the parameters with wasted components restarted at the least likely rows, and which these are.
 
     Each gets the mean of one row, the covariance of all the data (families with one covariance keep it) and the
     weight of d + 1 rows: it explains what nothing else does, and takes next to nothing from the others.
@@ -162,7 +162,7 @@ def _at_floor(at: Parameters, moments: Moments, maximise: Maximiser) -> Mask:
 
 
 def _doubled(at: Parameters, moments: Moments, maximise: Maximiser) -> Mask:
-    """Tell which components sit at a point mass that a heavier one holds: within a deviation of its mean."""
+    """Return which components sit at a point mass that a heavier one holds: within a deviation of its mean."""
     held = _at_floor(at, moments, maximise)
     means = moments.means(at.means)
     doubled = np.zeros(at.k, dtype=np.bool_)

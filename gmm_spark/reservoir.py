@@ -91,7 +91,7 @@ class Reservoir:
 
 
 def _least(keys: FloatArray, wanted: int) -> NDArray[np.intp]:
-    """Return the places of so many lexicographically least columns, in no order, in linear time."""
+    """Return the places of n lexicographically least columns, in no order, in linear time."""
     undecided = np.arange(keys.shape[1])
     chosen: list[NDArray[np.intp]] = []
     for key in keys:

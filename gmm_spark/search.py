@@ -37,9 +37,9 @@ _SURVIVORS, _SURVIVOR_OPERATIONS, _SURVIVOR_COMPONENTS = 3, 4e8, 24
 # The first part of the sample, where the survivors run, and by how much each part is larger than the one before.
 _ROWS_PER_PARAMETER, _LEAST_ROWS, GROWTH = 50, 20_000, 4
 _MOVES, _MOST_MOVES = 16, 10  # tried at a time, and made one after the other
-# Times p / (2n): to what accuracy optima are told apart. A move must gain ten times that.
+# Times p / (2n): to what accuracy optima are distinguished. A move must gain ten times that.
 _WORTH = 0.001
-# The order of the best on few rows need not be that on more, up to so many times p / (2n), by which each is optimistic.
+# The order of the best on few rows need not be that on more, up to _UNSURE times p / (2n), by which each is optimistic.
 _FINALISTS, _UNSURE = 3, 3
 _OWN_ACCURACY = 0.1  # times p / (2n)
 # Deviations of a component by which its mean is moved, to leave a saddle: with half of one, two components that were
@@ -53,7 +53,7 @@ def rows_to_search(family: Family, k: int, d: int) -> int:
 
 
 def accuracy(family: Family, k: int, d: int, rows: float) -> float:
-    """Return to how many nats per unit of weight it is worth running EM on a random part of so many rows."""
+    """Return to how many nats per unit of weight it is worth running EM on a random part of n rows."""
     return _OWN_ACCURACY * families.sample_error(family, k, d, rows)
 
 
@@ -116,7 +116,7 @@ def ranked(
         frame: the coordinates of the sample.
         plan: what to look for.
         given: starts to try beside those that are drawn.
-        within: optima that are further below the best are of no interest, in nats a row.
+        within: optima that are further below the best are of no interest, in nats per row.
         each: runs the groups of a ranking.
         on_starts: called with where the short runs led.
 
@@ -262,7 +262,7 @@ def _parts(sample: Sample, plan: Plan) -> Iterator[Sample]:
 
 
 def _rough(plan: Plan, part: Sample) -> Plan:
-    """Return the plan for looking: what tells optima apart on a part of the sample."""
+    """Return the plan for looking: what distinguishes optima on a part of the sample."""
     error = families.sample_error(plan.family, plan.k, len(part.z), part.effective_rows)
     return replace(plan, tol=max(plan.tol, _WORTH * error))
 

@@ -49,7 +49,7 @@ def icl(log_likelihood: float, parameters: int, rows: float, entropy: float) -> 
 
 
 def at_mean_weight(value: float, weight: float, rows: float) -> float:
-    """Return a sum over weighted rows as one over so many rows of weight 1; the same where that is the weight."""
+    """Return a sum over weighted rows as one over n rows of weight 1; the same where that is the weight."""
     return value * (rows / weight)
 
 

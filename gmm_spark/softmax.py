@@ -17,7 +17,7 @@ _LEAST = {np.dtype(np.float64): -700.0, np.dtype(np.float32): -80.0}
 # Between these sums over k the exponential of the log-density itself neither overflows nor loses what counts: its
 # maximum need not be found and subtracted first, a third of the time of all this. float32 has no such room.
 _LOW, _HIGH = 1e-200, 1e200
-# Of so many rows of a tile it is seen whether any exponent needs the limit; missing one costs time, nothing else.
+# Of this many rows of a tile it is seen whether any exponent needs the limit; missing one costs time, nothing else.
 _LOOK = 64
 
 

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from gmm_spark.parameters import FloatArray
 
 NOTHING = 1e-32
-# From so many features on, where no more than this share of the pairs counts.
+# From this many features on, where no more than this share of the pairs counts.
 LEAST_FEATURES, MOST_SHARE = 24, 1 / 8
-# Of so many rows of a tile it is seen whether few pairs count; being wrong costs time, nothing else.
+# Of this many rows of a tile it is seen whether few pairs count; being wrong costs time, nothing else.
 _LOOK = 64
 
 
@@ -42,7 +42,7 @@ class SparseSums:
         self._products, self._squares = np.empty((k, d + 1, d + 1), dtype), np.zeros((k, d + 1, d + 1))
 
     def add(self, shares: FloatArray, z: FloatArray, weights: FloatArray | None) -> bool:
-        """Add the sums of a tile if few of its pairs count; tell whether.
+        """Add the sums of a tile if few of its pairs count; return whether.
 
         Args:
             shares: (k, n) weighted responsibilities w r.

@@ -2,7 +2,7 @@
 
 Ueda, Nakano, Ghahramani and Hinton, SMEM algorithm for mixture models, Neural Computation 12, 2000. A split or a
 merger is judged by what it does to w log|Sigma| / 2, summed over components: Runnalls, Kullback-Leibler approach to
-Gaussian mixture reduction, IEEE Trans. Aerosp. Electron. Syst. 43, 2007. A few steps of EM tell better: `search`.
+Gaussian mixture reduction, IEEE Trans. Aerosp. Electron. Syst. 43, 2007. A few steps of EM decide better: `search`.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def moves(
 
 @dataclass(frozen=True, eq=False)
 class _Move:
-    """Components that become one, one that is split, its halves, and the gain in nats a row that this promises."""
+    """Components that become one, one that is split, its halves, and the gain in nats per row that this promises."""
 
     merged: tuple[int, int]
     split: int
@@ -100,13 +100,13 @@ class _Move:
 
 
 def _gain(at: Parameters, maximise: Maximiser, split: int, halves: _Parts) -> float:
-    """Return what a split promises, in nats a row."""
+    """Return what a split promises, in nats per row."""
     whole = _Parts(at.weights[[split]], at.means[[split]], at.spread[split : split + 1])
     return float(_volume(whole, at, maximise).sum() - _volume(halves, at, maximise).sum())
 
 
 def _with_cheapest(losses: FloatArray, count: int, split: int, halves: _Parts, gain: float) -> Iterator[_Move]:
-    """Yield the split with so many of the mergers of other components that cost the least."""
+    """Yield the split with n of the mergers of other components that cost the least."""
     others = losses.copy()
     others[split], others[:, split] = np.inf, np.inf
     for place in np.argsort(others, axis=None, kind="stable")[:count].tolist():
@@ -116,7 +116,7 @@ def _with_cheapest(losses: FloatArray, count: int, split: int, halves: _Parts, g
 
 
 def _merger_losses(at: Parameters, maximise: Maximiser) -> FloatArray:
-    """Return (k, k) what a merger costs at most, nats a row; infinite but above the diagonal."""
+    """Return (k, k) what a merger costs at most, nats per row; infinite but above the diagonal."""
     losses = np.full((at.k, at.k), np.inf)
     own = _volume(_Parts(at.weights, at.means, at.spread), at, maximise)
     for i in range(at.k - 1):
@@ -168,7 +168,7 @@ def _halves(rows: FloatArray, shares: FloatArray, side: NDArray[np.bool_], whole
 
 
 def _sides(rows: FloatArray, shares: FloatArray, direction: FloatArray) -> NDArray[np.bool_]:
-    """Tell on which side of the plane between two means each row is, after a few of Lloyd's steps."""
+    """Return on which side of the plane between two means each row is, after a few of Lloyd's steps."""
     middle = rows @ shares / shares.sum()
     for _ in range(1 + _LLOYD_STEPS):
         side = np.asarray(direction @ (rows - middle[:, None]) > 0)

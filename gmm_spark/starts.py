@@ -32,12 +32,12 @@ if TYPE_CHECKING:
 
 # Lloyd's steps bring far clusters together and make all starts alike: some starts take none, some a few.
 _LLOYD_STEPS = (0, 2, 8)
-# Of up to so many features all principal axes are used, of more the first few, found on so many rows.
+# Of up to this many features all principal axes are used, of more the first few, found on this many rows.
 _ALL_AXES, _FIRST_AXES, _POWERS, _AXES_ROWS = 64, 32, 3, 4096
-_WIDE = 40  # from so many features on, partitions are also drawn in a principal subspace
+_WIDE = 40  # from this many features on, partitions are also drawn in a principal subspace
 _NO_VARIANCE = 1e-12  # relative to the largest: the rounding of dependent columns
 _FAR = 1e6  # squared distance from the origin: all rows together have d
-# The weights of the noise that starts try by turns, and how close the neighbours of a row are among so many others.
+# The weights of the noise that starts try by turns, and how close the neighbours of a row are among this many others.
 _NOISE_WEIGHTS, _NEIGHBOURS, _SPACING_ROWS = (0.05, 0.25, 0.6), 10, 2048
 _CLEAR = 4.0  # standard errors by which a kurtosis must differ from a normal's
 
@@ -100,11 +100,11 @@ class Plan:
     thoroughness: float = 1.0
 
     def by_share(self, rows: int) -> Plan:
-        """Return the plan for so many rows that stand for all of the table: a component holds its share of them."""
+        """Return the plan for n rows that stand for all of the table: a component holds its share of them."""
         return replace(self, least=self.least * rows / max(self.rows, 1), rows=rows)
 
     def maximiser(self, frame: Coordinates, rows: int) -> Maximiser:
-        """Return the M-step that looks for it, in these coordinates, in so many rows of the table.
+        """Return the M-step that looks for it, in these coordinates, in n rows of the table.
 
         There a component holds the same share at least, and no fewer than d + 1 rows, of which a covariance can be.
         """

@@ -59,7 +59,7 @@ def remaining_after(divergence: float, stretch: float | None) -> float:
 
     Near an optimum let e be the way there, I its observed information and C that of the rows with their labels: with
     the rate r, I = (1 - r) C (Dempster, Laird and Rubin, 1977), and the step is (1 - r) e. So of I e^2 / 2 nats that
-    are left it shows C (1 - r)^2 e^2 / 2: the share 1 - r. No further pass has to tell what it gained.
+    are left it shows C (1 - r)^2 e^2 / 2: the share 1 - r. No further pass has to show what it gained.
 
     Args:
         divergence: of the M-step, see `step_divergence`.

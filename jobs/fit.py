@@ -24,7 +24,7 @@ def fit(argv: Sequence[str]) -> str:
     """Fit as the command line says; return the summary."""
     config = load(FitConfig, argv, prog="fit.py")
     logs.adopt(config)
-    # Spark is imported only now, so that a mistake in the options is told within a second.
+    # Spark is imported only now, so that a mistake in the options is reported within a second.
     from gmm_spark.batch import dryrun, facts, fitting, publish, quality, source, starting  # noqa: PLC0415
     from gmm_spark.batch.run import job_run  # noqa: PLC0415
     from gmm_spark.spark.checkpoints import Checkpoints  # noqa: PLC0415
@@ -58,15 +58,15 @@ def fit(argv: Sequence[str]) -> str:
 
 
 def summary(model: GaussianMixtureModel, path: str) -> str:
-    """Return the one line that tells how the fit went."""
-    told = model.summary
-    left_out = ", ".join(f"{count} {reason}" for reason, count in told.numInvalid.items())
+    """Return the one line that says how the fit went."""
+    result = model.summary
+    left_out = ", ".join(f"{count} {reason}" for reason, count in result.numInvalid.items())
     return (
-        f"fit: {told.numRows} rows used, {sum(told.numInvalid.values())} left out ({left_out}), "
+        f"fit: {result.numRows} rows used, {sum(result.numInvalid.values())} left out ({left_out}), "
         f"{len(model.weights)} components, "
-        f"{told.outcome} after {told.numPasses} passes in {sum(told.seconds.values()):.1f} s"
-        f"{f' ({told.resumedPasses} of them from a checkpoint)' if told.resumedPasses else ''}, "
-        f"mean log-likelihood {told.meanLogLikelihood:.6f}; model in {path}"
+        f"{result.outcome} after {result.numPasses} passes in {sum(result.seconds.values()):.1f} s"
+        f"{f' ({result.resumedPasses} of them from a checkpoint)' if result.resumedPasses else ''}, "
+        f"mean log-likelihood {result.meanLogLikelihood:.6f}; model in {path}"
     )
 
 

@@ -22,7 +22,7 @@ def score(argv: Sequence[str]) -> str:
     """Score as the command line says; return the summary."""
     config = load(ScoreConfig, argv, prog="score.py")
     logs.adopt(config)
-    # Spark is imported only now, so that a mistake in the options is told within a second.
+    # Spark is imported only now, so that a mistake in the options is reported within a second.
     from gmm_spark import GaussianMixtureModel  # noqa: PLC0415
     from gmm_spark.batch import dryrun, facts, publish, quality, scoring, source  # noqa: PLC0415
     from gmm_spark.batch.paths import locate  # noqa: PLC0415
@@ -73,8 +73,8 @@ def summary(counts: dict[str, int], path: str, warnings: Sequence[str] = ()) -> 
     """Return the one line that says how many rows were scored, why the others were not, and what is doubtful."""
     from gmm_spark.spark.rows import REASONS  # noqa: PLC0415 - as above
 
-    told = ", ".join(f"{counts.get(status, 0)} {status}" for status in REASONS)
-    return "; ".join([f"score: {sum(counts.values())} rows, {told}", *warnings, f"written to {path}"])
+    reasons = ", ".join(f"{counts.get(status, 0)} {status}" for status in REASONS)
+    return "; ".join([f"score: {sum(counts.values())} rows, {reasons}", *warnings, f"written to {path}"])
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ def select(argv: Sequence[str]) -> str:
 
     config = load(SelectConfig, argv, prog="select.py")
     logs.adopt(config)
-    # Spark is imported only now, so that a mistake in the options is told within a second.
+    # Spark is imported only now, so that a mistake in the options is reported within a second.
     from gmm_spark.batch import candidates, dryrun, facts, fitting, publish, quality, source  # noqa: PLC0415
     from gmm_spark.batch.paths import locate  # noqa: PLC0415
     from gmm_spark.batch.run import job_run  # noqa: PLC0415
@@ -67,12 +67,12 @@ def select(argv: Sequence[str]) -> str:
 
 
 def summary(config: SelectConfig, found: ModelSelection, path: str) -> str:
-    """Return the one line that tells how the selection went."""
-    told = found.bestModel.summary
+    """Return the one line that says how the selection went."""
+    result = found.bestModel.summary
     return (
-        f"select: {told.numRows} rows used, {sum(told.numInvalid.values())} left out, {len(found.evaluations)} "
+        f"select: {result.numRows} rows used, {sum(result.numInvalid.values())} left out, {len(found.evaluations)} "
         f"candidates in {found.numPasses} passes and {sum(found.seconds.values()):.1f} s; {found.best.name} by "
-        f"{config.choice.criterion}, {told.outcome}, mean log-likelihood {told.meanLogLikelihood:.6f}; "
+        f"{config.choice.criterion}, {result.outcome}, mean log-likelihood {result.meanLogLikelihood:.6f}; "
         f"model in {path}/model"
     )
 

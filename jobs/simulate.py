@@ -21,7 +21,7 @@ def simulate(argv: Sequence[str]) -> str:
     """Draw as the command line says; return the summary."""
     config = load(SimulateConfig, argv, prog="simulate.py")
     logs.adopt(config)
-    # Spark is imported only now, so that a mistake in the options is told within a second.
+    # Spark is imported only now, so that a mistake in the options is reported within a second.
     from gmm_spark import GaussianMixtureModel  # noqa: PLC0415
     from gmm_spark.batch import dryrun, facts, publish  # noqa: PLC0415
     from gmm_spark.batch.paths import locate  # noqa: PLC0415

@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 
     from gmm_spark.parameters import Family
 
-# Our iterations are so short that many must go by before they tell from the seconds of reading and packing.
+# Our iterations are so short that many must go by before they stand out from the seconds of reading and packing.
 SHORT, LONG = 1, {"gmm_spark": 41, "spark_ml": 4, "sklearn": 4}
 NAMES = {"python": "a Python worker", "java": "the JVM", "driver": "the driver's Python"}
 
@@ -96,7 +96,7 @@ def per_iteration(run: Callable[[int], tuple[float, int]], most: int, repeats: i
 
 
 def ours(df: DataFrame, start: GaussianMixtureModel, family: str, precision: str) -> Callable[[int], tuple[float, int]]:
-    """Return a fit of gmm_spark that runs exactly so many plain EM steps."""
+    """Return a fit of gmm_spark that runs exactly `steps` plain EM steps."""
 
     def run(steps: int) -> tuple[float, int]:
         mixture = GaussianMixture(
@@ -176,7 +176,7 @@ class Memory:
 
 
 def session(cores: int) -> SparkSession:
-    """Return a local session with so many cores."""
+    """Return a local session with n cores."""
     builder = SparkSession.builder.master(f"local[{cores}]").appName("gmm_spark benchmark")
     settings = {
         "spark.ui.enabled": "false",
@@ -208,7 +208,7 @@ def arguments() -> argparse.Namespace:
 
 
 def measure(options: argparse.Namespace, folder: str) -> tuple[list[Timing], dict[str, int]]:
-    """Run each system in turn on the same rows; return their timings and the peak memory of ours."""
+    """Run each system in turn on the same rows; return their timings and the peak memory of gmm_spark."""
     spark = session(options.cores)
     mixture = truth(options.features, options.components, options.family, seed=1)
     start = started(mixture, options.family, seed=2)
@@ -240,7 +240,7 @@ def print_row(timings: list[Timing]) -> None:
     ratio = last.seconds_per_iteration / first.seconds_per_iteration
     sys.stdout.write(
         f"{last.system:10} {last.seconds_per_iteration:9.3f} s/iteration   {ratio:6.2f} x {first.system}   "
-        f"log-likelihood {last.mean_log_likelihood:.6f} nats a row after {last.iterations} iterations\n"
+        f"log-likelihood {last.mean_log_likelihood:.6f} nats per row after {last.iterations} iterations\n"
     )
     sys.stdout.flush()
 
@@ -297,8 +297,8 @@ def main() -> None:
         return
     with tempfile.TemporaryDirectory(prefix="gmm_spark-benchmark-") as folder:
         timings, peak = measure(options, folder)
-    told = ", ".join(f"{name} {peak[kind] / 2**20:.0f}" for kind, name in NAMES.items())
-    sys.stdout.write(f"peak resident memory of gmm_spark, MiB: {told}\n")
+    peaks = ", ".join(f"{name} {peak[kind] / 2**20:.0f}" for kind, name in NAMES.items())
+    sys.stdout.write(f"peak resident memory of gmm_spark, MiB: {peaks}\n")
     if options.json:
         report = {
             "rows": options.rows, "features": options.features, "components": options.components,

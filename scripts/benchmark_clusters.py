@@ -98,7 +98,7 @@ def _fit(key: Fitted, family: Family, arguments: argparse.Namespace) -> Fitted |
 
 
 class Results:
-    """Fits by what tells them apart, kept in a file if there is one."""
+    """Fits by what distinguishes them, kept in a file if there is one."""
 
     def __init__(self, path: Path | None) -> None:
         self._path = path
@@ -159,7 +159,7 @@ def main() -> None:
     parser.add_argument("--families", default="full,tied,diag,spherical", help="comma separated")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--results", type=Path, help="JSON lines: fits that are kept, and are not repeated")
-    parser.add_argument("--name", default="ours", help="of our fits, to tell settings apart in --results")
+    parser.add_argument("--name", default="ours", help="of our fits, to distinguish settings in --results")
     parser.add_argument("--option", action="append", default=[], help="of our fits, such as prior=0; may be repeated")
     arguments = parser.parse_args()
     arguments.ours = {name: _pseudo_rows(value) for name, value in (each.split("=") for each in arguments.option)}

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from gmm_spark.parameters import FloatArray
 
 FEW = 20_000  # rows of the small table
-NEAR = 1e-3  # nats a row that count as the same quality
+NEAR = 1e-3  # nats per row that count as the same quality
 
 
 def read(name: str, rows: int) -> FloatArray:
@@ -68,7 +68,7 @@ def stored(spark: SparkSession, x: FloatArray, folder: str) -> DataFrame:
 
 
 def mean_log_likelihood(x: FloatArray, parameters: Parameters) -> float:
-    """Return nats a row."""
+    """Return nats per row."""
     parts = (kernel.posteriors(x[low : low + 8192], parameters)[1] for low in range(0, len(x), 8192))
     return float(sum(part.sum() for part in parts) / len(x))
 
@@ -133,11 +133,11 @@ def time_to_quality(options: argparse.Namespace) -> None:
 
 
 def timed(name: str, fit: Callable[[int], Parameters], seed: int, x: FloatArray) -> tuple[float, float]:
-    """Return the seconds of a fit and its log-likelihood a row; tell them too, for some fits take ten minutes."""
+    """Return the seconds of a fit and its log-likelihood per row; print them too: some fits take ten minutes."""
     began = time.perf_counter()
     fitted = fit(seed)
     seconds, value = time.perf_counter() - began, mean_log_likelihood(x, fitted)
-    sys.stderr.write(f"{name}, seed {seed}: {seconds:.1f} s, {value:.6f} nats a row\n")
+    sys.stderr.write(f"{name}, seed {seed}: {seconds:.1f} s, {value:.6f} nats per row\n")
     return seconds, value
 
 

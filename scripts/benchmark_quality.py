@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from gmm_spark.moments import Moments
     from gmm_spark.parameters import FloatArray, Parameters
 
-NEAR = 1e-3  # nats a row that count as the same quality
+NEAR = 1e-3  # nats per row that count as the same quality
 
 
 @dataclass(frozen=True)

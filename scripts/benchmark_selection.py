@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 
 def session(cores: int) -> SparkSession:
-    """Return a local session with so many cores."""
+    """Return a local session with n cores."""
     builder = SparkSession.builder.master(f"local[{cores}]").appName("gmm_spark selection benchmark")
     settings = {
         "spark.ui.enabled": "false",

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Parses conf/airflow_dag.py with the real Airflow: installs it with its Spark provider into a temporary environment
-# (some 150 packages, minutes), imports the DAG, and checks its job options with our own parser. Not in .ci/run.
+# (some 150 packages, minutes), imports the DAG, and checks its job options with the jobs' parser. Not in .ci/run.
 #   scripts/check_airflow.sh [VENV]     default: a temporary one; a path is kept, and found again the next time
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
@@ -28,12 +28,12 @@ except ImportError:  # before Airflow 3.2
 bag = DagBag(sys.argv[1])
 assert not bag.import_errors, bag.import_errors
 tasks = [task for dag in bag.dags.values() for task in dag.tasks]
-told = {
+found = {
     "versions": {name: version(name) for name in ("apache-airflow", "apache-airflow-providers-apache-spark")},
     "dags": sorted(bag.dags),
     "tasks": [[type(task).__name__, task.application, list(task.application_args)] for task in tasks],
 }
-print(json.dumps(told))
+print(json.dumps(found))
 END
 python - "$work/found.json" <<'END'
 import json, sys

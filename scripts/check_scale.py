@@ -82,7 +82,7 @@ class Peak:
 
 
 def many_partitions(partitions: int) -> None:
-    """Fit one step over so many partitions, each of them a task with statistics of its own."""
+    """Fit one step over n partitions, each of them a task with statistics of its own."""
     with tempfile.TemporaryDirectory() as scratch:
         spark, model = session(scratch), truth(D, K)
         df = model.sample(ROWS_PER_PARTITION * partitions, seed=1, spark=spark).select("features")

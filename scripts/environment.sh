@@ -49,7 +49,7 @@ find_python() {
   local name
   for name in ${PYTHON:+"$PYTHON"} python3 python3.13 python3.12 python3.11 python3.10; do
     interpreter "$name" && return
-    [ -z "${PYTHON:-}" ] || break # a wrong PYTHON is told, not passed over
+    [ -z "${PYTHON:-}" ] || break # a wrong PYTHON is refused, not passed over
   done
   refuse "no usable Python" "${PYTHON:-$(python3 --version 2>/dev/null || echo "no python3 on PATH")}" \
     "Python 3.10 or newer" "Install one, or set PYTHON to its path."
@@ -77,7 +77,7 @@ venv_is_ready() {
   [ "$(cat "$VENV/stamp")" = "$(fingerprint "${PYTHON:-$VENV/bin/python}" 2>/dev/null)" ]
 }
 
-# Other packages are installed over the old ones; another Python, or a tree that was moved or copied, starts anew.
+# Other packages are installed over the old ones; another Python, or a tree that was moved or copied, starts over.
 # So does an environment without a stamp: it was killed half-way, and pip takes half a package for a whole one.
 venv_is_sound() {
   [ -x "$VENV/bin/python" ] && [ -f "$VENV/stamp" ] || return 1

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Writes requirements.lock anew from pyproject.toml. Needs uv (pip install uv).
+# Rewrites requirements.lock from pyproject.toml. Needs uv (pip install uv).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 uv pip compile --quiet --universal --python-version 3.10 --generate-hashes \

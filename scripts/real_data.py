@@ -8,7 +8,7 @@ columns, rows with nulls left out, gross outliers), K = 2, 8, 32, all families, 
 run in memory, by the functions that a Spark fit consists of; seed 0 runs through Spark too. A fit is sound if
 
 * its parameters are finite, its weights sum to 1 and its covariances are positive definite in the user's units,
-* its log-likelihood is that of its parameters, computed anew by the scoring path,
+* its log-likelihood is that of its parameters, recomputed by the scoring path,
 * its outcome is true: converged means that one more plain EM step gains less than tol; no_progress that it gains
   nothing to speak of; iteration_limit that all iterations were used; degenerate does not occur, for there is a floor.
 
@@ -150,16 +150,16 @@ def through_spark(spark: SparkSession, folder: Path, names: tuple[str, ...], cas
         handleInvalid="skip",
     )
     model = mixture.fit(spark.read.parquet(str(path)))
-    told = model.summary
+    summary = model.summary
     return Ended(
         model.parameters,
-        told.outcome,
-        told.meanLogLikelihood,
-        told.numPasses,
-        told.numIter,
-        told.floorHits,
-        told.reseeded,
-        len(told.pointMasses),
+        summary.outcome,
+        summary.meanLogLikelihood,
+        summary.numPasses,
+        summary.numIter,
+        summary.floorHits,
+        summary.reseeded,
+        len(summary.pointMasses),
     )
 
 
@@ -210,7 +210,7 @@ def parsed(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--engine", choices=("core", "spark", "both"), default="both")
     parser.add_argument("--starts", type=int, default=6, help="starts of a core fit; a Spark fit takes its default")
     parser.add_argument("--sample", type=int, default=10_000, help="rows on which a core fit searches for a start")
-    parser.add_argument("--rows", type=int, help="of each table at most so many, drawn at random; not through Spark")
+    parser.add_argument("--rows", type=int, help="of each table at most n, drawn at random; not through Spark")
     options = parser.parse_args(argv)
     if options.rows and options.engine != "core":
         parser.error("--rows goes with --engine core")
@@ -234,7 +234,7 @@ def main(argv: Sequence[str]) -> int:
     options = parsed(argv)
     spark = session() if options.engine != "core" else None
     print(
-        "engine table     K family    seed outcome            nats a row passes floored reseeded point masses seconds"
+        "engine table     K family    seed outcome          nats per row passes floored reseeded point masses seconds"
     )
     bad = count = 0
     for seed, name, k, family in itertools.product(range(options.seeds), options.sets, options.k, options.families):
@@ -249,14 +249,14 @@ def main(argv: Sequence[str]) -> int:
 
 
 def sound(case: Case, spark: SparkSession | None, options: argparse.Namespace) -> bool:
-    """Run one fit, through Spark if there is a session; print its line; tell whether it is sound."""
+    """Run one fit, through Spark if there is a session; print its line; return whether it is sound."""
     x, names = table(options.data, case.table, options.rows)
     engine, began = "spark" if spark else "core", time.perf_counter()
     try:
         ended = through_spark(spark, options.data, names, case) if spark else in_memory(x, names, case, options)
         seconds = time.perf_counter() - began
         wrong = faults(x, names, case, ended)
-    except Exception:  # noqa: BLE001 - whatever it is, the matrix goes on and tells
+    except Exception:  # noqa: BLE001 - whatever it is, the matrix goes on and prints it
         print(f"{engine:5s} {case}: {traceback.format_exc()}", flush=True)
         return False
     report(engine, case, ended, wrong, seconds)

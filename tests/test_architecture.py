@@ -42,7 +42,7 @@ def imported(path: Path) -> frozenset[str]:
 
 
 def layer_of(name: str) -> str:
-    """Return the layer that a dotted name of ours lies in."""
+    """Return the layer of a dotted name of this package."""
     parts = name.split(".")
     return parts[1] if len(parts) > 1 and parts[1] in LAYERS else "core"
 

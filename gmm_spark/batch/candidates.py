@@ -89,10 +89,10 @@ class FolderShelf:
         """Keep a fit that has ended."""
         candidate = fitted.candidate
         header, components = encode(StoredModel(fitted.parameters, _numbered(fitted), fitted.summary.to_dict()))
-        told = {"family": candidate.family, "k": candidate.k, "start": candidate.start, "fold": fitted.fold}
+        record = {"family": candidate.family, "k": candidate.k, "start": candidate.start, "fold": fitted.fold}
         fold = "" if fitted.fold is None else f"-fold{fitted.fold}"
         file = self.folder.child(f"{candidate.name}{fold}.json")
-        file.replace("\n".join([json.dumps({**told, "header": header}), *components]))
+        file.replace("\n".join([json.dumps({**record, "header": header}), *components]))
 
 
 def clear(office: Location) -> None:
@@ -126,7 +126,7 @@ def write(spark: SparkSession, found: ModelSelection, folder: Location, text: st
 
 
 def _write_model(spark: SparkSession, model: GaussianMixtureModel, folder: Location) -> None:
-    # By files of our own, not by Spark: two jobs for each of many small models would take longer than their fits.
+    # As plain files, not by Spark: two jobs for each of many small models would take longer than their fits.
     for name, lines in written(spark, model, model.stored()).items():
         part = folder.child(f"{name}/part-00000")
         part.parent().make_folder()
@@ -136,10 +136,10 @@ def _write_model(spark: SparkSession, model: GaussianMixtureModel, folder: Locat
 def _read(file: Location) -> Fitted | None:
     try:
         first, *components = (file.read() or "").split("\n")
-        told = loads(first, MOST_METADATA, MOST_VALUES)
-        stored = decode(told["header"], components, str(file))
-        candidate = Candidate(told["family"], int(told["k"]), int(told["start"]))
-        return Fitted(candidate, told["fold"], stored.parameters, Summary.from_dict(dict(stored.summary)))
+        record = loads(first, MOST_METADATA, MOST_VALUES)
+        stored = decode(record["header"], components, str(file))
+        candidate = Candidate(record["family"], int(record["k"]), int(record["start"]))
+        return Fitted(candidate, record["fold"], stored.parameters, Summary.from_dict(dict(stored.summary)))
     except (ModelError, ValueError, KeyError, TypeError, RecursionError) as error:
         _LOG.warning("%s is fitted again: %s", file, error)
         return None

@@ -15,7 +15,7 @@ from gmm_spark.parameters import FAMILIES, Family
 from gmm_spark.selection import CRITERIA, Criterion
 
 _RANGE = re.compile(r"(\d+)-(\d+)")
-_MOST = 1000  # components in a list: a typing error must not make a grid that nobody can fit
+_MOST = 1000  # components in a list: a typing error must not make a grid too large to fit
 
 
 def _numbers(value: object) -> object:
@@ -91,10 +91,10 @@ class ChoiceConfig(Section):
     folds: int = Field(
         default=0,
         ge=0,
-        description="Hold each of so many parts of the rows out of a further fit of each mixture; 0: off.",
+        description="Hold each of n parts of the rows out of a further fit of each mixture; 0: off.",
     )
     retire: bool = Field(
-        default=True, description="End mixtures early that cannot win any more; the table tells which."
+        default=True, description="End mixtures early that cannot win any more; the table shows which."
     )
 
     @model_validator(mode="after")

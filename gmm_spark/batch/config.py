@@ -65,13 +65,13 @@ class JobConfig(BaseSettings):
 
     @property
     def dry_run(self) -> bool:
-        """Whether the job shall only tell what it would do."""
+        """Whether the job shall only print what it would do."""
         return self._dry_run
 
     def note_origin(
         self, references: Mapping[tuple[str, ...], str], environment: Mapping[str, str], *, dry_run: bool
     ) -> None:
-        """Keep where the values came from, so that they can be told without their secrets, and what is asked for."""
+        """Keep where the values came from, so that they can be printed without their secrets, and what is asked for."""
         self._references, self._environment, self._dry_run = dict(references), dict(environment), dry_run
 
 

@@ -1,4 +1,4 @@
-"""What a job would do and cost: told from options, schema and file footers, without reading a row.
+"""What a job would do and cost: read from options, schema and file footers, without reading a row.
 
 Spark's own inference of a Parquet schema reads one footer by a Spark job; nothing else is started.
 """
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from gmm_spark.batch.snapshot import FileState
     from gmm_spark.parameters import Family
 
-# Footers lie at the ends of files, a request each on an object store: of more files, these many tell for all.
+# Footers lie at the ends of files, a request each on an object store: of more files, these many stand for all.
 _MOST_FOOTERS = 50
 # Survey and packing, and at least the start measured.
 _LEAST_PASSES, _OTHER_PASSES = 3, 3
@@ -111,14 +111,14 @@ def _document(config: JobConfig, job: str, **parts: Any) -> str:  # noqa: ANN401
 def _input(rows: DataFrame, config: InputConfig) -> dict[str, Any]:
     seen = snapshot.taken(rows)
     files = None if seen is None else seen.files
-    told = facts.of_input(rows, config, files)
+    described = facts.of_input(rows, config, files)
     count = None if files is None else _rows(rows, files)
     return {
-        "name": told.name,
-        "schema": told.schema_,
-        "files": told.files,
-        "bytes": told.bytes,
-        "rows": "unknown: only Parquet tells" if count is None else count,
+        "name": described.name,
+        "schema": described.schema_,
+        "files": described.files,
+        "bytes": described.bytes,
+        "rows": "unknown: only Parquet files say" if count is None else count,
         "at_most": config.where is not None,
         "partitions": rows.rdd.getNumPartitions(),
     }
@@ -133,7 +133,7 @@ def _rows(rows: DataFrame, files: Mapping[str, FileState]) -> int | None:
     some = list(files)[::step]
     try:
         counts = [_footer(rows.sparkSession, jvm, path) for path in some]
-    except (Py4JJavaError, Py4JError):  # another format, or a damaged file: the job itself will tell
+    except (Py4JJavaError, Py4JError):  # another format, or a damaged file: the job itself will report it
         return None
     size = sum(files[path].size for path in some)
     return round(sum(counts) * sum(file.size for file in files.values()) / max(size, 1)) if step > 1 else sum(counts)

@@ -1,4 +1,4 @@
-"""What a manifest tells about inputs, fits and scored rows."""
+"""What a manifest reports about inputs, fits and scored rows."""
 
 from __future__ import annotations
 
@@ -59,26 +59,26 @@ def of_model(model: GaussianMixtureModel, place: Location) -> Input:
 
 def of_fit(model: GaussianMixtureModel) -> dict[str, Any]:
     """Return the manifest's `rows` and `fit` of a fitted model, and for its notes what was doubtful."""
-    told = model.summary
-    refused = dict(told.numInvalid)
+    summary = model.summary
+    refused = dict(summary.numInvalid)
     rows = {
-        "read": told.numRows + sum(refused.values()),
-        "used": told.numRows,
+        "read": summary.numRows + sum(refused.values()),
+        "used": summary.numRows,
         "refused": refused,
-        "weight": told.weight,
+        "weight": summary.weight,
     }
     fit = Fit(
         model_sha256=_checksum(model),
-        outcome=told.outcome,
-        message=told.message,
-        passes=told.numPasses,
-        resumed_passes=told.resumedPasses,
-        iterations=told.numIter,
-        mean_log_likelihood=told.meanLogLikelihood,
-        history=told.history,
-        floor_hits=told.floorHits,
+        outcome=summary.outcome,
+        message=summary.message,
+        passes=summary.numPasses,
+        resumed_passes=summary.resumedPasses,
+        iterations=summary.numIter,
+        mean_log_likelihood=summary.meanLogLikelihood,
+        history=summary.history,
+        floor_hits=summary.floorHits,
     )
-    return {"rows": rows, "fit": fit, "warnings": list(told.warnings)}
+    return {"rows": rows, "fit": fit, "warnings": list(summary.warnings)}
 
 
 def of_scored(counts: dict[str, int]) -> dict[str, Any]:

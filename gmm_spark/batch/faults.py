@@ -1,4 +1,4 @@
-"""What Spark, Hadoop and the operating system complain of, as errors of ours: what, got, expected, do."""
+"""What Spark, Hadoop and the operating system complain of, as our errors: what, got, expected, do."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class _Fault:
     do: str
 
 
-# The first that fits counts. A full disk is told by whatever wrote to it. A task that cannot read its input while it
+# The first that fits counts. A full disk is reported by what wrote to it. A task that cannot read its input while it
 # writes its output complains of both, so reading comes before writing.
 _FAULTS = (
     _Fault(
@@ -84,7 +84,7 @@ def spark_ended(spark: SparkSession) -> EndedError | None:
 
 
 def explained(error: BaseException) -> BaseException:
-    """Return the error of ours that tells what is wrong; the error itself where it is one, or is not understood."""
+    """Return our error that says what is wrong; the error itself where it is one, or is not understood."""
     if isinstance(error, GmmSparkError):
         return error
     found = list(complaints(error))

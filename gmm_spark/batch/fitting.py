@@ -43,16 +43,16 @@ def estimator(
     )
 
 
-def check_convergence(how: EstimationConfig, told: Summary) -> None:
+def check_convergence(how: EstimationConfig, summary: Summary) -> None:
     """Refuse a model that did not converge, if the options ask for that.
 
     Raises:
         NotConvergedError: they do, and it did not.
     """
-    if how.require_convergence and told.outcome != "converged":
+    if how.require_convergence and summary.outcome != "converged":
         raise NotConvergedError(
             "the fit",
-            got=f"{told.outcome} after {told.numPasses} passes",
+            got=f"{summary.outcome} after {summary.numPasses} passes",
             expected="converged, as fit.require_convergence asks",
-            do=told.message,
+            do=summary.message,
         )

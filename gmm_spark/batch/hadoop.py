@@ -32,7 +32,7 @@ class HadoopLocation(Location):
     Args:
         spark: the session that knows the filesystems.
         path: its fully qualified Hadoop Path.
-        listed: its FileStatus where a listing has told it: a table has thousands of files, each a question else.
+        listed: its FileStatus where a listing has returned it: a table has thousands of files, each a question else.
         text: the path as text, where it is known already, for the same reason.
     """
 

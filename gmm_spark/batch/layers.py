@@ -80,7 +80,7 @@ def load(config: type[Config], argv: Sequence[str], *, prog: str) -> Config:
             "environment": EnvSettingsSource(config)(),
             str(arguments.config): file.tree,
         }
-        # Sections that nobody names are laid down empty: pydantic then tells which options they lack.
+        # Sections that no layer names are laid down empty: pydantic then reports which options they lack.
         below = merged({name: {} for name in config.model_fields}, file.tree, _as_layer(unknown))
         given = {**below, "_cli_settings_source": source}
         made = config(**given)
@@ -199,7 +199,7 @@ def _joined(texts: list[str]) -> object:
 
 
 def _overrides(layer: object, place: Sequence[str]) -> bool:
-    """Tell whether a layer gives the option at this place, or something in place of a section around it."""
+    """Return whether a layer gives the option at this place, or something in place of a section around it."""
     if not place or not isinstance(layer, dict):
         return True
     return place[0] in layer and _overrides(layer[place[0]], place[1:])

@@ -105,7 +105,7 @@ class LocalLocation(Location):
             return file.read(most)
 
     def create(self, text: str) -> bool:
-        """Write this file if there is none: a link to a finished file, so that nobody reads half of it."""
+        """Write this file if there is none: a link to a finished file, so that no reader sees half of it."""
         with self._draft(text) as draft:
             try:
                 os.link(draft, self.path)

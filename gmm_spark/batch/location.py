@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _LOG = logging.getLogger(__name__)
-# Files of ours are untrusted input: more of one than any can need is not read, and what is cut is refused as damaged.
+# Our files are untrusted input: more of one than any can need is not read, and what is cut is refused as damaged.
 _MOST_TEXT = 64 << 20
 
 
@@ -39,7 +39,7 @@ class Location(ABC):
 
     @abstractmethod
     def is_file(self) -> bool:
-        """Say whether there is a plain file: whoever opens a pipe waits for ever."""
+        """Say whether there is a plain file: opening a pipe waits for ever."""
 
     @abstractmethod
     def is_folder(self) -> bool:
@@ -87,7 +87,7 @@ class Location(ABC):
 
     @abstractmethod
     def head(self, most: int) -> bytes:
-        """Return the first bytes of this file, at most so many.
+        """Return the first bytes of this file, at most n.
 
         Raises:
             FileNotFoundError: there is none.
@@ -100,7 +100,7 @@ class Location(ABC):
 
     @abstractmethod
     def replace(self, text: str) -> None:
-        """Write this file: whoever reads it sees the old text or the new one, never a part."""
+        """Write this file: a reader sees the old text or the new one, never a part."""
 
     @abstractmethod
     def exchange(self, other: Location) -> bool:
@@ -122,7 +122,7 @@ class Location(ABC):
         """Move to a name that is not taken; say whether the filesystem did."""
 
     def read(self, most: int = _MOST_TEXT) -> str | None:
-        """Return the text of this file, at most so many bytes and one more of it; None where there is no plain file.
+        """Return the text of this file, at most n bytes and one more of it; None where there is no plain file.
 
         Raises:
             OSError: it cannot be read.

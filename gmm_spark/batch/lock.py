@@ -1,4 +1,4 @@
-"""One writer per output: a lock file that its owner renews, and that nobody inherits from the living.
+"""One writer per output: a lock file that its owner renews, and that no other run takes from the living.
 
 Where the filesystem takes a name in one step (local, HDFS), the second writer cannot get the lock. Where it does not
 (object stores), both may believe they have it; the file then holds the later one's mark, and the other is refused
@@ -119,7 +119,7 @@ def acquired(file: Location, run_id: str) -> Lock:
             continue
         if not dead:
             break
-        _LOG.warning("the lock %s was left by a run that is dead (%s); taking it over", file, _told(found))
+        _LOG.warning("the lock %s was left by a run that is dead (%s); taking it over", file, _described(found))
         file.discard()
     raise _taken(file, file.read(_MOST_TEXT))
 
@@ -151,7 +151,7 @@ def _is_dead(text: str, file: Location) -> bool:
 
 
 def _machine() -> str | None:
-    """Return what tells this boot of this machine, and this space of process numbers, from all others."""
+    """Return what distinguishes this boot of this machine, and this space of process numbers, from all others."""
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
         return f"{boot} {Path('/proc/self/ns/pid').readlink()}"
@@ -177,16 +177,16 @@ def _parsed(text: str) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _told(text: str | None) -> str:
+def _described(text: str | None) -> str:
     owner = _parsed(text or "")
-    told = (shortened(str(owner.get(name, "unknown")), _MOST_SHOWN) for name in ("run_id", "host", "pid"))
-    return "run {}, host {}, process {}".format(*told)
+    parts = (shortened(str(owner.get(name, "unknown")), _MOST_SHOWN) for name in ("run_id", "host", "pid"))
+    return "run {}, host {}, process {}".format(*parts)
 
 
 def _taken(file: Location, text: str | None) -> OutputError:
     return OutputError(
         f"the lock {file}",
-        got=f"another writer of this output ({_told(text)})",
+        got=f"another writer of this output ({_described(text)})",
         expected="one writer at a time",
         do=f"Wait for it. If it is dead, its lock is taken over {PATIENCE / 60:.0f} minutes after its last sign of "
         "life; to hurry, delete the lock file.",

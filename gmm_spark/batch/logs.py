@@ -33,13 +33,13 @@ class Lines(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line."""
-        return "\n".join(map(self.told, super().format(record).splitlines()))
+        return "\n".join(map(self.redact, super().format(record).splitlines()))
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - the library's name
         """Return the line without its traceback: whatever the message holds, one line."""
         return one_line(super().formatMessage(record))
 
-    def told(self, text: str) -> str:
+    def redact(self, text: str) -> str:
         """Return a text in one line, without secrets."""
         return one_line(redaction.scrubbed(text, self.hidden))
 
@@ -94,19 +94,19 @@ def bind(**fields: object) -> None:
     _current().common.update(fields)
 
 
-def told(text: str) -> str:
+def redact(text: str) -> str:
     """Return a text as the log would show it: in one line, without the secrets of the options."""
-    return _current().told(text)
+    return _current().redact(text)
 
 
 def failed(job: str, error: BaseException, status: int) -> None:
-    """Tell why a job ended: as text just the error, for whoever reads it last; as JSON an event like the others."""
+    """Report why a job ended: as text just the error, which is read last; as JSON an event like the others."""
     formatter = _current()
     if isinstance(formatter, JsonLines):
         _LOG.error("%s: %s", job, error, extra={"fields": {"event": "failed", "status": status}})
     else:
         # An error of several mistakes has a line for each; each is escaped by itself.
-        sys.stderr.write("".join(f"{formatter.told(line)}\n" for line in f"{job}: {error}".splitlines()))
+        sys.stderr.write("".join(f"{formatter.redact(line)}\n" for line in f"{job}: {error}".splitlines()))
 
 
 def _use(formatter: Lines) -> None:

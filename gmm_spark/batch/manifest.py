@@ -27,7 +27,7 @@ def _finite(value: object) -> object:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-# JSON has no word for infinity: what is not finite is told as null.
+# JSON has no word for infinity: what is not finite is written as null.
 Number = Annotated[float | None, BeforeValidator(_finite)]
 
 

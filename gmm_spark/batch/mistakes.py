@@ -32,8 +32,8 @@ class ConfigurationMistakesError(ConfigurationError):
 
     def __str__(self) -> str:
         more = len(self.mistakes) - _MOST_MISTAKES
-        told = [f"{self.what} in the configuration", *map(str, self.mistakes[:_MOST_MISTAKES])]
-        return "\n  ".join([*told, f"and {more} more"] if more > 0 else told)
+        lines = [f"{self.what} in the configuration", *map(str, self.mistakes[:_MOST_MISTAKES])]
+        return "\n  ".join([*lines, f"and {more} more"] if more > 0 else lines)
 
     def __reduce__(self) -> tuple[object, ...]:
         return ConfigurationMistakesError, (self.mistakes,)
@@ -55,7 +55,7 @@ def explained(
     layers: Mapping[str, Tree],
     references: Mapping[tuple[str, ...], str],
 ) -> ConfigurationError:
-    """Return one error that tells every mistake, and no secret.
+    """Return one error that reports every mistake, and no secret.
 
     Args:
         error: what pydantic found.
@@ -64,12 +64,13 @@ def explained(
         references: the texts in the file that refer to the environment, by their place.
     """
     known = options(config)
-    # A list with two bad items, or a union tried in two ways, is one mistake to the user: the first told.
-    told: dict[str, ConfigurationError] = {}
+    # A list with two bad items, or a union tried in two ways, is one mistake to the user: the first reported.
+    by_option: dict[str, ConfigurationError] = {}
     for detail in error.errors():
         for mistake in _mistakes(detail, known, layers, references):
-            told.setdefault(mistake.what, mistake)
-    return next(iter(told.values())) if len(told) == 1 else ConfigurationMistakesError(tuple(told.values()))
+            by_option.setdefault(mistake.what, mistake)
+    mistakes = tuple(by_option.values())
+    return mistakes[0] if len(mistakes) == 1 else ConfigurationMistakesError(mistakes)
 
 
 def _mistakes(

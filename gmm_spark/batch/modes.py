@@ -220,7 +220,7 @@ class Runs(Create):
             raise not_runs(target, f"a folder {RUNS} that holds {others}, and no {POINTER}")
 
     def staging(self, place: Place) -> Location:
-        """Return the run's own folder, where nobody looks before the pointer names it."""
+        """Return the run's own folder, where no reader looks before the pointer names it."""
         return place.target.child(self.folder(place.key))
 
     def folder(self, key: str) -> str:

@@ -69,13 +69,13 @@ class Office:
         return lambda manifest: self.record(manifest, key)
 
     def clean(self, target: Location) -> None:
-        """Undo what dead runs have begun: give back what they had moved away, and remove their staging folders.
+        """Undo what dead runs have started: give back what they had moved away, and remove their staging folders.
 
         Only for the holder of the lock: then every run in work but its own is dead.
         """
         for workshop in self.folder.children():
             if workshop.name.endswith(STAGING):
-                _LOG.warning("undoing what %s has begun: its run is dead", workshop)
+                _LOG.warning("undoing what %s has started: its run is dead", workshop)
                 place = modes.Place(target, workshop, workshop.name.removesuffix(STAGING))
                 for mode in (modes.Overwrite(), modes.Partitions(), modes.Runs()):  # it may have been another one
                     mode.undo(place)

@@ -69,7 +69,7 @@ def run_id_in(environment: Mapping[str, str], settings: Mapping[str, str]) -> st
     """Return the id of a run in environment variables and Spark's settings; a new one where there is none."""
     dag, task, run, _ = (environment.get(name) for name in _AIRFLOW)
     if dag and task and run:
-        # A mapped task runs many times in one DAG run, and Airflow exports no variable that tells them apart.
+        # A mapped task runs many times in one DAG run, and Airflow exports no variable that distinguishes them.
         return f"{dag}.{task}.{run}"
     lineage = environment.get("OPENLINEAGE_PARENT_ID") or settings.get("spark.openlineage.parentRunId")
     return lineage or f"{datetime.now(timezone.utc):%Y%m%dT%H%M%SZ}-{uuid.uuid4().hex[:8]}"

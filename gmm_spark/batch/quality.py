@@ -114,7 +114,7 @@ class Quarantine:
             return
         found = Features.of(Names.of(rows), input_cols=features.columns, features_col=features.column)
         bad = quarantine.invalid_rows(rows, found, features.weight, model.parameters.d)
-        # Its own facts: the manifest of the fit tells of the model as its output.
+        # Its own facts: the manifest of the fit reports the model as its output.
         own = replace(self.run, facts={}, on_failure=None)
         with publish.claim(own, self.location, modes.Create()) as target:
             if target.done:

@@ -1,4 +1,4 @@
-"""What may be told of a configuration: secrets are hidden in the log, the manifest and the dry run.
+"""What may be printed of a configuration: secrets are hidden in the log, the manifest and the dry run.
 
 Secret are the values that the file takes from the environment by `${env:NAME}`, those of options whose
 names look like it (password, token, ...), and passwords within a text, such as a URL's.
@@ -56,7 +56,7 @@ def scrubbed(text: str, hidden: Mapping[str, str] | None = None) -> str:
 
 
 def is_secret(name: str) -> bool:
-    """Tell whether an option of this name holds a secret."""
+    """Return whether an option of this name holds a secret."""
     return _NAME.search(name) is not None
 
 

@@ -50,12 +50,12 @@ class Run:
     Args:
         job: the job's name.
         config: its options.
-        id: what the scheduler or the user calls this run; a name of our own otherwise.
+        id: what the scheduler or the user calls this run; a name that gmm_spark makes otherwise.
         versions: what it runs on.
         parents: the ids of scheduler and lineage around it.
         started: when it began, in UTC.
         seconds: wall-clock seconds by phase, so far.
-        facts: what the manifest will tell, so far.
+        facts: what the manifest will report, so far.
         checks: looks at what the run has read, taken before anything is published; each raises where that has changed.
         on_failure: keeps the manifest of a failed run; set while there is a place for it.
     """
@@ -120,7 +120,7 @@ class Run:
         """Leave a manifest of a failed run where that is possible; the error itself is worth telling more."""
         if self.on_failure is not None:
             try:
-                self.on_failure(self.manifest(status_of(error), logs.told(str(error))))
+                self.on_failure(self.manifest(status_of(error), logs.redact(str(error))))
             except Exception as another:  # noqa: BLE001 - most likely the same disk is full
                 _LOG.warning("no manifest of this run could be left: %s", another)
 
@@ -157,10 +157,10 @@ class Run:
 
 @contextmanager
 def job_run(job: str, config: JobConfig, spark: SparkSession) -> Iterator[Run]:
-    """Give the run of a job; what goes wrong inside becomes an error of ours and a manifest with its status.
+    """Give the run of a job; what goes wrong inside becomes a GmmSparkError and a manifest with its status.
 
     Raises:
-        GmmSparkError: what Spark, Hadoop or the operating system told, as far as it is understood.
+        GmmSparkError: what Spark, Hadoop or the operating system reported, as far as it is understood.
     """
     run = Run(
         job, config, config.run.id or provenance.run_id(spark), provenance.versions(spark), provenance.parents(spark)
@@ -187,14 +187,14 @@ def _cause(error: BaseException, run: Run, spark: SparkSession) -> BaseException
     cause = faults.spark_ended(spark) or (None if isinstance(error, InputError) else run.changed_input())
     if cause is None:
         return error
-    _LOG.warning("%s: %s", type(error).__name__, logs.told(str(error))[:_LONGEST_CAUSE])
+    _LOG.warning("%s: %s", type(error).__name__, logs.redact(str(error))[:_LONGEST_CAUSE])
     return cause
 
 
 def configuration_hash(config: JobConfig) -> str:
-    """Return the SHA-256 of the options that decide what is written, whoever asks for it."""
-    told = config.model_copy(update={name: None for name in _NOT_OF_THE_RESULT if name in type(config).model_fields})
-    return hashlib.sha256(told.model_dump_json(warnings=False).encode()).hexdigest()
+    """Return the SHA-256 of the options that decide what is written, independent of who runs it."""
+    options = config.model_copy(update={name: None for name in _NOT_OF_THE_RESULT if name in type(config).model_fields})
+    return hashlib.sha256(options.model_dump_json(warnings=False).encode()).hexdigest()
 
 
 def file_name(run_id: str) -> str:
@@ -206,7 +206,7 @@ def file_name(run_id: str) -> str:
 
 
 def plain(value: object) -> Any:  # noqa: ANN401 - a JSON value
-    """Return a value as JSON types: no fact is so odd that a run should fail to tell it."""
+    """Return a value as JSON types: no fact is so odd that a run should fail to report it."""
     if isinstance(value, dict):
         return {str(name): plain(each) for name, each in value.items()}
     if isinstance(value, (list, tuple, set, frozenset)):

@@ -20,7 +20,7 @@ class Section(BaseModel):
 
 
 class LogsConfig(Section):
-    """What the job tells while it runs, on stderr."""
+    """What the job logs while it runs, on stderr."""
 
     format: Literal["text", "json", "auto"] = Field(
         default="text", description="One line an event as text, as JSON, or auto: JSON unless stderr is a terminal."
@@ -49,7 +49,7 @@ class InputConfig(Section):
         default={}, description="Options for Spark's reader: header=true, or --input.options.header=true."
     )
     where: Text | None = Field(
-        default=None, description="Rows to keep, as an SQL condition. It is run as code: never take it from a stranger."
+        default=None, description="Rows to keep, as an SQL condition. It is run as code: never from untrusted input."
     )
 
     @model_validator(mode="after")
@@ -142,7 +142,7 @@ class FittingConfig(EstimationConfig):
 
     resume: Literal["auto", "never", "require"] = Field(
         default="auto",
-        description="A fit whose driver died: go on where it can, else begin anew (auto); or refuse to begin anew "
+        description="A fit whose driver died: go on where it can, else start again (auto); or refuse to start again "
         "(require); or do not look (never).",
     )
     checkpoint_seconds: Amount = Field(

@@ -38,7 +38,7 @@ _ETAG = "org.apache.hadoop.fs.EtagSource"
 
 
 class FileState(NamedTuple):
-    """What one file is, as far as its filesystem tells.
+    """What one file is, as far as its filesystem reports it.
 
     Args:
         size: bytes.

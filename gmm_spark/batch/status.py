@@ -70,7 +70,7 @@ def run(name: str, job: Callable[[Sequence[str]], str], argv: Sequence[str]) -> 
     logs.start()
     try:
         with handled():
-            sys.stdout.write("".join(f"{logs.told(line)}\n" for line in job(argv).split("\n")))
+            sys.stdout.write("".join(f"{logs.redact(line)}\n" for line in job(argv).split("\n")))
     except EndedBySignal as end:
         logs.failed(name, end, status_of(end))
         raise

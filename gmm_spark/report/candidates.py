@@ -28,10 +28,10 @@ _COLUMNS: tuple[tuple[str, str, Callable[[Any], str]], ...] = (
 
 def candidates_table(rows: Sequence[Mapping[str, Any]]) -> str:
     """Return the rows of a selection as text, the chosen one marked; - where there is no number."""
-    told = [[title for title, _, _ in _COLUMNS]]
-    told += [["-" if row[name] is None else shown(row[name]) for _, name, shown in _COLUMNS] for row in rows]
-    widths = [max(map(len, column)) for column in zip(*told, strict=True)]
-    lines = ["  ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in told]
+    table = [[title for title, _, _ in _COLUMNS]]
+    table += [["-" if row[name] is None else shown(row[name]) for _, name, shown in _COLUMNS] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    lines = ["  ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in table]
     notes = ["", "BIC, AIC, ICL: smaller is better; nats per row, held out: larger is better."]
     notes += ["suspicious: findings about components; a candidate with any is chosen only where no other is sound."]
     notes += ["stability: the share of the starts that led to the partition of the best one."]

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def description(model: StoredModel, *, correlations: bool = False) -> str:
-    """Return a text that tells what the mixture is and how its fit went; names from a stranger's table move no cursor.
+    """Return a text that says what the mixture is and how its fit went; names from untrusted tables move no cursor.
 
     Args:
         model: the model as stored.
@@ -80,7 +80,7 @@ def _fit(summary: Summary | None, features: Sequence[str]) -> Iterator[str]:
     criteria = f"aic {summary.aic:.2f}, bic {summary.bic:.2f}, icl {summary.icl:.2f}"
     yield f"  criteria            {criteria} (smaller is better)"
     yield f"  raised to the floor {summary.floorHits} covariances"
-    yield f"  begun anew          {summary.reseeded} components that held next to no rows"
+    yield f"  restarted           {summary.reseeded} components that held next to no rows"
     if summary.emptied:
         yield f"  left by the data    components {list(summary.emptied)} of the initial model"
     yield from (f"  point mass          {_point_mass(each, features)}" for each in summary.pointMasses)

@@ -4,7 +4,7 @@ To move blocks from the JVM to Python costs as much as the arithmetic on them, a
 more than all passes of a fit: it keeps them in fresh memory. A file that was just written is in the page cache, and
 mapping it costs nothing. Where a disk is full, Spark keeps the block. Spark keeps where each block is, too, and makes
 it again where an executor is lost; where a task runs on a machine that doesn't have the file, the engine has all rows
-packed anew, for Spark to keep.
+packed again, for Spark to keep.
 """
 
 from __future__ import annotations

@@ -225,7 +225,7 @@ class _OpenBlock:
         self.sample.append((keys[chosen], z[:, chosen].T, own[chosen] * (min(sampled, 1.0) / chance[chosen])))
 
     def clear(self) -> None:
-        """Begin anew in the same memory: fresh pages cost more than what is written to them."""
+        """Start again in the same memory: fresh pages cost more than what is written to them."""
         self.rows = 0
         self.sample.clear()
 

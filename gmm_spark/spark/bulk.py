@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from gmm_spark.parameters import FloatArray
 
-# Distinct rows in the sample: of 1 % far rows more than 5 % of so many are far once in ten thousand samples.
+# Distinct rows in the sample: of 1 % far rows more than 5 % of this many are far once in ten thousand samples.
 SIZE = 128
 # With a floor of 1e-6 of the variance, a variance a thousand times too large makes the floor a thirtieth of a standard
 # deviation of most rows; lognormal data of sigma 2 has a ratio of 43, one row in a thousand at 1e4 deviations 1e5.
@@ -48,7 +48,7 @@ class Bounds:
     unit: FloatArray
 
     def hold(self, x: FloatArray) -> NDArray[np.bool_]:
-        """Tell which of the (d, n) rows are within."""
+        """Return which of the (d, n) rows are within."""
         return np.asarray(((x >= self.low[:, None]) & (x <= self.high[:, None])).all(axis=0))
 
 
@@ -60,7 +60,7 @@ def nothing(d: int) -> FloatArray:
 def sample(x: FloatArray) -> FloatArray:
     """Return (m, 1 + d): the distinct ones of the (d, n) rows with the least hashes, each after its hash in [0, 1).
 
-    Of many rows one in so many is hashed, and its hash is divided by as many: hashing all would cost as much as the
+    Of many rows one in n is hashed, and its hash is divided by as many: hashing all would cost as much as the
     rest of a survey, and an order of magnitude is all that is asked of the sample.
     """
     step = max(1, x.shape[1] // (4 * SIZE))

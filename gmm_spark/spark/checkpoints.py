@@ -45,7 +45,7 @@ class Checkpoints:
     Args:
         path: a folder for this fit alone; made when needed.
         seconds: the least time between two checkpoints; 0 keeps every pass.
-        resume: auto goes on where it can and else begins anew; require refuses to begin anew; never does not look.
+        resume: auto goes on where it can and else starts again; require refuses to start again; never does not look.
         keep: leave the last checkpoint when the fit has ended, for the caller to `clear`.
     """
 
@@ -109,7 +109,7 @@ class Progress:
         elif self.settings.resume == "require":
             raise refused[0] if refused else _missing(self.settings.path)
         for error in refused:
-            _log.warning("%s a checkpoint that can't be used: %s", "left out" if found else "beginning anew;", error)
+            _log.warning("%s a checkpoint that can't be used: %s", "left out" if found else "starting again;", error)
 
     def save(self, state: State) -> None:
         """Keep this state, unless one has been kept a short while ago; a failure is logged and the fit goes on."""
@@ -209,7 +209,7 @@ def _sizes(spark: SparkSession, path: str) -> dict[str, int]:
 
 
 def _exists(spark: SparkSession, folder: str) -> bool:
-    """Tell whether there is a folder. Not by a pattern: in a path with a colon, Hadoop takes none."""
+    """Return whether there is a folder. Not by a pattern: in a path with a colon, Hadoop takes none."""
     try:
         # Twice the same path, for Spark logs a long stack trace where a single one is not there.
         _reader(spark, "binaryFile").load([folder, folder]).schema  # noqa: B018 - Connect resolves it only now
@@ -246,5 +246,5 @@ def _missing(path: str) -> CheckpointError:
         f"checkpoint {path}",
         got="none",
         expected='one to go on from, as resume="require" asks',
-        do='Check the path, or use resume="auto" to begin anew.',
+        do='Check the path, or use resume="auto" to start again.',
     )

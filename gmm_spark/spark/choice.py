@@ -27,9 +27,9 @@ class Choice:
         families: covariance families.
         finalists: how many starts of each go from the sample to all rows.
         criterion: bic, aic, icl, heldout or gain, as in `selection.winner`.
-        least_gain: for the criterion gain: nats a row that each added component must gain.
+        least_gain: for the criterion gain: nats per row that each added component must gain.
         holdout: the share of the rows that no mixture is fitted to; 0 holds none out.
-        folds: each of so many parts of the rows is held out of a second fit of each mixture; 0 holds none out.
+        folds: each of n parts of the rows is held out of a second fit of each mixture; 0 holds none out.
         retire: end candidates early that can't win any more.
     """
 
@@ -86,34 +86,34 @@ class Fitted:
 
     @property
     def key(self) -> tuple[Candidate, int | None]:
-        """What tells it from the others."""
+        """What distinguishes it from the others."""
         return self.candidate, self.fold
 
     def standing(self) -> Standing:
         """Return what it came to, as a rival of those that still run."""
-        told = self.summary
-        value = at_mean_weight(told.logLikelihood, told.weight, told.effectiveRows)
-        free, sound = _free(self.parameters), not unsound(told.findings)
-        return Standing(self.candidate, value, 0.0, free, told.effectiveRows, sound=sound)
+        summary = self.summary
+        value = at_mean_weight(summary.logLikelihood, summary.weight, summary.effectiveRows)
+        free, sound = _free(self.parameters), not unsound(summary.findings)
+        return Standing(self.candidate, value, 0.0, free, summary.effectiveRows, sound=sound)
 
     def evaluation(self, heldout: float | None) -> Evaluation:
         """Return its row in the table."""
-        told = self.summary
+        summary = self.summary
         return Evaluation(
             self.candidate,
-            told.outcome,
-            told.message,
-            told.logLikelihood,
-            told.weight,
+            summary.outcome,
+            summary.message,
+            summary.logLikelihood,
+            summary.weight,
             _free(self.parameters),
-            entropy=at_mean_weight((told.icl - told.bic) / 2, told.effectiveRows, told.weight),
-            passes=told.numPasses,
-            floor_hits=told.floorHits,
+            entropy=at_mean_weight((summary.icl - summary.bic) / 2, summary.effectiveRows, summary.weight),
+            passes=summary.numPasses,
+            floor_hits=summary.floorHits,
             heldout=heldout,
-            effective_rows=told.effectiveRows,
-            penalty=told.covariancePenalty,
-            suspicious=len(unsound(told.findings)),
-            stability=told.startStability,
+            effective_rows=summary.effectiveRows,
+            penalty=summary.covariancePenalty,
+            suspicious=len(unsound(summary.findings)),
+            stability=summary.startStability,
         )
 
 

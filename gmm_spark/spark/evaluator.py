@@ -31,7 +31,7 @@ MOST_UNUSABLE = 0.05  # the share of rows without a log-density above which a wa
 class MeanLogLikelihoodEvaluator(
     Evaluator, HasWeightCol, DefaultParamsReadable["MeanLogLikelihoodEvaluator"], DefaultParamsWritable
 ):
-    """The weighted mean of `logDensityCol`: held-out nats a row, larger is better; for CrossValidator.
+    """The weighted mean of `logDensityCol`: held-out nats per row, larger is better; for CrossValidator.
 
     Rows without a log-density (unusable features) do not count.
     """

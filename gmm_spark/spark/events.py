@@ -1,4 +1,4 @@
-"""What a fit tells while it runs: each event a sentence, with its numbers by name beside it for a log of JSON."""
+"""What a fit reports while it runs: each event a sentence, with its numbers by name beside it for a log of JSON."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ _log = logging.getLogger("gmm_spark")
 
 
 def report_phase(phase: str, seconds: float) -> None:
-    """Tell that a phase of the fit is over."""
+    """Report that a phase of the fit is over."""
     fields = {"event": "phase", "phase": phase, "seconds": seconds}
     _log.info("%s: %.2f s", phase, seconds, extra={"fields": fields})
 
 
 def report_pass(number: int, measured: em.Pass, remaining: float, value: float, seconds: float, tol: float) -> None:
-    """Tell of one full read of the data: `value` is its log-likelihood, in nats a row of the user's units."""
+    """Report one full read of the data: `value` is its log-likelihood, in nats per row of the user's units."""
     left = None if measured.rate is None else passes_to(tol, remaining, measured.rate)
     to_gain = f"about {remaining:.3g} to gain" if math.isfinite(remaining) else "more to gain"
     fields = {
@@ -44,7 +44,7 @@ def report_pass(number: int, measured: em.Pass, remaining: float, value: float, 
         "floor_hits": measured.floored,
     }
     _log.info(
-        "pass %d: log-likelihood %.9g nats a row, %s%s, %d raised to the floor, %.2f s",
+        "pass %d: log-likelihood %.9g nats per row, %s%s, %d raised to the floor, %.2f s",
         number,
         value,
         to_gain,
@@ -56,11 +56,11 @@ def report_pass(number: int, measured: em.Pass, remaining: float, value: float, 
 
 
 def report_part(one_in: int, fit: em.Fit) -> None:
-    """Tell of a fit to a part of the rows."""
+    """Report a fit to a part of the rows."""
     gained = fit.history[-1] - fit.history[0]
     fields = {"event": "part", "phase": "parts", "one_in": one_in, "passes": len(fit.history), "gained": gained}
     _log.info(
-        "one in %d blocks: %d passes, %.3g nats a row gained",
+        "one in %d blocks: %d passes, %.3g nats per row gained",
         one_in,
         len(fit.history),
         gained,
@@ -69,26 +69,25 @@ def report_part(one_in: int, fit: em.Fit) -> None:
 
 
 def report_look(looked: Look) -> None:
-    """Tell what all rows said of a start that was found on a sample."""
+    """Report what all rows show about a start that was found on a sample."""
     seen = looked.evidence
     verdict = "replaced" if looked.replaced else "kept"
     fields = {"event": "look", "start": verdict, "alarming": seen.alarming, "tail": seen.tail, "gap": seen.gap}
     _log.info(
-        "the start on all rows: %.3g nats a row lost in a tail that the sample has not, %.3g to the sample's mean; "
-        "%.3g allowed: %s",
+        "the start checked on all rows: tail %.3g, gap %.3g, limit %.3g nats per row: %s",
         seen.tail,
         seen.gap,
         seen.allowed,
-        f"a cluster was missed, the start is {verdict}" if seen.alarming else "nothing was missed",
+        f"a cluster was missed, the start is {verdict}" if seen.alarming else "no missed cluster",
         extra={"fields": fields},
     )
 
 
 def report_reseeding(entry: Reseeding) -> None:
-    """Tell that components which did no work begin anew."""
+    """Report that components which did no work are restarted."""
     fields = {"event": "reseeded", "phase": "em", "components": list(entry.components), "else": entry.outcome.value}
     _log.info(
-        "components %s held next to no rows: begun anew at the least likely ones (the fit would have ended: %s)",
+        "components %s held next to no rows: restarted at the least likely ones (the fit would have ended: %s)",
         list(entry.components),
         entry.outcome.value,
         extra={"fields": fields},

@@ -97,7 +97,7 @@ class OverAll:
 
 @dataclass(frozen=True, eq=False)
 class OverPart:
-    """The statistics over about one in so many blocks: a hash of a block decides, so a smaller part is in a larger one.
+    """The statistics over about one in n blocks: a hash of a block decides, so a smaller part is in a larger one.
 
     Args:
         all: the statistics.
@@ -178,7 +178,7 @@ class DistributedExpectation:
     def _completed(self, partials: _Partials, missing: set[int], parcel: Shipped[Sums], run: int) -> _Partials:
         """Return the statistics with those of the runs of partitions that are missing, from blocks that Spark keeps.
 
-        Partitions are what they were as long as Spark plans the read of the rows as before, and their sums tell; else
+        Partitions are what they were as long as Spark plans the read of the rows as before, as their sums show; else
         all rows are packed again.
         """
         wanted = frozenset(chain.from_iterable(range(number * run, (number + 1) * run) for number in missing))
@@ -201,7 +201,7 @@ def _run(partition: Column, run: int) -> Column:
 
 
 def _summed(selected: DataFrame, parcel: Shipped[Sums], run: int) -> DataFrame:
-    """Return the statistics of each run of so many partitions, by its number; None where a file is missing.
+    """Return the statistics of each run of n partitions, by its number; None where a file is missing.
 
     A run of more than one partition is added on the executors.
     """

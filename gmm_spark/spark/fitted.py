@@ -161,7 +161,7 @@ class GaussianMixtureModel(Model, ColumnParams, MLReadable["GaussianMixtureModel
     def alignedTo(self, reference: GaussianMixtureModel) -> GaussianMixtureModel:
         """Return this model with its components in the order of those of the reference that they resemble.
 
-        What resembles is told in `gmm_spark.alignment`; components without a match follow, by falling weight.
+        What resembles is defined in `gmm_spark.alignment`; components without a match follow, by falling weight.
 
         Raises:
             ModelError: other features than the reference's, or fewer components.
@@ -207,7 +207,7 @@ class _Reader(MLReader[GaussianMixtureModel]):
         try:
             model._resetUid(metadata["uid"])  # noqa: SLF001 - pyspark.ml's own idiom
             DefaultParamsReader.getAndSetParams(model, metadata)
-        except (KeyError, TypeError, ValueError, AttributeError) as error:  # nobody vouches for a stranger's metadata
+        except (KeyError, TypeError, ValueError, AttributeError) as error:  # metadata is untrusted
             raise ModelError(
                 f"model directory {path}",
                 got=f"metadata with params that are none ({type(error).__name__}: {error})",

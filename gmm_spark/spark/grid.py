@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from gmm_spark.racing import Request
     from gmm_spark.spark.expectation import DistributedExpectation
 
-# So many blocks are read, then given to one group of candidates after the other: setting up a group's engine costs
+# This many blocks are read, then given to one group of candidates after the other: setting up a group's engine costs
 # less the more there are, and 8 of 2 MB are little memory.
 _CHUNK = 8
 

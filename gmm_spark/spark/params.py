@@ -162,7 +162,7 @@ class FitParams(ColumnParams):
     weightCol = param("weightCol", "row weights, finite and at least 0; unset: 1 each", TypeConverters.toString)
     maxIter = param("maxIter", "most EM steps on all rows", _at_least("maxIter", 0))
     tol = param(
-        "tol", "stop when less than this is to be gained, in nats a row; 0: run maxIter steps", _not_negative("tol")
+        "tol", "stop when less than this is to be gained, in nats per row; 0: run maxIter steps", _not_negative("tol")
     )
     seed = param(
         "seed", "decides the sample and the starts", _Checked("seed", TypeConverters.toInt, _is_anything, "an int")
@@ -208,7 +208,7 @@ class FitParams(ColumnParams):
     )
     resume = param(
         "resume",
-        "a fit that was broken off: auto goes on where it can, require refuses to begin anew, never begins anew",
+        "a fit that was broken off: auto goes on where it can, require refuses to start again, never starts again",
         _one_of("resume", ("auto", "never", "require")),
     )
     handleInvalid = param(

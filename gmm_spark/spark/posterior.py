@@ -92,7 +92,7 @@ def with_posterior(
 
 
 def variadic(function: partial[pa.Array]) -> Callable[..., pa.Array]:
-    """Return a function of any number of arrays, by which Spark tells what to send, from one of a list."""
+    """Return a function of any number of arrays, by which Spark sees what to send, from one of a list."""
 
     def score(*arrays: pa.Array) -> pa.Array:
         return function(list(arrays))

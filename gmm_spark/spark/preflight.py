@@ -1,4 +1,4 @@
-"""What a survey tells before a fit begins: the rows that refuse it, and warnings with their numbers."""
+"""What a survey shows before a fit begins: the rows that refuse it, and warnings with their numbers."""
 
 from __future__ import annotations
 
@@ -48,8 +48,8 @@ class Refused:
 
     def __str__(self) -> str:
         bad = sum(self.counts.values())
-        told = ", ".join(f"{count} {reason}" for reason, count in self.counts.items() if count)
-        return f"{bad} of {bad + self.usable} rows ({100 * self.fraction:.3g} %) that cannot be used: {told}"
+        reasons = ", ".join(f"{count} {reason}" for reason, count in self.counts.items() if count)
+        return f"{bad} of {bad + self.usable} rows ({100 * self.fraction:.3g} %) that cannot be used: {reasons}"
 
 
 def check_rows(surveyed: Survey, most_invalid: float | None, names: Sequence[str]) -> None:
@@ -93,10 +93,10 @@ def check_rows(surveyed: Survey, most_invalid: float | None, names: Sequence[str
 
 def warned(surveyed: Survey, k: int, family: Family, names: Sequence[str]) -> tuple[str, ...]:
     """Return and log what is doubtful about fitting k components of a family to a table."""
-    told = tuple(_doubts(surveyed, k, family, names))
-    for warning in told:
+    warnings = tuple(_doubts(surveyed, k, family, names))
+    for warning in warnings:
         _log.warning("%s", warning, extra={"fields": {"event": "preflight"}})
-    return told
+    return warnings
 
 
 def statistics_bytes(k: int, d: int, family: Family) -> int:

@@ -52,15 +52,15 @@ class Options:
     precision: engines.Precision = "float64"
 
     def prior_share(self, effective_rows: float) -> float:
-        """Return the pseudo-rows of the data's covariance in each component's, per row of so many at mean weight."""
+        """Return the pseudo-rows of the data's covariance in each component's, per row of n at mean weight."""
         return prior.share_of(self.prior, effective_rows)
 
     def least_rows(self, d: int, rows: int) -> float:
-        """Return how many rows of mean weight a sound component of d features holds at least, of so many rows."""
+        """Return how many rows of mean weight a sound component of d features holds at least, of n rows."""
         return min(_LEAST * (d + 1), rows / (2 * self.k)) if self.least == "auto" else self.least
 
     def maximiser(self, frame: Coordinates, rows: int, effective_rows: float) -> em.Maximiser:
-        """Return the M-step in these coordinates, for so many rows, as good as so many of equal weight."""
+        """Return the M-step in these coordinates, for n rows, as good as `effective_rows` of equal weight."""
         share, least = self.prior_share(effective_rows), self.least_rows(len(frame.center), rows)
         return em.Maximiser(frame, self.floor, share, least)
 

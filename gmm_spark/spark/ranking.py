@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 _SCHEMA = pa.schema([("number", pa.int32()), ("ranked", pa.binary())])
 _DDL = "number int, ranked binary"
-# A job with its tasks takes about 0.1 s, so many operations of one core: less work than a few of them stays here.
+# A job with its tasks takes about 0.1 s, this many operations of one core: less work than a few of them stays here.
 _LEAST_OPERATIONS = 1e10
 
 
@@ -43,7 +43,7 @@ def on_executors(spark: SparkSession) -> Iterator[Each]:
                 tasks = spark.range(0, len(groups), 1, min(len(groups), cores(spark)))
                 table = tasks.mapInArrow(partial(_run, sent[id(ranking)][1], own), _DDL).toArrow()
             found = dict(zip(*(column.to_pylist() for column in table.columns), strict=True))
-            return [pickle.loads(found[number]) for number in range(len(groups))]  # noqa: S301 - from our own tasks
+            return [pickle.loads(found[number]) for number in range(len(groups))]  # noqa: S301 - from our tasks
 
         yield each
 

@@ -243,7 +243,7 @@ class _Run:
         return {candidate: value / weight for candidate, (value, weight) in totals.items() if weight > 0}
 
     def _judges(self, fitted: Fitted) -> bool:
-        """Tell whether this fit is one that has not seen the rows held out of it."""
+        """Return whether this fit is one that has not seen the rows held out of it."""
         if not self.choice.folds:
             return fitted.fold is None
         return fitted.fold is not None and fitted.summary.outcome != RETIRED
@@ -281,6 +281,6 @@ def _fold(runner: racing.Runner) -> int | None:
 
 
 def _fingerprint(table: Table, options: Options, choice: Choice) -> str:
-    """Return what tells this selection from others: what the rows are, the options and the choice."""
-    told = repr((table.names, options, choice)).encode()
-    return hashlib.sha256(table.surveyed.to_bytes() + told).hexdigest()[:16]
+    """Return what distinguishes this selection from others: what the rows are, the options and the choice."""
+    request = repr((table.names, options, choice)).encode()
+    return hashlib.sha256(table.surveyed.to_bytes() + request).hexdigest()[:16]

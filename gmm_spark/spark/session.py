@@ -100,7 +100,7 @@ def _workers_python(spark: SparkSession) -> str:
 
 
 def is_connect(spark: SparkSession) -> bool:
-    """Tell whether this session talks to a Spark Connect server: no SparkContext, no broadcast."""
+    """Return whether this session talks to a Spark Connect server: no SparkContext, no broadcast."""
     return type(spark).__module__.startswith("pyspark.sql.connect")
 
 
@@ -145,12 +145,12 @@ def result_limit(spark: SparkSession) -> int:
 
 
 def encrypts_files(spark: SparkSession) -> bool:
-    """Tell whether what Spark writes to local disks is encrypted, so that nothing may lie there in plain."""
+    """Return whether what Spark writes to local disks is encrypted, so that nothing may be there in plain."""
     return str(spark.conf.get("spark.io.encryption.enabled", "false")).lower() == "true"
 
 
 def cores(spark: SparkSession) -> int:
-    """Return how many tasks can run at a time, as far as is known; many on Spark Connect, which does not tell."""
+    """Return how many tasks can run at a time, as far as is known; many on Spark Connect, which does not say."""
     return _CORES if is_connect(spark) else spark.sparkContext.defaultParallelism
 
 

@@ -37,7 +37,7 @@ _SURER, _LEAST_TOL = 0.03, 1e-9
 # The most that a sample may have, and what is enough where even that would not bring its error to tol: then all rows
 # have something to do anyway.
 _SAMPLE_BYTES, _SHORT_BYTES = 64 << 20, 16 << 20
-_PARTS, _LEAST_BLOCKS = (64, 16, 4), 8  # one in so many blocks, and no fewer of them
+_PARTS, _LEAST_BLOCKS = (64, 16, 4), 8  # one in this many blocks, and no fewer of them
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,7 +77,7 @@ def search(
         table: the surveyed table.
         frame: the coordinates of the blocks.
         options: what is asked for.
-        clock: told of the phases.
+        clock: times the phases.
 
     Raises:
         DataError: fewer distinct rows than components, or every start went bad.
@@ -126,9 +126,9 @@ def _through_parts(
     for one_in in _parts(options, len(frame.center), surveyed):
         worth = sample_search.accuracy(options.family, options.k, len(frame.center), surveyed.effective_rows / one_in)
         goal = em.Goal(max(options.tol, worth), options.max_iter)
-        begun = em.begin(found.best.parameters, options.acceleration, found.slowest)
+        state = em.begin(found.best.parameters, options.acceleration, found.slowest)
         try:
-            found = em.run(partial(_over_part, expectation, one_in), begun, maximise, goal)
+            found = em.run(partial(_over_part, expectation, one_in), state, maximise, goal)
         except ParametersError:  # no block fell into the part
             continue
         reads += len(found.history) / one_in
@@ -163,9 +163,9 @@ def _seen(expectation: DistributedExpectation, candidate: Parameters) -> Moments
 
 
 def sample_rows(options: Options, d: int, rows: float = math.inf) -> int:
-    """Return how many of so many rows to bring to the driver: so many that their own error is tol, if it can hold them.
+    """Return how many of the rows to bring to the driver: enough that their own error is tol, if it can hold them.
 
-    Where it can't, as many as tell where to look, and not many more.
+    Where it can't, as many as show where to look, and not many more.
     """
     enough, most = max(rows_to_search(options, d), min(_rows_to_tol(options, d), rows)), _most_rows(d)
     return int(enough if enough <= most else min(most, max(rows_to_search(options, d), _SHORT_BYTES // (8 * d))))

@@ -41,7 +41,7 @@ class Summary:
         warnings: what was doubtful about the table before the fit, in sentences.
         resumedPasses: how many passes of the history come from the checkpoint of a run that was broken off.
         startReplaced: whether all rows showed a cluster that the sample had missed, and led to another start.
-        reseeded: components that held next to no rows and were begun anew elsewhere, whether or not that helped.
+        reseeded: components that held next to no rows and were restarted elsewhere, whether or not that helped.
         startStability: in a selection the share of the starts that led to the partition of the best one; else None.
         findings: what is suspicious about single components, and what to do: see `diagnosis`.
         pointMasses: the repeated values that hold a component each: its number, the value, its share of the weight.
@@ -94,7 +94,7 @@ class Summary:
 
     @staticmethod
     def from_dict(fields: dict[str, Any]) -> Summary:
-        """Read what `to_dict` returned; it may come from a stranger.
+        """Read what `to_dict` returned; it may be untrusted.
 
         Raises:
             ModelError: fields that are missing, unknown or of another type.
@@ -119,7 +119,7 @@ class Summary:
 
 
 def _is(value: object, kind: Any) -> bool:  # noqa: ANN401 - a type or a generic alias
-    """Tell whether a JSON value has the type of a field."""
+    """Return whether a JSON value has the type of a field."""
     inner = get_args(kind)
     if type(None) in inner:
         return value is None or _is(value, inner[0])

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 _SCHEMA = pa.schema([("partition", pa.int32()), ("partitions", pa.int32()), ("survey", pa.binary())])
 _DDL = "partition int, partitions int, survey binary"
-# Scatters larger than this are merged by the executors, so many partitions at a time.
+# Scatters larger than this are merged by the executors, this many partitions at a time.
 _WIDE_BYTES, _RUN = 8 << 10, 64
 _TINY = float(np.finfo(np.float64).tiny)
 # Up to this many features their products cost next to nothing, and show columns that hold the same values.

@@ -13,7 +13,7 @@ def settle() -> None:
     """Make this worker's next task start sooner; to be called at the beginning of a task.
 
     Before each task Spark has Python look afresh for modules. Up to Python 3.11 every archive on the path that a
-    module was sought in is then read anew, the jar of spark-core among them: 100 ms of a core, a task, which is more
+    module was sought in is then read again, the jar of spark-core among them: 100 ms of a core, a task, which is more
     than the arithmetic of many. A finder that is forgotten is made again when a module is next sought.
     """
     _freeze(len(sys.modules))

@@ -81,7 +81,7 @@ def hostile_entry(folder: Path, random: Random) -> None:
     name.unlink(missing_ok=True)
     how = random.randrange(6)
     if how == 0:
-        os.mkfifo(name)  # whoever opens it waits for ever
+        os.mkfifo(name)  # opening it waits for ever
     elif how == 1:
         name.symlink_to("/dev/zero")
     elif how == 2:

@@ -75,7 +75,7 @@ def test_new_components_follow_the_old_ones() -> None:
 
 
 def test_fewer_components_than_yesterday_are_refused() -> None:
-    """A number would be left over: an error that tells both counts; and so for other features."""
+    """A number would be left over: an error that has both counts; and so for other features."""
     random = np.random.default_rng(0)
     with pytest.raises(ModelError, match=r"3 components of 2 features.*at most 2 components of 2 features"):
         aligned(random_mixture(random, 2, 2, "full"), random_mixture(random, 3, 2, "full"))

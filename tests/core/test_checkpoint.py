@@ -1,4 +1,4 @@
-"""Checkpoints as text: exact, complete or refused, and safe to read from a stranger."""
+"""Checkpoints as text: exact, complete or refused, and safe to read when untrusted."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ LIES: dict[str, Callable[[list[dict[str, Any]]], Any]] = {
 
 @pytest.mark.parametrize("lie", LIES)
 def test_a_true_checksum_does_not_make_it_true(lie: str) -> None:
-    """What is not a fit of ours is refused though its mark agrees: an error of ours, nothing allocated, nothing run."""
+    """What is no fit of gmm_spark is refused though its mark agrees: one of our errors, nothing allocated or run."""
     lines = [json.loads(line) for line in encode(states_of(random_problem(1, "full", 2, 2))[1], IDENTITY)[:-1]]
     assert decode(sealed([json.dumps(line) for line in lines]), IDENTITY, "there").trace.history
     LIES[lie](lines)
@@ -167,24 +167,24 @@ def poisoned(lines: list[str], random: Random) -> list[str]:
 def test_a_hostile_checkpoint_is_refused_by_an_error_of_ours(
     mutated: Callable[[list[str], Random], list[str]],
 ) -> None:
-    """Whatever it holds: an error of ours, or a state from which a fit comes to its end; quickly, in little memory."""
+    """Whatever it holds: one of our errors, or a state from which a fit comes to its end; quickly, in little memory."""
     problem = random_problem(1, "full", 2, 2)
     kept = [encode(state, IDENTITY) for state in states_of(problem)[:6]]
     before, read, slowest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, 0, 0.0
     for case in range(CASES):
         random, began = Random(case), time.process_time()  # noqa: S311 - to be repeatable
-        lines, told = mutated(random.choice(kept), random), ""
+        lines, message = mutated(random.choice(kept), random), ""
         try:
             state = decode(lines, IDENTITY, "there")
             read += 1
             with np.errstate(all="ignore"):
                 em.run(engine(problem, problem.frame), state, em.Maximiser(problem.frame, 1e-6), GOAL)
         except GmmSparkError as error:
-            told = str(error)
+            message = str(error)
         except Exception as error:
             raise AssertionError(f"case {case} of {mutated.__name__}") from error
-        assert told.isprintable()
-        assert len(told) < 10_000
+        assert message.isprintable()
+        assert len(message) < 10_000
         slowest = max(slowest, time.process_time() - began)
     assert read < CASES
     assert read > 0 or mutated is flipped

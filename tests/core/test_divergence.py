@@ -46,7 +46,7 @@ def test_it_is_the_rise_of_the_expected_log_likelihood(problem: Problem) -> None
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_what_is_left_is_foretold_by_one_step(family: Family) -> None:
-    """Once EM has settled, the step ahead and the rate tell within a tenth what plain EM gains from there on."""
+    """Once EM has settled, the step ahead and the rate show within a tenth what plain EM gains from there on."""
     problem = crawling(family)
     frame = problem.frame
     fit = run(problem, tol=1e-9, max_iter=20_000, acceleration="none")

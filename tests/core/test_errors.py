@@ -23,7 +23,7 @@ def test_an_error_says_what_got_expected_and_do(kind: type[GmmSparkError]) -> No
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_no_part_of_an_error_is_long(kind: type[GmmSparkError]) -> None:
-    """Whatever a stranger's file put into it, the text and its pickle stay short; escapes count too."""
+    """Whatever an untrusted file put into it, the text and its pickle stay short; escapes count too."""
     for long in ("x" * 300_000, "\x1b[2J" * 100_000, "\u2028" * 100_000):
         error = kind(long, got=long, expected=long, do=long)
         assert len(str(error)) <= 4 * MOST + 30
@@ -40,7 +40,7 @@ def test_no_part_of_an_error_is_long(kind: type[GmmSparkError]) -> None:
 def test_an_error_pickles(kind: type[GmmSparkError]) -> None:
     """Type, parts and message are the same after a pickle."""
     error = kind("rows", got=3, expected="4", do="Add one.")
-    back = pickle.loads(pickle.dumps(error))  # noqa: S301 - our own bytes
+    back = pickle.loads(pickle.dumps(error))  # noqa: S301 - our bytes
     assert type(back) is kind
     assert str(back) == str(error)
     assert vars(back) == vars(error)

@@ -1,4 +1,4 @@
-"""Model directories from a stranger: only our own errors, no hang, no memory blow-up. scripts/fuzz.sh runs 10,000."""
+"""Untrusted model directories: only our errors, no hang, no memory blow-up. scripts/fuzz.sh runs 10,000."""
 
 from __future__ import annotations
 
@@ -85,14 +85,14 @@ def _plain() -> tuple[str, list[str]]:
 
 def _read(folder: Path) -> bool:
     """Read and describe a model; say whether it was one."""
-    told = ""
+    message = ""
     try:
         model = read_model(folder)
         text = description(model, correlations=True)
     except GmmSparkError as error:
-        told = str(error)
-    assert told.isprintable()
-    if told:
+        message = str(error)
+    assert message.isprintable()
+    if message:
         return False
     mixture = model.parameters
     assert all(np.isfinite(a).all() for a in (mixture.weights, mixture.means, mixture.covariances))
@@ -127,7 +127,7 @@ def test_a_hostile_model_directory_is_refused_by_an_error_of_ours(
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "reason"),
     [
         ({"k": 2**40}, "announced"),
         ({"k": 10**400}, "announced"),
@@ -139,11 +139,11 @@ def test_a_hostile_model_directory_is_refused_by_an_error_of_ours(
         ({"summary": []}, "summary"),
     ],
 )
-def test_a_header_is_checked_before_anything_is_allocated(tmp_path: Path, change: dict[str, Any], told: str) -> None:
+def test_a_header_is_checked_before_anything_is_allocated(tmp_path: Path, change: dict[str, Any], reason: str) -> None:
     """Sizes beyond reason and fields of other types are refused from the header alone."""
     header, lines = encode(MODEL)
     _write(tmp_path / "m", *model_files({**header, **change}, list(map(json.loads, lines))))
-    with pytest.raises(GmmSparkError, match=told):
+    with pytest.raises(GmmSparkError, match=reason):
         read_model(tmp_path / "m")
 
 
@@ -152,7 +152,7 @@ def test_a_header_is_checked_before_anything_is_allocated(tmp_path: Path, change
     [("aic", 10**400), ("seconds", {"em": 10**400}), ("history", [True]), ("numRows", 1.5), ("surprise", 1)],
 )
 def test_a_summary_of_other_types_is_refused(tmp_path: Path, name: str, value: object) -> None:
-    """What tells how the fit went is checked field by field before it is shown."""
+    """What says how the fit went is checked field by field before it is shown."""
     header, lines = encode(MODEL)
     _write(tmp_path / "m", *model_files({**header, "summary": {**SUMMARY, name: value}}, list(map(json.loads, lines))))
     with pytest.raises(GmmSparkError, match=name):
@@ -160,7 +160,7 @@ def test_a_summary_of_other_types_is_refused(tmp_path: Path, name: str, value: o
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "told"),
+    ("name", "value", "reason"),
     [
         ("weight", "0.5", "instead of numbers"),
         ("weight", None, "instead of numbers"),
@@ -172,18 +172,18 @@ def test_a_summary_of_other_types_is_refused(tmp_path: Path, name: str, value: o
         ("component", "0", "whole number"),
     ],
 )
-def test_components_are_taken_literally(tmp_path: Path, name: str, value: object, told: str) -> None:
+def test_components_are_taken_literally(tmp_path: Path, name: str, value: object, reason: str) -> None:
     """Even with the right checksum, texts are no numbers, and each component comes once."""
     header, lines = encode(MODEL)
     components = list(map(json.loads, lines))
     components[0][name] = value
     _write(tmp_path / "m", *model_files(header, components))
-    with pytest.raises(GmmSparkError, match=told):
+    with pytest.raises(GmmSparkError, match=reason):
         read_model(tmp_path / "m")
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "told"),
+    ("old", "new", "reason"),
     [
         ("0.5", "NaN", "NaN, which is no JSON"),
         ('"weight": 0.5', '"weight": 0.5, "weight": 0.5', "a key twice"),
@@ -191,16 +191,16 @@ def test_components_are_taken_literally(tmp_path: Path, name: str, value: object
         ("0.5", "[" * 500, "damaged|JSON|model"),
     ],
 )
-def test_components_are_strict_json(tmp_path: Path, old: str, new: str, told: str) -> None:
+def test_components_are_strict_json(tmp_path: Path, old: str, new: str, reason: str) -> None:
     """NaN, a key twice and bombs of brackets are refused."""
     metadata, lines = _plain()
     _write(tmp_path / "m", metadata, [line.replace(old, new, 1) if old in line else line + new for line in lines])
-    with pytest.raises(GmmSparkError, match=told):
+    with pytest.raises(GmmSparkError, match=reason):
         read_model(tmp_path / "m")
 
 
 def test_metadata_that_is_a_bomb_of_brackets_is_refused(tmp_path: Path) -> None:
-    """A million levels of nesting end as an error of ours, not as a crash."""
+    """A million levels of nesting end as one of our errors, not as a crash."""
     _write(tmp_path / "m", "[" * 1_000_000, [])
     with pytest.raises(GmmSparkError, match="metadata that is no JSON of a model"):
         read_model(tmp_path / "m")

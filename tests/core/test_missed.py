@@ -1,4 +1,4 @@
-"""All rows tell when the sample that a start was found on has missed a cluster, and only then."""
+"""All rows show when the sample that a start was found on has missed a cluster, and only then."""
 
 from __future__ import annotations
 

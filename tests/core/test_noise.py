@@ -182,9 +182,9 @@ def test_models_and_checkpoints_keep_it_to_the_bit(problem: Problem) -> None:
     assert back.noise is not None
     assert all((one == other).all() for one, other in zip(at.arrays, back.arrays, strict=True))
     frame, kept = problem.frame, []
-    maximise, begun = em.Maximiser(frame, 0.0, 1e-3), em.begin(frame.inward(at), "squarem")
+    maximise, first = em.Maximiser(frame, 0.0, 1e-3), em.begin(frame.inward(at), "squarem")
     goal = em.Goal(1e-6, 6)
-    whole = em.run(engine(problem, frame), begun, maximise, goal, lambda state, _: kept.append(state))
+    whole = em.run(engine(problem, frame), first, maximise, goal, lambda state, _: kept.append(state))
     for state in kept:
         again = checkpoint.decode(checkpoint.encode(state, {}), {}, "there")
         fit = em.run(engine(problem, frame), again, maximise, goal)

@@ -25,7 +25,7 @@ HALVES, MEANS = [0.5, 0.5], [[0.0, 0.0], [1.0, 1.0]]
 
 @given(seeds, families, st.integers(1, 5), st.integers(1, 4))
 def test_a_valid_mixture_is_taken_as_it_is(seed: int, family: Family, k: int, d: int) -> None:
-    """k, d and family are told; making it again from its own arrays changes no bit."""
+    """k, d and family are given; making it again from its own arrays changes no bit."""
     mixture = random_mixture(np.random.default_rng(seed), k, d, family)
     again = Parameters(mixture.weights, mixture.means, mixture.covariances, family)
     assert (again.k, again.d, again.family) == (k, d, family)

@@ -94,7 +94,7 @@ def test_reads_are_shared() -> None:
 
 
 def test_losers_are_retired_before_their_end_and_the_winner_is_the_same() -> None:
-    """By BIC spherical mixtures of elongated clusters are ended early, told as retired, and the best stays the best."""
+    """By BIC spherical mixtures of elongated clusters end early, reported as retired, and the best stays the best."""
     x = rows() * [1.0, 40.0]
     candidates = [Candidate(family, k) for family in ("full", "spherical") for k in (2, 3, 4, 5)]
 

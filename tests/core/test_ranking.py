@@ -115,7 +115,7 @@ def test_what_cannot_win_is_given_up() -> None:
 
 
 def test_a_run_that_became_singular_is_no_way_to_a_better_one() -> None:
-    """Where there is a bar, what loses its covariance is dropped; where there is none it is told as ended."""
+    """Where there is a bar, what loses its covariance is dropped; where there is none it is reported as ended."""
     of, good, _ = apart()
     unfloored = ranking.Ranking(of.sample, of.frame, starts.Plan(3, "full", 9, seed=1, floor=0.0, tol=1e-4))
     row, tiny = unfloored.sample.z[:, 0], 1e-14 * np.eye(2)

@@ -1,4 +1,4 @@
-"""Components that do no work are found and begun anew; point masses are told; the model is never the worse for it."""
+"""Components that do no work are found and restarted; point masses are reported; the model is never worse for it."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def with_a_dead_one(x: FloatArray, family: Family, maximise: em.Maximiser) -> Pa
 @pytest.mark.parametrize("acceleration", ["none", "squarem"])
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_dead_component_finds_the_cluster_that_was_missed(family: Family, acceleration: em.Acceleration) -> None:
-    """EM never moves a component without rows; begun anew at the least likely row it finds the third cluster."""
+    """EM never moves a component without rows; restarted at the least likely row it finds the third cluster."""
     x = three_clusters()
     expectation, maximise = setting(x, family)
     start = with_a_dead_one(x, family, maximise)
@@ -91,7 +91,7 @@ def test_a_reseeding_survives_a_checkpoint(family: Family) -> None:
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_reseeding_never_makes_the_model_worse(family: Family, seed: int) -> None:
-    """With duplicates, outliers and too many components: at least as likely as without, and as long as told."""
+    """With duplicates, outliers and too many components: at least as likely as without, and as long as reported."""
     generator = np.random.default_rng(seed)
     x = np.round(generator.standard_t(2, (150, 2)), 1)
     expectation, maximise = setting(x, family)
@@ -108,7 +108,7 @@ def test_a_reseeding_never_makes_the_model_worse(family: Family, seed: int) -> N
 
 
 def test_the_outcome_is_that_of_the_model_returned() -> None:
-    """A lone outlier's component is begun anew; where that led to nothing better, the fit is the one before."""
+    """A lone outlier's component is restarted; where that led to nothing better, the fit is the one before."""
     x = np.concatenate([three_clusters()[:980], [[60.0, 60.0]]])
     expectation, maximise = setting(x, "diag", floor=1e-3)
     weights, means = np.array([0.6, 0.399, 0.001]), np.array([[0.0, 0], [20, 0], [60, 60]])
@@ -159,7 +159,7 @@ def test_a_point_mass_is_told_with_its_value(family: Family) -> None:
 
 
 def test_two_components_at_one_point_mass_are_one_too_many() -> None:
-    """The lesser of two that hold the same repeated value is begun anew, and the likelihood rises."""
+    """The lesser of two that hold the same repeated value is restarted, and the likelihood rises."""
     x = np.concatenate([np.tile([40.0, 0.0], (200, 1)), three_clusters()])
     expectation, maximise = setting(x, "full")
     tight = np.eye(2) * 1e-5
@@ -188,7 +188,7 @@ def test_weights_times_a_constant_change_nothing(scale: float) -> None:
 
 
 def test_too_few_rows_for_all_components_are_left_alone() -> None:
-    """Where there are not (d + 1) / 2 rows a component, some must be dead: nothing is begun anew."""
+    """Where there are not (d + 1) / 2 rows a component, some must be dead: nothing is restarted."""
     x = np.random.default_rng(0).standard_normal((8, 3))
     expectation, maximise = setting(x, "diag")
     start = maximise.frame.inward(Parameters(np.full(5, 0.2), x[:5], np.stack([np.eye(3)] * 5), "diag"))
@@ -196,7 +196,7 @@ def test_too_few_rows_for_all_components_are_left_alone() -> None:
 
 
 def four(generator: np.random.Generator, sizes: tuple[int, ...]) -> FloatArray:
-    """Return rows of clusters far from each other, so many of each."""
+    """Return rows of clusters far from each other, `sizes` of each."""
     centres = np.array([[0.0, 0, 0], [8, 0, 0], [0, 60, 0], [0, 0, 9], [-40, 0, 0]])
     return np.concatenate([c + generator.standard_normal((n, 3)) for c, n in zip(centres, sizes, strict=True)])
 

@@ -31,7 +31,7 @@ def peer(problem: Problem, count: int) -> GaussianMixture:
         weights_init=start.weights, means_init=start.means, precisions_init=shaped,
     )  # fmt: skip
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # it is told to run on
+        warnings.simplefilter("ignore", ConvergenceWarning)  # it is meant to run on
         return mixture.fit(problem.x)
 
 

@@ -25,19 +25,19 @@ HALVES = (slice(6), slice(6, 12))
 @contextmanager
 def answers() -> Iterator[list[bool]]:
     """Gather what `SparseSums.add` answers: whether it took the tile."""
-    told: list[bool] = []
+    verdicts: list[bool] = []
     add = SparseSums.add
 
     def listened(self: SparseSums, shares: FloatArray, z: FloatArray, weights: FloatArray | None) -> bool:
-        told.append(add(self, shares, z, weights))
-        return told[-1]
+        verdicts.append(add(self, shares, z, weights))
+        return verdicts[-1]
 
     with mock.patch.object(SparseSums, "add", listened):
-        yield told
+        yield verdicts
 
 
 def apart(d: int, k: int, distance: float = 8.0) -> tuple[FloatArray, Parameters]:
-    """Return (d, n) rows and their mixture of k components whose means lie so many deviations apart an axis."""
+    """Return (d, n) rows and their mixture of k components whose means are `distance` deviations apart per axis."""
     generator = np.random.default_rng(d + k)
     mixture = random_mixture(generator, k, d, "full", 0.1)
     means = distance * generator.standard_normal((k, d))
@@ -61,9 +61,9 @@ def test_the_sums_of_rows_that_are_apart_are_their_posteriors_own(
     """No dense sum is taken, and weight, means, products and log-likelihood agree with the posteriors' to 1e-12."""
     z, mixture = apart(d, k)
     choice = engines.Choice(path, "quadratic")
-    with mock.patch.object(kernel, "choose", return_value=choice), answers() as told:
+    with mock.patch.object(kernel, "choose", return_value=choice), answers() as verdicts:
         (moments,) = kernel.accumulate([kernel.Block(z, weights)], [mixture])
-    assert told == [True] * 3
+    assert verdicts == [True] * 3
     assert_moments(moments, direct(z, np.ones(ROWS) if weights is None else weights, mixture), 1e-12)
 
 
@@ -78,9 +78,9 @@ def test_float32_products_over_few_pairs_are_as_near_as_float32_is() -> None:
 def test_rows_that_all_share_are_summed_over_all() -> None:
     """Where components overlap every pair counts, and the dense product takes its tiles."""
     z, mixture = apart(32, 12, distance=0.1)
-    with answers() as told:
+    with answers() as verdicts:
         kernel.accumulate([kernel.Block(z)], [mixture])
-    assert told == [False] * 3
+    assert verdicts == [False] * 3
 
 
 def test_tiles_of_both_kinds_add_up() -> None:
@@ -90,9 +90,9 @@ def test_tiles_of_both_kinds_add_up() -> None:
     own = [Parameters(np.full(6, 1 / 6), means[half], mixture.covariances[half], "full") for half in HALVES]
     far, near = (sample(np.random.default_rng(0), each, ROWS)[0].T for each in own)
     both = Parameters(mixture.weights, means, mixture.covariances, "full")
-    with answers() as told:
+    with answers() as verdicts:
         (moments,) = kernel.accumulate([kernel.Block(far), kernel.Block(near)], [both])
-    assert told == [True] * 3 + [False] * 3
+    assert verdicts == [True] * 3 + [False] * 3
     assert_moments(moments, direct(np.concatenate([far, near], axis=1), np.ones(2 * ROWS), both), 1e-12)
 
 
@@ -110,9 +110,9 @@ def test_a_whole_fit_ends_where_it_ends_without() -> None:
     z, mixture = apart(32, 10)
     start = Parameters(mixture.weights, mixture.means + 0.5, 2 * mixture.covariances, "full")
     problem = Problem(np.ascontiguousarray(z.T), np.ones(ROWS), start)
-    with answers() as told:
+    with answers() as verdicts:
         few = run(problem, tol=0, max_iter=10, floor=1e-6)
-    assert any(told)
+    assert any(verdicts)
     with mock.patch.object(sparse, "MOST_SHARE", 0.0):
         whole = run(problem, tol=0, max_iter=10, floor=1e-6)
     frame = problem.frame

@@ -149,9 +149,9 @@ def fitted(x: FloatArray, family: Family, k: int) -> tuple[em.Fit, coordinates.C
     frame = coordinates.suited(family, mean, variances, tuple(f"x{i}" for i in range(d)))
     sample = starts.Sample(frame.rows(x), np.ones(n), variances)
     found = search.best(sample, frame, starts.Plan(k, family, 6, 0, 1e-6, 1e-4))
-    begun = em.begin(found.best.parameters, "squarem", found.slowest)
+    state = em.begin(found.best.parameters, "squarem", found.slowest)
     engine = search.in_memory([kernel.Block(sample.z)])
-    return em.run(engine, begun, em.Maximiser(frame, 1e-6), em.Goal(1e-5, 50, 2)), frame, sample
+    return em.run(engine, state, em.Maximiser(frame, 1e-6), em.Goal(1e-5, 50, 2)), frame, sample
 
 
 @aligned

@@ -69,7 +69,7 @@ def two_clusters(d: int, *, along: str, correlated: bool, n: int = 2500) -> tupl
     ("d", "along"), [(5, "axis"), (20, "axis"), (5, "diagonal"), (20, "diagonal"), (50, "diagonal")]
 )
 def test_two_clusters_six_deviations_apart_are_found(d: int, along: str, scale: float) -> None:
-    """Round clusters are told apart in 5, 20 and 50 features and any unit: adjusted Rand index above 0.95."""
+    """Round clusters are distinguished in 5, 20 and 50 features and any unit: adjusted Rand index above 0.95."""
     x, labels = two_clusters(d, along=along, correlated=False)
     posterior, _ = kernel.posteriors(scale * x, found(scale * x, plan(2)))
     assert adjusted_rand_score(labels, posterior.argmax(axis=1)) > 0.95
@@ -77,7 +77,7 @@ def test_two_clusters_six_deviations_apart_are_found(d: int, along: str, scale: 
 
 @pytest.mark.parametrize("d", [5, 20])
 def test_elongated_clusters_under_correlated_features_are_found(d: int) -> None:
-    """Clusters thirty times as long as wide, oblique to every feature, are told apart too."""
+    """Clusters thirty times as long as wide, oblique to every feature, are distinguished too."""
     x, labels = two_clusters(d, along="axis", correlated=True)
     posterior, _ = kernel.posteriors(x, found(x, plan(2)))
     assert adjusted_rand_score(labels, posterior.argmax(axis=1)) > 0.95
@@ -85,7 +85,7 @@ def test_elongated_clusters_under_correlated_features_are_found(d: int) -> None:
 
 @pytest.mark.parametrize("correlated", [False, True])
 def test_one_separating_direction_among_fifty_is_found(correlated: bool) -> None:  # noqa: FBT001
-    """The search ends no lower than EM from the true clusters, where only one direction of 50 tells them apart."""
+    """The search ends no lower than EM from the true clusters, where only one direction of 50 distinguishes them."""
     x, labels = two_clusters(50, along="axis", correlated=correlated)
     parts = [survey(x[labels == label], np.ones(np.count_nonzero(labels == label))) for label in (0, 1)]
     truth = Parameters(np.bincount(labels) / len(x), np.stack([m for m, _ in parts]), np.stack([c for _, c in parts]))

@@ -200,7 +200,7 @@ def test_one_component_converges_at_once(problem: Problem) -> None:
 
 @pytest.mark.parametrize(("remaining", "rate"), [(1.0, 0.5), (0.3, 0.9), (5e-3, 0.999), (1e-4, 0.01)])
 def test_the_passes_left_are_those_that_a_geometric_series_needs(remaining: float, rate: float) -> None:
-    """After so many steps, and not one earlier, what is left of a geometric series is at most tol."""
+    """After n steps, and not one earlier, what is left of a geometric series is at most tol."""
     steps = passes_to(1e-6, remaining, rate)
     assert steps is not None
     assert remaining * rate**steps <= 1e-6 * (1 + 1e-9)

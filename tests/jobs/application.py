@@ -33,7 +33,7 @@ class Application:
     def run(
         self, folder: Path, jobs: Mapping[str, tuple[str | Path, Sequence[str]]], sql: Sequence[str] = ()
     ) -> dict[str, Any]:
-        """Run jobs one after the other, as if each had been submitted in a folder; return what each told.
+        """Run jobs one after the other, as if each had been submitted in a folder; return what each printed.
 
         Args:
             folder: what relative paths start from.
@@ -52,9 +52,9 @@ class Application:
             assert driver.poll() is None, self._log.read_text()
             assert time.monotonic() < give_up, self._log.read_text()
             time.sleep(0.02)
-        told: dict[str, Any] = json.loads(result.read_text(encoding="utf-8"))
-        assert "failed" not in told, told["failed"]
-        return told
+        results: dict[str, Any] = json.loads(result.read_text(encoding="utf-8"))
+        assert "failed" not in results, results["failed"]
+        return results
 
     def end(self) -> None:
         """Let the application end."""

@@ -74,11 +74,11 @@ def serve(spark: SparkSession, folder: Path, owner: int) -> None:
     while not (folder / "end").exists() and alive(owner):
         for file in sorted(folder.glob("*.plan")):
             try:
-                told = results(spark, json.loads(file.read_text(encoding="utf-8")))
+                answer = results(spark, json.loads(file.read_text(encoding="utf-8")))
             except Exception:  # noqa: BLE001 - of one plan alone
-                told = {"failed": traceback.format_exc()}
+                answer = {"failed": traceback.format_exc()}
             file.unlink()
-            leave(told, file.with_suffix(".result"))
+            leave(answer, file.with_suffix(".result"))
         time.sleep(0.02)
 
 
@@ -91,10 +91,10 @@ def alive(process: int) -> bool:
     return True
 
 
-def leave(told: dict[str, Any], file: Path) -> None:
+def leave(answer: dict[str, Any], file: Path) -> None:
     """Write a result; the file is complete once it is there."""
     draft = file.with_suffix(".draft")
-    draft.write_text(json.dumps(told), encoding="utf-8")
+    draft.write_text(json.dumps(answer), encoding="utf-8")
     draft.rename(file)
 
 

@@ -32,7 +32,7 @@ def fit(*words: str) -> FitConfig:
 
 
 def mistake(*words: str, job: type[JobConfig] = FitConfig) -> str:
-    """Return what is told about a configuration that is wrong."""
+    """Return what is reported about a configuration that is wrong."""
     with pytest.raises(ConfigurationError) as caught:
         load(job, words, prog="job")
     return str(caught.value)
@@ -120,7 +120,7 @@ def test_unknown_options_name_the_closest(word: str, closest: str) -> None:
 
 
 def test_unknown_options_are_found_in_every_layer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A misspelt option in the file or the environment is told with the layer that holds it."""
+    """A misspelt option in the file or the environment is reported with the layer that holds it."""
     file = tmp_path / "fit.yaml"
     file.write_text("mixture: {famly: diag}\n")
     monkeypatch.setenv("GMM_SPARK_FIT__SED", "2")
@@ -135,8 +135,8 @@ def test_all_mistakes_are_told_at_once() -> None:
     """Missing, unknown and wrong options come in one error, each with its remedy."""
     with pytest.raises(ConfigurationMistakesError) as caught:
         load(FitConfig, ["--mixture.k=0", "--fit.sed=1", "--input.path=x"], prog="fit.py")
-    told = [error.what.split()[0] for error in caught.value.mistakes]
-    assert sorted(told) == ["features", "fit.sed", "mixture.k", "output.path"]
+    keys = [error.what.split()[0] for error in caught.value.mistakes]
+    assert sorted(keys) == ["features", "fit.sed", "mixture.k", "output.path"]
     assert "4 mistakes" in str(caught.value)
 
 
@@ -251,7 +251,7 @@ def test_the_kubernetes_example_gives_options_that_exist() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "reason"),
     [
         ("mixture: {k: 2, k: 3}", "the key 'k' twice"),
         ("a: &a {k: 2}\nmixture: *a", "an alias"),
@@ -262,11 +262,11 @@ def test_the_kubernetes_example_gives_options_that_exist() -> None:
         ("mixture: {k: \x00}", "special characters"),
     ],
 )
-def test_a_file_that_could_do_harm_is_refused(tmp_path: Path, text: str, told: str) -> None:
+def test_a_file_that_could_do_harm_is_refused(tmp_path: Path, text: str, reason: str) -> None:
     """A key twice, aliases, bombs of brackets, foreign types and huge files are refused with their fault."""
     file = tmp_path / "fit.yaml"
     file.write_text(text)
-    assert told in mistake(*FIT, "--config", str(file))
+    assert reason in mistake(*FIT, "--config", str(file))
 
 
 def test_a_file_may_be_named_by_uri(tmp_path: Path) -> None:

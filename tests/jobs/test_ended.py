@@ -88,14 +88,14 @@ def test_a_job_that_is_asked_to_end_leaves_a_manifest_and_no_lock(tmp_path: Path
     give_up = time.monotonic() + 10  # after the JVM alone has ended, its Python notices
     while not manifest.exists() and time.monotonic() < give_up:
         time.sleep(0.05)
-    told = json.loads(manifest.read_text())
-    assert told["status"] == (1 if who == "jvm" else 128 + number)
+    record = json.loads(manifest.read_text())
+    assert record["status"] == (1 if who == "jvm" else 128 + number)
     assert "Traceback" not in done.stdout
     if who != "jvm":
         lines = [line for line in done.stdout.splitlines() if "ended by signal" in line]
         assert lines == [f"fit: ended by signal {number} ({signal.Signals(number).name}); nothing was published"]
     else:
-        assert "its end before that of the job" in told["error"]
+        assert "its end before that of the job" in record["error"]
     time.sleep(0.5)
     assert [path.name for path in (tmp_path / ".model.gmm_spark").iterdir()] == ["manifests"]
     assert not Path((tmp_path / "stalled").read_text()).exists()

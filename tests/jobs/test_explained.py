@@ -12,7 +12,7 @@ from gmm_spark.batch.faults import explained
 from gmm_spark.batch.status import run, status_of
 from gmm_spark.errors import DataError
 
-TOLD = {
+STATUSES = {
     errno.ENOSPC: (8, "a disk"),
     errno.EDQUOT: (8, "a disk"),
     errno.EACCES: (6, "the output"),
@@ -22,10 +22,10 @@ TOLD = {
 }
 
 
-@pytest.mark.parametrize("number", TOLD)
+@pytest.mark.parametrize("number", STATUSES)
 def test_a_refusing_filesystem_is_told_with_the_path(number: int) -> None:
     """The number decides the status, and the message has the path, the system's words and a remedy."""
-    status, what = TOLD[number]
+    status, what = STATUSES[number]
     known = explained(OSError(number, os.strerror(number), "/lake/out"))
     assert status_of(known) == status
     assert re.match(rf"{what}: got .*{os.strerror(number)}.*/lake/out.*; expected .*\. \w+", str(known))
@@ -35,12 +35,12 @@ def test_a_refusing_filesystem_is_told_with_the_path(number: int) -> None:
     "error", [KeyError("x"), OSError(errno.EINTR, "interrupted"), DataError("d", got=1, expected="", do="")]
 )
 def test_what_is_not_understood_stays_as_it_is(error: Exception) -> None:
-    """A surprise is not given a wrong name, and an error of ours keeps its own."""
+    """A surprise is not given a wrong name, and our errors keep theirs."""
     assert explained(error) is error
 
 
 def test_a_surprise_ends_with_a_traceback_and_an_explained_one_without(capsys: pytest.CaptureFixture[str]) -> None:
-    """Whoever is woken up reads a sentence where there is one."""
+    """The log has a sentence where there is one."""
     for number, traceback in ((errno.EROFS, False), (errno.EINTR, True)):
 
         def job(_: object, number: int = number) -> str:

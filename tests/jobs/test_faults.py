@@ -108,9 +108,9 @@ class Runs:
     def manifest(self, path: str) -> dict[str, Any]:
         """Return a manifest, after a check by the shipped schema."""
         (file,) = self.folder.glob(path)
-        told: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-        jsonschema.validate(told, json.loads(SCHEMA_FILE.read_text(encoding="utf-8")))
-        return told
+        document: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        jsonschema.validate(document, json.loads(SCHEMA_FILE.read_text(encoding="utf-8")))
+        return document
 
 
 def may_mount() -> bool:
@@ -193,7 +193,7 @@ def test_a_fault_has_its_status_and_a_message_that_helps(runs: Runs, name: str) 
 
 def test_an_executor_killed_while_writing_loses_and_doubles_no_row(runs: Runs) -> None:
     """All rows are in the output once, though one executor died while it wrote them."""
-    assert len(list(runs.folder.glob("killed*"))) > 1  # the partition was begun again
+    assert len(list(runs.folder.glob("killed*"))) > 1  # the partition was started again
     days = [tables.read(runs.folder / "scored" / f"day={day}")["id"].to_pylist() for day in (0, 2)]
     day_1 = tables.read(runs.folder / "scored" / "day=1")["id"].to_pylist()
     assert sorted([*days[0], *days[1], *day_1]) == list(range(tables.ROWS))
@@ -209,9 +209,9 @@ def test_one_day_is_replaced_and_the_others_are_not_touched(runs: Runs) -> None:
 
 def test_of_two_scorers_one_wins_and_one_stops(runs: Runs) -> None:
     """The second is refused with the name of the first; the first's output is whole."""
-    told = runs.results["two scorers"]["err"]
-    assert "second: status 6" in told
-    assert "another writer of this output" in told
+    log = runs.results["two scorers"]["err"]
+    assert "second: status 6" in log
+    assert "another writer of this output" in log
     assert tables.read(runs.folder / "twice").num_rows == tables.ROWS
 
 
@@ -227,10 +227,10 @@ def test_models_and_tables_are_found_behind_their_pointers(runs: Runs) -> None:
     """describe, score and simulate follow the pointer, and so does a table as input."""
     assert read_model(runs.folder / "kept").parameters.k == 2
     assert tables.read(runs.folder / "scored-simulated").num_rows == 50
-    told = runs.manifest("scored-simulated/_manifest.json")
+    document = runs.manifest("scored-simulated/_manifest.json")
     fitted = runs.manifest("kept/runs/one/_manifest.json")
-    assert [each["version"] for each in told["inputs"]] == [followed(runs.folder / "simulated").name, "one"]
-    assert told["inputs"][1]["sha256"] == fitted["fit"]["model_sha256"]
+    assert [each["version"] for each in document["inputs"]] == [followed(runs.folder / "simulated").name, "one"]
+    assert document["inputs"][1]["sha256"] == fitted["fit"]["model_sha256"]
 
 
 def test_other_filesystems_are_served_through_hadoop(runs: Runs) -> None:
@@ -246,25 +246,25 @@ def test_other_filesystems_are_served_through_hadoop(runs: Runs) -> None:
 
 def test_the_manifest_explains_a_run(runs: Runs) -> None:
     """Rows by reason with zeros, weight, trace, files and their bytes, phases, and a schema are in it."""
-    told = runs.manifest("kept/runs/one/_manifest.json")
+    document = runs.manifest("kept/runs/one/_manifest.json")
     refused = {"null": tables.UNUSABLE, "wrong_length": 0, "nan": 0, "infinite": 0, "bad_weight": 0}
     used = tables.ROWS - tables.UNUSABLE
-    assert told["rows"] == {"read": tables.ROWS, "used": used, "refused": refused, "written": None, "weight": used}
-    assert max(told["fit"]["history"]) == pytest.approx(told["fit"]["mean_log_likelihood"], rel=1e-12)
+    assert document["rows"] == {"read": tables.ROWS, "used": used, "refused": refused, "written": None, "weight": used}
+    assert max(document["fit"]["history"]) == pytest.approx(document["fit"]["mean_log_likelihood"], rel=1e-12)
     folder = followed(runs.folder / "kept")
-    assert {each["path"]: each["bytes"] for each in told["output"]["files"]} == {
+    assert {each["path"]: each["bytes"] for each in document["output"]["files"]} == {
         str(path.relative_to(folder)): path.stat().st_size for path in folder.glob("*/part-*")
     }
-    assert told["inputs"][0]["files"] == tables.DAYS
-    assert "day" in told["inputs"][0]["schema"]
-    assert {"fit", "fit, survey", "fit, em"} <= set(told["seconds"])
+    assert document["inputs"][0]["files"] == tables.DAYS
+    assert "day" in document["inputs"][0]["schema"]
+    assert {"fit", "fit, survey", "fit, em"} <= set(document["seconds"])
 
 
 def test_a_failed_run_leaves_its_manifest_beside_the_output(runs: Runs) -> None:
-    """It tells the status and the error, though nothing was published."""
-    told = runs.manifest(".bad.gmm_spark/manifests/night-1.json")
-    assert (told["status"], told["output"], told["run_id"]) == (3, None, "night-1")
-    assert "damaged/day=1" in told["error"]
+    """It has the status and the error, though nothing was published."""
+    document = runs.manifest(".bad.gmm_spark/manifests/night-1.json")
+    assert (document["status"], document["output"], document["run_id"]) == (3, None, "night-1")
+    assert "damaged/day=1" in document["error"]
 
 
 def test_a_full_disk_keeps_no_drafts_locks_and_staging_folders(runs: Runs) -> None:

@@ -1,4 +1,4 @@
-"""Configurations, manifests and other files from a stranger: only our own errors, no hang. No Spark.
+"""Configurations, manifests and other untrusted files: only our errors, no hang. No Spark.
 
 scripts/fuzz.sh runs 10,000 cases.
 """
@@ -51,10 +51,10 @@ def _hostile_words(random: Random) -> list[str]:
 def test_a_hostile_configuration_is_refused_by_an_error_of_ours(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whatever file, environment and command line hold: options, or an error of ours, within seconds."""
+    """Whatever file, environment and command line hold: options, or one of our errors, within seconds."""
     file, accepted, slowest = tmp_path / "fit.yaml", 0, 0.0
     for case in range(CASES):
-        random, told = Random(case), ""  # noqa: S311 - to be repeatable
+        random, message = Random(case), ""  # noqa: S311 - to be repeatable
         file.write_bytes(_hostile_file(random))
         value = str(random.choice(HOSTILE)).replace("\0", "").encode("utf-8", "replace").decode()
         monkeypatch.setenv("GMM_SPARK_MIXTURE__K", value if random.randrange(4) == 0 else "2")
@@ -63,10 +63,10 @@ def test_a_hostile_configuration_is_refused_by_an_error_of_ours(
             redacted(load(FitConfig, ["--config", str(file), *_hostile_words(random)], prog="fit.py"))
             accepted += 1
         except GmmSparkError as error:
-            told = str(error)
+            message = str(error)
         except BaseException as error:
             raise AssertionError(f"case {case}") from error
-        assert all(line.isprintable() for line in told.split("\n"))
+        assert all(line.isprintable() for line in message.split("\n"))
         slowest = max(slowest, time.process_time() - began)
     assert 0 < accepted < CASES
     assert slowest < SECONDS

@@ -27,10 +27,10 @@ THOUSAND = pytest.param(1000, marks=pytest.mark.slow)
 
 
 @pytest.fixture(scope="module", params=[5, THOUSAND])
-def told(
+def results(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, application: Application
 ) -> tuple[Path, dict[str, Any]]:
-    """Fit and score each table, the whole one as one partition, the others as many; return what each job told."""
+    """Fit and score each table, the whole one as one partition, the others as many; return what each job printed."""
     folder, generator = tmp_path_factory.mktemp("inputs"), np.random.default_rng(0)
     x = generator.normal(size=(ROWS, 2)) + 5.0 * (np.arange(ROWS) % 2)[:, None]
     table = pa.table({"id": np.arange(ROWS), "x": x[:, 0], "y": x[:, 1]})
@@ -59,26 +59,26 @@ def told(
     return folder, {**whole, **split}
 
 
-def test_each_job_ends_well(told: tuple[Path, dict[str, Any]]) -> None:
+def test_each_job_ends_well(results: tuple[Path, dict[str, Any]]) -> None:
     """No shape of the input stops a fit or a score."""
-    assert {name: each["err"] for name, each in told[1].items() if each["status"]} == {}
+    assert {name: each["err"] for name, each in results[1].items() if each["status"]} == {}
 
 
 @pytest.mark.parametrize("shape", ["many", "group"])
-def test_empty_partitions_change_no_bit_of_a_model(told: tuple[Path, dict[str, Any]], shape: str) -> None:
+def test_empty_partitions_change_no_bit_of_a_model(results: tuple[Path, dict[str, Any]], shape: str) -> None:
     """The model is that of the rows alone, wherever among empty partitions they are."""
     alone, other = (
-        [file.read_bytes() for file in sorted((told[0] / f"{name}-model").glob("components/part-*"))]
+        [file.read_bytes() for file in sorted((results[0] / f"{name}-model").glob("components/part-*"))]
         for name in ("alone", shape)
     )
     assert alone == other
-    assert f"{ROWS} rows used" in told[1][f"fit {shape}"]["out"]
+    assert f"{ROWS} rows used" in results[1][f"fit {shape}"]["out"]
 
 
 @pytest.mark.parametrize(("shape", "rows"), [("many", ROWS), ("group", ROWS), ("one", 1)])
-def test_every_row_is_scored_once(told: tuple[Path, dict[str, Any]], shape: str, rows: int) -> None:
+def test_every_row_is_scored_once(results: tuple[Path, dict[str, Any]], shape: str, rows: int) -> None:
     """Rows out are rows in, each with its posterior."""
-    scored = pq.read_table(told[0] / f"{shape}-scored")
+    scored = pq.read_table(results[0] / f"{shape}-scored")
     assert sorted(scored["id"].to_pylist()) == list(range(rows))
     assert set(scored["status"].to_pylist()) == {"ok"}
     np.testing.assert_allclose(np.sum(scored["probability"].to_pylist(), axis=1), 1, atol=1e-6)

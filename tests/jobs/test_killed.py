@@ -36,8 +36,8 @@ def attempts_by_mode(folder: Path, number: int) -> dict[str, list[dict[str, Any]
     words = [sys.executable, "-m", "tests.jobs.killed", str(folder), str(number)]
     done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False, timeout=240)
     assert done.returncode == 0, done.stderr
-    told = [json.loads(line) for line in done.stdout.splitlines()]
-    return {mode: [each for each in told if each["mode"] == mode] for mode in READERS_SEE}
+    records = [json.loads(line) for line in done.stdout.splitlines()]
+    return {mode: [each for each in records if each["mode"] == mode] for mode in READERS_SEE}
 
 
 @pytest.fixture(scope="module")

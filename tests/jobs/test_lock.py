@@ -23,7 +23,7 @@ from tests.jobs.runs import run
 if TYPE_CHECKING:
     from pathlib import Path
 
-on_linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux tells when a process began")
+on_linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux shows when a process began")
 
 
 def file_in(folder: Path) -> LocalLocation:
@@ -131,7 +131,7 @@ def test_a_lock_that_says_nothing_is_respected(tmp_path: Path, text: str) -> Non
 
 
 def test_a_run_that_has_lost_its_lock_publishes_nothing(tmp_path: Path) -> None:
-    """Whoever was taken for dead, or shared the lock on a store without atomic names, stops before the last step."""
+    """A run that was taken for dead, or shared the lock on a store without atomic names, stops before the last step."""
     target = LocalLocation(tmp_path / "out")
 
     def late() -> None:

@@ -76,7 +76,7 @@ def test_a_secret_is_shown_as_its_reference_or_not_at_all(config: FitConfig) -> 
 
 
 def test_no_secret_reaches_the_log(config: FitConfig, capsys: pytest.CaptureFixture[str]) -> None:
-    """Messages, fields, tracebacks, errors and the summary are told without the values of secrets."""
+    """Messages, fields, tracebacks, errors and the summary are printed without the values of secrets."""
     words = "read s3a://bucket-of-ours/table with in-the-file and AKIA-123456, ?x=1&sas_token=abc%20d;b=2"
 
     def job(_: object) -> str:
@@ -171,7 +171,7 @@ def test_the_form_is_chosen_by_option(form: str, capsys: pytest.CaptureFixture[s
 
 
 def test_a_wrong_secret_is_not_repeated_by_the_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A mistake in a secret is told by its option, with the reference or stars for its value."""
+    """A mistake in a secret is reported by its option, with the reference or stars for its value."""
     monkeypatch.setenv("PASSWORD", "hunter2-hunter2")
     file = tmp_path / "fit.yaml"
     for text in (

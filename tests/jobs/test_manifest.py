@@ -32,12 +32,12 @@ FIT: Mapping[str, Any] = {
 
 def valid(manifest: Manifest) -> dict[str, Any]:
     """Return a manifest as a program of another language reads it, after a check by the shipped schema."""
-    told: dict[str, Any] = json.loads(manifest.to_json(), parse_constant=pytest.fail)
+    content: dict[str, Any] = json.loads(manifest.to_json(), parse_constant=pytest.fail)
     rules = json.loads(SCHEMA_FILE.read_text(encoding="utf-8"))
     jsonschema.Draft202012Validator.check_schema(rules)
-    jsonschema.validate(told, rules)
+    jsonschema.validate(content, rules)
     assert read_manifest(manifest.to_json(), "here").to_json() == manifest.to_json()
-    return told
+    return content
 
 
 def test_the_shipped_schema_is_that_of_the_manifest() -> None:
@@ -52,20 +52,20 @@ def test_whatever_a_run_notes_ends_in_a_valid_manifest() -> None:
         fit=FIT, rows={"read": 3, "weight": float("inf")}, odd={"array": np.arange(2), "type": set}, b=np.float64(2)
     )
     one.note(rows={"used": 2}, odd={"nan": np.nan})
-    told = valid(one.manifest())
-    assert told["rows"] == {"read": 3, "used": 2, "refused": {}, "written": None, "weight": None}
-    assert told["fit"]["history"] == [None, -1.5]
-    assert told["notes"] == {"odd": {"array": [0, 1], "type": "<class 'set'>", "nan": None}, "b": 2.0}
+    content = valid(one.manifest())
+    assert content["rows"] == {"read": 3, "used": 2, "refused": {}, "written": None, "weight": None}
+    assert content["fit"]["history"] == [None, -1.5]
+    assert content["notes"] == {"odd": {"array": [0, 1], "type": "<class 'set'>", "nan": None}, "b": 2.0}
 
 
 def test_a_failed_run_tells_its_status_and_its_error() -> None:
     """The manifest of a failed run is valid too, and has no output."""
-    told = valid(run("a").manifest(3, "the input: got nothing"))
-    assert (told["status"], told["error"], told["output"]) == (3, "the input: got nothing", None)
+    content = valid(run("a").manifest(3, "the input: got nothing"))
+    assert (content["status"], content["error"], content["output"]) == (3, "the input: got nothing", None)
 
 
 def test_a_manifest_that_cannot_be_left_hides_no_error(caplog: pytest.LogCaptureFixture) -> None:
-    """What ended the run is told, though its manifest meets the same full disk."""
+    """What ended the run is reported, though its manifest meets the same full disk."""
     one = run("a")
 
     def full(_: Manifest) -> None:
@@ -89,7 +89,7 @@ def test_seconds_are_counted_by_phase() -> None:
 
 @pytest.mark.parametrize("change", [{"extra": 1}, {"status": "none"}, {"run_id": None}, {"format": 2}])
 def test_what_is_no_manifest_is_refused_by_both_readers(change: dict[str, Any]) -> None:
-    """Unknown fields, wrong types and other formats are refused by the schema and by our own reader."""
+    """Unknown fields, wrong types and other formats are refused by the schema and by our reader."""
     wrong = json.loads(run("a").manifest().to_json()) | change
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate(wrong, json.loads(schema()))

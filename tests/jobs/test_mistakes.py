@@ -1,4 +1,4 @@
-"""Wrong options of each job: told by key, value and remedy, at once, and before Spark is imported."""
+"""Wrong options of each job: reported by key, value and remedy, at once, and before Spark is imported."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from gmm_spark.batch.status import STATUSES
 from gmm_spark.errors import ConfigurationError
 from tests.jobs.submission import ROOT
 
-Mistakes = list[tuple[list[str], str, str]]  # command line, the key that is told, and part of the remedy
+Mistakes = list[tuple[list[str], str, str]]  # command line, the key that is reported, and part of the remedy
 
 TABLE = ["--input.path=in", "--output.path=out"]
 GIVEN: dict[str, tuple[type[JobConfig], list[str]]] = {

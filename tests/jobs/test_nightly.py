@@ -36,7 +36,7 @@ pytestmark = pytest.mark.timeout(600)
 
 RECIPE = re.compile(r"```bash\n(lake=.*?)```", re.DOTALL)
 RECORDER = '#!/bin/sh\nfor word; do printf "%s\\0" "$word"; done >> submitted\nprintf "\\n" >> submitted\n'
-# Tells what a reader finds at this moment, as a job that runs between two others.
+# Prints what a reader finds at this moment, as a job that runs between two others.
 LOOK = """
 import hashlib, json, pathlib
 files = sorted(pathlib.Path("data/taxi-scored").glob("year=*/month=*/*"))
@@ -55,25 +55,25 @@ class Year:
     Args:
         folder: where the jobs ran.
         months: the partitions of the input.
-        told: how each job ended.
+        results: how each job ended.
         readings: how many rows a reader found in a partition, each time it looked while jobs ran.
     """
 
     folder: Path
     months: Sequence[str]
-    told: Mapping[str, Any]
+    results: Mapping[str, Any]
     readings: Sequence[tuple[str, int]]
 
     def manifest(self, output: str, key: str) -> dict[str, Any]:
-        """Return what a run of an output told."""
+        """Return the manifest of a run of an output."""
         path = self.folder / output
         (file,) = path.parent.glob(f".{path.name}.gmm_spark/manifests/*{key}*.json")
-        told: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-        return told
+        manifest: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        return manifest
 
     def seen(self, name: str) -> dict[str, str]:
         """Return the checksums of all scored files at one moment, by path."""
-        found: dict[str, str] = json.loads(self.told[name]["out"])
+        found: dict[str, str] = json.loads(self.results[name]["out"])
         return found
 
     def model(self, key: str) -> Parameters:
@@ -117,7 +117,7 @@ def rows_in(partition: Path) -> int:
         number = partition.stat().st_ino
         try:
             found: int = sum(pq.read_metadata(file).num_rows for file in partition.glob("*.parquet"))
-        except FileNotFoundError:  # who has begun to read the old one may lose its files
+        except FileNotFoundError:  # who has started to read the old one may lose its files
             continue
         if partition.stat().st_ino == number:
             return found
@@ -150,11 +150,11 @@ def year(
     with ThreadPoolExecutor() as pool:
         reader = pool.submit(read)
         try:
-            told = application.run(folder, jobs)
+            results = application.run(folder, jobs)
         finally:
             over.set()
         reader.result()
-    return Year(folder, months, told, readings)
+    return Year(folder, months, results, readings)
 
 
 def scored(year: Year, month: str) -> pa.Table:
@@ -169,9 +169,9 @@ def source(year: Year, month: str) -> pa.Table:
 
 def test_every_job_of_the_recipe_ends_well(year: Year) -> None:
     """The commands of the README work as printed, and there is one for each month."""
-    failed = {name: each["err"] for name, each in year.told.items() if each["status"] and name != "strict"}
+    failed = {name: each["err"] for name, each in year.results.items() if each["status"] and name != "strict"}
     assert failed == {}
-    assert set(year.months) < set(year.told)
+    assert set(year.months) < set(year.results)
 
 
 def test_rows_out_are_rows_in(year: Year) -> None:
@@ -194,27 +194,27 @@ def nulls(rows: pa.Table) -> int:
 
 
 def test_manifests_count_by_reason(year: Year) -> None:
-    """What each run tells it read, refused and wrote is what is in the files of its months, zero counts too."""
+    """What each run reports that it read, refused and wrote is what is in the files of its months, zero counts too."""
     for month in year.months:
         came = source(year, month)
         whole = year.manifest("data/taxi-scored", month.replace("/", "-"))
-        told = whole["rows"]
+        rows = whole["rows"]
         size = sum(file.stat().st_size for file in (year.folder / "data" / "taxi" / month).iterdir())
         assert (whole["inputs"][0]["files"], whole["inputs"][0]["bytes"]) == (1, size)
-        assert (told["read"], told["written"], told["refused"]["null"]) == (came.num_rows, came.num_rows, nulls(came))
-        assert [told["refused"][reason] for reason in ("nan", "infinite", "wrong_length", "bad_weight")] == [0] * 4
+        assert (rows["read"], rows["written"], rows["refused"]["null"]) == (came.num_rows, came.num_rows, nulls(came))
+        assert [rows["refused"][reason] for reason in ("nan", "infinite", "wrong_length", "bad_weight")] == [0] * 4
     for run, first, last in (("fit-2019", "year=2018", "year=2019"), ("fit-2020", "year=2019", "year=2020")):
         came = [source(year, month) for month in year.months if first <= month.partition("/")[0] <= last]
-        told = year.manifest("models/taxi", run)["rows"]
+        rows = year.manifest("models/taxi", run)["rows"]
         bad = sum(map(nulls, came))
-        assert (told["read"], told["refused"]["null"]) == (sum(each.num_rows for each in came), bad)
-        assert told["used"] == told["read"] - bad
+        assert (rows["read"], rows["refused"]["null"]) == (sum(each.num_rows for each in came), bad)
+        assert rows["used"] == rows["read"] - bad
         assert pq.read_table(year.folder / "data" / "taxi-refused" / f"run_id={run}").num_rows == bad
 
 
 def test_the_same_month_twice_does_nothing(year: Year) -> None:
     """A retry of a month, though others came after it, runs no Spark job and says why."""
-    again = year.told[f"{AGAIN}, a retry"]
+    again = year.results[f"{AGAIN}, a retry"]
     assert "nothing to do" in again["out"]
     assert again["spark_jobs"] == 0
 
@@ -230,8 +230,8 @@ def test_exactly_the_month_that_came_again_is_replaced(year: Year) -> None:
 
 def test_a_bad_month_is_not_published(year: Year) -> None:
     """Above quality.max_invalid_fraction the status is 4, with the numbers, and the table stays as it was."""
-    assert year.told["strict"]["status"] == 4
-    assert "1675 null" in year.told["strict"]["err"]
+    assert year.results["strict"]["status"] == 4
+    assert "1675 null" in year.results["strict"]["err"]
     assert year.seen("after strict") == year.seen("after")
 
 
@@ -263,8 +263,8 @@ def test_a_refit_keeps_the_component_numbers(year: Year) -> None:
 
 def test_a_refit_goes_on_from_the_model_in_use(year: Year) -> None:
     """It searches for no start, its first pass measures the old model, and it is the one in use afterwards."""
-    told = year.manifest("models/taxi", "fit-2020")
-    assert "fit, starts" not in told["seconds"]
-    assert told["fit"]["passes"] == 1 + len(told["fit"]["history"])
+    manifest = year.manifest("models/taxi", "fit-2020")
+    assert "fit, starts" not in manifest["seconds"]
+    assert manifest["fit"]["passes"] == 1 + len(manifest["fit"]["history"])
     assert followed(year.folder / "models" / "taxi").name == "fit-2020"
-    assert (year.folder / "models" / "taxi" / "runs" / "fit-2019").exists()  # a job that has begun to read it may go on
+    assert (year.folder / "models" / "taxi" / "runs" / "fit-2019").exists()  # a job that reads it may go on

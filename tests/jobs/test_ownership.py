@@ -297,7 +297,7 @@ def test_an_input_by_any_name_is_the_input(tmp_path: Path, name: str) -> None:
 
 
 def test_an_input_that_may_be_anywhere_is_not_overwritten(tmp_path: Path) -> None:
-    """Where Spark does not know the place of a table, only what is nobody's or ours is replaced."""
+    """Where Spark does not know the place of a table, only what is empty or of gmm_spark is replaced."""
     files(tmp_path, "plain/a.parquet", "empty/")
     published(tmp_path / "ours", "a", "a")
     with pytest.raises(OutputError, match="may belong to the input catalog"):

@@ -46,7 +46,7 @@ def test_a_complete_output_takes_the_place_of_the_old_one(tmp_path: Path) -> Non
 
 
 def test_creating_refuses_what_exists(tmp_path: Path) -> None:
-    """Without the word overwrite nothing is replaced, whoever made it."""
+    """Without the word overwrite nothing is replaced, by any writer."""
     (tmp_path / "out").mkdir()
     with pytest.raises(OutputError, match=r"output\.mode=overwrite"):
         published(tmp_path / "out", "a", "new", "create")
@@ -111,9 +111,9 @@ def test_a_run_may_not_change_its_options(tmp_path: Path) -> None:
 def test_the_manifest_tells_what_was_published(tmp_path: Path) -> None:
     """Beside the output's files lies their list with their bytes, hidden from readers of tables."""
     published(tmp_path / "out", "a", "four")
-    told = json.loads((tmp_path / "out" / MANIFEST).read_text())
-    assert told["output"]["files"] == [{"path": "part-0", "bytes": 4}]
-    assert (told["run_id"], told["status"], told["parents"]) == ("a", 0, {"scheduler": "s-1"})
+    record = json.loads((tmp_path / "out" / MANIFEST).read_text())
+    assert record["output"]["files"] == [{"path": "part-0", "bytes": 4}]
+    assert (record["run_id"], record["status"], record["parents"]) == ("a", 0, {"scheduler": "s-1"})
 
 
 def missing() -> list[LocalLocation]:
@@ -122,7 +122,7 @@ def missing() -> list[LocalLocation]:
 
 
 def test_a_run_without_its_input_leaves_a_manifest_and_may_be_run_again(tmp_path: Path) -> None:
-    """The manifest tells the status; that of the same run done later takes its place, and no failure takes that."""
+    """The manifest has the status; that of the same run done later takes its place, and no failure takes that."""
     one, kept = run("a"), tmp_path / ".out.gmm_spark/manifests/a.json"
     with pytest.raises(SchemaError) as caught, claim(one, LocalLocation(tmp_path / "out"), modes.Create(), missing):
         pass
@@ -155,13 +155,13 @@ def test_nothing_is_written_beside_an_output_that_is_within_an_input(tmp_path: P
 
 @pytest.mark.parametrize("source", ["out", "out/day=0", "."])
 def test_an_output_may_not_touch_an_input(tmp_path: Path, source: str) -> None:
-    """The output is refused where it is an input, holds one, or lies in one."""
+    """The output is refused where it is an input, holds one, or is in one."""
     with pytest.raises(OutputError, match="neither the input"):
         check_apart(LocalLocation(tmp_path / "out"), [LocalLocation(tmp_path / source)])
 
 
 def test_each_run_has_its_folder_and_a_pointer_names_the_last(tmp_path: Path) -> None:
-    """Whoever reads the first run keeps its files; output.retain removes the oldest when a run is published."""
+    """A reader of the first run keeps its files; output.retain removes the oldest when a run is published."""
     out = tmp_path / "out"
     for name in ("a", "b"):
         published(out, name, name, "runs")

@@ -27,7 +27,7 @@ pytestmark = pytest.mark.timeout(300)
 ROWS, EACH = 4000, 40  # one in a hundred rows of each kind
 REASONS = ("null", "wrong_length", "nan", "infinite", "bad_weight")
 COUNTS = dict.fromkeys(REASONS, EACH)
-TOLD = ", ".join(f"{EACH} {reason}" for reason in REASONS)
+REFUSALS = ", ".join(f"{EACH} {reason}" for reason in REASONS)
 MIXED, XW = "--input.path=mixed", ["--features.column=x", "--features.weight=w"]
 ASIDE, QUARANTINE = "--fit.invalid=quarantine", "--quality.quarantine_path=aside"
 DROP = "--fit.invalid=drop"
@@ -110,8 +110,8 @@ JOBS_RUN: Mapping[str, tuple[str, list[str]]] = {
 }
 REFUSED = {
     "not there": (3, ["none", "nothing there"]),
-    "too many": (4, ["200 of 4000 rows (5 %)", TOLD, "at most 4.9 %"]),
-    "not one": (4, [TOLD, "fit.invalid: drop"]),
+    "too many": (4, ["200 of 4000 rows (5 %)", REFUSALS, "at most 4.9 %"]),
+    "not one": (4, [REFUSALS, "fit.invalid: drop"]),
     "score too many": (4, ["160 of 4000 rows (4 %)", "at most 3.9 %", "nothing was published"]),
     "aside in input": (6, ["mixed/aside"]),
     "dry misfit": (3, ["'xx'"]),
@@ -201,7 +201,7 @@ def test_a_table_that_is_good_enough_is_used(night: Night, name: str) -> None:
 
 @pytest.mark.parametrize("name", REFUSED)
 def test_a_table_that_is_not_is_refused_with_its_numbers(night: Night, name: str) -> None:
-    """Too many unusable rows, none at all, or a place that is taken: told with status and numbers."""
+    """Too many unusable rows, none at all, or a place that is taken: reported with status and numbers."""
     status, parts = REFUSED[name]
     assert night.results[name]["status"] == status, night.results[name]["err"]
     assert [part for part in parts if part not in night.results[name]["err"]] == [], night.results[name]["err"]
@@ -220,7 +220,7 @@ def test_nothing_is_published_where_a_job_was_refused(night: Night) -> None:
 
 def test_every_reason_is_counted_in_summary_and_manifest(night: Night) -> None:
     """Zero counts too, whether the rows were put aside, dropped or refused."""
-    assert f"{ROWS - 5 * EACH} rows used, {5 * EACH} left out ({TOLD})" in night.results["aside"]["out"]
+    assert f"{ROWS - 5 * EACH} rows used, {5 * EACH} left out ({REFUSALS})" in night.results["aside"]["out"]
     assert "0 left out (0 null, 0 wrong_length, 0 nan, 0 infinite, 0 bad_weight)" in night.results["clean"]["out"]
     assert manifest(night, "m/aside", "monday")["rows"]["refused"] == COUNTS
     assert manifest(night, "m/enough")["rows"]["refused"] == COUNTS
@@ -266,11 +266,11 @@ def test_the_rest_is_used_as_if_it_were_alone(night: Night, name: str) -> None:
 
 def test_a_dry_run_tells_options_schema_and_cost(night: Night) -> None:
     """A YAML document with what the job would read and cost, secrets hidden; no row is read and nothing is written."""
-    told = yaml.safe_load(night.results["dry fit"]["out"])
-    assert told["configuration"]["mixture"]["k"] == 2
-    assert told["configuration"]["input"]["options"] == {"password": "***"}
-    assert (told["input"]["rows"], told["input"]["files"]) == (ROWS - 5 * EACH, 12)
-    assert "x:array<double>" in told["input"]["schema"]
+    document = yaml.safe_load(night.results["dry fit"]["out"])
+    assert document["configuration"]["mixture"]["k"] == 2
+    assert document["configuration"]["input"]["options"] == {"password": "***"}
+    assert (document["input"]["rows"], document["input"]["files"]) == (ROWS - 5 * EACH, 12)
+    assert "x:array<double>" in document["input"]["schema"]
     assert "letmein" not in night.results["dry fit"]["out"] + night.results["dry fit"]["err"]
     cost = yaml.safe_load(night.results["dry columns"]["out"])["cost"]
     assert cost["passes"] == "3 to 103"
@@ -297,11 +297,12 @@ def test_a_table_of_another_length_is_never_written(night: Night) -> None:
 
 def test_a_share_of_unusable_rows_is_warned_of(night: Night) -> None:
     """An odd first row is no reason to refuse; 2 of 10 are in log, summary and manifest."""
-    told = "2 of 10 rows (20 %) that cannot be used: 1 null, 1 wrong_length, above quality.warn_invalid_fraction = 0.05"
-    assert f"WARNING gmm_spark: {told}" in night.results["score odd"]["err"]
-    assert told in night.results["score odd"]["out"]
+    counts = "2 of 10 rows (20 %) that cannot be used: 1 null, 1 wrong_length"
+    warning = f"{counts}, above quality.warn_invalid_fraction = 0.05"
+    assert f"WARNING gmm_spark: {warning}" in night.results["score odd"]["err"]
+    assert warning in night.results["score odd"]["out"]
     (file,) = (night.folder / "scored-odd").glob("_manifest.json")
-    assert json.loads(file.read_text(encoding="utf-8"))["notes"]["warnings"] == [told]
+    assert json.loads(file.read_text(encoding="utf-8"))["notes"]["warnings"] == [warning]
     assert pq.read_table(night.folder / "scored-odd")["log_density"].null_count == 2
 
 

@@ -57,8 +57,8 @@ def inputs(folder: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def told(tmp_path_factory: pytest.TempPathFactory, application: Application) -> tuple[Path, dict[str, Any]]:
-    """Run each job once while its input changes; return what each told."""
+def runs(tmp_path_factory: pytest.TempPathFactory, application: Application) -> tuple[Path, dict[str, Any]]:
+    """Run each job once while its input changes; return what each printed."""
     folder = tmp_path_factory.mktemp("replaced")
     inputs(folder)
     shutil.copytree(folder / "fitted", folder / "in")
@@ -69,15 +69,15 @@ def told(tmp_path_factory: pytest.TempPathFactory, application: Application) -> 
         own = [given.get(name, f"--input.path={name}"), f"--output.path=out/{name}"]
         jobs[name] = (f"{ROOT}/tests/jobs/hooked.py", [hook, f"{JOBS}/{words[0]}.py", *own, *words[1:]])
     table = f"CREATE TABLE registered USING parquet LOCATION '{folder}/registered'"
-    told = application.run(folder, jobs, [table])
+    results = application.run(folder, jobs, [table])
     application.run(folder, {}, ["DROP TABLE registered"])
-    return folder, told
+    return folder, results
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_a_file_that_is_not_what_it_was_ends_the_job(told: tuple[Path, dict[str, Any]], name: str) -> None:
+def test_a_file_that_is_not_what_it_was_ends_the_job(runs: tuple[Path, dict[str, Any]], name: str) -> None:
     """Status 3, a message that counts the files and names one, and nothing published."""
-    folder, results = told
+    folder, results = runs
     result = results[name]
     assert result["status"] == 3, result["err"]
     assert ".parquet" in result["err"]
@@ -96,22 +96,22 @@ def test_a_file_that_is_not_what_it_was_ends_the_job(told: tuple[Path, dict[str,
         ("registered", "1 changed, 0 removed, 0 added"),
     ],
 )
-def test_the_message_counts_the_files(told: tuple[Path, dict[str, Any]], name: str, counts: str) -> None:
+def test_the_message_counts_the_files(runs: tuple[Path, dict[str, Any]], name: str, counts: str) -> None:
     """How many were changed, removed and added."""
-    assert counts in told[1][name]["err"]
+    assert counts in runs[1][name]["err"]
 
 
-def test_a_file_that_was_added_is_not_read_and_is_reported(told: tuple[Path, dict[str, Any]]) -> None:
+def test_a_file_that_was_added_is_not_read_and_is_reported(runs: tuple[Path, dict[str, Any]]) -> None:
     """Spark has its list of files by then: the result is that of the list, and the log warns."""
-    folder, results = told
+    folder, results = runs
     result = results["grown"]
     assert result["status"] == 0, result["err"]
     assert "1 files were added" in result["err"]
     assert pq.read_table(folder / "out" / "grown").num_rows == ROWS
 
 
-def test_a_partition_that_is_not_read_may_change(told: tuple[Path, dict[str, Any]]) -> None:
+def test_a_partition_that_is_not_read_may_change(runs: tuple[Path, dict[str, Any]]) -> None:
     """A condition on a partition column leaves other folders out, of the read and of the comparison."""
-    result = told[1]["day=0"]
+    result = runs[1]["day=0"]
     assert result["status"] == 0, result["err"]
     assert "changed" not in result["err"]

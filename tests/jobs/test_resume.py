@@ -51,7 +51,7 @@ def write_rows(folder: Path) -> None:
 
 
 def killed_after(number: int, delay: float, output: str, cwd: Path) -> int:
-    """Submit a fit, kill the driver a while after it told of this pass; return the last pass that it told of."""
+    """Submit a fit, kill the driver a while after it logged this pass; return the last pass that it logged."""
     command, environment = submission([JOBS / "fit.py", *WORDS, f"--output.path={output}"], master=CLUSTER, cwd=cwd)
     log = cwd / f"{output}.log"
     with (
@@ -66,7 +66,7 @@ def killed_after(number: int, delay: float, output: str, cwd: Path) -> int:
         time.sleep(delay)
         assert driver.poll() is None, log.read_text()
         os.killpg(driver.pid, signal.SIGKILL)  # the JVM and its Python: a group of their own
-    return max(int(told) for told in re.findall(r"pass (\d+):", log.read_text()))
+    return max(int(number) for number in re.findall(r"pass (\d+):", log.read_text()))
 
 
 def components(model: Path) -> list[bytes]:
@@ -82,13 +82,13 @@ def manifest(model: Path) -> dict[str, Any]:
 
 
 def on_executors(folder: Path, jobs: dict[str, tuple[str, list[str]]]) -> dict[str, Any]:
-    """Run jobs one after the other on executor processes; return what each told."""
+    """Run jobs one after the other on executor processes; return what each printed."""
     (folder / "plan.json").write_text(json.dumps({"sql": [], "jobs": jobs}), encoding="utf-8")
     words: list[str | Path] = [ROOT / "tests" / "jobs" / "in_one_session.py", "plan.json", "result.json"]
     done = submit(words, master=CLUSTER, cwd=folder, library=str(ROOT), patience=400)
     assert done.returncode == 0, done.stdout + done.stderr
-    told: dict[str, Any] = json.loads((folder / "result.json").read_text(encoding="utf-8"))
-    return told
+    results: dict[str, Any] = json.loads((folder / "result.json").read_text(encoding="utf-8"))
+    return results
 
 
 @pytest.mark.parametrize("kills", [1, pytest.param(5, marks=pytest.mark.slow)])
@@ -96,14 +96,14 @@ def test_a_killed_driver_repeats_at_most_one_pass(kills: int, tmp_path: Path, ap
     """Killed by SIGKILL at random moments and run again, there or in another application, a fit has the same bits."""
     moments = random.Random(kills)  # noqa: S311 - no secret
     write_rows(tmp_path / "rows")
-    told = [
+    passes = [
         killed_after(moments.randint(1, PASSES - 4), moments.uniform(0, 0.5), f"out{i}", tmp_path) for i in range(kills)
     ]
     outputs = [*(f"out{i}" for i in range(kills)), "whole"]
     jobs = {output: (f"{JOBS}/fit.py", [*WORDS, f"--output.path={output}"]) for output in outputs}
     result = application.run(tmp_path, jobs) if kills == 1 else on_executors(tmp_path, jobs)
     whole = manifest(tmp_path / "whole")
-    for i, last in enumerate(told):
+    for i, last in enumerate(passes):
         assert result[f"out{i}"]["status"] == 0, result[f"out{i}"]["err"]
         (resumed,) = re.findall(r"going on from the checkpoint of pass (\d+)", result[f"out{i}"]["err"])
         assert int(resumed) >= last - 1

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from tests.jobs.application import Application
 
 pytestmark = pytest.mark.timeout(300)
-# mclust BIC (Scrucca et al. 2023; larger is better, the negative of ours). It stops early at K = 3: ours may beat it.
+# mclust BIC (Scrucca et al. 2023; larger is better: the negative of this one). At K = 3 it stops early: may be beaten.
 FAITHFUL = {
     "full": (-2607.623, -2322.192, -2349.696),
     "tied": (-2607.623, -2325.220, -2314.316),
@@ -52,7 +52,7 @@ EXACT = [
 
 @pytest.fixture(scope="module")
 def runs(data: Path, tmp_path_factory: pytest.TempPathFactory, application: Application) -> tuple[Path, dict[str, Any]]:
-    """Run all selections of this file; return their folder and what each told."""
+    """Run all selections of this file; return their folder and what each printed."""
     folder = tmp_path_factory.mktemp("select")
     faithful = [f"--input.path={data / 'faithful.csv'}", *CSV, "--features.columns=eruptions,waiting"]
     iris = [
@@ -76,8 +76,8 @@ def test_one_run_gives_the_published_table(
     runs: tuple[Path, dict[str, Any]], name: str, published: dict[str, tuple[float, ...]]
 ) -> None:
     """BIC of all families and K: mclust's at K = 1 and 2, at K = 3 no worse; and the model of each is there."""
-    folder, told = runs
-    assert told[name]["status"] == 0, told[name]["err"]
+    folder, results = runs
+    assert results[name]["status"] == 0, results[name]["err"]
     rows = {(row["family"], row["k"]): row for row in pq.read_table(folder / name / "table").to_pylist()}
     for family, values in published.items():
         for k, value in enumerate(values, start=1):
@@ -93,15 +93,15 @@ def test_one_run_gives_the_published_table(
 
 def test_the_published_winner_of_old_faithful_is_found(runs: tuple[Path, dict[str, Any]]) -> None:
     """tied with three components is the best of all by BIC: chosen, at the stable path, and named in the summary."""
-    folder, told = runs
+    folder, results = runs
     (chosen,) = [row for row in pq.read_table(folder / "faithful" / "table").to_pylist() if row["chosen"]]
     assert chosen["name"] == "tied-3"
     assert -chosen["bic"] == pytest.approx(-2314.296, abs=2e-3)
     best, same = (read_model(folder / "faithful" / path) for path in ("model", "models/tied-3"))
     assert best.parameters.means.tolist() == same.parameters.means.tolist()
     assert best.features == ("eruptions", "waiting")
-    assert "; tied-3 by bic, converged," in told["faithful"]["out"]
-    assert told["faithful"]["out"].strip().endswith("faithful/model")
+    assert "; tied-3 by bic, converged," in results["faithful"]["out"]
+    assert results["faithful"]["out"].strip().endswith("faithful/model")
     manifest = json.loads((folder / "faithful" / "_manifest.json").read_text())
     assert manifest["notes"]["chosen"] == "tied-3"
 
@@ -117,34 +117,35 @@ def test_the_passes_are_shared(runs: tuple[Path, dict[str, Any]]) -> None:
 
 def test_a_rerun_skips_what_has_ended(runs: tuple[Path, dict[str, Any]]) -> None:
     """A run that ended before it published is finished by the next one without a single fit, and tidied up."""
-    folder, told = runs
-    assert told["unpublished"]["status"] == 5, told["unpublished"]["err"]
-    assert told["rerun"]["status"] == 0, told["rerun"]["err"]
-    assert "2 candidates in 2 passes" in told["rerun"]["out"]
-    assert "2 fits of an earlier run" in told["rerun"]["err"]
+    folder, results = runs
+    assert results["unpublished"]["status"] == 5, results["unpublished"]["err"]
+    assert results["rerun"]["status"] == 0, results["rerun"]["err"]
+    assert "2 candidates in 2 passes" in results["rerun"]["out"]
+    assert "2 fits of an earlier run" in results["rerun"]["err"]
     assert len(pq.read_table(folder / "again" / "table")) == 2
     assert not list((folder / ".again.gmm_spark").glob("candidates-*"))
 
 
 def test_an_output_that_exists_is_refused(runs: tuple[Path, dict[str, Any]]) -> None:
     """As for every job: status 6, and nothing is read."""
-    _, told = runs
-    assert told["refused"]["status"] == 6
-    assert told["refused"]["spark_jobs"] == 0
+    _, results = runs
+    assert results["refused"]["status"] == 6
+    assert results["refused"]["spark_jobs"] == 0
 
 
 def test_a_damaged_file_on_the_shelf_is_fitted_again(tmp_path: Path) -> None:
     """What was kept comes back to the bit; a file that was cut or changed counts as not there."""
     shelf = FolderShelf.within(LocalLocation(tmp_path), "f00d")
     mixture = Parameters([0.7, 0.3], [[0.1, 1 / 3], [2.0, 3.0]], [[[1.0, 0.1], [0.1, 2.0]]] * 2, "tied")
-    told = Summary(-9.5, -0.1, 3, 5, "converged", "", (-0.3, -0.1), 1.0, 2.0, 3.0, 95.0, 95, {"nan": 0}, 0, {"em": 1.0})
+    history, values = (-0.3, -0.1), (1.0, 2.0, 3.0, 95.0)
+    summary = Summary(-9.5, -0.1, 3, 5, "converged", "", history, *values, 95, {"nan": 0}, 0, {"em": 1.0})
     for k_start in range(3):
-        shelf.keep(Fitted(Candidate("tied", 2, k_start), None if k_start else 1, mixture, told))
+        shelf.keep(Fitted(Candidate("tied", 2, k_start), None if k_start else 1, mixture, summary))
     kept = {each.key: each for each in shelf.kept()}
     assert set(kept) == {(Candidate("tied", 2, 0), 1), (Candidate("tied", 2, 1), None), (Candidate("tied", 2, 2), None)}
     one = kept[Candidate("tied", 2, 1), None]
     assert one.parameters.means.tolist() == mixture.means.tolist()
-    assert one.summary == told
+    assert one.summary == summary
     file = tmp_path / "candidates-f00d" / "tied-2-start1.json"
     file.write_text(file.read_text().replace("0.1", "0.2", 1))
     (tmp_path / "candidates-f00d" / "tied-2-start2.json").write_text("{")

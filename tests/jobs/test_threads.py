@@ -11,13 +11,13 @@ import pytest
 from gmm_spark.batch import BLAS_THREADS
 from tests.jobs.submission import JOBS, ROOT
 
-_TOLD = "import numpy, threadpoolctl; print([each['num_threads'] for each in threadpoolctl.threadpool_info()])"
+_PRINT = "import numpy, threadpoolctl; print([each['num_threads'] for each in threadpoolctl.threadpool_info()])"
 
 
 def _threads(code: str, **variables: str) -> str:
     """Return the threads of each native library in a fresh Python that runs the code."""
     environment = {name: value for name, value in os.environ.items() if name not in BLAS_THREADS}
-    command = [sys.executable, "-c", f"{code}; {_TOLD}"]
+    command = [sys.executable, "-c", f"{code}; {_PRINT}"]
     ended = subprocess.run(command, cwd=ROOT, env=environment | variables, capture_output=True, text=True, check=True)
     return ended.stdout.splitlines()[-1]
 
@@ -25,8 +25,8 @@ def _threads(code: str, **variables: str) -> str:
 @pytest.mark.parametrize("job", sorted(path.stem for path in JOBS.glob("*.py")))
 def test_the_driver_of_a_job_has_one_blas_thread(job: str) -> None:
     """Threads that share a core with other work make small products many times slower."""
-    told = f"import runpy, sys; sys.argv[1:] = ['--help']; runpy.run_path('jobs/{job}.py', run_name='__main__')"
-    assert _threads(told) == "[1]"
+    code = f"import runpy, sys; sys.argv[1:] = ['--help']; runpy.run_path('jobs/{job}.py', run_name='__main__')"
+    assert _threads(code) == "[1]"
 
 
 @pytest.mark.parametrize("variable", ["OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"])

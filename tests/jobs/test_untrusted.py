@@ -1,4 +1,4 @@
-"""Small files of ours that a stranger made large are refused before they are parsed: little memory, little time."""
+"""Small files of gmm_spark that were made large are refused before they are parsed: little memory, little time."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def locked(folder: Path, filler: str) -> Callable[[], object]:
 def test_a_large_file_is_refused_cheaply(
     tmp_path: Path, made: Callable[..., Callable[[], object]], filler: str
 ) -> None:
-    """24 MB of JSON cost 1 GB and seconds where they are parsed first; the error is one of ours, and short."""
+    """24 MB of JSON cost 1 GB and seconds where they are parsed first; the error is a GmmSparkError, and short."""
     read = made(tmp_path, FILLERS[filler])
     tracemalloc.start()
     began = time.process_time()
@@ -106,9 +106,9 @@ def test_the_manifest_of_an_output_of_many_files_can_be_read() -> None:
     """The largest list of files that is written is within the limits of the reader."""
     many = tuple(File(path=f"day=2020-01-01/part-{i:05}-{'0' * 60}.parquet", bytes=i) for i in range(MOST_FILES))
     output = Output(path="out", mode="create", folder="", files=many, bytes=1)
-    told = run("monday")
-    told.note(output=output)
-    text = told.manifest().to_json()
+    monday = run("monday")
+    monday.note(output=output)
+    text = monday.manifest().to_json()
     assert len(text) < LARGEST
     assert read_manifest(text, "here").output == output
 
@@ -126,7 +126,7 @@ def test_what_is_no_object_of_ours_is_refused(wrong: str) -> None:
 
 
 def test_a_manifest_of_mistakes_is_refused_cheaply() -> None:
-    """A hundred thousand mistakes within the limits are not told one by one."""
+    """A hundred thousand mistakes within the limits are not listed one by one."""
     document = json.loads(run("a").manifest().to_json())
     wrong = {"path": "a", "mode": "b", "folder": "", "bytes": 1, "files": [1] * 100_000}
     text = json.dumps({**document, "output": wrong, "inputs": [1] * 100_000, "notes": {"a": [[]] * 100_000}})

@@ -53,16 +53,16 @@ def write_yesterday(folder: Path) -> None:
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory, application: Application) -> tuple[Path, dict[str, Any]]:
-    """Run all jobs of this file; return their folder and what each told."""
+    """Run all jobs of this file; return their folder and what each printed."""
     folder = tmp_path_factory.mktemp("warm")
     tables.days(folder / "in")
     write_yesterday(folder / "yesterday")
     jobs = dict(ACCEPTED) | {name: [*words, "--output.path=out"] for name, (words, _) in REFUSED.items()}
     jobs = {name: words if any("columns" in word for word in words) else [XY, *words] for name, words in jobs.items()}
-    told = application.run(folder, {name: (JOBS / "fit.py", [*FIT, *words]) for name, words in jobs.items()})
+    results = application.run(folder, {name: (JOBS / "fit.py", [*FIT, *words]) for name, words in jobs.items()})
     for name in ACCEPTED:
-        assert told[name]["status"] == 0, told[name]["err"]
-    return folder, told
+        assert results[name]["status"] == 0, results[name]["err"]
+    return folder, results
 
 
 def test_a_warm_start_goes_on_where_yesterday_ended(runs: tuple[Path, dict[str, Any]]) -> None:
@@ -97,8 +97,8 @@ def test_components_without_a_match_follow(runs: tuple[Path, dict[str, Any]]) ->
 @pytest.mark.parametrize("name", REFUSED)
 def test_models_that_do_not_fit_are_refused(runs: tuple[Path, dict[str, Any]], name: str) -> None:
     """Status 7, a message that names the option and the remedy, and nothing written."""
-    folder, told = runs
-    assert told[name]["status"] == 7, told[name]["err"]
+    folder, results = runs
+    assert results[name]["status"] == 7, results[name]["err"]
     for part in REFUSED[name][1]:
-        assert part in told[name]["err"]
+        assert part in results[name]["err"]
     assert not (folder / "out").exists()

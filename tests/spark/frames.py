@@ -73,7 +73,7 @@ def plain_steps(
     steps: int,
     **params: Any,  # noqa: ANN401 - whatever the estimator takes
 ) -> GaussianMixtureModel:
-    """Run exactly so many plain EM steps from a start, on the columns x0, x1 ... unless told otherwise."""
+    """Run exactly `steps` plain EM steps from a start, on the columns x0, x1 ... unless params say otherwise."""
     k, d = initial.means.shape
     family = initial.parameters.family
     columns: dict[str, Any] = {} if "featuresCol" in params else {"inputCols": names(d)}
@@ -91,7 +91,7 @@ def assert_same_mixture(found: GaussianMixtureModel, expected: GaussianMixtureMo
 
 
 def assert_same_bits(found: GaussianMixtureModel, expected: GaussianMixtureModel, repeated: int = 0) -> None:
-    """Compare everything a fit returns but the seconds it took, bit by bit, and find so many more passes."""
+    """Compare everything a fit returns but the seconds it took, bit by bit, and find this many more passes."""
     for name in ("weights", "means", "covariances"):
         np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))
     ours, theirs = ({**model.summary.to_dict(), "seconds": None} for model in (found, expected))

@@ -1,4 +1,4 @@
-"""Fit rows twice, the second time with a task that takes minutes unless it is copied: MARKER. Writes told.json."""
+"""Fit rows twice, the second time with a task that takes minutes unless it is copied: MARKER. Writes summaries.json."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ if __name__ == "__main__":
     made = spark.range(0, 3000, 1, 4).mapInArrow(upstream.rows, upstream.ROWS_DDL)
     slow = made.mapInArrow(upstream.sleep_unless_copied(Path(sys.argv[1])), upstream.ROWS_DDL)
     models = [GaussianMixture(k=3, inputCols=names(3), tol=1e-5, starts=4).fit(df) for df in (made, slow)]
-    told = [
+    summaries = [
         {**model.summary.to_dict(), "seconds": None, "means": model.means.tolist(), "all": model.covariances.tolist()}
         for model in models
     ]
-    Path("told.json").write_text(json.dumps(told), encoding="utf-8")
+    Path("summaries.json").write_text(json.dumps(summaries), encoding="utf-8")

@@ -40,7 +40,7 @@ def matrices(covariances: FloatArray, family: str, k: int, d: int) -> FloatArray
 
 
 def peer_steps(x: FloatArray, initial: GaussianMixtureModel, steps: int) -> tuple[GaussianMixtureModel, float]:
-    """Return scikit-learn's mixture after so many EM steps, by falling weight, and its log-likelihood."""
+    """Return scikit-learn's mixture after n EM steps, by falling weight, and its log-likelihood."""
     family, (k, d) = initial.parameters.family, initial.means.shape
     peer = Peer(
         k,

@@ -1,4 +1,4 @@
-"""Tables that can't be fitted are refused, with what is wrong, and before any Spark job where the schema tells."""
+"""Tables that can't be fitted are refused, with what is wrong, and before any Spark job where the schema shows it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def unreadable(spark: SparkSession) -> DataFrame:
 
 
 @pytest.mark.parametrize(
-    ("params", "told"),
+    ("params", "reason"),
     [
         ({"inputCols": ["x0", "amuont"]}, "'amuont'.*Did you mean 'amount'"),
         ({"featuresCol": "feature"}, "'feature'.*Did you mean 'features'"),
@@ -44,10 +44,10 @@ def unreadable(spark: SparkSession) -> DataFrame:
 def test_a_schema_that_does_not_fit_is_refused_before_any_job(
     spark: SparkSession,
     params: dict[str, Any],
-    told: str,
+    reason: str,
 ) -> None:
     """A missing, repeated or unreadable column is named, with the closest name, and no row is read."""
-    with pytest.raises(SchemaError, match=told):
+    with pytest.raises(SchemaError, match=reason):
         GaussianMixture(**params).fit(unreadable(spark))
 
 
@@ -88,14 +88,14 @@ def test_arrays_of_several_lengths_are_refused(spark: SparkSession) -> None:
 
 @pytest.mark.classic_only
 @pytest.mark.parametrize(
-    ("values", "told"),
+    ("values", "reason"),
     [([-1.0], "1 bad_weight"), ([float("nan"), float("inf")], "2 bad_weight"), ([None], "1 bad_weight")],
 )
-def test_weights_that_are_no_weights_are_refused(spark: SparkSession, values: list[Any], told: str) -> None:
+def test_weights_that_are_no_weights_are_refused(spark: SparkSession, values: list[Any], reason: str) -> None:
     """A negative, non-finite or missing weight is refused, and the weight column is named."""
     weights = pa.array([*values, *[1.0] * (len(X) - len(values))], pa.float64())
     df = spark.createDataFrame(pa.table({"w": weights, **{n: pa.array(c) for n, c in numbered(X).items()}}))
-    with pytest.raises(DataError, match=f"'w'.*{told}"):
+    with pytest.raises(DataError, match=f"'w'.*{reason}"):
         GaussianMixture(inputCols=names(3), weightCol="w").fit(df)
 
 
@@ -156,7 +156,7 @@ def test_all_columns_to_leave_out_are_named_at_once(spark: SparkSession) -> None
 @pytest.mark.parametrize("weighted", [False, True], ids=["plain", "weighted"])
 @pytest.mark.parametrize("family", ["full", "diag"])
 def test_more_components_than_distinct_rows_are_refused(spark: SparkSession, family: str, *, weighted: bool) -> None:
-    """The number of distinct rows is told; rows that differ in their weight only are the same row."""
+    """The number of distinct rows is reported; rows that differ in their weight only are the same row."""
     x = np.repeat([1.0, 2.0, 5.0], 20)
     w = np.where(x < 5, np.linspace(1, 2, 60), 0 if weighted else 1)
     df = table(spark, x0=x if weighted else np.minimum(x, 2.0), w=w)

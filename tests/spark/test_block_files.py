@@ -75,7 +75,7 @@ class AfterPass(logging.Handler):
         self.found, self.said = -1, ""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Look, if this line tells of the second pass."""
+        """Look, if this line reports the second pass."""
         self.said += record.getMessage()
         if record.getMessage().startswith("pass 2:"):
             everywhere = self.spark.range(0, 16, 1, 16)

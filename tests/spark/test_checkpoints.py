@@ -27,7 +27,7 @@ class BrokenOff(BaseException):
 
 
 class Breaker(logging.Handler):
-    """Ends the fit when it tells of a pass."""
+    """Ends the fit when it logs a pass."""
 
     def __init__(self, number: int) -> None:
         super().__init__(logging.INFO)
@@ -55,7 +55,7 @@ def fit(df: DataFrame, kept: Path | None = None, **params: Any) -> GaussianMixtu
 
 
 def break_off(df: DataFrame, kept: Path, number: int, **params: Any) -> None:  # noqa: ANN401 - params
-    """Fit until the nth pass is told."""
+    """Fit until the nth pass is logged."""
     breaker = Breaker(number)
     logging.getLogger("gmm_spark").addHandler(breaker)
     try:
@@ -84,16 +84,16 @@ def test_a_fit_that_was_broken_off_goes_on(df: DataFrame, tmp_path: Path) -> Non
 
 @pytest.mark.classic_only
 def test_another_fit_is_not_gone_on_with(df: DataFrame, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """With other options or other rows `require` refuses and names what differs, `auto` says so and begins anew."""
+    """With other options or other rows `require` refuses and names what differs, `auto` says so and starts again."""
     kept = tmp_path / "kept"
     break_off(df, kept, 2)
     with pytest.raises(CheckpointError, match="tol 1e-09 there, 1e-08 here"):
         fit(df, kept, resume="require", tol=1e-8)
     with pytest.raises(CheckpointError, match="rows 600 there, 599 here"):
         fit(df.where(f"x0 <> {float(clusters()[0, 0])!r}"), kept, resume="require")
-    anew = fit(df, kept, tol=1e-8)
-    assert anew.summary.resumedPasses == 0
-    assert "beginning anew" in caplog.text
+    other = fit(df, kept, tol=1e-8)
+    assert other.summary.resumedPasses == 0
+    assert "starting again" in caplog.text
     assert "tol 1e-09 there, 1e-08 here" in caplog.text
 
 
@@ -101,14 +101,14 @@ def test_another_fit_is_not_gone_on_with(df: DataFrame, tmp_path: Path, caplog: 
 def test_a_damaged_checkpoint_is_not_gone_on_with(
     df: DataFrame, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The one before it is taken; with both damaged `require` refuses, `auto` begins anew to the same model."""
+    """The one before it is taken; with both damaged `require` refuses, `auto` starts again to the same model."""
     kept = tmp_path / "kept"
     break_off(df, kept, 4)
     latest = max(files(kept), key=lambda file: file.stat().st_mtime)
     latest.write_bytes(latest.read_bytes()[:-40])  # Hadoop's own checksum of the file is wrong now
     (other,) = set(files(kept)) - {latest}
     bomb = other.with_name("part-0.txt.gz")
-    bomb.write_bytes(gzip.compress(b"x" * 1000))  # of any size once it is unpacked: not one of ours, and not read
+    bomb.write_bytes(gzip.compress(b"x" * 1000))  # of any size once it is unpacked: not one of gmm_spark, and not read
     break_off(df, kept, 3, resume="require")  # it goes on from pass 2, and so to pass 3 once more
     bomb.unlink(missing_ok=True)
     for file in files(kept):
@@ -117,13 +117,13 @@ def test_a_damaged_checkpoint_is_not_gone_on_with(
     with pytest.raises(CheckpointError, match="cut short or changed"):
         fit(df, kept, resume="require")
     assert_same_bits(fit(df, kept), fit(df))
-    assert "beginning anew" in caplog.text
+    assert "starting again" in caplog.text
 
 
 @pytest.mark.slow
 @pytest.mark.classic_only
 def test_never_does_not_look_and_require_wants_one(df: DataFrame, tmp_path: Path) -> None:
-    """resume="never" begins anew beside a checkpoint; resume="require" refuses to begin where there is none."""
+    """resume="never" starts again beside a checkpoint; resume="require" refuses to begin where there is none."""
     kept = tmp_path / "kept"
     with pytest.raises(CheckpointError, match="got none"):
         fit(df, kept, resume="require")

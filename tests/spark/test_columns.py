@@ -49,7 +49,7 @@ def vectors(spark: SparkSession, size: int | None = None) -> DataFrame:
 
 @contextmanager
 def case_sensitive(spark: SparkSession) -> Iterator[None]:
-    """Let the session tell upper from lower case for a while."""
+    """Let the session distinguish upper from lower case for a while."""
     spark.conf.set("spark.sql.caseSensitive", "true")
     try:
         yield
@@ -116,7 +116,7 @@ def test_a_column_with_a_dot_in_its_name_comes_before_a_field(spark: SparkSessio
 
 
 @pytest.mark.parametrize(
-    ("name", "told"),
+    ("name", "reason"),
     [
         ("y.z", r"Did you mean 'p\.Deep\.`y\.z`'"),
         ("p.x1", r"Did you mean 'p\.x0'"),
@@ -125,9 +125,9 @@ def test_a_column_with_a_dot_in_its_name_comes_before_a_field(spark: SparkSessio
         ("p", r"type struct<.*Name one of its fields, as in p\.field"),
     ],
 )
-def test_a_name_that_means_nothing_is_refused(spark: SparkSession, name: str, told: str) -> None:
+def test_a_name_that_means_nothing_is_refused(spark: SparkSession, name: str, reason: str) -> None:
     """The closest name is given, that of a field too."""
-    with pytest.raises(SchemaError, match=told):
+    with pytest.raises(SchemaError, match=reason):
         GaussianMixture(inputCols=[name]).fit(nested(spark))
 
 
@@ -149,7 +149,7 @@ def test_names_that_differ_in_case_only(spark: SparkSession) -> None:
 
 @pytest.mark.parametrize("taken", ["PREDICTION", "Log_Density", "probability"])
 def test_output_columns_that_are_taken_in_any_case_are_refused(spark: SparkSession, taken: str) -> None:
-    """Spark could not write the result; where it tells case apart it can."""
+    """Spark could not write the result; where it distinguishes case it can."""
     df = table(spark, features=X[:, :2]).withColumn(taken, f.lit(1))
     with pytest.raises(SchemaError, match=f"'{taken}'.*names that the table or another scoring column has"):
         PLANE.transform(df)
@@ -165,7 +165,7 @@ def test_scoring_columns_of_one_name_are_refused(spark: SparkSession) -> None:
 
 
 def test_a_column_of_the_name_that_scoring_uses_inside_stays(spark: SparkSession) -> None:
-    """No name of ours is taken from the user."""
+    """No name of gmm_spark is taken from the user."""
     df = table(spark, features=X[:, :2]).withColumn("__GMM_spark_score", f.lit("theirs"))
     assert {row[0] for row in PLANE.transform(df).select("__GMM_spark_score").collect()} == {"theirs"}
 

@@ -88,8 +88,8 @@ def test_a_point_mass_is_told_with_its_value(
     assert "30 % of the weight, at x0 = 3.5, x1 = -700.25" in caplog.text
     model.write().save(str(tmp_path / "model"))
     assert GaussianMixtureModel.load(str(tmp_path / "model")).summary == model.summary
-    told = "component 1 holds one repeated value, 0.3000 of the weight: x0 = 3.5, x1 = -700.25"
-    assert told in description(read_model(tmp_path / "model"))
+    line = "component 1 holds one repeated value, 0.3000 of the weight: x0 = 3.5, x1 = -700.25"
+    assert line in description(read_model(tmp_path / "model"))
 
 
 @pytest.mark.classic_only

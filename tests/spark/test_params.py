@@ -73,7 +73,7 @@ def test_a_param_is_set_by_constructor_setter_and_map(name: str) -> None:
 
 
 def test_params_explain_themselves() -> None:
-    """explainParams tells every param, its meaning and its default."""
+    """explainParams prints every param, its meaning and its default."""
     text = GaussianMixture(k=5).explainParams()
     assert all(f"{name}: " in text for name in OTHERS)
     assert "(default: 2, current: 5)" in text
@@ -379,7 +379,7 @@ def test_cross_validation_finds_the_number_of_components(spark: SparkSession) ->
 
 
 def test_the_evaluator_takes_the_weighted_mean(spark: SparkSession) -> None:
-    """Of the column it is told, by the weights it is told, of the rows that have a log-density."""
+    """Of the column it is given, by the weights it is given, of the rows that have a log-density."""
     df = spark.createDataFrame([(1.0, 1.0), (4.0, 2.0), (None, 5.0)], "`a.b` double, w double")
     assert MeanLogLikelihoodEvaluator(logDensityCol="a.b").evaluate(df) == 2.5
     assert MeanLogLikelihoodEvaluator(logDensityCol="a.b", weightCol="w").evaluate(df) == 3.0
@@ -389,13 +389,13 @@ def test_the_evaluator_takes_the_weighted_mean(spark: SparkSession) -> None:
 def test_an_initial_model_of_another_shape_is_refused(spark: SparkSession) -> None:
     """k, the number of features and the family of the initial model must be those of the fit."""
     df = table(spark, features=X)
-    for params, told in (
+    for params, reason in (
         ({"k": 2}, "3 components.*expected 2 components"),
         ({"k": 3, "inputCols": ["x0"]}, "3 features.*of 1 features"),
         ({"k": 3, "covarianceType": "diag"}, "full.*diag"),
     ):
         source = df.withColumn("x0", f.lit(1.0)) if "inputCols" in params else df
-        with pytest.raises(ConfigurationError, match=told):
+        with pytest.raises(ConfigurationError, match=reason):
             GaussianMixture(**params).setInitialModel(start()).fit(source)
 
 

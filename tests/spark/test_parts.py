@@ -31,11 +31,11 @@ def test_a_fit_goes_from_a_small_sample_through_parts_of_the_blocks_to_all_rows(
     monkeypatch.setattr(starting, "_SAMPLE_BYTES", 70 * 2 * 8)
     with caplog.at_level("INFO", "gmm_spark"):
         through_parts = mixture.fit(df)
-    told = [fields for each in caplog.records if (fields := getattr(each, "fields", {})).get("event") == "part"]
-    assert [each["one_in"] for each in told] == [64, 16, 4]
-    assert all(each["passes"] >= 2 for each in told)
+    parts = [fields for each in caplog.records if (fields := getattr(each, "fields", {})).get("event") == "part"]
+    assert [each["one_in"] for each in parts] == [64, 16, 4]
+    assert all(each["passes"] >= 2 for each in parts)
     assert_same_mixture(through_parts, wanted, 1e-4)
-    reads = sum(each["passes"] / each["one_in"] for each in told)
+    reads = sum(each["passes"] / each["one_in"] for each in parts)
     summary = through_parts.summary
     assert summary.numPasses == 2 + np.ceil(reads) + summary.startReplaced + len(summary.history)
 

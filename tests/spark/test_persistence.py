@@ -65,7 +65,7 @@ def test_a_model_is_found_behind_its_pointer(tmp_path: Path) -> None:
         GaussianMixtureModel.load(f"{tmp_path}/kept")
     pointer.unlink()
     (tmp_path / "kept" / f".{POINTER}.crc").unlink(missing_ok=True)
-    os.mkfifo(pointer)  # whoever opens it waits for ever
+    os.mkfifo(pointer)  # opening it waits for ever
     with pytest.raises(InputError, match="pointer"):
         GaussianMixtureModel.load(f"{tmp_path}/kept")
 

@@ -199,7 +199,7 @@ def test_an_empty_output_name_leaves_the_column_out(spark: SparkSession) -> None
 
 
 def test_a_model_of_other_features_is_refused(spark: SparkSession) -> None:
-    """Columns that are missing are named, with the closest; a wrong number of them is told."""
+    """Columns that are missing are named, with the closest; a wrong number of them is reported."""
     df = table(spark, **numbered(X))
     model = MODEL.copy()
     with pytest.raises(SchemaError, match=r"'X7'.*'x0'"):

@@ -35,7 +35,7 @@ def mixture(**params: object) -> GaussianMixture:
 
 
 def mean_log_density(model: GaussianMixtureModel, x: FloatArray) -> float:
-    """Return nats a row, by the scoring kernel on plain numpy rows."""
+    """Return nats per row, by the scoring kernel on plain numpy rows."""
     return float(kernel.posteriors(x, model.parameters)[1].mean())
 
 
@@ -152,7 +152,7 @@ def test_a_rerun_fits_only_what_had_not_ended(spark: SparkSession) -> None:
 
 @pytest.mark.classic_only
 def test_a_candidate_that_cannot_be_fitted_leaves_the_others_alone(spark: SparkSession) -> None:
-    """With four distinct rows K = 5 is told as failed with its reason; with nothing else the selection fails."""
+    """With four distinct rows K = 5 is reported as failed with its reason; with nothing else the selection fails."""
     x = np.repeat([[0.0, 0.0, 1.0], [1.0, 5.0, 0.0], [2.0, 1.0, 3.0], [7.0, 2.0, 2.0]], 25, axis=0)
     df = table(spark, **numbered(x))
     found = select(df, mixture(), [1, 5], ["diag"])

@@ -61,6 +61,6 @@ def test_a_slow_task_with_speculation_changes_nothing(master: str, tmp_path: Pat
     script = ROOT / "tests" / "spark" / "slow_task.py"
     done = submit([*conf, script, tmp_path / "copied"], master=master, cwd=tmp_path, library=str(ROOT))
     assert done.returncode == 0, done.stderr
-    undisturbed, copied = json.loads((tmp_path / "told.json").read_text())
+    undisturbed, copied = json.loads((tmp_path / "summaries.json").read_text())
     assert len(list(tmp_path.glob("copied-*"))) >= 2
     assert copied == undisturbed

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
 COPIES: tuple[Callable[[Any], Any], ...] = (
-    lambda it: pickle.loads(pickle.dumps(it)),  # noqa: S301 - our own
+    lambda it: pickle.loads(pickle.dumps(it)),  # noqa: S301 - our bytes
     lambda it: cloudpickle.loads(cloudpickle.dumps(it)),  # type: ignore[no-untyped-call]
     copy.copy,
     copy.deepcopy,
@@ -58,7 +58,7 @@ def test_a_copied_model_scores(spark: SparkSession) -> None:
     """A model that went through pickle has its summary and scores as before."""
     df = table(spark, **numbered(clusters(60)))
     model = plain_steps(df, start(), 1)
-    other = pickle.loads(pickle.dumps(model))  # noqa: S301 - our own
+    other = pickle.loads(pickle.dumps(model))  # noqa: S301 - our bytes
     assert_same_bits(other, model)
     assert other.transform(df).toArrow().sort_by("x0").equals(model.transform(df).toArrow().sort_by("x0"))
 
