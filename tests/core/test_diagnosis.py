@@ -9,7 +9,7 @@ import pytest
 
 from gmm_spark import em, kernel
 from gmm_spark.coordinates import suited
-from gmm_spark.diagnosis import Finding, findings
+from gmm_spark.diagnosis import Finding, findings, unsound
 from gmm_spark.parameters import Parameters
 
 if TYPE_CHECKING:
@@ -89,6 +89,16 @@ def test_a_direction_that_the_prior_carries_is_named(family: Family) -> None:
     (finding,) = found(x, np.repeat([0, 1], 300), family, prior=0.1)
     assert (finding.kind, finding.features) == ("prior", ("height",))
     assert "100 %" in finding.message
+
+
+@pytest.mark.parametrize("family", ["full", "tied", "diag", "spherical"])
+def test_a_narrow_cluster_that_the_prior_widens_is_sound(family: Family) -> None:
+    """Clusters of 300 rows, 300 deviations apart in each feature: the prior's share is said, and no cluster is bad."""
+    x = np.random.default_rng(0).standard_normal((600, 3)) + np.repeat([[0.0], [300]], 300, axis=0)
+    widened = found(x, np.repeat([0, 1], 300), family, prior=5.0, least=4)
+    assert {each.kind for each in widened} == {"widened"}
+    assert unsound(widened) == []
+    assert "covariancePrior=0" in widened[0].message
 
 
 def test_few_rows_are_counted() -> None:
