@@ -111,7 +111,7 @@ class _Direction:
 
     @staticmethod
     def of(at: Parameters, k: int, frame: Coordinates) -> _Direction:
-        (mean,) = frame.points(at.means[[k]])
+        (mean,) = frame.values(at.means[[k]])
         if at.family in _ROUND:
             return _Direction(float(at.spread.variances[k].min()), None, mean)
         if not isinstance(at.spread, Matrices):

@@ -118,6 +118,14 @@ def test_a_repeated_value_is_a_point_mass() -> None:
     assert "length = 20, width = -5, height = 3" in finding.message
 
 
+def test_a_value_of_zero_is_named_as_zero() -> None:
+    """Of a one-hot group each state is named by zeros and ones, not by what rounding left of a zero."""
+    states = np.random.default_rng(0).integers(0, 3, 400)
+    named = [each.message for each in found(np.eye(4)[states][:, :3], states, "diag")]
+    assert len(named) == 3
+    assert all(message.count("= 0") == 2 and message.count("= 1") == 1 for message in named), named
+
+
 @pytest.mark.parametrize("family", ["full", "tied", "diag", "spherical"])
 def test_two_components_of_one_cluster_are_one(family: Family) -> None:
     """Two components drawn from the same rows are named as one cluster, the third is not."""
