@@ -20,6 +20,8 @@ from gmm_spark.spread import Matrices
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
+    from numpy.typing import NDArray
+
     from gmm_spark.coordinates import Coordinates
     from gmm_spark.maximisation import Maximiser
     from gmm_spark.moments import Moments
@@ -38,6 +40,8 @@ _SOUND = frozenset({"duplicate", "widened"})
 _ONE_FEATURE, _MOST_NAMED = 0.98, 3
 # A cluster of fewer rows, times d + 1, may be as narrow by chance: minComponentWeight's own default.
 _ROWS_OF_A_CLUSTER = 4
+# Fewer rows than this are none: there is nothing else to say of the component.
+_NO_ROW = 0.5
 # Two components are one if their Bhattacharyya coefficient, 1 for equal densities, is at least this: that of two
 # normals of one covariance whose means are 0.64 standard deviations apart.
 _SAME = 0.95
@@ -83,11 +87,11 @@ def findings(at: Parameters, moments: Moments, maximise: Maximiser, names: Seque
     for k, number in enumerate(numbers):
         found += _few_rows(number, float(rows[k]), maximise.least)
     for k in _with_own_covariance(at, numbers):
-        if numbers[k] not in held:
+        if numbers[k] not in held and (rows[k] >= _NO_ROW or at.family in SHARED):
             found += _narrow(
                 _Direction.of(at, k, maximise.frame), numbers[k], _Evidence.of(at, k, moments, maximise), names
             )
-    found += _duplicates(at, numbers)
+    found += _duplicates(at, numbers, np.flatnonzero(rows >= _NO_ROW))
     return tuple(sorted(found, key=lambda each: (each.component, each.kind)))
 
 
@@ -166,7 +170,9 @@ class _Evidence:
 
 
 def _few_rows(number: int, rows: float, least: float) -> Iterator[Finding]:
-    if rows < least:
+    if rows < _NO_ROW:
+        yield Finding(number, "few_rows", f"component {number} holds no rows: use fewer components")
+    elif rows < least:
         yield Finding(
             number,
             "few_rows",
@@ -203,9 +209,10 @@ _NARROW_CLUSTER = (
 )
 
 
-def _duplicates(at: Parameters, numbers: Sequence[int]) -> Iterator[Finding]:
-    """Yield the pairs of components that are one, each under the larger number."""
-    alive = np.flatnonzero(at.weights > 0)
+def _duplicates(at: Parameters, numbers: Sequence[int], alive: NDArray[np.intp]) -> Iterator[Finding]:
+    """Yield the pairs of components with rows that are one, each under the larger number."""
+    if not at.weights[alive].any():
+        return
     some = Parameters(at.weights[alive] / at.weights[alive].sum(), at.means[alive], at.spread[alive], at.family)
     coefficients = np.exp(-alignment.distances(some, some))
     for one, other in np.argwhere(np.triu(coefficients >= _SAME, k=1)).tolist():

@@ -118,6 +118,19 @@ def test_a_repeated_value_is_a_point_mass() -> None:
     assert "length = 20, width = -5, height = 3" in finding.message
 
 
+@pytest.mark.parametrize("least", [0.0, 12.0])
+def test_of_a_component_without_rows_only_that_is_said(least: float) -> None:
+    """A component whose cluster has left the data is named once, whatever minComponentWeight is."""
+    x = clusters()
+    frame = suited("full", x.mean(axis=0), np.cov(x.T, bias=True), NAMES)
+    means = [[0.0, 0, 0], [10, 0, 0], [1e3, 0, 0], [1e3, 0, 0]]
+    at = frame.inward(Parameters([0.5, 0.3, 0.1, 0.1], means, np.repeat(np.eye(3)[None], 4, axis=0), "full"))
+    (moments,) = kernel.accumulate([kernel.Block(frame.rows(x))], [at])
+    said = findings(at, moments, em.Maximiser(frame, FLOOR, 0.1 / len(x), least), NAMES)
+    assert [(each.component, each.kind) for each in said] == [(2, "few_rows"), (3, "few_rows")]
+    assert "holds no rows" in said[0].message
+
+
 def test_a_value_of_zero_is_named_as_zero() -> None:
     """Of a one-hot group each state is named by zeros and ones, not by what rounding left of a zero."""
     states = np.random.default_rng(0).integers(0, 3, 400)

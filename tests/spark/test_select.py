@@ -161,6 +161,9 @@ def test_a_candidate_that_cannot_be_fitted_leaves_the_others_alone(spark: SparkS
     assert Candidate("diag", 5) not in found.models
     assert found.best == Candidate("diag", 1)
     assert found.table[1]["bic"] is None
+    shown = found.tableFrame(spark).toArrow()
+    assert shown.column("heldout_mean_log_likelihood").null_count == 2
+    assert shown.column("bic").to_pylist() == [found.table[0]["bic"], None]
     with pytest.raises(DataError, match="4 distinct rows"):
         select(df, mixture(), [5], ["diag"])
 
