@@ -19,6 +19,8 @@ from gmm_spark.spread import Matrices, Spread, Variances, diagonal_form
 if TYPE_CHECKING:
     from gmm_spark.layouts import Layout
 
+_ROUNDING = 64 * float(np.finfo(np.float64).eps)
+
 
 @dataclass(frozen=True, eq=False)
 class Coordinates:
@@ -74,6 +76,11 @@ class Coordinates:
     def points(self, z: FloatArray) -> FloatArray:
         """Return (m, d) the x of (m, d) points z."""
         return self.center + z @ self.factor.T
+
+    def values(self, z: FloatArray) -> FloatArray:
+        """Return the same to be read: 0 where a point is no further from it than rounding."""
+        x = self.points(z)
+        return np.where(np.abs(x) <= _ROUNDING * (np.abs(self.center) + self.unit), 0.0, x)
 
     def inward(self, parameters: Parameters) -> Parameters:
         """Return the parameters of z where x has the given ones."""

@@ -20,6 +20,8 @@ from gmm_spark.spread import Matrices
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
+    from numpy.typing import NDArray
+
     from gmm_spark.coordinates import Coordinates
     from gmm_spark.maximisation import Maximiser
     from gmm_spark.moments import Moments
@@ -32,8 +34,14 @@ _ROUND = frozenset({"spherical", "tied-spherical"})
 _AT_FLOOR = 1 + 1e-6
 # The prior carries a direction to which it gives more than this share of the variance.
 _CARRIED = 0.5
+# What can be said of a sound cluster: two components for one, and a width that the prior, not a tie, has set.
+_SOUND = frozenset({"duplicate", "widened"})
 # A direction belongs to one feature if that has this share of its squared loadings; else the largest ones are named.
 _ONE_FEATURE, _MOST_NAMED = 0.98, 3
+# A cluster of fewer rows, times d + 1, may be as narrow by chance: minComponentWeight's own default.
+_ROWS_OF_A_CLUSTER = 4
+# Fewer rows than this are none: there is nothing else to say of the component.
+_NO_ROW = 0.5
 # Two components are one if their Bhattacharyya coefficient, 1 for equal densities, is at least this: that of two
 # normals of one covariance whose means are 0.64 standard deviations apart.
 _SAME = 0.95
@@ -45,7 +53,8 @@ class Finding:
 
     Args:
         component: its number in the fitted model; the least of them where a covariance is shared.
-        kind: few_rows, floor, prior, point_mass or duplicate.
+        kind: few_rows, floor, prior (a tie that has its variance from covariancePrior), point_mass, duplicate, or
+            widened (a narrow cluster whose variance is mostly covariancePrior's).
         message: what was found, with its numbers, and what to do.
         features: the features that it is about; empty where it is about all of them.
     """
@@ -57,8 +66,8 @@ class Finding:
 
 
 def unsound(found: Iterable[Finding]) -> list[Finding]:
-    """Return what makes a mixture unsound: all but clusters that have two components, which are a matter of taste."""
-    return [each for each in found if each.kind != "duplicate"]
+    """Return what makes a mixture unsound: all but what can be said of clusters that are there."""
+    return [each for each in found if each.kind not in _SOUND]
 
 
 def findings(at: Parameters, moments: Moments, maximise: Maximiser, names: Sequence[str] = ()) -> tuple[Finding, ...]:
@@ -78,11 +87,11 @@ def findings(at: Parameters, moments: Moments, maximise: Maximiser, names: Seque
     for k, number in enumerate(numbers):
         found += _few_rows(number, float(rows[k]), maximise.least)
     for k in _with_own_covariance(at, numbers):
-        if numbers[k] not in held:
+        if numbers[k] not in held and (rows[k] >= _NO_ROW or at.family in SHARED):
             found += _narrow(
                 _Direction.of(at, k, maximise.frame), numbers[k], _Evidence.of(at, k, moments, maximise), names
             )
-    found += _duplicates(at, numbers)
+    found += _duplicates(at, numbers, np.flatnonzero(rows >= _NO_ROW))
     return tuple(sorted(found, key=lambda each: (each.component, each.kind)))
 
 
@@ -106,7 +115,7 @@ class _Direction:
 
     @staticmethod
     def of(at: Parameters, k: int, frame: Coordinates) -> _Direction:
-        (mean,) = frame.points(at.means[[k]])
+        (mean,) = frame.values(at.means[[k]])
         if at.family in _ROUND:
             return _Direction(float(at.spread.variances[k].min()), None, mean)
         if not isinstance(at.spread, Matrices):
@@ -139,23 +148,32 @@ class _Evidence:
         rows: rows of mean weight.
         floor: the least variance that it may have, in units of the data's variance.
         given: what the prior gave to its least variance, in the same unit.
+        pseudo: the share of the prior in the rows and pseudo-rows that it was estimated from.
     """
 
     rows: float
     floor: float
     given: float
+    pseudo: float = 0.0
+
+    def own(self, variance: float) -> float:
+        """Return the variance of its rows alone, where the prior made this variance of it."""
+        return max(variance - self.given, 0.0) / (1 - self.pseudo) if self.pseudo < 1 else 0.0
 
     @staticmethod
     def of(at: Parameters, k: int, moments: Moments, maximise: Maximiser) -> _Evidence:
         mass = float(moments.mass.sum()) if at.family in SHARED else float(moments.mass[k])
         pseudo = maximise.prior * moments.weight
         variances = maximise.frame.data_variances if at.family in _ROUND else np.ones(1)
-        given = pseudo / (mass + pseudo) * float(variances.mean() / variances.max()) if pseudo else 0.0
-        return _Evidence(mass / moments.row_weight, maximise.floor, given)
+        share = pseudo / (mass + pseudo) if pseudo else 0.0
+        given = share * float(variances.mean() / variances.max())
+        return _Evidence(mass / moments.row_weight, maximise.floor, given, share)
 
 
 def _few_rows(number: int, rows: float, least: float) -> Iterator[Finding]:
-    if rows < least:
+    if rows < _NO_ROW:
+        yield Finding(number, "few_rows", f"component {number} holds no rows: use fewer components")
+    elif rows < least:
         yield Finding(
             number,
             "few_rows",
@@ -177,18 +195,25 @@ def _narrow(direction: _Direction, number: int, evidence: _Evidence, names: Sequ
         )
     elif evidence.given > _CARRIED * direction.variance:
         share = 100 * min(evidence.given / direction.variance, 1.0)
-        yield Finding(
-            number,
-            "prior",
-            f"{subject} has {share:.0f} % of its variance from covariancePrior {where}, its rows have little there; "
-            "use fewer components, another family, or leave that feature out",
-            features,
+        carried = f"{subject} has {share:.0f} % of its variance from covariancePrior {where}"
+        is_cluster = evidence.own(direction.variance) > evidence.floor and evidence.rows >= _ROWS_OF_A_CLUSTER * (
+            len(names) + 1
         )
+        kind, why = ("widened", _NARROW_CLUSTER) if is_cluster else ("prior", _TIE)
+        yield Finding(number, kind, f"{carried}, {why}", features)
 
 
-def _duplicates(at: Parameters, numbers: Sequence[int]) -> Iterator[Finding]:
-    """Yield the pairs of components that are one, each under the larger number."""
-    alive = np.flatnonzero(at.weights > 0)
+_TIE = "its rows have little there; use fewer components, another family, or leave that feature out"
+_NARROW_CLUSTER = (
+    "for it is far narrower there than the table; the cluster is sound, its width is not: set covariancePrior=0, or a "
+    "smaller one"
+)
+
+
+def _duplicates(at: Parameters, numbers: Sequence[int], alive: NDArray[np.intp]) -> Iterator[Finding]:
+    """Yield the pairs of components with rows that are one, each under the larger number."""
+    if not at.weights[alive].any():
+        return
     some = Parameters(at.weights[alive] / at.weights[alive].sum(), at.means[alive], at.spread[alive], at.family)
     coefficients = np.exp(-alignment.distances(some, some))
     for one, other in np.argwhere(np.triu(coefficients >= _SAME, k=1)).tolist():

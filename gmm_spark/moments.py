@@ -156,10 +156,13 @@ class Moments:
 
         The identity sum_k pi_k (Sigma_k + mu_k mu_k') = S2 / N of an M-step without constraint and floor, in the sums
         that it is made of, before any division; and the same of the means and of the weight. A layout that has no
-        second moments, or only squares, is held to what it has.
+        second moments, or only squares, is held to what it has. Relative to the largest term: of a start far from all
+        rows, sums about its means are large and differ by little.
         """
         parts, whole = self._shared()
-        return float(np.abs(parts - whole).max() / max(self.weight, np.abs(whole).max(), np.finfo(np.float64).tiny))
+        terms = float(self.mass @ (self.centers**2).max(axis=1))
+        size = max(self.weight, float(np.abs(whole).max()), terms, float(np.finfo(np.float64).tiny))
+        return float(np.abs(parts - whole).max() / size)
 
     def _shared(self) -> tuple[FloatArray, FloatArray]:
         """Return the components' sums about the origin, added up, and the same sums of all rows."""

@@ -126,7 +126,7 @@ def point_masses(at: Parameters, moments: Moments, maximise: Maximiser) -> tuple
     frame = maximise.frame
     enough = max(_least_mass(moments, at.d), _REPEATED * moments.row_weight)
     held = _at_floor(at, moments, maximise) & (moments.mass >= enough)
-    values = frame.points(moments.means(at.means))
+    values = frame.values(moments.means(at.means))
     shares = moments.mass / moments.mass.sum()
     order = frame.outward(at).order.tolist()
     return tuple(

@@ -21,6 +21,7 @@ from gmm_spark.errors import ModelError
 from gmm_spark.model import MOST_METADATA, MOST_VALUES, StoredModel, decode, encode
 from gmm_spark.selection import Candidate
 from gmm_spark.spark.choice import Fitted
+from gmm_spark.spark.selector import TABLE
 from gmm_spark.spark.storage import written
 from gmm_spark.spark.summary import Summary
 from gmm_spark.untrusted import loads
@@ -34,31 +35,7 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger(__name__)
 _PREFIX = "candidates-"
-_TEXT, _WHOLE, _REAL = pa.string(), pa.int64(), pa.float64()
-_SCHEMA = pa.schema(
-    [
-        ("name", _TEXT),
-        ("k", _WHOLE),
-        ("family", _TEXT),
-        ("start", _WHOLE),
-        ("chosen", pa.bool_()),
-        ("outcome", _TEXT),
-        ("parameters", _WHOLE),
-        ("log_likelihood", _REAL),
-        ("mean_log_likelihood", _REAL),
-        ("heldout_mean_log_likelihood", _REAL),
-        ("gain_per_component", _REAL),
-        ("bic", _REAL),
-        ("aic", _REAL),
-        ("icl", _REAL),
-        ("passes", _WHOLE),
-        ("floor_hits", _WHOLE),
-        ("suspicious", _WHOLE),
-        ("stability", _REAL),
-        ("message", _TEXT),
-        ("model", _TEXT),
-    ]
-)
+_SCHEMA = TABLE.append(pa.field("model", pa.string()))
 
 
 @dataclass(frozen=True)

@@ -91,12 +91,20 @@ def check_rows(surveyed: Survey, most_invalid: float | None, names: Sequence[str
         )
 
 
-def warned(surveyed: Survey, k: int, family: Family, names: Sequence[str]) -> tuple[str, ...]:
-    """Return and log what is doubtful about fitting k components of a family to a table."""
-    warnings = tuple(_doubts(surveyed, k, family, names))
+def of_mixture(surveyed: Survey, k: int, family: Family, *, noise: bool = False) -> tuple[str, ...]:
+    """Return what is doubtful about fitting k components of a family to a table."""
+    return tuple(_mixture_doubts(surveyed, k, family, noise=noise))
+
+
+def of_table(surveyed: Survey, names: Sequence[str]) -> tuple[str, ...]:
+    """Return what is doubtful about a table, whatever is fitted to it."""
+    return tuple(_table_doubts(surveyed, names))
+
+
+def report(warnings: Sequence[str]) -> None:
+    """Log warnings."""
     for warning in warnings:
         _log.warning("%s", warning, extra={"fields": {"event": "preflight"}})
-    return warnings
 
 
 def statistics_bytes(k: int, d: int, family: Family) -> int:
@@ -105,9 +113,9 @@ def statistics_bytes(k: int, d: int, family: Family) -> int:
     return 8 * k * layouts.feature_count(d, kind)
 
 
-def _doubts(surveyed: Survey, k: int, family: Family, names: Sequence[str]) -> Iterator[str]:
-    d = len(names)
-    free = families.free_parameters(family, k, d)
+def _mixture_doubts(surveyed: Survey, k: int, family: Family, *, noise: bool) -> Iterator[str]:
+    d = len(surveyed.mean)
+    free = families.free_parameters(family, k, d, noise=noise)
     n = surveyed.effective_rows
     if n < _ROWS_PER_PARAMETER * free:
         counted = f"{surveyed.rows} rows" + (
@@ -117,18 +125,21 @@ def _doubts(surveyed: Survey, k: int, family: Family, names: Sequence[str]) -> I
             f"{counted} for {free} free parameters, {n / free:.3g} each: below "
             f"{_ROWS_PER_PARAMETER} they are mostly noise; use fewer components or a smaller family"
         )
-    yield from _far(surveyed, names)
-    pairs = _duplicates(surveyed)
-    for one, other in pairs[:_MOST_PAIRS]:
-        yield f"columns {names[one]!r} and {names[other]!r} hold the same values up to scale: they count twice"
-    if len(pairs) > _MOST_PAIRS:
-        yield f"{len(pairs) - _MOST_PAIRS} more pairs of columns hold the same values up to scale"
     size = statistics_bytes(k, d, family)
     if size > _MOST_STATISTICS:
         yield (
             f"the statistics take {size / 1e6:.0f} MB a partition, {size * surveyed.partitions / 1e6:.0f} MB a pass: "
             "give the driver several times the first, and read fewer partitions"
         )
+
+
+def _table_doubts(surveyed: Survey, names: Sequence[str]) -> Iterator[str]:
+    yield from _far(surveyed, names)
+    pairs = _duplicates(surveyed)
+    for one, other in pairs[:_MOST_PAIRS]:
+        yield f"columns {names[one]!r} and {names[other]!r} hold the same values up to scale: they count twice"
+    if len(pairs) > _MOST_PAIRS:
+        yield f"{len(pairs) - _MOST_PAIRS} more pairs of columns hold the same values up to scale"
     if bad := sum(surveyed.invalid.values()):
         yield f"{Refused(surveyed.invalid, surveyed.rows)}; {bad} left out"
 

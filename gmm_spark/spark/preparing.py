@@ -112,7 +112,7 @@ def prepare(
 ) -> Table:
     """Survey a table and refuse one that can't be fitted; the arguments and errors are those of `train`.
 
-    Families are those to be fitted, where they are not that of the options alone.
+    Families are those of a grid; then the options' own k and family count for nothing, and warnings are of the table.
     """
     weights = [columns.weight_column(Names.of(df), weight_col)] if weight_col else []
     rows = df.select(*features.select(), *weights)
@@ -123,7 +123,10 @@ def prepare(
     most_invalid = options.max_invalid_fraction if options.skip_invalid else None
     preflight.check_rows(surveyed, most_invalid, (*features.columns, *([weight_col] if weight_col else ())))
     names = features.names(d)
-    return Table(rows, layout, surveyed, names, preflight.warned(surveyed, options.k, options.family, names))
+    doubts = () if families else preflight.of_mixture(surveyed, options.k, options.family, noise=options.noise)
+    warnings = (*doubts, *preflight.of_table(surveyed, names))
+    preflight.report(warnings)
+    return Table(rows, layout, surveyed, names, warnings)
 
 
 def _dimension(rows: DataFrame, features: columns.Features, options: Options) -> int:

@@ -12,7 +12,7 @@ from gmm_spark import em, families, racing, starts
 from gmm_spark.errors import DataError
 from gmm_spark.parameters import ALIGNED
 from gmm_spark.selection import FAILED, RETIRED, Candidate, Evaluation, grid, winner
-from gmm_spark.spark import agreement, blocks, events, searching
+from gmm_spark.spark import agreement, blocks, events, preflight, searching
 from gmm_spark.spark.choice import Choice, Fitted, Selection, Shelf
 from gmm_spark.spark.grid import GridExpectation
 from gmm_spark.spark.keeping import packed
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from gmm_spark.parameters import Family, FloatArray, Parameters
     from gmm_spark.spark.columns import Features
     from gmm_spark.spark.expectation import DistributedExpectation
+    from gmm_spark.spark.summary import Summary
 
 _log = logging.getLogger("gmm_spark")
 
@@ -117,6 +118,7 @@ class _Run:
         rows += [self._failure(candidate, message) for candidate, message in failed.items()]
         rows.sort(key=lambda each: each.candidate)
         best = winner(rows, self.choice.criterion, self.choice.least_gain).candidate
+        preflight.report(preflight.of_mixture(self.table.surveyed, best.k, best.family, noise=self.options.noise))
         events.report_findings(mains[best].summary.findings)
         passes = self.table.surveyed.passes + 1 + engine.passes + math.ceil(expectation.repeated)
         return Selection(tuple(rows), mains, best, self.table.names, passes, self.clock.seconds)
@@ -214,6 +216,7 @@ class _Run:
         summary = summary_of(fit, runner.maximise, self.table, self.clock.seconds, passes)
         if math.isfinite(runner.stability):
             summary = replace(summary, startStability=runner.stability)
+        summary = replace(summary, warnings=self._warnings(runner.candidate, summary))
         if finish.outcome == RETIRED:
             summary = replace(summary, outcome=RETIRED, message=finish.message)
         fitted = Fitted(runner.candidate, _fold(runner), frame.outward(fit.best.parameters).ordered(), summary)
@@ -221,6 +224,11 @@ class _Run:
             self.shelf.keep(fitted)
         _log.info("%s: %s, mean log-likelihood %.9g", runner.candidate.name, finish.outcome, summary.meanLogLikelihood)
         return fitted
+
+    def _warnings(self, candidate: Candidate, summary: Summary) -> tuple[str, ...]:
+        """Return what a fit of this candidate alone would warn of."""
+        own = preflight.of_mixture(self.table.surveyed, candidate.k, candidate.family, noise=self.options.noise)
+        return (*own, *self.table.warnings, *(each.message for each in summary.findings))
 
     def _heldout(self, engine: _Counting, done: dict[tuple[Candidate, int | None], Fitted]) -> dict[Candidate, float]:
         """Return the mean log-likelihood of rows that were held out, by one more read of all of them."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import pyarrow as pa
+
 from gmm_spark.selection import gains
 from gmm_spark.spark import selecting
 from gmm_spark.spark.choice import Choice
@@ -14,13 +16,39 @@ from gmm_spark.spark.tables import at_rest
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from pyspark.sql import DataFrame
+    from pyspark.sql import DataFrame, SparkSession
 
     from gmm_spark.parameters import Family
     from gmm_spark.selection import Candidate, Criterion, Evaluation
     from gmm_spark.spark.choice import Shelf
     from gmm_spark.spark.estimator import GaussianMixture
     from gmm_spark.spark.fitted import GaussianMixtureModel
+
+_TEXT, _WHOLE, _REAL = pa.string(), pa.int64(), pa.float64()
+# The columns of the table: types by name, for a column may hold nothing that shows its type.
+TABLE = pa.schema(
+    [
+        ("name", _TEXT),
+        ("k", _WHOLE),
+        ("family", _TEXT),
+        ("start", _WHOLE),
+        ("chosen", pa.bool_()),
+        ("outcome", _TEXT),
+        ("parameters", _WHOLE),
+        ("log_likelihood", _REAL),
+        ("mean_log_likelihood", _REAL),
+        ("heldout_mean_log_likelihood", _REAL),
+        ("gain_per_component", _REAL),
+        ("bic", _REAL),
+        ("aic", _REAL),
+        ("icl", _REAL),
+        ("passes", _WHOLE),
+        ("floor_hits", _WHOLE),
+        ("suspicious", _WHOLE),
+        ("stability", _REAL),
+        ("message", _TEXT),
+    ]
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,11 +76,15 @@ class ModelSelection:
 
     @property
     def table(self) -> list[dict[str, Any]]:
-        """The evaluations as plain rows, for a data frame; numbers that are not known are None."""
+        """The evaluations as plain rows; numbers that are not known are None."""
         gained = gains(self.evaluations)
         return [
             row_of(each, gained.get(each.candidate), chosen=each.candidate == self.best) for each in self.evaluations
         ]
+
+    def tableFrame(self, spark: SparkSession) -> DataFrame:
+        """Return the table as a data frame; numbers that are not known are null."""
+        return spark.createDataFrame(pa.Table.from_pylist(self.table, TABLE))
 
 
 def row_of(each: Evaluation, gain: float | None, *, chosen: bool) -> dict[str, Any]:

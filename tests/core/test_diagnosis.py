@@ -9,7 +9,7 @@ import pytest
 
 from gmm_spark import em, kernel
 from gmm_spark.coordinates import suited
-from gmm_spark.diagnosis import Finding, findings
+from gmm_spark.diagnosis import Finding, findings, unsound
 from gmm_spark.parameters import Parameters
 
 if TYPE_CHECKING:
@@ -91,6 +91,16 @@ def test_a_direction_that_the_prior_carries_is_named(family: Family) -> None:
     assert "100 %" in finding.message
 
 
+@pytest.mark.parametrize("family", ["full", "tied", "diag", "spherical"])
+def test_a_narrow_cluster_that_the_prior_widens_is_sound(family: Family) -> None:
+    """Clusters of 300 rows, 300 deviations apart in each feature: the prior's share is said, and no cluster is bad."""
+    x = np.random.default_rng(0).standard_normal((600, 3)) + np.repeat([[0.0], [300]], 300, axis=0)
+    widened = found(x, np.repeat([0, 1], 300), family, prior=5.0, least=4)
+    assert {each.kind for each in widened} == {"widened"}
+    assert unsound(widened) == []
+    assert "covariancePrior=0" in widened[0].message
+
+
 def test_few_rows_are_counted() -> None:
     """A component of three rows holds fewer than the four that three features need."""
     x = np.concatenate([clusters(), [[50.0, 50, 50], [51, 50, 52], [50, 53, 50]]])
@@ -106,6 +116,27 @@ def test_a_repeated_value_is_a_point_mass() -> None:
     (finding,) = found(x, np.repeat([0, 1, 2], [300, 300, 100]))
     assert (finding.component, finding.kind) == (2, "point_mass")
     assert "length = 20, width = -5, height = 3" in finding.message
+
+
+@pytest.mark.parametrize("least", [0.0, 12.0])
+def test_of_a_component_without_rows_only_that_is_said(least: float) -> None:
+    """A component whose cluster has left the data is named once, whatever minComponentWeight is."""
+    x = clusters()
+    frame = suited("full", x.mean(axis=0), np.cov(x.T, bias=True), NAMES)
+    means = [[0.0, 0, 0], [10, 0, 0], [1e3, 0, 0], [1e3, 0, 0]]
+    at = frame.inward(Parameters([0.5, 0.3, 0.1, 0.1], means, np.repeat(np.eye(3)[None], 4, axis=0), "full"))
+    (moments,) = kernel.accumulate([kernel.Block(frame.rows(x))], [at])
+    said = findings(at, moments, em.Maximiser(frame, FLOOR, 0.1 / len(x), least), NAMES)
+    assert [(each.component, each.kind) for each in said] == [(2, "few_rows"), (3, "few_rows")]
+    assert "holds no rows" in said[0].message
+
+
+def test_a_value_of_zero_is_named_as_zero() -> None:
+    """Of a one-hot group each state is named by zeros and ones, not by what rounding left of a zero."""
+    states = np.random.default_rng(0).integers(0, 3, 400)
+    named = [each.message for each in found(np.eye(4)[states][:, :3], states, "diag")]
+    assert len(named) == 3
+    assert all(message.count("= 0") == 2 and message.count("= 1") == 1 for message in named), named
 
 
 @pytest.mark.parametrize("family", ["full", "tied", "diag", "spherical"])

@@ -13,7 +13,7 @@ from scipy.stats import multivariate_normal
 
 from gmm_spark import em, engines, kernel, layouts, search
 from gmm_spark.moments import Moments
-from gmm_spark.parameters import FloatArray, Parameters
+from gmm_spark.parameters import ALIGNED, FAMILIES, Family, FloatArray, Parameters
 from tests.strategies import (
     Problem,
     assert_close,
@@ -205,3 +205,13 @@ def test_tight_clusters_far_apart_keep_their_digits() -> None:
     (moments,) = kernel.accumulate([kernel.Block(x)], [start])
     expected = np.stack([np.cov(x[:, part], bias=True) for part in (slice(400), slice(400, None))])
     np.testing.assert_allclose(moments.covariances(start.covariances), expected, rtol=1e-7, atol=1e-22)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_start_far_from_all_rows_is_no_fault(family: Family) -> None:
+    """A model 1e5 standard deviations from the rows, as for a table that has moved, passes the check of the sums."""
+    z = np.random.default_rng(0).standard_normal((2, 500))
+    means = np.array([[1e5, 1e5], [1e5 + 3, 1e5], [1e5, 1e5 + 2]])
+    own = np.ones((3, 2)) if family in ALIGNED else np.repeat(np.eye(2)[None], 3, axis=0)
+    (moments,) = kernel.accumulate([kernel.Block(z)], [Parameters(np.full(3, 1 / 3), means, own, family)])
+    kernel.check_balance(moments, "a partition")

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gmm_spark.spark.preflight import Refused, check_rows, statistics_bytes, warned
+from gmm_spark.spark.preflight import Refused, check_rows, of_mixture, of_table, statistics_bytes
 from gmm_spark.spark.rows import REASONS, Layout, decode, faults
 from gmm_spark.spark.survey import of_rows
 
@@ -65,11 +65,15 @@ def test_doubtful_tables_are_told_with_numbers() -> None:
     ]
     surveyed = of_rows(decode(table, Layout(4, array=False, weighted=False)))
     names = ("a", "b", "copy of a", "c")
-    few, copies, bad = warned(surveyed, 3, "diag", names)
+    (few,) = of_mixture(surveyed, 3, "diag")
+    (with_noise,) = of_mixture(surveyed, 3, "diag", noise=True)
+    copies, bad = of_table(surveyed, names)
     assert "39 rows for 26 free parameters" in few
+    assert "39 rows for 28 free parameters" in with_noise
     assert "'a' and 'copy of a'" in copies
     assert "1 of 40 rows (2.5 %) that cannot be used: 1 null" in bad
-    assert not warned(of_rows(decode(table[:2], Layout(2, array=False, weighted=False))), 1, "spherical", ("a", "b"))
+    sound = of_rows(decode(table[:2], Layout(2, array=False, weighted=False)))
+    assert not (*of_mixture(sound, 1, "spherical"), *of_table(sound, ("a", "b")))
 
 
 @pytest.mark.parametrize(

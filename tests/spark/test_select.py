@@ -162,6 +162,9 @@ def test_a_candidate_that_cannot_be_fitted_leaves_the_others_alone(spark: SparkS
     assert Candidate("diag", 5) not in found.models
     assert found.best == Candidate("diag", 1)
     assert found.table[1]["bic"] is None
+    shown = found.tableFrame(spark).toArrow()
+    assert shown.column("heldout_mean_log_likelihood").null_count == 2
+    assert shown.column("bic").to_pylist() == [found.table[0]["bic"], None]
     with pytest.raises(DataError, match="4 distinct rows"):
         select(df, mixture(), [5], ["diag"])
 
@@ -191,3 +194,16 @@ def test_impossible_choices_are_refused(spark: SparkSession, asked: dict[str, ob
     """An empty grid, or a criterion without its rows, is a configuration error before any Spark job."""
     with pytest.raises(ConfigurationError, match=what):
         select(table(spark, **numbered(clusters(rows=10))), mixture(), **asked)  # type: ignore[arg-type]
+
+
+@pytest.mark.classic_only
+def test_models_of_a_selection_warn_as_a_fit_does(spark: SparkSession, caplog: pytest.LogCaptureFixture) -> None:
+    """Each model has the warnings of its own k and family; the estimator's k, which counts for nothing, is in none."""
+    x = clusters()[::4]
+    df = table(spark, **numbered(x))
+    with caplog.at_level("WARNING", logger="gmm_spark"):
+        found = select(df, mixture(k=30), [2, 3], ["full"], retire=False)
+    alone = mixture(k=3).fit(df)
+    assert any("free parameters" in warning for warning in alone.summary.warnings)
+    assert found.models[Candidate("full", 3)].summary.warnings == alone.summary.warnings
+    assert "for 299 free parameters" not in caplog.text
