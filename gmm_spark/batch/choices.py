@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from pydantic_settings import NoDecode
 
-from gmm_spark.batch.option_types import Amount  # noqa: TC001 - pydantic reads the annotations when it runs
+from gmm_spark.batch.option_types import Amount, Count  # noqa: TC001 - pydantic reads the annotations when it runs
 from gmm_spark.batch.sections import Section
 from gmm_spark.parameters import FAMILIES, Family
 from gmm_spark.selection import CRITERIA, Criterion
@@ -35,7 +35,9 @@ def _expanded(word: object) -> tuple[object, ...]:
     first, last = int(found[1]), int(found[2])
     if first > last:
         raise ValueError(f"a range that rises instead of {word}")
-    return tuple(range(first, min(last, _MOST) + 1))
+    return tuple(
+        range(first, max(first, min(last, _MOST + 1)) + 1)
+    )  # of what is above the limit, one number: it is refused
 
 
 def _words(value: object) -> object:
@@ -69,7 +71,7 @@ class GridConfig(Section):
     families: Families = Field(
         default=("full",), description=f"Covariance families: some of {', '.join(FAMILIES)}, or the word all."
     )
-    finalists: int = Field(
+    finalists: Count = Field(
         default=1, ge=1, description="How many different optima found on the sample go on to all rows, of each mixture."
     )
 
@@ -88,7 +90,7 @@ class ChoiceConfig(Section):
     holdout: float = Field(
         default=0.0, ge=0, lt=1, description="Share of the rows, by a hash of the row, that nothing is fitted to."
     )
-    folds: int = Field(
+    folds: Count = Field(
         default=0,
         ge=0,
         description="Hold each of n parts of the rows out of a further fit of each mixture; 0: off.",

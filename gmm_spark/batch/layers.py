@@ -7,20 +7,21 @@ one knows, so that they are reported with all other mistakes.
 from __future__ import annotations
 
 import json
+import os
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, get_args, get_origin
 
 from pydantic import ValidationError
 from pydantic_settings import CliSettingsSource, EnvSettingsSource, NoDecode, SettingsError
 
-from gmm_spark.batch.config import JobConfig
+from gmm_spark.batch.config import FitConfig, JobConfig, ScoreConfig, SelectConfig, SimulateConfig
 from gmm_spark.batch.files import File, Tree, read_file
 from gmm_spark.batch.mistakes import explained, options
 from gmm_spark.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from argparse import Namespace
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from pydantic.fields import FieldInfo
 
@@ -31,6 +32,13 @@ _LAYERS = """layers, the later wins:
   lists are written a,b or as JSON; maps name=value or as JSON, single entries also
   as --section.map.name=value and GMM_SPARK_SECTION__MAP__NAME=value; null unsets an option
 """
+
+
+_JOBS = (FitConfig, SelectConfig, ScoreConfig, SimulateConfig)
+_PREFIX = str(JobConfig.model_config["env_prefix"])
+_SECTIONS = frozenset(name for job in _JOBS for name in job.model_fields)
+# Options as variables with one underscore where two belong.
+_SINGLE = frozenset(key.replace(".", "_") for job in _JOBS for key in options(job))
 
 
 class _CommandLine(CliSettingsSource[Any]):
@@ -69,7 +77,7 @@ def load(config: type[Config], argv: Sequence[str], *, prog: str) -> Config:
     source = _CommandLine(config, root_parser=parser, cli_avoid_json=True, cli_parse_none_str="null")
     arguments, words = parser.parse_known_args(argv)
     _refuse_stray_words(parser, words)
-    entries, unknown = _entries(words, config)
+    entries, unknown = _entries(words, config, parser)
     file = read_file(arguments.config) if arguments.config else File({})
     layers: dict[str, Tree] = {}
     try:
@@ -83,11 +91,14 @@ def load(config: type[Config], argv: Sequence[str], *, prog: str) -> Config:
         # Sections that no layer names are laid down empty: pydantic then reports which options they lack.
         below = merged({name: {} for name in config.model_fields}, file.tree, _as_layer(unknown))
         given = {**below, "_cli_settings_source": source}
+        unseen = [*_other_cases(below, config), *_variables(file.environment)]
         made = config(**given)
     except SettingsError as error:
         raise _unreadable(error) from error
     except ValidationError as error:
-        raise explained(error, config, layers, file.references) from None
+        raise explained(error.errors(), config, layers, file.references, unseen) from None
+    if unseen:
+        raise explained([], config, layers, file.references, unseen)
     above = layers["environment"], layers["command line"]
     own = {place: text for place, text in file.references.items() if not any(_overrides(tree, place) for tree in above)}
     made.note_origin(own, file.environment, dry_run=arguments.dry_run)
@@ -141,7 +152,7 @@ def _as_layer(words: Sequence[str], levels: int = 2) -> Tree:
     return tree
 
 
-def _entries(words: Sequence[str], config: type[JobConfig]) -> tuple[list[str], list[str]]:
+def _entries(words: Sequence[str], config: type[JobConfig], parser: ArgumentParser) -> tuple[list[str], list[str]]:
     """Return the words that give a single entry of a map, as --section.map.name=value, and the others."""
     maps = tuple(f"--{key}." for key, field in options(config).items() if get_origin(field.annotation) is dict)
     entries, others = list[str](), list[str]()
@@ -150,8 +161,36 @@ def _entries(words: Sequence[str], config: type[JobConfig]) -> tuple[list[str], 
         if not word.startswith(maps):
             others.append(word)
         else:
-            entries.append(word if "=" in word else f"{word}={next(rest, '')}")
+            value = "" if "=" in word else next(rest, "--")
+            if value.startswith("--"):
+                parser.error(f"argument {word}: expected one argument")
+            entries.append(word if "=" in word else f"{word}={value}")
     return entries, others
+
+
+def _other_cases(tree: Tree, config: type[JobConfig]) -> list[str]:
+    """Return the options in sections that pydantic-settings drops without a word: known names in another case."""
+    odd = {name: value for name, value in tree.items() if name not in config.model_fields and name.lower() in _SECTIONS}
+    return [
+        key
+        for name, value in odd.items()
+        for key in ([f"{name}.{option}" for option in value] if isinstance(value, dict) and value else [name])
+    ]
+
+
+def _variables(used: Mapping[str, str]) -> Iterator[str]:
+    """Yield the environment variables that were meant as options, but that pydantic-settings does not look at.
+
+    Those of another job's sections are none: jobs may share an environment.
+
+    Args:
+        used: the variables that the file refers to.
+    """
+    for name in sorted(set(os.environ) - set(used)):
+        prefix, words = name[: len(_PREFIX)], name[len(_PREFIX) :].lower()
+        section, nested, _ = words.partition("__")
+        if prefix.upper() == _PREFIX and (section not in _SECTIONS if nested else words in _SINGLE):
+            yield name
 
 
 def _lists(arguments: Namespace, config: type[JobConfig]) -> Tree:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from difflib import SequenceMatcher
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,6 @@ from gmm_spark.errors import ConfigurationError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from pydantic import ValidationError
     from pydantic.fields import FieldInfo
     from pydantic_core import ErrorDetails
 
@@ -50,25 +50,29 @@ def options(config: type[BaseModel], section: str = "") -> dict[str, FieldInfo]:
 
 
 def explained(
-    error: ValidationError,
+    found: Sequence[ErrorDetails],
     config: type[BaseModel],
     layers: Mapping[str, Tree],
     references: Mapping[tuple[str, ...], str],
+    unseen: Sequence[str] = (),
 ) -> ConfigurationError:
     """Return one error that reports every mistake, and no secret.
 
     Args:
-        error: what pydantic found.
+        found: what pydantic found.
         config: the configuration that was asked for.
         layers: what each layer said, the winning layer first.
         references: the texts in the file that refer to the environment, by their place.
+        unseen: unknown options and environment variables that pydantic did not look at.
     """
     known = options(config)
     # A list with two bad items, or a union tried in two ways, is one mistake to the user: the first reported.
     by_option: dict[str, ConfigurationError] = {}
-    for detail in error.errors():
+    for detail in found:
         for mistake in _mistakes(detail, known, layers, references):
             by_option.setdefault(mistake.what, mistake)
+    for name in unseen:
+        by_option.setdefault(name, _unknown(name, known, _origin(name.split("."), layers) or " (environment)"))
     mistakes = tuple(by_option.values())
     return mistakes[0] if len(mistakes) == 1 else ConfigurationMistakesError(mistakes)
 
@@ -103,11 +107,13 @@ def _mistakes(
 
 
 def _unknown(name: str, known: Mapping[str, FieldInfo], origin: str) -> ConfigurationError:
-    closest = max(known, key=lambda option: _likeness(name, option))
+    meant = name.lower().removeprefix("gmm_spark_").replace("__", ".")
+    closest = max(known, key=lambda option: _likeness(meant, option))
+    nested = "the section and the option: {}: {{{}: ...}}".format(*closest.split("."))
     return ConfigurationError(
         f"{name}{origin}",
         got="an option that does not exist",
-        expected=f"perhaps {closest}",
+        expected=f"perhaps {closest}" if name != closest else nested,
         do="Correct or remove it; --help lists every option.",
     )
 
@@ -145,4 +151,7 @@ def _shown(value: object, place: Sequence[str], references: Mapping[tuple[str, .
 def _expected(detail: ErrorDetails) -> str:
     if detail["type"] in {"model_type", "model_attributes_type"}:
         return "a section with options"
-    return detail["msg"].removeprefix("Value error, ").removeprefix("Input should ").removeprefix("be ")
+    if detail["type"] == "string_type":
+        return "text; in YAML between quotes where it would be read as something else"
+    text = detail["msg"].removeprefix("Value error, ").replace("String should match", "text of the")
+    return re.sub(r"^(Input|String|Value) should (be |have )?", "", text)

@@ -38,4 +38,7 @@ Kept = Annotated[
     BeforeValidator(_split),
 ]
 Value = str | bool | int | float
+# What Spark's params and the JVM can hold: a larger number would fail there, in the middle of the job.
+Count = Annotated[int, Field(le=2**31 - 1)]
+Long = Annotated[int, Field(le=2**63 - 1)]
 Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
-from gmm_spark.batch.option_types import Amount, Kept, Names, Text, Value
+from gmm_spark.batch.option_types import Amount, Count, Kept, Long, Names, Text, Value
 from gmm_spark.parameters import Family
 
 
@@ -17,6 +17,13 @@ class Section(BaseModel):
     """A group of options: immutable, and closed to names it does not know."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_truth_for_a_number(cls, value: object, info: ValidationInfo) -> object:
+        if isinstance(value, bool) and cls.model_fields[str(info.field_name)].annotation is not bool:
+            raise ValueError("a number or text (YAML reads yes, no, on and off as true and false: put words in quotes)")
+        return value
 
 
 class LogsConfig(Section):
@@ -30,6 +37,8 @@ class LogsConfig(Section):
 def _last_of_each(options: dict[str, Value]) -> dict[str, Value]:
     """Return the options without those that a later layer gives in another case, as environment variables do."""
     last = {name.casefold(): name for name in options}
+    if not all(map(str.strip, options)):
+        raise ValueError("a name for each option")
     return {name: value for name, value in options.items() if last[name.casefold()] == name}
 
 
@@ -82,7 +91,7 @@ class FeaturesConfig(Section):
 class MixtureConfig(Section):
     """The mixture to fit."""
 
-    k: int = Field(default=2, ge=1, description="Number of components.")
+    k: Count = Field(default=2, ge=1, description="Number of components.")
     family: Family = Field(
         default="full",
         description="What the covariances may be: full, diag, spherical; tied, tied-diag, tied-spherical: one for all.",
@@ -92,7 +101,7 @@ class MixtureConfig(Section):
 class EstimationConfig(Section):
     """How mixtures are fitted."""
 
-    max_iter: int = Field(default=100, ge=0, description="Most EM iterations on all the rows.")
+    max_iter: Count = Field(default=100, ge=0, description="Most EM iterations on all the rows.")
     tol: Amount = Field(
         default=1e-4, description="Stop when less mean log-likelihood per row (nats) than this is left to gain."
     )
@@ -100,7 +109,7 @@ class EstimationConfig(Section):
     init_mode: Literal["k-means++", "random"] = Field(
         default="k-means++", description="How a start places its components."
     )
-    starts: int = Field(default=20, ge=1, description="Short EM runs on a sample, of which the best goes on.")
+    starts: Count = Field(default=20, ge=1, description="Short EM runs on a sample, of which the best goes on.")
     acceleration: Literal["squarem", "none"] = Field(
         default="squarem", description="Fewer passes by extrapolation (squarem), or plain EM (none)."
     )
@@ -212,7 +221,7 @@ class OutputConfig(Section):
         description="An existing folder is refused (create), replaced by the complete new one (overwrite), or keeps "
         "a folder a run and a pointer to the last (runs).",
     )
-    retain: int | None = Field(
+    retain: Count | None = Field(
         default=None, ge=1, description="How many run folders output.mode=runs keeps; null keeps all."
     )
 
@@ -264,5 +273,5 @@ class RunConfig(Section):
 class SampleConfig(Section):
     """The rows to draw."""
 
-    rows: int = Field(description="Number of rows to draw from the mixture.", ge=1)
-    seed: int = Field(default=0, description="Seed of the draw.")
+    rows: Long = Field(description="Number of rows to draw from the mixture.", ge=1)
+    seed: Long = Field(default=0, ge=-(2**63), description="Seed of the draw.")

@@ -49,7 +49,7 @@ def fitted(config: FitConfig, rows: DataFrame, checkpoints: str) -> GaussianMixt
         _check_numbers(reference, str(start.align_to), mixture)
     initial = _earlier(start.model, "start.model", config.features, rows)
     if initial is not None:
-        _check_start(initial, str(start.model), mixture)
+        _check_start(initial, str(start.model), config)
         estimator.setInitialModel(initial)
     model = estimator.fit(rows)
     return model if reference is None else model.alignedTo(reference)
@@ -103,20 +103,27 @@ def _same(table: Names, known: Sequence[str], wanted: Sequence[str]) -> bool:
     return list(map(table.folded, known)) == list(map(table.folded, spelt))
 
 
-def _check_start(model: GaussianMixtureModel, path: str, mixture: MixtureConfig) -> None:
+def _check_start(model: GaussianMixtureModel, path: str, config: FitConfig) -> None:
     """Refuse to start from a mixture that is not the one asked for.
 
     Raises:
-        ModelError: other numbers of components, or another family.
+        ModelError: other numbers of components, another family, or a noise on one side only.
     """
-    found = model.parameters
-    if (found.k, found.family) != (mixture.k, mixture.family):
+    found, noise = model.parameters, model.parameters.noise is not None
+    wanted = config.mixture
+    if (found.k, found.family, noise) != (wanted.k, wanted.family, config.fit.noise):
         raise ModelError(
             f"start.model {path}",
-            got=f"{found.k} components, {found.family}",
-            expected=f"{mixture.k} components, {mixture.family}, as mixture.k and mixture.family say",
-            do=f"Set mixture.k={found.k} and mixture.family={found.family}, or name another model.",
+            got=_mixture(found.k, found.family, noise=noise),
+            expected=f"{_mixture(wanted.k, wanted.family, noise=config.fit.noise)}, as mixture.k, mixture.family and "
+            "fit.noise say",
+            do=f"Set mixture.k={found.k}, mixture.family={found.family} and fit.noise={str(noise).lower()}, or name "
+            "another model.",
         )
+
+
+def _mixture(k: int, family: str, *, noise: bool) -> str:
+    return f"{k} components, {family}, {'with' if noise else 'without'} a noise"
 
 
 def _check_numbers(model: GaussianMixtureModel, path: str, mixture: MixtureConfig) -> None:

@@ -131,6 +131,61 @@ def test_unknown_options_are_found_in_every_layer(tmp_path: Path, monkeypatch: p
     assert "perhaps fit.seed" in message
 
 
+@pytest.mark.parametrize(
+    ("name", "closest"),
+    [
+        ("GMM_SPARK_MIXTUR__K", "mixture.k"),
+        ("gmm_spark_mixtur__k", "mixture.k"),
+        ("GMM_SPARK_MIXTURE_K", "mixture.k"),
+        ("GMM_SPARK_OUTPTU__MODE", "output.mode"),
+    ],
+)
+def test_a_misspelt_section_in_the_environment_is_refused(
+    monkeypatch: pytest.MonkeyPatch, name: str, closest: str
+) -> None:
+    """A variable that was meant as an option, and would change nothing, is named with the closest option."""
+    monkeypatch.setenv(name, "3")
+    message = mistake(*FIT, "--fit.tol=-1")
+    assert f"{name} (environment): got an option that does not exist; expected perhaps {closest}." in message
+    assert "fit.tol" in message
+    assert name in mistake(*FIT)
+
+
+def test_variables_that_are_no_options_of_this_job_are_left_alone(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Jobs may share an environment, and a file may refer to a variable of any name."""
+    file = tmp_path / "fit.yaml"
+    file.write_text("mixture: {k: '${env:GMM_SPARK_MIXTURE_K}'}\n")
+    for name in ("GMM_SPARK_GRID__K", "GMM_SPARK_DATA", "GMM_SPARK_MIXTURE_K", "GMM_SPARK_HOME"):
+        monkeypatch.setenv(name, "3")
+    assert load(FitConfig, [*FIT, "--config", str(file)], prog="fit.py").mixture.k == 3
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "expected"),
+    [
+        ("Mixture: {k: 7}", "Mixture.k", "perhaps mixture.k"),
+        ("MIXTURE: {k: 7}\nmixture: {k: 3}", "MIXTURE.k", "perhaps mixture.k"),
+        ("mixture.k: 7", "mixture.k", "mixture: {k: ...}"),
+        ("mixture: {k: yes}", "mixture.k", "a number"),
+        ("fit: {tol: on}", "fit.tol", "a number"),
+        ("fit: {min_component_weight: off}", "fit.min_component_weight", "a number"),
+        ("quality: {max_invalid_fraction: no}", "quality.max_invalid_fraction", "a number"),
+        ("run: {id: 20240101}", "run.id", "between quotes"),
+    ],
+)
+def test_what_yaml_reads_otherwise_than_it_was_meant_is_refused(
+    tmp_path: Path, text: str, name: str, expected: str
+) -> None:
+    """Sections in capitals, dotted keys, words that YAML reads as true or false, numbers where text belongs."""
+    file = tmp_path / "fit.yaml"
+    file.write_text(text)
+    message = mistake(*FIT, "--config", str(file))
+    assert name in message
+    assert expected in message
+
+
 def test_all_mistakes_are_told_at_once() -> None:
     """Missing, unknown and wrong options come in one error, each with its remedy."""
     with pytest.raises(ConfigurationMistakesError) as caught:

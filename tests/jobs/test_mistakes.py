@@ -33,6 +33,7 @@ OF_ALL: Mistakes = [
     (["--output.overwrite=true"], "output.overwrite", "perhaps output."),
     (["--output.overwrite"], "command line", "--help"),
     (["--outptu.path=x"], "outptu.path", "perhaps output.path"),
+    (["--Output.Path=x"], "Output.Path (command line)", "perhaps output.path"),
     (["--logs.format=xml"], "logs.format", "'json'"),
     (["--run.id=two words"], "run.id", "pattern"),
     (["stray"], "'stray'", "--help"),
@@ -45,11 +46,15 @@ OF_TABLES: Mistakes = [
     (["--input.options={x"], "the environment or on the command line", "JSON"),
     (["--input.where="], "input.where", "at least 1 character"),
     (["--input.pth=x"], "input.pth", "perhaps input.path"),
+    (["--input.options.=x"], "input.options", "a name for each option"),
+    (["--input.options.header"], "input.options.header", "expected one argument"),
+    (["--input.options.header", "--input.where=x"], "input.options.header", "expected one argument"),
     (["--quality.max_invalid_fraction=5"], "quality.max_invalid_fraction", "less than or equal to 1"),
 ]
 OF_ESTIMATES: Mistakes = [
     (["--fit.tol=-1"], "fit.tol", "greater than or equal to 0"),
     (["--fit.tol=inf"], "fit.tol", "finite"),
+    (["--fit.max_iter=99999999999999999999"], "fit.max_iter", "less than or equal to 2147483647"),
     (["--fit.seed=x"], "fit.seed", "valid integer"),
     (["--fit.starts=0"], "fit.starts", "greater than or equal to 1"),
     (["--fit.init_mode=magic"], "fit.init_mode", "'random'"),
@@ -64,6 +69,7 @@ OF_JOB: dict[str, Mistakes] = {
     "fit": [
         (["--mixture.k=0"], "mixture.k (command line)", "greater than or equal to 1"),
         (["--mixture.k=2.5"], "mixture.k", "valid integer"),
+        (["--mixture.k=99999999999999999999"], "mixture.k", "less than or equal to 2147483647"),
         (["--mixture.family=round"], "mixture.family", "'spherical'"),
         (["--mixtur.k=2"], "mixtur.k", "perhaps mixture.k"),
         (["--fit.resume=perhaps"], "fit.resume", "'never'"),
@@ -80,6 +86,8 @@ OF_JOB: dict[str, Mistakes] = {
     ],
     "select": [
         (["--grid.k=0-3"], "grid.k", "greater than or equal to 1"),
+        (["--grid.k=2-5000"], "grid.k", "less than or equal to 1000"),
+        (["--grid.k=5000-6000"], "grid.k", "less than or equal to 1000"),
         (["--grid.k=2,4-3"], "grid.k", "a range that rises instead of 4-3"),
         (["--grid.k=two"], "grid.k", "a valid integer"),
         (["--grid.k="], "grid.k", "at least 1 item"),
@@ -97,6 +105,8 @@ OF_JOB: dict[str, Mistakes] = {
     "simulate": [
         (["--sample.rows=0"], "sample.rows", "greater than or equal to 1"),
         (["--sample.seed=x"], "sample.seed", "a valid integer"),
+        (["--sample.seed=9223372036854775808"], "sample.seed", "less than or equal to"),
+        (["--sample.rows=9223372036854775808"], "sample.rows", "less than or equal to"),
     ],
 }
 KINDS = {
