@@ -38,8 +38,6 @@ _CARRIED = 0.5
 _SOUND = frozenset({"duplicate", "widened"})
 # A direction belongs to one feature if that has this share of its squared loadings; else the largest ones are named.
 _ONE_FEATURE, _MOST_NAMED = 0.98, 3
-# A cluster of fewer rows, times d + 1, may be as narrow by chance: minComponentWeight's own default.
-_ROWS_OF_A_CLUSTER = 4
 # Fewer rows than this are none: there is nothing else to say of the component.
 _NO_ROW = 0.5
 # Two components are one if their Bhattacharyya coefficient, 1 for equal densities, is at least this: that of two
@@ -149,12 +147,14 @@ class _Evidence:
         floor: the least variance that it may have, in units of the data's variance.
         given: what the prior gave to its least variance, in the same unit.
         pseudo: the share of the prior in the rows and pseudo-rows that it was estimated from.
+        least: the rows that make a cluster: with fewer it may be as narrow by chance.
     """
 
     rows: float
     floor: float
     given: float
-    pseudo: float = 0.0
+    pseudo: float
+    least: float
 
     def own(self, variance: float) -> float:
         """Return the variance of its rows alone, where the prior made this variance of it."""
@@ -167,7 +167,8 @@ class _Evidence:
         variances = maximise.frame.data_variances if at.family in _ROUND else np.ones(1)
         share = pseudo / (mass + pseudo) if pseudo else 0.0
         given = share * float(variances.mean() / variances.max())
-        return _Evidence(mass / moments.row_weight, maximise.floor, given, share)
+        least = max(maximise.least, at.d + 1.0)
+        return _Evidence(mass / moments.row_weight, maximise.floor, given, share, least)
 
 
 def _few_rows(number: int, rows: float, least: float) -> Iterator[Finding]:
@@ -196,9 +197,7 @@ def _narrow(direction: _Direction, number: int, evidence: _Evidence, names: Sequ
     elif evidence.given > _CARRIED * direction.variance:
         share = 100 * min(evidence.given / direction.variance, 1.0)
         carried = f"{subject} has {share:.0f} % of its variance from covariancePrior {where}"
-        is_cluster = evidence.own(direction.variance) > evidence.floor and evidence.rows >= _ROWS_OF_A_CLUSTER * (
-            len(names) + 1
-        )
+        is_cluster = evidence.own(direction.variance) > evidence.floor and evidence.rows >= evidence.least
         kind, why = ("widened", _NARROW_CLUSTER) if is_cluster else ("prior", _TIE)
         yield Finding(number, kind, f"{carried}, {why}", features)
 

@@ -86,7 +86,7 @@ class Packing:
 
 
 def pack(rows: DataFrame, packing: Shipped[Packing]) -> DataFrame:
-    """Return the blocks of the usable rows, one row a block, in the order of the rows."""
+    """Return the blocks of the usable rows of a weight above 0, one row a block, in the order of the rows."""
     return rows.mapInArrow(partial(_pack_partition, packing), _DDL)
 
 
@@ -144,7 +144,7 @@ def _pack_partition(shipped: Shipped[Packing], batches: Iterable[pa.RecordBatch]
 def _full_blocks(packing: Packing, batches: Iterable[pa.RecordBatch]) -> Iterator[_OpenBlock]:
     open_blocks: dict[int, _OpenBlock] = {}
     for number, batch in enumerate(batches):
-        rows = decode(batch.columns, packing.layout).valid()
+        rows = decode(batch.columns, packing.layout).valid().counted()
         keys = row_keys(rows.x, packing.seed, number)
         z = packing.coordinates.rows(rows.x.T)
         for fold, own in _by_fold(rows.x, packing.folds):

@@ -35,7 +35,7 @@ _LEVEL = StorageLevel.MEMORY_AND_DISK
 def packed(table: Table, packing: blocks.Packing) -> Iterator[DistributedExpectation]:
     """Give the engine over the table's blocks, which the executors and Spark keep until the end."""
     rows, surveyed = table.rows, table.surveyed
-    size = surveyed.rows * table.layout.d * 8
+    size = surveyed.counted * table.layout.d * 8
     fit = uuid.uuid4().hex if size >= _LEAST_FILED and not encrypts_files(rows.sparkSession) else None
     tasks = min(surveyed.partitions, max(_LEAST_TASKS, size // _TASK_BYTES))
     with ExitStack() as until_the_end:

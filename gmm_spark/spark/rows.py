@@ -56,6 +56,10 @@ class Rows:
         """Return the rows that can be used; itself where all can."""
         return self if not self.reasons.any() else self._kept(self.reasons == _OK)
 
+    def counted(self) -> Rows:
+        """Return the rows of a weight above 0; itself where all have one."""
+        return self if self.weights is None or self.weights.all() else self._kept(self.weights > 0)
+
     def where(self, wanted: Callable[[FloatArray], NDArray[np.bool_]]) -> Rows:
         """Return the rows whose (d, n) values are wanted."""
         return self._kept(wanted(self.x))

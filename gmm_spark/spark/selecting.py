@@ -65,7 +65,7 @@ def select(
         table = prepare(df, features, weight_col, options, families=choice.families)
     own = shelf(_fingerprint(table, options, choice)) if shelf else None
     run = _Run(table, options, choice, _Axes.of(table, choice), clock, own)
-    share = rows_to_search(replace(options, k=max(choice.ks), family="full"), table.layout.d) / table.surveyed.rows
+    share = rows_to_search(replace(options, k=max(choice.ks), family="full"), table.layout.d) / table.surveyed.counted
     folds = choice.of_rows(options.seed)
     square = mean_square(table.surveyed, run.axes.stored)
     packing = blocks.Packing(
@@ -167,7 +167,7 @@ class _Run:
         return {cell: messages[cell.k] for cell in cells if cell.k in messages}
 
     def _search(self, cells: Sequence[Candidate], sample: starts.Sample) -> list[searching.Found | str]:
-        rows, thoroughness = self.table.surveyed.rows, 1 / len(grid(self.choice.ks, self.choice.families))
+        rows, thoroughness = self.table.surveyed.counted, 1 / len(grid(self.choice.ks, self.choice.families))
         asked = [replace(self.options, k=cell.k, family=cell.family) for cell in cells if self._is_searched(cell)]
         noises = [self.table.noise(self.axes.frames[how.family]) if how.noise else None for how in asked]
         plans = tuple(
@@ -187,7 +187,7 @@ class _Run:
     def _of_candidate(self, candidate: Candidate, start: Parameters) -> Iterator[racing.Runner]:
         options = replace(self.options, k=candidate.k)
         surveyed = self.table.surveyed
-        maximise = options.maximiser(self.axes.frames[candidate.family], surveyed.rows, surveyed.effective_rows)
+        maximise = options.maximiser(self.axes.frames[candidate.family], surveyed.counted, surveyed.effective_rows)
         state = em.begin(start, self.options.acceleration)
         per_weight = surveyed.effective_rows / surveyed.weight
         yield racing.Runner(candidate, state, maximise, self.choice.held, rows_per_weight=per_weight)

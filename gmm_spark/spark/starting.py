@@ -90,14 +90,14 @@ def search(
     with clock("starts", rows):
         check_distinct(z[:, weights > 0], rows, options.k)
         sample = starts.Sample(z, weights, surveyed.reference.covariance)
-        tol = sample_tol(options, sample, surveyed.rows)
+        tol = sample_tol(options, sample, surveyed.counted)
         plan = plan_of(options, tol, surveyed, table.noise(frame) if options.noise else None)
         with on_executors(rows.sparkSession) as each:
             try:
                 found = sample_search.best(sample, frame, plan, each)
             except DataError as error:
                 raise preflight.of_far_rows(error, surveyed, table.names) from error
-    if len(weights) >= surveyed.rows:
+    if len(weights) >= surveyed.counted:
         return Start(found.best.parameters, found.slowest)
     with clock("parts", rows):
         found, reads = _through_parts(expectation, found, frame, options, surveyed)
@@ -110,7 +110,7 @@ def search(
 def of_one(table: Table, frame: Coordinates, options: Options) -> Parameters:
     """Return the mixture of one component in coordinates z: the survey knows its parameters."""
     surveyed = table.surveyed
-    maximise = options.maximiser(frame, surveyed.rows, surveyed.effective_rows)
+    maximise = options.maximiser(frame, surveyed.counted, surveyed.effective_rows)
     return maximise.of_one(options.family, surveyed.mean, surveyed.covariance)
 
 
@@ -122,7 +122,7 @@ def _through_parts(
     Return where that ends, and the reads that it took, each counted by its share. A part is a random choice of blocks,
     not of rows: where the table is sorted it knows less than as many random rows, and all rows have more to do.
     """
-    reads, maximise = 0.0, options.maximiser(frame, surveyed.rows, surveyed.effective_rows)
+    reads, maximise = 0.0, options.maximiser(frame, surveyed.counted, surveyed.effective_rows)
     for one_in in _parts(options, len(frame.center), surveyed):
         worth = sample_search.accuracy(options.family, options.k, len(frame.center), surveyed.effective_rows / one_in)
         goal = em.Goal(max(options.tol, worth), options.max_iter)
@@ -141,10 +141,10 @@ def _parts(options: Options, d: int, surveyed: Survey) -> Iterator[int]:
 
     None where the sample was enough.
     """
-    sampled = sample_rows(options, d, surveyed.rows)
+    sampled = sample_rows(options, d, surveyed.counted)
     if sampled < _rows_to_tol(options, d):
-        there = max(surveyed.partitions, 8 * d * surveyed.rows // blocks.BLOCK_BYTES)
-        enough = min(surveyed.rows // (sample_search.GROWTH * sampled), there // _LEAST_BLOCKS)
+        there = max(surveyed.partitions, 8 * d * surveyed.counted // blocks.BLOCK_BYTES)
+        enough = min(surveyed.counted // (sample_search.GROWTH * sampled), there // _LEAST_BLOCKS)
         yield from (one_in for one_in in _PARTS if one_in <= enough)
 
 
@@ -205,8 +205,8 @@ def plan_of(options: Options, tol: float, surveyed: Survey, noise: Noise | None 
         uniform=options.init_mode == "random",
         noise=noise,
         prior=options.prior_share(surveyed.effective_rows),
-        least=options.least_rows(len(surveyed.mean), surveyed.rows),
-        rows=surveyed.rows,
+        least=options.least_rows(len(surveyed.mean), surveyed.counted),
+        rows=surveyed.counted,
     )
 
 

@@ -34,7 +34,7 @@ class Summary:
         bic: Schwarz's criterion; like the other two it counts effectiveRows at the mean weight.
         icl: bic plus twice the entropy of the posteriors.
         weight: total weight of the rows used.
-        numRows: the rows used.
+        numRows: the usable rows, those of weight 0 too.
         numInvalid: rows left out, by reason.
         floorHits: covariances that had to be raised to the floor, over all steps.
         seconds: wall-clock seconds by phase, of the run that ended the fit.

@@ -48,6 +48,7 @@ class Survey:
         squares: sum of w^2.
         range: (2, d) least and largest values of rows with a weight above 0.
         sample: a few of these rows, as `bulk` keeps them.
+        counted: how many rows have a weight above 0: the others are in no block and no sample.
         partitions: how many partitions had rows; known once all are merged.
         bounds: what makes a row far, where a few far rows have most of the variance; known after a second read.
         within: the survey of the other rows then.
@@ -60,6 +61,7 @@ class Survey:
     squares: float
     range: FloatArray
     sample: FloatArray
+    counted: int = 0
     partitions: int = 0
     bounds: bulk.Bounds | None = None
     within: Survey | None = None
@@ -85,11 +87,12 @@ class Survey:
             self.squares + other.squares,
             np.stack([np.minimum(self.range[0], other.range[0]), np.maximum(self.range[1], other.range[1])]),
             bulk.merged(self.sample, other.sample),
+            self.counted + other.counted,
         )
 
     @property
     def rows(self) -> int:
-        """The number of usable rows."""
+        """The number of usable rows, those of weight 0 too."""
         return int(self.counts[0])
 
     @property
@@ -125,7 +128,7 @@ class Survey:
 
     def to_bytes(self) -> bytes:
         """Return the numbers as little-endian float64."""
-        head = [self.weight, self.squares]
+        head = [self.weight, self.squares, self.counted]
         parts = (self.counts, head, self.mean, self.scatter.ravel(), self.range.ravel(), self.sample.ravel())
         return np.concatenate(parts).astype("<f8").tobytes()
 
@@ -133,10 +136,12 @@ class Survey:
     def from_bytes(data: bytes | memoryview, zero: Survey) -> Survey:
         """Read what `to_bytes` wrote of a survey like `zero`."""
         d = len(zero.mean)
-        ends = np.cumsum([len(REASONS), 2, d, zero.scatter.size, 2 * d])
+        ends = np.cumsum([len(REASONS), 3, d, zero.scatter.size, 2 * d])
         counts, head, mean, scatter, limits, few = np.split(np.frombuffer(data, dtype="<f8"), ends)
         own = limits.reshape(2, d), few.reshape(-1, 1 + d)
-        return Survey(counts, float(head[0]), mean, scatter.reshape(zero.scatter.shape), float(head[1]), *own)
+        return Survey(
+            counts, float(head[0]), mean, scatter.reshape(zero.scatter.shape), float(head[1]), *own, int(head[2])
+        )
 
 
 def needs_products(families: Iterable[Family], d: int) -> bool:
@@ -215,9 +220,10 @@ def of_rows(rows: Rows, bounds: bulk.Bounds | None = None, *, products: bool = T
     offset = (x - centre) @ weights / total
     centred = x - (centre + offset[:, None])
     scatter = (centred * weights) @ centred.T if products else centred**2 @ weights
-    counted = x if valid.weights is None else x[:, weights > 0]
+    counted = valid.counted().x
     limits, few = np.stack([counted.min(axis=1), counted.max(axis=1)]), bulk.sample(counted)
-    return Survey(counts, total, centre[:, 0] + offset, scatter, float(weights @ weights), limits, few)
+    squares = float(weights @ weights)
+    return Survey(counts, total, centre[:, 0] + offset, scatter, squares, limits, few, counted.shape[1])
 
 
 def _survey_partition(

@@ -80,7 +80,7 @@ def train(
         if state is None:
             start = start or starting.search(expectation, table, frame, options, clock)
             state = _first_state(start, options, progress)
-        maximise = options.maximiser(frame, surveyed.rows, surveyed.effective_rows)
+        maximise = options.maximiser(frame, surveyed.counted, surveyed.effective_rows)
         emptied: dict[int, str] | None = {} if initial else None
         with clock("em", df):
             fit = _polish(expectation, state, maximise, options, progress, start, emptied)
@@ -96,7 +96,7 @@ def train(
 def _packing(table: Table, frame: Coordinates, options: Options, *, searches: bool) -> blocks.Packing:
     """Return how to pack the rows, with a sample of them where a start is searched for."""
     surveyed = table.surveyed
-    share = starting.sample_rows(options, table.layout.d, surveyed.rows) / surveyed.rows if searches else 0.0
+    share = starting.sample_rows(options, table.layout.d, surveyed.counted) / surveyed.counted if searches else 0.0
     square = mean_square(surveyed, frame)
     return blocks.Packing(table.layout, frame, options.seed, share, precision=options.precision, square=square)
 

@@ -103,3 +103,18 @@ def test_whole_weights_are_copies_but_for_the_criteria(spark: SparkSession) -> N
     assert weighted.summary.logLikelihood == pytest.approx(copied.summary.logLikelihood, rel=1e-11)
     np.testing.assert_allclose(weighted.means, copied.means, rtol=1e-9)
     assert weighted.summary.effectiveRows < copied.summary.effectiveRows == weights.sum()
+
+
+@pytest.mark.classic_only
+def test_rows_of_weight_zero_are_none(spark: SparkSession) -> None:
+    """A thousand rows of weight 0 beside forty others: the same parameters, criteria and findings."""
+    rng = np.random.default_rng(0)
+    x = np.concatenate([rng.standard_normal((28, 3)), rng.standard_normal((12, 3)) + 12])
+    far = rng.standard_normal((1000, 3)) * 5 - 40
+    both, weights = np.concatenate([far, x]), np.repeat([0.0, 1.0], [1000, 40])
+    mixture = GaussianMixture(inputCols=names(3), starts=4, covariancePrior=0)
+    alone = mixture.fit(table(spark, **numbered(x)))
+    beside = mixture.copy({mixture.weightCol: "w"}).fit(table(spark, w=weights, **numbered(both)))
+    assert alone.summary.findings == beside.summary.findings == ()
+    assert beside.summary.bic == pytest.approx(alone.summary.bic, rel=1e-9)
+    np.testing.assert_allclose(beside.means, alone.means, rtol=1e-9)
