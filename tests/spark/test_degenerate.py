@@ -15,6 +15,7 @@ from gmm_spark.model import read_model
 from gmm_spark.parameters import FAMILIES, Parameters
 from gmm_spark.report.description import description
 from gmm_spark.spark import searching
+from gmm_spark.spark.searching import Found
 from gmm_spark.spark.selector import select
 from gmm_spark.spark.summary import Summary
 from tests.spark.frames import names, numbered, table
@@ -61,10 +62,10 @@ def test_a_selection_begins_dead_components_anew(
 ) -> None:
     """Each candidate whose start has a dead component finds the missed cluster, in its own coordinates."""
     x, dead = with_a_missed_cluster()
-    monkeypatch.setattr(searching, "search", lambda _, searches: [[start(searches, p)] for p in searches.plans])
+    monkeypatch.setattr(searching, "search", lambda _, searches: [found_by(searches, p) for p in searches.plans])
 
-    def start(searches: Searches, plan: Plan) -> Parameters:
-        return searches.frames[plan.family].inward(replace(dead, family=plan.family))
+    def found_by(searches: Searches, plan: Plan) -> Found:
+        return Found([searches.frames[plan.family].inward(replace(dead, family=plan.family))])
 
     estimator = GaussianMixture(inputCols=names(2), tol=1e-6)
     found = select(table(spark, partitions=3, **numbered(x)), estimator, [3], families, retire=False)
