@@ -178,8 +178,9 @@ def test_a_collapse_without_a_floor_ends_degenerate(spark: SparkSession) -> None
     """A component on one repeated value ends the fit with a valid model and a true outcome, no exception."""
     initial = GaussianMixtureModel.fromArrays([0.8, 0.2], [[0.0], [30.0]], [[[1.0]], [[1.0]]])
     x = np.concatenate([np.random.default_rng(0).standard_normal(200), np.full(50, 30.0)])
-    plain = {"covarianceFloor": 0, "covariancePrior": 0, "acceleration": "none"}
-    estimator = GaussianMixture(k=2, inputCols=["x0"], tol=1e-12, maxIter=50, **plain)
+    estimator = GaussianMixture(
+        k=2, inputCols=["x0"], covarianceFloor=0, covariancePrior=0, tol=1e-12, maxIter=50, acceleration="none"
+    )
     model = estimator.setInitialModel(initial).fit(table(spark, x0=x))
     assert model.summary.outcome == "degenerate"
     assert np.isfinite(model.summary.logLikelihood)
