@@ -123,7 +123,7 @@ def test_of_a_component_without_rows_only_that_is_said(least: float) -> None:
     """A component whose cluster has left the data is named once, whatever minComponentWeight is."""
     x = clusters()
     frame = suited("full", x.mean(axis=0), np.cov(x.T, bias=True), NAMES)
-    means = [[0.0, 0, 0], [10, 0, 0], [1e3, 0, 0], [1e3, 0, 0]]
+    means = np.array([[0.0, 0, 0], [10, 0, 0], [1e3, 0, 0], [1e3, 0, 0]])
     at = frame.inward(Parameters([0.5, 0.3, 0.1, 0.1], means, np.repeat(np.eye(3)[None], 4, axis=0), "full"))
     (moments,) = kernel.accumulate([kernel.Block(frame.rows(x))], [at])
     said = findings(at, moments, em.Maximiser(frame, FLOOR, 0.1 / len(x), least), NAMES)
@@ -133,7 +133,7 @@ def test_of_a_component_without_rows_only_that_is_said(least: float) -> None:
 
 def test_a_value_of_zero_is_named_as_zero() -> None:
     """Of a one-hot group each state is named by zeros and ones, not by what rounding left of a zero."""
-    states = np.random.default_rng(0).integers(0, 3, 400)
+    states = np.repeat([0, 1, 2], [150, 130, 120])
     named = [each.message for each in found(np.eye(4)[states][:, :3], states, "diag")]
     assert len(named) == 3
     assert all(message.count("= 0") == 2 and message.count("= 1") == 1 for message in named), named
