@@ -230,6 +230,7 @@ def _point_mass(mass: PointMass, names: Sequence[str]) -> Finding:
     return Finding(
         mass.component,
         "point_mass",
-        f"component {mass.component} holds one repeated value, {100 * mass.share:.3g} % of the weight, at {value}: "
+        f"component {mass.component} holds one repeated value, {100 * mass.share:.3g} % of the weight, at {value} "
+        "(or values that covarianceFloor, for the scale of this table, does not tell apart): "
         "filter those rows, or keep it if that value is a state of its own",
     )

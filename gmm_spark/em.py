@@ -127,7 +127,7 @@ def advance(state: State, moments: Moments, maximise: Maximiser, goal: Goal) -> 
             return other
         if outcome is None:
             state = replace(state, position=state.position.onward(new, maximise))
-            if not state.position.remaining < goal.tol:
+            if goal.tol == 0 or not state.position.remaining < goal.tol:
                 return state
             # The step is not taken, but a floor that it meets is one where the mixture is.
             floored = state.trace.floored + state.position.floored

@@ -11,9 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gmm_spark import em
+from gmm_spark import em, kernel, search
+from gmm_spark.coordinates import suited
 from gmm_spark.errors import DataError, ParametersError
-from gmm_spark.parameters import FAMILIES, Family, Parameters
+from gmm_spark.parameters import ALIGNED, FAMILIES, Family, Parameters
 from gmm_spark.stopping import Outcome, passes_to, remaining_gain
 from tests.strategies import (
     Problem,
@@ -211,3 +212,16 @@ def test_passes_left_are_not_told_where_nobody_can_know() -> None:
     """Nothing left needs no pass; without a rate below 1, a finite rest and a tol above 0 there is no number."""
     assert passes_to(1e-4, 1e-5, 0.5) == 0
     assert [passes_to(*case) for case in ((0.0, 1.0, 0.5), (1e-4, float("inf"), 0.5), (1e-4, 1.0, 1.0))] == [None] * 3
+
+
+@pytest.mark.parametrize("family", ["full", "tied", "diag", "tied-diag"])
+def test_without_a_tolerance_all_steps_are_taken(family: Family) -> None:
+    """With tol = 0 each of 20 fits takes its 30 steps, also where rounding makes what is left to gain negative."""
+    for seed in range(20):
+        x = np.random.default_rng(seed).standard_normal((200, 2)) + np.repeat([[0.0], [8]], 100, axis=0)
+        frame = suited(family, x.mean(axis=0), np.cov(x.T, bias=True), ("a", "b"))
+        own = np.ones((2, 2)) if family in ALIGNED else np.repeat(np.eye(2)[None], 2, axis=0)
+        start = frame.inward(Parameters(np.full(2, 0.5), np.array([[0.0, 0], [8, 8]]), own, family))
+        rows = search.in_memory([kernel.Block(frame.rows(x))])
+        fit = em.run(rows, em.begin(start, "squarem"), em.Maximiser(frame, 1e-6), em.Goal(0.0, 30))
+        assert (fit.iterations, fit.outcome) == (30, Outcome.ITERATION_LIMIT)
