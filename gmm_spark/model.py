@@ -122,15 +122,19 @@ def read_model(path: str | Path) -> StoredModel:
     root = followed(Path(path))
     metadata = _lines(root / "metadata", MOST_METADATA)
     if len(metadata) != 1:
-        raise ModelError(
-            f"model directory {root}",
-            got=f"{len(metadata)} lines of metadata",
-            expected="one line in metadata/part-*",
-            do="Name a directory that fit.py or model.save wrote, on the local filesystem.",
-        )
+        raise _no_model(root, f"{len(metadata)} lines of metadata")
     header = header_of(metadata[0], str(root))
     rows, characters = limits(header, str(root))
     return decode(header, _lines(root / "components", rows * (characters + 1)), str(root))
+
+
+def _no_model(root: Path, got: str) -> ModelError:
+    do = "Name a directory that fit.py or model.save wrote, on the local filesystem."
+    if not root.exists():
+        got = "nothing there"
+    elif (root / "model" / "metadata").is_dir():
+        got, do = "the output of a selection, with a model in it", f"Name {root / 'model'}."
+    return ModelError(f"model directory {root}", got=got, expected="one line in metadata/part-*", do=do)
 
 
 def header_of(metadata: str, where: str) -> object:

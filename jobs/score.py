@@ -48,6 +48,8 @@ def score(argv: Sequence[str]) -> str:
         rows = source.read(spark, config.input)
         read = facts.watched(run, rows, config.input)
         passing = scoring.columns(Names.of(rows), config.output, source.partition_columns(rows, config.input))
+        with publish.reaching(target.location):
+            target.mode.check_columns(target.location, passing.partition_by)
         model = GaussianMixtureModel.load(config.model.path)
         run.note(
             inputs=[

@@ -67,13 +67,15 @@ def of_score(spark: SparkSession, config: ScoreConfig) -> str:
     Raises:
         GmmSparkError: input, columns or output are not what the job needs.
     """
-    _checked(
+    output = _checked(
         spark, config.output, [*source.locations(spark, config.input), locate(spark, config.model.path, ModelError)]
     )
     model = GaussianMixtureModel.load(config.model.path)
     rows = source.read(spark, config.input)
     with advising(config.input):
         passing = scoring.columns(Names.of(rows), config.output, source.partition_columns(rows, config.input))
+        with publish.reaching(output):
+            modes.mode_of(config.output).check_columns(output, passing.partition_by)
         scored = scoring.scored(rows, model, passing, config.output)
     read = _input(rows, config.input)
     cost: dict[str, Any] = {"passes": 1}

@@ -21,7 +21,7 @@ from gmm_spark.batch.manifest import MANIFEST
 from gmm_spark.batch.ownership import foreign, manifest_in, mixed, named
 from gmm_spark.batch.pointers import published_runs
 from gmm_spark.batch.refusals import not_runs, refuse_foreign, refuse_occupied, refuse_runs
-from gmm_spark.batch.replacing import check_layout, give_back, partitions, take_place
+from gmm_spark.batch.replacing import check_columns, check_layout, give_back, partitions, take_place
 from gmm_spark.errors import OutputError
 from gmm_spark.pointer import POINTER, RUNS, Pointer
 
@@ -78,7 +78,7 @@ class Create:
         if (found or target).exists():
             raise OutputError(
                 f"the output {target}",
-                got="a folder that exists",
+                got="a file" if (found or target).is_file() else "a folder that exists",
                 expected="a path that does not exist yet",
                 do="Choose another output.path, or allow its replacement by output.mode=overwrite.",
             )
@@ -90,6 +90,13 @@ class Create:
             OutputError: it may not be replaced.
         """
         self.check(target)
+
+    def check_columns(self, target: Location, columns: tuple[str, ...]) -> None:
+        """Refuse a target whose partitions are by other columns, before anything is written.
+
+        Raises:
+            OutputError: it is.
+        """
 
     def staging(self, place: Place) -> Location:
         """Return where the run writes: within one filesystem with the target, for a rename."""
@@ -158,6 +165,14 @@ class Partitions(Overwrite):
             OutputError: as above.
         """
         self._refuse_others(target, found or target)
+
+    def check_columns(self, target: Location, columns: tuple[str, ...]) -> None:
+        """Refuse a target whose partitions are by other columns.
+
+        Raises:
+            OutputError: it is.
+        """
+        check_columns({columns}, target)
 
     def publish(self, place: Place) -> None:
         """Put each partition of the staging folder in the place of its old one, and the manifest last."""

@@ -197,6 +197,13 @@ def check_place(location: Location) -> None:
             expected="a folder below it",
             do="Add a name to output.path.",
         )
+    if location.is_link():  # still one after it was followed
+        raise OutputError(
+            f"the output {location}",
+            got="a symbolic link that leads in a circle",
+            expected="a folder, or a path that does not exist yet",
+            do="Remove that link, or choose another output.path.",
+        )
     if found := holder_of(location):
         raise OutputError(
             f"the output {location}",

@@ -6,6 +6,7 @@ import logging
 import re
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
+from urllib.parse import unquote
 
 from gmm_spark.errors import OutputError
 
@@ -76,17 +77,7 @@ def check_layout(found: list[str], target: Location) -> None:
         OutputError: it is.
     """
     there = list(partitions(target))
-    new = {_key(path)[0] for path in found}
-    old = {_key(path)[0] for path in there}
-    if any(True for name, _ in target.files() if "=" not in name):
-        old.add(())
-    if old and new - old:
-        raise OutputError(
-            f"the output {target}",
-            got=f"partitions by {', '.join(map(str, sorted(old)))}",
-            expected=f"partitions by {', '.join(map(str, sorted(new)))}",
-            do="Correct output.partition_by, or choose another output.path.",
-        )
+    check_columns({_key(path)[0] for path in found}, target)
     spelt = {_key(path): path for path in there}
     for path in found:
         if (other := spelt.get(_key(path), path)) != path:
@@ -98,8 +89,34 @@ def check_layout(found: list[str], target: Location) -> None:
             )
 
 
+def check_columns(new: set[tuple[str, ...]], target: Location) -> None:
+    """Refuse to put partitions into a table that is laid out by other columns.
+
+    Args:
+        new: the columns of the partitions, outermost first.
+        target: the table.
+
+    Raises:
+        OutputError: it is.
+    """
+    old = {_key(path)[0] for path in partitions(target)}
+    if any(True for name, _ in target.files() if "=" not in name):
+        old.add(())
+    if old and new - old:
+        raise OutputError(
+            f"the output {target}",
+            got=f"partitions by {', '.join(map(_named, sorted(old)))}",
+            expected=f"partitions by {', '.join(map(_named, sorted(new)))}",
+            do="Correct output.partition_by, or choose another output.path.",
+        )
+
+
+def _named(columns: tuple[str, ...]) -> str:
+    return "/".join(columns) or "no column"
+
+
 def _key(path: str) -> tuple[tuple[str, ...], tuple[str | int, ...]]:
     """Return columns and values of a partition as readers take them: month=01, which others write, is month=1."""
     parts = [part.partition("=") for part in path.split("/")]
     values = (int(value) if re.fullmatch(r"-?\d+", value, re.ASCII) else value for _, _, value in parts)
-    return tuple(name for name, _, _ in parts), tuple(values)
+    return tuple(unquote(name) for name, _, _ in parts), tuple(values)

@@ -68,7 +68,7 @@ def check_rows(surveyed: Survey, most_invalid: float | None, names: Sequence[str
         raise DataError(
             f"rows of {quoted(names)}",
             got=refused,
-            expected="features of one length and weights of at least 0, all numbers up to 1e150, in every row"
+            expected="finite features (at most 1e150) of one length and finite weights of at least 0 in every row"
             if most_invalid is None
             else f"at most {100 * most_invalid:g} % of them",
             do='Mend them, or leave them out with handleInvalid="skip" (fit.invalid: drop in a job).'

@@ -109,6 +109,8 @@ def load(spark: SparkSession, path: str) -> tuple[dict[str, object], StoredModel
     except (PySparkException, Py4JJavaError) as error:  # no such filesystem, bucket or host, or not for this user
         raise _unreachable(spark, path, error) from error
     if not there:
+        if _found(spark, f"{path}/model/metadata") is not None:
+            raise _unreadable(path, "the output of a selection, with a model in it", f"Name {path}/model.")
         raise _unreadable(path, f"no {path}/metadata")
     metadata = _read_lines(spark, f"{path}/metadata", path, 1, MOST_METADATA)
     header = header_of(metadata[0], path) if len(metadata) == 1 else None

@@ -207,12 +207,21 @@ def test_a_directory_is_read_without_spark(tmp_path: Path) -> None:
         assert read_model(path).parameters.covariances.tobytes() == model.parameters.covariances.tobytes()
 
 
+def test_the_output_of_a_selection_is_refused_with_its_model_named(tmp_path: Path) -> None:
+    """Its model is one folder deeper."""
+    (tmp_path / "grid" / "model" / "metadata").mkdir(parents=True)
+    with pytest.raises(ModelError, match=f"the output of a selection.* Name {tmp_path}/grid/model"):
+        read_model(tmp_path / "grid")
+
+
 def test_a_foreign_directory_is_refused(tmp_path: Path) -> None:
     """No directory, an empty one, a file, another Spark ML model, and a table are refused as such."""
     (tmp_path / "file").write_text("x")
     (tmp_path / "table").mkdir()
     (tmp_path / "table" / "part-0.parquet").write_bytes(b"PAR1")
-    for name in ("missing", "", "file", "table"):
+    with pytest.raises(ModelError, match="got nothing there"):
+        read_model(tmp_path / "missing")
+    for name in ("", "file", "table"):
         with pytest.raises(ModelError, match="0 lines of metadata"):
             read_model(tmp_path / name)
     (tmp_path / "kmeans" / "metadata").mkdir(parents=True)

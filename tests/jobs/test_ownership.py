@@ -166,6 +166,22 @@ def test_the_target_of_a_link_is_replaced_and_the_link_stays(tmp_path: Path) -> 
     assert sorted(path.name for path in tmp_path.iterdir()) == ["again", "disk", "out"]
 
 
+@pytest.mark.parametrize("mode", ["create", "overwrite", "partitions", "runs"])
+def test_a_link_in_a_circle_is_refused_at_once(tmp_path: Path, mode: str) -> None:
+    """Nothing can be written there: it is found before the job, and nothing is left beside it."""
+    (tmp_path / "out").symlink_to("out")
+    with pytest.raises(OutputError, match="a symbolic link that leads in a circle"):
+        published(tmp_path / "out", "a", "new", mode)
+    assert [path.name for path in tmp_path.iterdir() if path.name != ".out.gmm_spark"] == ["out"]
+
+
+def test_creating_names_a_file_as_one(tmp_path: Path) -> None:
+    """What is in the way is named as what it is."""
+    (tmp_path / "out").touch()
+    with pytest.raises(OutputError, match="got a file; expected a path that does not exist yet"):
+        published(tmp_path / "out", "a", "new", "create")
+
+
 def test_a_link_to_nothing_is_followed(tmp_path: Path) -> None:
     """The output appears where the link points to."""
     (tmp_path / "out").symlink_to("later/out")

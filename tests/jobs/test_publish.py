@@ -232,6 +232,24 @@ def test_partitions_by_other_columns_are_refused(tmp_path: Path) -> None:
             by_day(tmp_path / name, "b", "month=1")
 
 
+def test_partitions_by_other_columns_are_refused_before_anything_is_written(tmp_path: Path) -> None:
+    """The columns are known before the rows; those of any table, and of one without partitions, are compared."""
+    target, mode = LocalLocation(tmp_path / "out"), modes.Partitions()
+    mode.check_columns(target, ("day",))
+    (tmp_path / "out").mkdir()
+    mode.check_columns(target, ("day",))
+    (tmp_path / "out" / "a%3Ab=1").mkdir()
+    (tmp_path / "out" / "a%3Ab=1" / "x.parquet").touch()
+    mode.check_columns(target, ("a:b",))
+    with pytest.raises(OutputError, match="got partitions by a:b; expected partitions by a:b/day"):
+        mode.check_columns(target, ("a:b", "day"))
+    modes.Overwrite().check_columns(target, ("day",))
+    (tmp_path / "plain").mkdir()
+    (tmp_path / "plain" / "x.parquet").touch()
+    with pytest.raises(OutputError, match="got partitions by no column; expected partitions by day"):
+        mode.check_columns(LocalLocation(tmp_path / "plain"), ("day",))
+
+
 def test_a_partition_of_another_spelling_is_refused(tmp_path: Path) -> None:
     """Where another program has written day=01, a second folder day=1 would give readers its rows twice."""
     by_day(tmp_path / "out", "theirs", "day=01", "day=x1")

@@ -31,6 +31,10 @@ ACCEPTED: Mapping[str, list[str]] = {
 REFUSED: Mapping[str, tuple[list[str], list[str]]] = {
     "another k": (["--start.model=first", "--mixture.k=3"], ["start.model first", "2 components, full", "mixture.k=2"]),
     "another family": (["--start.model=first", "--mixture.family=diag"], ["mixture.family=full"]),
+    "a noise": (
+        ["--start.model=first", "--fit.noise=true"],
+        ["first", "without a noise", "fit.noise=false"],
+    ),
     "other features": (["--start.model=first", "--features.columns=y,x"], ["start.model first", "'y', 'x'"]),
     "aligned to others": (["--start.align_to=first", "--features.columns=y,x"], ["start.align_to first", "'y', 'x'"]),
     "a number left over": (["--start.align_to=first", "--mixture.k=1"], ["start.align_to first", "at most the 1"]),

@@ -144,6 +144,9 @@ def test_a_model_and_an_estimator_are_not_confused(tmp_path: Path) -> None:
         GaussianMixtureModel.load(f"{tmp_path}/estimator")
     with pytest.raises(ModelError, match="nowhere"):
         GaussianMixture.load(f"{tmp_path}/nowhere")
+    start().save(f"{tmp_path}/selection/model")
+    with pytest.raises(ModelError, match=rf"the output of a selection.* Name {tmp_path}/selection/model"):
+        GaussianMixtureModel.load(f"{tmp_path}/selection")
 
 
 @pytest.mark.usefixtures("spark")
