@@ -14,6 +14,7 @@ from uuid import uuid4
 
 from pyspark import SparkConf, SparkContext
 from pyspark.errors import PySparkException
+from pyspark.logger import PySparkLogger
 from pyspark.sql import SparkSession
 from pyspark.sql.utils import is_remote
 
@@ -47,6 +48,11 @@ class _Carried(Generic[T]):
     token: str = ""
 
 
+# PySpark logs each error about a query by these too, with its text, its values and a Java stack trace, and not through
+# the log of the job: secrets in input.where would be shown.
+_QUERY_LOGGERS = ("SQLQueryContextLogger", "DataFrameQueryContextLogger")
+
+
 def job_session(name: str) -> SparkSession:
     """Return the session of a batch job: the one that spark-submit prepared, or a new one.
 
@@ -62,6 +68,8 @@ def job_session(name: str) -> SparkSession:
     spark = builder.getOrCreate()
     if not is_connect(spark) and str(spark.sparkContext.master).startswith("local") and not _names_python(spark):
         spark.sparkContext.pythonExec = sys.executable
+    for logger in _QUERY_LOGGERS:
+        PySparkLogger.getLogger(logger).disabled = True
     return spark
 
 
