@@ -10,6 +10,7 @@ whitened principal subspace: the noise of the other axes drowns what its axes sh
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import pairwise
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -60,6 +61,22 @@ class Sample:
     def effective_rows(self) -> float:
         """How many rows of equal weight would be as good: Kish, Survey Sampling, 1965."""
         return float(self.weights.sum() ** 2 / (self.weights**2).sum())
+
+    @cached_property
+    def spacing(self) -> FloatArray:
+        """(n,) the squared distance of each row to the nearest few of some others: large where rows are far apart.
+
+        Byers and Raftery, Nearest-neighbor clutter removal for estimating features in spatial point processes, J. Amer.
+        Statist. Assoc. 93, 1998.
+        """
+        some = self.head(_SPACING_ROWS).z
+        nearest = min(_NEIGHBOURS, some.shape[1] - 1)
+        squares, found = (some**2).sum(axis=0), np.empty(self.z.shape[1])
+        for low in range(0, len(found), _SPACING_ROWS):
+            own = self.z[:, low : low + _SPACING_ROWS]
+            distances = (own**2).sum(axis=0)[:, None] + squares - 2 * own.T @ some
+            found[low : low + _SPACING_ROWS] = np.partition(distances, nearest, axis=1)[:, nearest]
+        return found
 
     def head(self, rows: int) -> Sample:
         """Return the first rows: themselves a random sample."""
@@ -135,25 +152,9 @@ def _noises(sample: Sample, plan: Plan) -> list[tuple[slice | Labels, Noise | No
     """
     if plan.noise is None:
         return [(slice(None), None)]
-    order = np.argsort(_spacing(sample), kind="stable")
+    order = np.argsort(sample.spacing, kind="stable")
     shares = np.cumsum(sample.weights[order]) / sample.weights.sum()
     return [(np.sort(order[: np.searchsorted(shares, 1 - w) + 1]), plan.noise.weighing(w)) for w in _NOISE_WEIGHTS]
-
-
-def _spacing(sample: Sample) -> FloatArray:
-    """Return (n,) the distance of each row to the nearest few of some others: large where rows are far apart.
-
-    Byers and Raftery, Nearest-neighbor clutter removal for estimating features in spatial point processes, J. Amer.
-    Statist. Assoc. 93, 1998.
-    """
-    some = sample.head(_SPACING_ROWS).z
-    nearest = min(_NEIGHBOURS, some.shape[1] - 1)
-    squares, found = (some**2).sum(axis=0), np.empty(sample.z.shape[1])
-    for low in range(0, len(found), _SPACING_ROWS):
-        own = sample.z[:, low : low + _SPACING_ROWS]
-        distances = (own**2).sum(axis=0)[:, None] + squares - 2 * own.T @ some
-        found[low : low + _SPACING_ROWS] = np.partition(distances, nearest, axis=1)[:, nearest]
-    return found
 
 
 def _spaces(sample: Sample, frame: Coordinates) -> tuple[FloatArray, ...]:
