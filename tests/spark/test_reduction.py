@@ -38,12 +38,11 @@ def test_many_small_partitions_share_tasks(spark: SparkSession, monkeypatch: pyt
 
 @pytest.mark.classic_only
 def test_parameters_of_any_size_travel(spark: SparkSession, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Those too large for a job's properties give the bits that small ones give, and the properties are taken back."""
+    """Those too large for the function of a pass go by a broadcast, and give the bits that small ones give."""
     df = table(spark, 3, **numbered(clusters())).cache()
-    by_property = plain_steps(df, start(), 3)
-    assert spark.sparkContext.getLocalProperty("gmm_spark.value") is None
-    monkeypatch.setattr(session, "_MOST_PROPERTY", 0)
-    assert_same_bits(plain_steps(df, start(), 3), by_property)
+    carried = plain_steps(df, start(), 3)
+    monkeypatch.setattr(session, "_MOST_CARRIED", 0)
+    assert_same_bits(plain_steps(df, start(), 3), carried)
     df.unpersist()
 
 

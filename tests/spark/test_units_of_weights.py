@@ -94,10 +94,10 @@ def test_weights_whose_squares_are_no_numbers_are_refused(spark: SparkSession, w
 
 @pytest.mark.classic_only
 def test_whole_weights_are_copies_but_for_the_criteria(spark: SparkSession) -> None:
-    """Log-likelihood and parameters are those of repeated rows; effective rows are fewer than the copies."""
+    """By maximum likelihood all but the criteria are those of repeated rows; effective rows are fewer than copies."""
     weights = 1.0 + np.arange(len(X)) % 3
     start = GaussianMixture(k=2, inputCols=names(2), starts=2).fit(table(spark, **numbered(X)))
-    steps = GaussianMixture(k=2, inputCols=names(2), tol=0, maxIter=3).setInitialModel(start)
+    steps = GaussianMixture(k=2, inputCols=names(2), tol=0, maxIter=3, covariancePrior=0).setInitialModel(start)
     weighted = steps.copy().setParams(weightCol="w").fit(table(spark, w=weights, **numbered(X)))
     copied = steps.fit(table(spark, **numbered(np.repeat(X, weights.astype(int), axis=0))))
     assert weighted.summary.logLikelihood == pytest.approx(copied.summary.logLikelihood, rel=1e-11)
