@@ -191,7 +191,7 @@ def _narrow(direction: _Direction, number: int, evidence: _Evidence, names: Sequ
             number,
             "floor",
             f"{subject} has no more variance than covarianceFloor {where}: a tie, rounded values, or a cluster that is "
-            "narrower; use fewer components, leave that feature out, add noise of one rounding step, or lower the floor",
+            "narrower; use fewer components, leave that feature out, add noise of one rounding step, or lower it",
             features,
         )
     elif evidence.given > _CARRIED * direction.variance:
