@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from sklearn.metrics import adjusted_rand_score
 
 from gmm_spark import GaussianMixture
 from gmm_spark.errors import DataError
@@ -52,8 +51,10 @@ def test_one_far_row_hides_no_clusters(spark: SparkSession, d: int, place: float
     x = two(d)
     far = np.full(d, place) if way == "diagonal" else place * np.eye(d)[0]
     model = GaussianMixture(k=3, inputCols=names(d)).fit(table(spark, **numbered(np.vstack([x, far]))))
-    labels = [model.predict(row) for row in x]
-    assert adjusted_rand_score(np.arange(len(x)) % 2, labels) > 0.95
+    labels = np.array([model.predict(row) for row in x])
+    # A single row is no component (minComponentWeight): the third may be a part of a cluster, but never of both.
+    for component in np.unique(labels):
+        assert abs((np.flatnonzero(labels == component) % 2).mean() - 0.5) > 0.49, component
     if place >= 1e6:
         (warning,) = (each for each in model.summary.warnings if "far values" in each)
         assert f"x0 = {place:.9g}" in warning
