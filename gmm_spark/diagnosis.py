@@ -231,6 +231,6 @@ def _point_mass(mass: PointMass, names: Sequence[str]) -> Finding:
         mass.component,
         "point_mass",
         f"component {mass.component} holds one repeated value, {100 * mass.share:.3g} % of the weight, at {value} "
-        "(or values that covarianceFloor, for the scale of this table, does not tell apart): "
+        "(or values that covarianceFloor, for the scale of this table, does not distinguish): "
         "filter those rows, or keep it if that value is a state of its own",
     )

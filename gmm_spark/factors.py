@@ -53,9 +53,7 @@ class TriangularFactors:
             np.matmul(inverse, np.subtract(x, self.means[k][:, None], out=centred), out=whitened)
             np.multiply(whitened, whitened, out=whitened)
             np.sum(whitened, axis=0, out=joint[k])
-        joint *= -0.5
-        np.fmax(joint, _LOG_LEAST, out=joint)
-        joint += self.constants[:, None]
+        _from_squares(joint, self.constants)
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,9 +84,14 @@ class Deviations:
             np.multiply(centred, inverse[:, None], out=centred)
             np.multiply(centred, centred, out=centred)
             np.sum(centred, axis=0, out=joint[k])
-        joint *= -0.5
-        np.fmax(joint, _LOG_LEAST, out=joint)
-        joint += self.constants[:, None]
+        _from_squares(joint, self.constants)
+
+
+def _from_squares(joint: FloatArray, constants: FloatArray) -> None:
+    """Turn squared distances (k, n) into joint log-densities, in place."""
+    joint *= -0.5
+    np.fmax(joint, _LOG_LEAST, out=joint)
+    joint += constants[:, None]
 
 
 def _with_noise(
