@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from gmm_spark.spark.estimator import GaussianMixture
-    from gmm_spark.spark.evaluator import MeanLogLikelihoodEvaluator
-    from gmm_spark.spark.fitted import GaussianMixtureModel
+    from gmm_spark.spark.ml.estimator import GaussianMixture
+    from gmm_spark.spark.ml.evaluator import MeanLogLikelihoodEvaluator
+    from gmm_spark.spark.ml.model import GaussianMixtureModel
 
 __version__ = "0.1.0"
 __all__ = ["GaussianMixture", "GaussianMixtureModel", "MeanLogLikelihoodEvaluator"]
@@ -19,7 +19,7 @@ def __dir__() -> list[str]:
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401 - the core imports without pyspark, the estimator on demand
     if name in __all__:
-        from gmm_spark.spark import estimator, evaluator  # noqa: PLC0415
+        from gmm_spark.spark.ml import estimator, evaluator  # noqa: PLC0415
 
         return getattr(evaluator if name.endswith("Evaluator") else estimator, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -9,9 +9,9 @@ import argparse
 import sys
 from typing import TYPE_CHECKING
 
-from gmm_spark.batch.status import run
-from gmm_spark.model import read_model
-from gmm_spark.report.description import description
+from gmm_spark.batch.runtime.status import run
+from gmm_spark.report.model_description import description
+from gmm_spark.store.model_directory import read_model
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -9,10 +9,10 @@ import sys
 from functools import partial
 from typing import TYPE_CHECKING
 
-from gmm_spark.batch import logs
-from gmm_spark.batch.config import FitConfig
-from gmm_spark.batch.layers import load
-from gmm_spark.batch.status import run
+from gmm_spark.batch.options.jobs import FitConfig
+from gmm_spark.batch.options.layers import load
+from gmm_spark.batch.runtime import logs
+from gmm_spark.batch.runtime.status import run
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,30 +25,31 @@ def fit(argv: Sequence[str]) -> str:
     config = load(FitConfig, argv, prog="fit.py")
     logs.adopt(config)
     # Spark is imported only now, so that a mistake in the options is reported within a second.
-    from gmm_spark.batch import dryrun, facts, fitting, publish, quality, source, starting  # noqa: PLC0415
-    from gmm_spark.batch.run import job_run  # noqa: PLC0415
-    from gmm_spark.spark.checkpoints import Checkpoints  # noqa: PLC0415
+    from gmm_spark.batch.publish import target as publish  # noqa: PLC0415
+    from gmm_spark.batch.runtime.run import job_run  # noqa: PLC0415
+    from gmm_spark.batch.steps import dry_run, estimate, facts, initial_model, input_table, quality  # noqa: PLC0415
+    from gmm_spark.spark.fit.checkpoint_store import Checkpoints  # noqa: PLC0415
     from gmm_spark.spark.session import job_session  # noqa: PLC0415
 
     spark = job_session("gmm_spark fit")
     if config.dry_run:
-        return dryrun.of_fit(spark, config)
+        return dry_run.of_fit(spark, config)
     with (
         job_run("fit", config, spark) as run,
-        publish.claimed(run, spark, config.output, partial(source.locations, spark, config.input)) as target,
+        publish.claimed(run, spark, config.output, partial(input.locations, spark, config.input)) as target,
     ):
         if target.done:
             return target.done
-        starting.check_places(spark, config, target.location)
-        rows = source.read(spark, config.input)
+        initial_model.check_places(spark, config, target.location)
+        rows = input_table.read(spark, config.input)
         run.note(inputs=[facts.watched(run, rows, config.input)])
         aside = quality.quarantine_of(target, config.quality.quarantine_path, rows)
         kept = str(target.office.folder.child("checkpoint"))
         with run.phase("fit"), quality.counted(run):
-            model = starting.fitted(config, rows, kept)
+            model = initial_model.fitted(config, rows, kept)
             run.took({f"fit, {phase}": seconds for phase, seconds in model.summary.seconds.items()})
         run.note(**facts.of_fit(model))
-        fitting.check_convergence(config.fit, model.summary)
+        estimate.check_convergence(config.fit, model.summary)
         with target.publication() as staging:
             model.write().overwrite().save(staging)  # a folder of this run alone
             if aside is not None:

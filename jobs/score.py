@@ -9,10 +9,10 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from gmm_spark.batch import logs
-from gmm_spark.batch.config import ScoreConfig
-from gmm_spark.batch.layers import load
-from gmm_spark.batch.status import run
+from gmm_spark.batch.options.jobs import ScoreConfig
+from gmm_spark.batch.options.layers import load
+from gmm_spark.batch.runtime import logs
+from gmm_spark.batch.runtime.status import run
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,30 +24,31 @@ def score(argv: Sequence[str]) -> str:
     logs.adopt(config)
     # Spark is imported only now, so that a mistake in the options is reported within a second.
     from gmm_spark import GaussianMixtureModel  # noqa: PLC0415
-    from gmm_spark.batch import dryrun, facts, publish, quality, scoring, source  # noqa: PLC0415
-    from gmm_spark.batch.paths import locate  # noqa: PLC0415
-    from gmm_spark.batch.run import job_run  # noqa: PLC0415
+    from gmm_spark.batch.files.locate import locate  # noqa: PLC0415
+    from gmm_spark.batch.publish import target as publish  # noqa: PLC0415
+    from gmm_spark.batch.runtime.run import job_run  # noqa: PLC0415
+    from gmm_spark.batch.steps import dry_run, facts, input_table, quality, scored_table  # noqa: PLC0415
     from gmm_spark.errors import ModelError  # noqa: PLC0415
-    from gmm_spark.spark.names import Names  # noqa: PLC0415
     from gmm_spark.spark.session import job_session  # noqa: PLC0415
+    from gmm_spark.spark.table.names import Names  # noqa: PLC0415
 
     spark = job_session("gmm_spark score")
     if config.dry_run:
-        return dryrun.of_score(spark, config)
+        return dry_run.of_score(spark, config)
     with (
         job_run("score", config, spark) as run,
         publish.claimed(
             run,
             spark,
             config.output,
-            lambda: [*source.locations(spark, config.input), locate(spark, config.model.path, ModelError)],
+            lambda: [*input_table.locations(spark, config.input), locate(spark, config.model.path, ModelError)],
         ) as target,
     ):
         if target.done:
             return target.done
-        rows = source.read(spark, config.input)
+        rows = input_table.read(spark, config.input)
         read = facts.watched(run, rows, config.input)
-        passing = scoring.columns(Names.of(rows), config.output, source.partition_columns(rows, config.input))
+        passing = scored_table.columns(Names.of(rows), config.output, input_table.partition_columns(rows, config.input))
         with publish.reaching(target.location):
             target.mode.check_columns(target.location, passing.partition_by)
         model = GaussianMixtureModel.load(config.model.path)
@@ -57,14 +58,14 @@ def score(argv: Sequence[str]) -> str:
                 facts.of_model(model, locate(spark, config.model.path, ModelError)),
             ]
         )
-        scored = scoring.scored(rows, model, passing, config.output)
+        scored = scored_table.scored(rows, model, passing, config.output)
         with run.phase("check"):
-            scoring.check_length(rows, model)
+            scored_table.check_length(rows, model)
         with target.publication() as staging:
             with run.phase("write"):
-                scoring.write(scored, staging, passing, config.output)
+                scored_table.write(scored, staging, passing, config.output)
             with run.phase("verify"):
-                counts = scoring.verified(scored, staging, rows.count())
+                counts = scored_table.verified(scored, staging, rows.count())
             run.note(rows=facts.of_scored(counts))
             warnings = quality.check_scored(counts, config.quality)
             run.note(warnings=list(warnings))
@@ -73,7 +74,7 @@ def score(argv: Sequence[str]) -> str:
 
 def summary(counts: dict[str, int], path: str, warnings: Sequence[str] = ()) -> str:
     """Return the one line that says how many rows were scored, why the others were not, and what is doubtful."""
-    from gmm_spark.spark.rows import REASONS  # noqa: PLC0415 - as above
+    from gmm_spark.spark.table.rows import REASONS  # noqa: PLC0415 - as above
 
     reasons = ", ".join(f"{counts.get(status, 0)} {status}" for status in REASONS)
     return "; ".join([f"score: {sum(counts.values())} rows, {reasons}", *warnings, f"written to {path}"])

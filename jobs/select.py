@@ -16,53 +16,54 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from gmm_spark.batch.config import SelectConfig
-    from gmm_spark.spark.selector import ModelSelection
+    from gmm_spark.batch.options.jobs import SelectConfig
+    from gmm_spark.spark.ml.select import ModelSelection
 
 
 def select(argv: Sequence[str]) -> str:
     """Select as the command line says; return the summary."""
-    from gmm_spark.batch import logs  # noqa: PLC0415 - not above: see the end of this file
-    from gmm_spark.batch.config import SelectConfig  # noqa: PLC0415
-    from gmm_spark.batch.layers import load  # noqa: PLC0415
+    from gmm_spark.batch.options.jobs import SelectConfig  # noqa: PLC0415
+    from gmm_spark.batch.options.layers import load  # noqa: PLC0415
+    from gmm_spark.batch.runtime import logs  # noqa: PLC0415 - not above: see the end of this file
 
     config = load(SelectConfig, argv, prog="select.py")
     logs.adopt(config)
     # Spark is imported only now, so that a mistake in the options is reported within a second.
-    from gmm_spark.batch import candidates, dryrun, facts, fitting, publish, quality, source  # noqa: PLC0415
-    from gmm_spark.batch.paths import locate  # noqa: PLC0415
-    from gmm_spark.batch.run import job_run  # noqa: PLC0415
-    from gmm_spark.report.candidates import candidates_table  # noqa: PLC0415
-    from gmm_spark.spark import selector  # noqa: PLC0415
+    from gmm_spark.batch.files.locate import locate  # noqa: PLC0415
+    from gmm_spark.batch.publish import target as publish  # noqa: PLC0415
+    from gmm_spark.batch.runtime.run import job_run  # noqa: PLC0415
+    from gmm_spark.batch.steps import dry_run, estimate, facts, input_table, quality, selection_output  # noqa: PLC0415
+    from gmm_spark.report.selection_table import candidates_table  # noqa: PLC0415
+    from gmm_spark.spark.ml import select as selector  # noqa: PLC0415
     from gmm_spark.spark.session import job_session  # noqa: PLC0415
 
     spark = job_session("gmm_spark select")
     if config.dry_run:
-        return dryrun.of_select(spark, config)
+        return dry_run.of_select(spark, config)
     with (
         job_run("select", config, spark) as run,
-        publish.claimed(run, spark, config.output, partial(source.locations, spark, config.input)) as target,
+        publish.claimed(run, spark, config.output, partial(input.locations, spark, config.input)) as target,
     ):
         if target.done:
             return target.done
-        rows = source.read(spark, config.input)
+        rows = input_table.read(spark, config.input)
         run.note(inputs=[facts.watched(run, rows, config.input)])
         aside = quality.quarantine_of(target, config.quality.quarantine_path, rows)
         most_invalid = config.quality.max_invalid_fraction
-        mixture = fitting.estimator(config.features, config.fit, maxInvalidFraction=most_invalid)
-        shelf = partial(candidates.FolderShelf.within, target.office.folder)
+        mixture = estimate.estimator(config.features, config.fit, maxInvalidFraction=most_invalid)
+        shelf = partial(selection_output.FolderShelf.within, target.office.folder)
         how = {"finalists": config.grid.finalists, **config.choice.model_dump()}
         with run.phase("select"), quality.counted(run):
             found = selector.select(rows, mixture, config.grid.k, config.grid.families, shelf=shelf, **how)
             run.took({f"select, {phase}": seconds for phase, seconds in found.seconds.items()})
-        table = candidates.rows(found)
+        table = selection_output.rows(found)
         run.note(**facts.of_fit(found.bestModel), chosen=found.best.name, passes=found.numPasses, candidates=table)
-        fitting.check_convergence(config.fit, found.bestModel.summary)
+        estimate.check_convergence(config.fit, found.bestModel.summary)
         with target.publication() as staging:
-            candidates.write(spark, found, locate(spark, staging), candidates_table(table))
+            selection_output.write(spark, found, locate(spark, staging), candidates_table(table))
             if aside is not None:
                 aside.publish(rows, config.features, found.bestModel)
-        candidates.clear(target.office.folder)
+        selection_output.clear(target.office.folder)
         return summary(config, found, str(target.location))
 
 
@@ -95,6 +96,6 @@ if __name__ == "select":
     _give_way()
 
 if __name__ == "__main__":
-    from gmm_spark.batch.status import run
+    from gmm_spark.batch.runtime.status import run
 
     run("select", select, sys.argv[1:])

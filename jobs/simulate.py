@@ -8,10 +8,10 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from gmm_spark.batch import logs
-from gmm_spark.batch.config import SimulateConfig
-from gmm_spark.batch.layers import load
-from gmm_spark.batch.status import run
+from gmm_spark.batch.options.jobs import SimulateConfig
+from gmm_spark.batch.options.layers import load
+from gmm_spark.batch.runtime import logs
+from gmm_spark.batch.runtime.status import run
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,15 +23,16 @@ def simulate(argv: Sequence[str]) -> str:
     logs.adopt(config)
     # Spark is imported only now, so that a mistake in the options is reported within a second.
     from gmm_spark import GaussianMixtureModel  # noqa: PLC0415
-    from gmm_spark.batch import dryrun, facts, publish  # noqa: PLC0415
-    from gmm_spark.batch.paths import locate  # noqa: PLC0415
-    from gmm_spark.batch.run import job_run  # noqa: PLC0415
+    from gmm_spark.batch.files.locate import locate  # noqa: PLC0415
+    from gmm_spark.batch.publish import target as publish  # noqa: PLC0415
+    from gmm_spark.batch.runtime.run import job_run  # noqa: PLC0415
+    from gmm_spark.batch.steps import dry_run, facts  # noqa: PLC0415
     from gmm_spark.errors import ModelError  # noqa: PLC0415
     from gmm_spark.spark.session import job_session  # noqa: PLC0415
 
     spark = job_session("gmm_spark simulate")
     if config.dry_run:
-        return dryrun.of_simulate(spark, config)
+        return dry_run.of_simulate(spark, config)
     with (
         job_run("simulate", config, spark) as run,
         publish.claimed(run, spark, config.output, lambda: [locate(spark, config.model.path, ModelError)]) as target,

@@ -36,7 +36,7 @@ from pyspark.sql import functions as f
 from sklearn.mixture import GaussianMixture as SklearnMixture
 
 from gmm_spark import GaussianMixture, GaussianMixtureModel
-from gmm_spark.parameters import Parameters
+from gmm_spark.mixture.parameters import Parameters
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame
     from typing_extensions import Self
 
-    from gmm_spark.parameters import Family
+    from gmm_spark.mixture.parameters import Family
 
 # Our iterations are so short that many must go by before they stand out from the seconds of reading and packing.
 SHORT, LONG = 1, {"gmm_spark": 41, "spark_ml": 4, "sklearn": 4}

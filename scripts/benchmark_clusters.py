@@ -26,16 +26,16 @@ from benchmark_quality import Table, fitted_in_memory
 from sklearn.metrics import adjusted_rand_score
 from sklearn.mixture import GaussianMixture as SklearnMixture
 
-from gmm_spark import kernel
-from gmm_spark.parameters import Family
-from gmm_spark.spark.preparing import Options
+from gmm_spark.mixture.parameters import Family
+from gmm_spark.spark.table.prepare import Options
+from gmm_spark.statistics import kernel
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from numpy.typing import NDArray
 
-    from gmm_spark.parameters import FloatArray, Parameters
+    from gmm_spark.mixture.parameters import FloatArray, Parameters
 
 Fitted = dict[str, Any]
 

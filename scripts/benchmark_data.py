@@ -17,7 +17,7 @@ from benchmark import truth
 from flights import UNITS, read_flights
 from sklearn.datasets import load_breast_cancer, load_digits, load_wine
 
-from gmm_spark.parameters import Parameters
+from gmm_spark.mixture.parameters import Parameters
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from sklearn.mixture import GaussianMixture as SklearnMixture
 
-    from gmm_spark.parameters import Family, FloatArray
+    from gmm_spark.mixture.parameters import Family, FloatArray
 
     Labelled = tuple[FloatArray, NDArray[Any]]  # (n, d) rows and their n labels
 

@@ -24,14 +24,14 @@ os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL
 
 import numpy as np
 
-from gmm_spark import engines, kernel
-from gmm_spark.layouts import feature_count
-from gmm_spark.parameters import FAMILIES, Family, Parameters
+from gmm_spark.mixture.parameters import FAMILIES, Family, Parameters
+from gmm_spark.statistics import engines, kernel
+from gmm_spark.statistics.layouts import feature_count
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from gmm_spark.parameters import FloatArray
+    from gmm_spark.mixture.parameters import FloatArray
 
 SHAPES = (
     "16,64",

@@ -33,15 +33,16 @@ from pyspark.ml.functions import array_to_vector
 from pyspark.sql import functions as f
 from sklearn.mixture import GaussianMixture as SklearnMixture
 
-from gmm_spark import GaussianMixture, kernel
-from gmm_spark.parameters import Parameters
+from gmm_spark import GaussianMixture
+from gmm_spark.mixture.parameters import Parameters
+from gmm_spark.statistics import kernel
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pyspark.sql import DataFrame, SparkSession
 
-    from gmm_spark.parameters import FloatArray
+    from gmm_spark.mixture.parameters import FloatArray
 
 FEW = 20_000  # rows of the small table
 NEAR = 1e-3  # nats per row that count as the same quality

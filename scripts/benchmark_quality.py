@@ -20,16 +20,19 @@ import numpy as np
 from benchmark_data import DATA, head, of_sklearn, say
 from sklearn.mixture import GaussianMixture as SklearnMixture
 
-from gmm_spark import coordinates, em, kernel, missed, search, starts
-from gmm_spark.parameters import Family
-from gmm_spark.spark.preparing import Options
-from gmm_spark.spark.rows import Rows
-from gmm_spark.spark.starting import plan_of, sample_rows, sample_tol
-from gmm_spark.spark.survey import of_rows
+from gmm_spark import em
+from gmm_spark.mixture import coordinates
+from gmm_spark.mixture.parameters import Family
+from gmm_spark.search import best_start, kmeans, missed_clusters
+from gmm_spark.spark.fit.start import plan_of, sample_rows, sample_tol
+from gmm_spark.spark.table.prepare import Options
+from gmm_spark.spark.table.rows import Rows
+from gmm_spark.spark.table.survey_pass import of_rows
+from gmm_spark.statistics import kernel
 
 if TYPE_CHECKING:
-    from gmm_spark.moments import Moments
-    from gmm_spark.parameters import FloatArray, Parameters
+    from gmm_spark.mixture.parameters import FloatArray, Parameters
+    from gmm_spark.statistics.moments import Moments
 
 NEAR = 1e-3  # nats per row that count as the same quality
 
@@ -60,20 +63,20 @@ def fitted_in_memory(table: Table, options: Options) -> em.Fit:
     """Return our fit, in coordinates z."""
     n, k = len(table.x), options.k
     taken = np.random.default_rng(options.seed).permutation(n)[: sample_rows(options, table.x.shape[1], n)]
-    sample = starts.Sample(np.ascontiguousarray(table.z[:, taken]), np.ones(len(taken)), table.covariance)
+    sample = kmeans.Sample(np.ascontiguousarray(table.z[:, taken]), np.ones(len(taken)), table.covariance)
     surveyed = of_rows(Rows(table.x.T, None, np.zeros(n, dtype=np.int8)))
     plan = plan_of(options, sample_tol(options, sample, n), surveyed)
-    found, blocks = search.best(sample, table.frame, plan), table.blocks()
+    found, blocks = best_start.best(sample, table.frame, plan), table.blocks()
     start, slowest = found.best.parameters, found.slowest
     if len(taken) < n and k > 1:
 
         def measure(candidate: Parameters) -> Moments:
-            return kernel.accumulate(blocks, [missed.gathering(candidate)], kept=missed.KEPT)[0]
+            return kernel.accumulate(blocks, [missed_clusters.gathering(candidate)], kept=missed_clusters.KEPT)[0]
 
-        looked = missed.look(measure, found, sample, table.frame, plan)
+        looked = missed_clusters.look(measure, found, sample, table.frame, plan)
         start, slowest = looked.start, looked.slowest
     maximise, goal = options.maximiser(table.frame, n, n), em.Goal(options.tol, options.max_iter)
-    return em.run(search.in_memory(blocks), em.begin(start, "squarem", slowest), maximise, goal)
+    return em.run(best_start.in_memory(blocks), em.begin(start, "squarem", slowest), maximise, goal)
 
 
 def best_of_five(x: FloatArray, table: Table, k: int, family: Family, seed: int) -> float:

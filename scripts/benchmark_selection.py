@@ -22,16 +22,16 @@ import numpy as np
 from pyspark.sql import SparkSession
 
 from gmm_spark import GaussianMixture, GaussianMixtureModel
-from gmm_spark.parameters import Family
-from gmm_spark.selection import Candidate, grid
-from gmm_spark.spark.selector import select
+from gmm_spark.mixture.parameters import Family
+from gmm_spark.selection.evaluation import Candidate, grid
+from gmm_spark.spark.ml.select import select
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pyspark.sql import DataFrame
 
-    from gmm_spark.spark.summary import Summary
+    from gmm_spark.em.summary import Summary
 
 
 def session(cores: int) -> SparkSession:

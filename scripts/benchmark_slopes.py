@@ -22,14 +22,15 @@ os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
 import numpy as np
 from pyspark.sql import SparkSession
 
-from gmm_spark import GaussianMixtureModel, coordinates
-from gmm_spark.layouts import feature_count
-from gmm_spark.parameters import Parameters
-from gmm_spark.spark import blocks
-from gmm_spark.spark.columns import Features
-from gmm_spark.spark.keeping import packed
-from gmm_spark.spark.names import Names
-from gmm_spark.spark.preparing import Options, prepare
+from gmm_spark import GaussianMixtureModel
+from gmm_spark.mixture import coordinates
+from gmm_spark.mixture.parameters import Parameters
+from gmm_spark.spark.blocks import pack
+from gmm_spark.spark.blocks.keep import packed
+from gmm_spark.spark.table.columns import Features
+from gmm_spark.spark.table.names import Names
+from gmm_spark.spark.table.prepare import Options, prepare
+from gmm_spark.statistics.layouts import feature_count
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ def seconds(spark: SparkSession, case: Case, repeats: int) -> tuple[float, int]:
     surveyed = table.surveyed
     frame = coordinates.suited("full", surveyed.mean, surveyed.covariance, table.names)
     at = frame.inward(truth)
-    with packed(table, blocks.Packing(table.layout, frame, 0, 0.001)) as expectation:
+    with packed(table, pack.Packing(table.layout, frame, 0, 0.001)) as expectation:
         expectation([at])
         df.unpersist()
         times = []

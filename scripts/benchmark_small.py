@@ -23,15 +23,15 @@ import numpy as np
 from benchmark_clusters import ours, theirs
 from benchmark_data import head, labelled, say
 
-from gmm_spark import kernel, reservoir
-from gmm_spark.parameters import Family
-from gmm_spark.spark.preparing import Options
+from gmm_spark.mixture.parameters import Family
+from gmm_spark.spark.table.prepare import Options
+from gmm_spark.statistics import kernel, least_likely
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from gmm_spark.moments import Moments
-    from gmm_spark.parameters import Parameters
+    from gmm_spark.mixture.parameters import Parameters
+    from gmm_spark.statistics.moments import Moments
 
 _SMALL = "iris,wine,breast cancer,digits,penguins,satellite,chevron"
 _ENGINES = ("ours", "scikit-learn", "best of five")
@@ -44,7 +44,7 @@ class Passes:
         self._accumulate, self._rows, self.count = kernel.accumulate, rows, 0.0
 
     def __call__(
-        self, blocks: Sequence[kernel.Block], candidates: Sequence[Parameters], kept: int = reservoir.SIZE
+        self, blocks: Sequence[kernel.Block], candidates: Sequence[Parameters], kept: int = least_likely.SIZE
     ) -> tuple[Moments, ...]:
         """Return what the kernel returns."""
         self.count += len(candidates) * sum(block.z.shape[1] for block in blocks) / self._rows

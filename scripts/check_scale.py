@@ -29,8 +29,8 @@ import psutil
 from pyspark.sql import SparkSession
 
 from gmm_spark import GaussianMixture, GaussianMixtureModel
-from gmm_spark.layouts import feature_count
-from gmm_spark.spark import keeping
+from gmm_spark.spark.blocks import keep
+from gmm_spark.statistics.layouts import feature_count
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -88,7 +88,7 @@ def many_partitions(partitions: int) -> None:
         df = model.sample(ROWS_PER_PARTITION * partitions, seed=1, spark=spark).select("features")
         df = df.repartition(partitions, "features").persist()
         mixture = GaussianMixture(k=K, maxIter=1, tol=0.0, acceleration="none").setInitialModel(model)
-        with mock.patch.object(keeping, "_LEAST_TASKS", partitions), Peak() as peak:
+        with mock.patch.object(keep, "_LEAST_TASKS", partitions), Peak() as peak:
             began = time.perf_counter()
             summary = mixture.fit(df).summary
         sent, took = partitions * K * feature_count(D) * 8 / 2**20, time.perf_counter() - began
@@ -124,7 +124,7 @@ def many_passes() -> None:
         log.setLevel(logging.INFO)
         df = model.sample(20_000, seed=1, spark=spark).select("features")
         mixture = GaussianMixture(k=8, maxIter=199, tol=0.0, acceleration="none").setInitialModel(model)
-        with mock.patch.object(keeping, "_LEAST_FILED", 0):
+        with mock.patch.object(keep, "_LEAST_FILED", 0):
             mixture.fit(df)
         print(f"{len(files.counts)} passes: {files.counts[19]} files after 20, {files.counts[-1]} after the last")
         if files.counts[-1] > files.counts[19] + 5:

@@ -19,12 +19,12 @@ import pyarrow.compute as pc
 import pyarrow.csv as pcsv
 import pyarrow.dataset as pds
 
-from gmm_spark.model import read_model
+from gmm_spark.store.model_directory import read_model
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from gmm_spark.model import StoredModel
+    from gmm_spark.store.model_directory import StoredModel
 
 ROWS = 336_776
 UNITS = {"dep_delay": "min", "arr_delay": "min", "air_time": "min", "distance": "miles"}

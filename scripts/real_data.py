@@ -37,17 +37,20 @@ import pyarrow as pa
 import pyarrow.dataset
 import pyarrow.parquet
 
-from gmm_spark import coordinates, em, kernel, search, starts
-from gmm_spark.parameters import FAMILIES
-from gmm_spark.reseeding import point_masses
+from gmm_spark import em
+from gmm_spark.em.reseeding import point_masses
+from gmm_spark.mixture import coordinates
+from gmm_spark.mixture.parameters import FAMILIES
+from gmm_spark.search import best_start, kmeans
+from gmm_spark.statistics import kernel
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from pyspark.sql import SparkSession
 
-    from gmm_spark.coordinates import Coordinates
-    from gmm_spark.parameters import Family, FloatArray, Parameters
+    from gmm_spark.mixture.coordinates import Coordinates
+    from gmm_spark.mixture.parameters import Family, FloatArray, Parameters
 
 SETS = ("shuttle", "letter", "http", "taxi")
 _NO_FEATURES = {"Class", "lettr", "outlier", "year", "month"}
@@ -104,9 +107,9 @@ def in_memory(x: FloatArray, names: tuple[str, ...], case: Case, options: argpar
     covariance = (x - centre).T @ (x - centre) / len(x)
     frame = coordinates.suited(case.family, centre, covariance, names)
     chosen = np.random.default_rng(case.seed).permutation(len(x))[: options.sample]
-    sample = starts.Sample(frame.rows(x[chosen]), np.ones(len(chosen)), covariance)
-    plan = starts.Plan(case.k, case.family, options.starts, case.seed, _FLOOR, _TOL)
-    found, maximise = search.best(sample, frame, plan), em.Maximiser(frame, _FLOOR)
+    sample = kmeans.Sample(frame.rows(x[chosen]), np.ones(len(chosen)), covariance)
+    plan = kmeans.Plan(case.k, case.family, options.starts, case.seed, _FLOOR, _TOL)
+    found, maximise = best_start.best(sample, frame, plan), em.Maximiser(frame, _FLOOR)
     state = em.begin(found.best.parameters, "squarem", found.slowest)
     fit = em.run(expectation(x, frame), state, maximise, em.Goal(_TOL, _MAX_ITER, _RESEEDINGS))
     best = fit.best
@@ -126,7 +129,7 @@ def in_memory(x: FloatArray, names: tuple[str, ...], case: Case, options: argpar
 
 def expectation(x: FloatArray, frame: Coordinates) -> em.Expectation:
     """Return the E-step over the rows, kept as blocks in memory."""
-    return search.in_memory([kernel.Block(np.ascontiguousarray(frame.rows(part))) for part in parts(x)])
+    return best_start.in_memory([kernel.Block(np.ascontiguousarray(frame.rows(part))) for part in parts(x)])
 
 
 def parts(x: FloatArray) -> Iterator[FloatArray]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gmm_spark.batch.manifest import SCHEMA_FILE, schema
+from gmm_spark.batch.manifest.manifest import SCHEMA_FILE, schema
 
 if __name__ == "__main__":
     SCHEMA_FILE.write_text(schema(), encoding="utf-8")

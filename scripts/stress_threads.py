@@ -32,7 +32,7 @@ from pyspark.ml.tuning import CrossValidator, ParamGridBuilder, TrainValidationS
 from pyspark.sql import SparkSession
 
 from gmm_spark import GaussianMixture, GaussianMixtureModel, MeanLogLikelihoodEvaluator
-from gmm_spark.spark.selector import select
+from gmm_spark.spark.ml.select import select
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

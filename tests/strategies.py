@@ -10,14 +10,17 @@ import numpy as np
 from hypothesis import settings
 from hypothesis import strategies as st
 
-from gmm_spark import coordinates, em, kernel, search
-from gmm_spark.parameters import FAMILIES, SHARED, Family, FloatArray, Parameters
+from gmm_spark import em
+from gmm_spark.mixture import coordinates
+from gmm_spark.mixture.parameters import FAMILIES, SHARED, Family, FloatArray, Parameters
+from gmm_spark.search import best_start
+from gmm_spark.statistics import kernel
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from gmm_spark.coordinates import Coordinates
-    from gmm_spark.moments import Moments
+    from gmm_spark.mixture.coordinates import Coordinates
+    from gmm_spark.statistics.moments import Moments
 
 settings.register_profile("repeatable", deadline=None, max_examples=25, derandomize=True, database=None)
 settings.register_profile("explore", deadline=None, max_examples=500)
@@ -95,7 +98,7 @@ def engine(problem: Problem, frame: Coordinates, block_rows: int | None = None) 
     """Return the in-memory Expectation over the rows, cut into blocks of at most block_rows."""
     z = frame.rows(problem.x)
     size = block_rows or max(1, z.shape[1])
-    return search.in_memory(
+    return best_start.in_memory(
         [kernel.Block(z[:, at : at + size], problem.weights[at : at + size]) for at in range(0, z.shape[1], size)]
     )
 

@@ -1,0 +1,22 @@
+"""The EM algorithm over an abstract E-step; what other packages use of it is named here."""
+
+from gmm_spark.em.m_step import Maximiser
+from gmm_spark.em.position import Acceleration, Goal, Pass, Position
+from gmm_spark.em.state import Expectation, State, advance, begin, iterate, run
+from gmm_spark.em.trace import Fit, Trace
+
+__all__ = [
+    "Acceleration",
+    "Expectation",
+    "Fit",
+    "Goal",
+    "Maximiser",
+    "Pass",
+    "Position",
+    "State",
+    "Trace",
+    "advance",
+    "begin",
+    "iterate",
+    "run",
+]

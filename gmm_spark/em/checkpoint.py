@@ -18,15 +18,15 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, Union, get_args, get_
 
 import numpy as np
 
-from gmm_spark.em import State
+from gmm_spark.em.convergence import Outcome
+from gmm_spark.em.position import Pass
+from gmm_spark.em.state import State
 from gmm_spark.errors import CheckpointError, GmmSparkError
-from gmm_spark.layouts import Layout, feature_count
-from gmm_spark.moments import Moments
-from gmm_spark.noise import Noise
-from gmm_spark.parameters import ALIGNED, FloatArray, Parameters
-from gmm_spark.passes import Pass
-from gmm_spark.stopping import Outcome
-from gmm_spark.untrusted import loads
+from gmm_spark.mixture.noise import Noise
+from gmm_spark.mixture.parameters import ALIGNED, FloatArray, Parameters
+from gmm_spark.statistics.layouts import Layout, feature_count
+from gmm_spark.statistics.moments import Moments
+from gmm_spark.store.untrusted import loads
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

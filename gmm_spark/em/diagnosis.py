@@ -12,21 +12,21 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gmm_spark import alignment
-from gmm_spark.parameters import SHARED, Parameters
-from gmm_spark.reseeding import point_masses
-from gmm_spark.spread import Matrices
+from gmm_spark.em.reseeding import point_masses
+from gmm_spark.mixture import alignment
+from gmm_spark.mixture.parameters import SHARED, Parameters
+from gmm_spark.mixture.spread import Matrices
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
-    from gmm_spark.coordinates import Coordinates
-    from gmm_spark.maximisation import Maximiser
-    from gmm_spark.moments import Moments
-    from gmm_spark.parameters import FloatArray
-    from gmm_spark.reseeding import PointMass
+    from gmm_spark.em.m_step import Maximiser
+    from gmm_spark.em.reseeding import PointMass
+    from gmm_spark.mixture.coordinates import Coordinates
+    from gmm_spark.mixture.parameters import FloatArray
+    from gmm_spark.statistics.moments import Moments
 
 # Families whose variance is the same in all directions of the user's features.
 _ROUND = frozenset({"spherical", "tied-spherical"})

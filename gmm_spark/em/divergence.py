@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gmm_spark.parameters import SHARED
-from gmm_spark.spread import Variances
+from gmm_spark.mixture.parameters import SHARED
+from gmm_spark.mixture.spread import Variances
 
 if TYPE_CHECKING:
-    from gmm_spark.parameters import FloatArray, Parameters
-    from gmm_spark.spread import Spread
+    from gmm_spark.mixture.parameters import FloatArray, Parameters
+    from gmm_spark.mixture.spread import Spread
 
 
 def step_divergence(new: Parameters, old: Parameters, prior: float = 0.0) -> float:

@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gmm_spark import families, prior
 from gmm_spark.errors import ParametersError
-from gmm_spark.parameters import ALIGNED, Parameters
+from gmm_spark.mixture import families, prior
+from gmm_spark.mixture.parameters import ALIGNED, Parameters
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from gmm_spark.coordinates import Coordinates
-    from gmm_spark.moments import Moments
-    from gmm_spark.parameters import Family, FloatArray
-    from gmm_spark.spread import Spread
+    from gmm_spark.mixture.coordinates import Coordinates
+    from gmm_spark.mixture.parameters import Family, FloatArray
+    from gmm_spark.mixture.spread import Spread
+    from gmm_spark.statistics.moments import Moments
 
 _NOISE = 16 * float(np.finfo(np.float64).eps)
 
@@ -29,7 +29,7 @@ class Maximiser:
     Args:
         frame: the coordinates z.
         floor: the least variance in units of the data's variance; 0 switches it off.
-        prior: the pseudo-rows of the data's covariance in each component's, per row; see `gmm_spark.prior`.
+        prior: the pseudo-rows of the data's covariance in each component's, per row; see `gmm_spark.mixture.prior`.
         least: how many rows of mean weight a sound component holds at least.
     """
 

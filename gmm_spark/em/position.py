@@ -9,15 +9,15 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
-from gmm_spark.acceleration import extrapolate
-from gmm_spark.divergence import step_divergence
-from gmm_spark.engines import condition
-from gmm_spark.stopping import Outcome, remaining_after, remaining_gain
+from gmm_spark.em.convergence import Outcome, remaining_after, remaining_gain
+from gmm_spark.em.divergence import step_divergence
+from gmm_spark.em.squarem import extrapolate
+from gmm_spark.statistics.engines import condition
 
 if TYPE_CHECKING:
-    from gmm_spark.maximisation import Maximiser
-    from gmm_spark.moments import Moments
-    from gmm_spark.parameters import Parameters
+    from gmm_spark.em.m_step import Maximiser
+    from gmm_spark.mixture.parameters import Parameters
+    from gmm_spark.statistics.moments import Moments
 
 Acceleration = Literal["squarem", "none"]
 Phase = Literal["start", "step", "leap", "retreat", "lookup"]

@@ -13,17 +13,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gmm_spark import families, reservoir
-from gmm_spark.parameters import SHARED, Parameters
+from gmm_spark.mixture import families
+from gmm_spark.mixture.parameters import SHARED, Parameters
+from gmm_spark.statistics import least_likely
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
-    from gmm_spark.maximisation import Maximiser
-    from gmm_spark.moments import Moments
-    from gmm_spark.stopping import Outcome
+    from gmm_spark.em.convergence import Outcome
+    from gmm_spark.em.m_step import Maximiser
+    from gmm_spark.statistics.moments import Moments
 
     Mask = NDArray[np.bool_]
 
@@ -100,7 +101,7 @@ def reseeded(at: Parameters, moments: Moments, which: Mask, maximise: Maximiser)
         which: (k,) the wasted components.
         maximise: the M-step.
     """
-    found = reservoir.points(moments.lowest) if moments.lowest is not None else np.empty((0, at.d))
+    found = least_likely.points(moments.lowest) if moments.lowest is not None else np.empty((0, at.d))
     chosen = np.flatnonzero(which)[: len(found)]
     others = np.setdiff1d(np.arange(at.k), chosen)
     means, spread, weights = at.means.copy(), at.spread, at.weights.copy()

@@ -18,11 +18,11 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from gmm_spark.errors import ParametersError
-from gmm_spark.parameters import FloatArray, Parameters
-from gmm_spark.spread import Matrices, Spread, Variances
+from gmm_spark.mixture.parameters import FloatArray, Parameters
+from gmm_spark.mixture.spread import Matrices, Spread, Variances
 
 if TYPE_CHECKING:
-    from gmm_spark.coordinates import Coordinates
+    from gmm_spark.mixture.coordinates import Coordinates
 
 _SMALLEST_WEIGHT = 1e-12
 

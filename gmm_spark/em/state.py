@@ -13,14 +13,14 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
+from gmm_spark.em.convergence import Outcome
+from gmm_spark.em.m_step import Maximiser
+from gmm_spark.em.position import Acceleration, Goal, Pass, Position, verdict
+from gmm_spark.em.reseeding import Reseeding, dead, reseeded, spikes, wasted, without
+from gmm_spark.em.trace import Fit, Trace
 from gmm_spark.errors import ParametersError
-from gmm_spark.maximisation import Maximiser
-from gmm_spark.moments import Moments
-from gmm_spark.parameters import Parameters
-from gmm_spark.passes import Acceleration, Goal, Pass, Position, verdict
-from gmm_spark.reseeding import Reseeding, dead, reseeded, spikes, wasted, without
-from gmm_spark.stopping import Outcome
-from gmm_spark.trace import Fit, Trace
+from gmm_spark.mixture.parameters import Parameters
+from gmm_spark.statistics.moments import Moments
 
 __all__ = [
     "Acceleration",

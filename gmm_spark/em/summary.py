@@ -7,14 +7,16 @@ from dataclasses import MISSING, asdict, dataclass, is_dataclass
 from dataclasses import fields as dataclass_fields
 from typing import TYPE_CHECKING, Any, get_args, get_origin, get_type_hints
 
-from gmm_spark import families, kernel, selection
-from gmm_spark.diagnosis import Finding, findings
+from gmm_spark.em.diagnosis import Finding, findings
+from gmm_spark.em.reseeding import PointMass, point_masses, thin_components, thin_sentence
 from gmm_spark.errors import ModelError
-from gmm_spark.reseeding import PointMass, point_masses, thin_components, thin_sentence
+from gmm_spark.mixture import families
+from gmm_spark.selection import evaluation
+from gmm_spark.statistics import kernel
 
 if TYPE_CHECKING:
-    from gmm_spark import em
-    from gmm_spark.spark.preparing import Table
+    from gmm_spark.em import state
+    from gmm_spark.spark.table.prepare import Table
 
 
 @dataclass(frozen=True)
@@ -136,7 +138,9 @@ def _is(value: object, kind: Any) -> bool:  # noqa: ANN401 - a type or a generic
     return type(value) is kind
 
 
-def summary_of(fit: em.Fit, maximise: em.Maximiser, table: Table, seconds: dict[str, float], passes: int) -> Summary:
+def summary_of(
+    fit: state.Fit, maximise: state.Maximiser, table: Table, seconds: dict[str, float], passes: int
+) -> Summary:
     """Return how a fit by this M-step to a surveyed table went."""
     surveyed = table.surveyed
     frame = maximise.frame
@@ -146,7 +150,7 @@ def summary_of(fit: em.Fit, maximise: em.Maximiser, table: Table, seconds: dict[
     free = families.free_parameters(mixture.family, mixture.k, mixture.d, noise=mixture.noise is not None)
     entropy = kernel.entropy(best.parameters, best.moments)
     rows = surveyed.effective_rows * (weight / surveyed.weight)  # of those that are not held out
-    value = selection.at_mean_weight(log_likelihood, weight, rows)
+    value = evaluation.at_mean_weight(log_likelihood, weight, rows)
     thin = thin_components(best.parameters, best.moments, maximise)
     few = thin_sentence(thin, maximise.least) if thin else ""
     return Summary(
@@ -157,9 +161,9 @@ def summary_of(fit: em.Fit, maximise: em.Maximiser, table: Table, seconds: dict[
         outcome=fit.outcome.value,
         message=" ".join(filter(None, (fit.outcome.message, f"({fit.detail})" if fit.detail else "", few))),
         history=tuple(value - frame.log_determinant for value in fit.history),
-        aic=selection.aic(value, free),
-        bic=selection.bic(value, free, rows),
-        icl=selection.icl(value, free, rows, selection.at_mean_weight(entropy, weight, rows)),
+        aic=evaluation.aic(value, free),
+        bic=evaluation.bic(value, free, rows),
+        icl=evaluation.icl(value, free, rows, evaluation.at_mean_weight(entropy, weight, rows)),
         weight=weight,
         numRows=surveyed.rows,
         numInvalid=surveyed.invalid,

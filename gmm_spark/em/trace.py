@@ -10,9 +10,9 @@ import numpy as np
 from gmm_spark.errors import DataError, ParametersError
 
 if TYPE_CHECKING:
-    from gmm_spark.moments import Moments
-    from gmm_spark.passes import Goal, Pass
-    from gmm_spark.stopping import Outcome
+    from gmm_spark.em.convergence import Outcome
+    from gmm_spark.em.position import Goal, Pass
+    from gmm_spark.statistics.moments import Moments
 
 _SAME_WEIGHT = 1e-9  # a relative change of the total weight above this is no rounding
 # Relative; float32 products are allowed to err by 1e-3 nats per row, float64 ones err by far less.

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gmm_spark.errors import ModelError
-from gmm_spark.spread import Matrices, Variances
+from gmm_spark.mixture.spread import Matrices, Variances
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from gmm_spark.parameters import FloatArray, Parameters
-    from gmm_spark.spread import Spread
+    from gmm_spark.mixture.parameters import FloatArray, Parameters
+    from gmm_spark.mixture.spread import Spread
 
 
 def aligned(parameters: Parameters, reference: Parameters) -> Parameters:

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gmm_spark import redundancy
 from gmm_spark.errors import DataError, quoted
-from gmm_spark.parameters import ALIGNED, Family, FloatArray, Parameters
-from gmm_spark.spread import Matrices, Spread, Variances, diagonal_form
+from gmm_spark.mixture import redundancy
+from gmm_spark.mixture.parameters import ALIGNED, Family, FloatArray, Parameters
+from gmm_spark.mixture.spread import Matrices, Spread, Variances, diagonal_form
 
 if TYPE_CHECKING:
-    from gmm_spark.layouts import Layout
+    from gmm_spark.statistics.layouts import Layout
 
 _ROUNDING = 64 * float(np.finfo(np.float64).eps)
 

@@ -20,17 +20,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gmm_spark.arrays import positive_definite
-from gmm_spark.parameters import ALIGNED, SHARED
-from gmm_spark.spread import Matrices, Spread
+from gmm_spark.mixture.arrays import positive_definite
+from gmm_spark.mixture.parameters import ALIGNED, SHARED
+from gmm_spark.mixture.spread import Matrices, Spread
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from numpy.typing import NDArray
 
-    from gmm_spark.coordinates import Coordinates
-    from gmm_spark.parameters import Family, FloatArray
+    from gmm_spark.mixture.coordinates import Coordinates
+    from gmm_spark.mixture.parameters import Family, FloatArray
 
     Constraint = Callable[[Spread, FloatArray, Coordinates, float], tuple[Spread, int]]
 

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gmm_spark.arrays import restore
 from gmm_spark.errors import ParametersError
+from gmm_spark.mixture.arrays import restore
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
-    from gmm_spark.arrays import FloatArray
+    from gmm_spark.mixture.arrays import FloatArray
 
 
 @dataclass(frozen=True, eq=False, init=False)

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
-from gmm_spark.arrays import FloatArray, positive_definite, restore
 from gmm_spark.errors import ParametersError
-from gmm_spark.spread import Matrices, Spread, diagonal_form
+from gmm_spark.mixture.arrays import FloatArray, positive_definite, restore
+from gmm_spark.mixture.spread import Matrices, Spread, diagonal_form
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
-    from gmm_spark.noise import Noise
+    from gmm_spark.mixture.noise import Noise
 
 __all__ = ["ALIGNED", "FAMILIES", "SHARED", "Family", "FloatArray", "Parameters", "positive_definite"]
 

@@ -20,11 +20,11 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
 
-from gmm_spark.parameters import SHARED
+from gmm_spark.mixture.parameters import SHARED
 
 if TYPE_CHECKING:
-    from gmm_spark.parameters import Family, FloatArray, Parameters
-    from gmm_spark.spread import Spread
+    from gmm_spark.mixture.parameters import Family, FloatArray, Parameters
+    from gmm_spark.mixture.spread import Spread
 
 Prior: TypeAlias = "float | Literal['auto']"
 

@@ -10,7 +10,7 @@ import numpy as np
 from gmm_spark.errors import DataError, quoted
 
 if TYPE_CHECKING:
-    from gmm_spark.parameters import FloatArray
+    from gmm_spark.mixture.parameters import FloatArray
 
     Mask = np.ndarray[Any, np.dtype[np.bool_]]
 

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gmm_spark.arrays import positive_definite, restore
+from gmm_spark.mixture.arrays import positive_definite, restore
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from gmm_spark.arrays import FloatArray
+    from gmm_spark.mixture.arrays import FloatArray
 
 _SYMMETRY_TOLERANCE = 1e-8
 

@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from gmm_spark.em.summary import Summary
 from gmm_spark.errors import one_line
-from gmm_spark.spark.summary import Summary
-from gmm_spark.spread import Variances
+from gmm_spark.mixture.spread import Variances
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from gmm_spark.model import StoredModel
-    from gmm_spark.parameters import FloatArray
-    from gmm_spark.reseeding import PointMass
+    from gmm_spark.em.reseeding import PointMass
+    from gmm_spark.mixture.parameters import FloatArray
+    from gmm_spark.store.model_directory import StoredModel
 
 
 def description(model: StoredModel, *, correlations: bool = False) -> str:

@@ -17,19 +17,22 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gmm_spark import em, evidence, families, kernel
+from gmm_spark import em
 from gmm_spark.errors import DataError
-from gmm_spark.long_runs import SAME_OPTIMUM, is_better, run_to_end
-from gmm_spark.ranking import Race, Ranking, in_turn
-from gmm_spark.splitting import LEAST_COMPONENTS, moves
+from gmm_spark.mixture import families
+from gmm_spark.search import evidence
+from gmm_spark.search.long_runs import SAME_OPTIMUM, is_better, run_to_end
+from gmm_spark.search.short_runs import Race, Ranking, in_turn
+from gmm_spark.search.split_merge import LEAST_COMPONENTS, moves
+from gmm_spark.statistics import kernel
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from gmm_spark.coordinates import Coordinates
-    from gmm_spark.parameters import Family, Parameters
-    from gmm_spark.ranking import Each
-    from gmm_spark.starts import Plan, Sample
+    from gmm_spark.mixture.coordinates import Coordinates
+    from gmm_spark.mixture.parameters import Family, Parameters
+    from gmm_spark.search.kmeans import Plan, Sample
+    from gmm_spark.search.short_runs import Each
 
 # How many of the short runs go on: three, or as many as cost next to nothing on a small sample, for the best after
 # ten steps need not be the best at the end; and of few components more, for a run of two costs a fifth of one of ten.

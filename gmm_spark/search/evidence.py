@@ -15,15 +15,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gmm_spark import families, kernel, starts
-from gmm_spark.parameters import Parameters
+from gmm_spark.mixture import families
+from gmm_spark.mixture.parameters import Parameters
+from gmm_spark.search import kmeans
+from gmm_spark.statistics import kernel
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from gmm_spark.coordinates import Coordinates
-    from gmm_spark.moments import Moments
-    from gmm_spark.parameters import FloatArray
+    from gmm_spark.mixture.coordinates import Coordinates
+    from gmm_spark.mixture.parameters import FloatArray
+    from gmm_spark.statistics.moments import Moments
 
 # The least likely rows that the first read brings along: 140 KB a partition at d = 16, enough to show a cluster.
 KEPT = 1024
@@ -81,7 +83,7 @@ def gathering(start: Parameters) -> Parameters:
     return replace(start, family="full") if start.family == "tied" else start
 
 
-def evidence_of(start: Parameters, moments: Moments, sample: starts.Sample) -> Evidence:
+def evidence_of(start: Parameters, moments: Moments, sample: kmeans.Sample) -> Evidence:
     """Return what all rows say of a start that was found on a sample; the sample must not be empty."""
     counted = sample.weights > 0
     weights = sample.weights[counted] / sample.weights.sum()
@@ -94,14 +96,14 @@ def evidence_of(start: Parameters, moments: Moments, sample: starts.Sample) -> E
     return Evidence(tail, mean - moments.mean_log_likelihood, error, _ALLOWED * free / (2 * n))
 
 
-def unseen(start: Parameters, moments: Moments, sample: starts.Sample) -> Unseen | None:
+def unseen(start: Parameters, moments: Moments, sample: kmeans.Sample) -> Unseen | None:
     """Return the least likely of all rows, as far as the sample has nothing like them; None if there are none."""
     least = float(_log_density(start, sample.z[:, sample.weights > 0]).min())
     below, share = _below(least, moments, sample.effective_rows)
     return Unseen(below[:, 1:], np.full(len(below), share / len(below))) if len(below) else None
 
 
-def unseen_in_memory(start: Parameters, sample: starts.Sample, more: starts.Sample) -> Unseen | None:
+def unseen_in_memory(start: Parameters, sample: kmeans.Sample, more: kmeans.Sample) -> Unseen | None:
     """Return the rows that speak against a start that was found on a sample; None if what is there is as expected.
 
     Args:
@@ -136,7 +138,7 @@ def _below(least: float, moments: Moments, rows: float) -> tuple[FloatArray, flo
     return low, max(share, min(_MOST_UNSEEN / rows, 0.5)) if len(low) == len(moments.lowest) else share
 
 
-def together(sample: starts.Sample, more: Unseen, seed: int, among: int) -> starts.Sample:
+def together(sample: kmeans.Sample, more: Unseen, seed: int, among: int) -> kmeans.Sample:
     """Return the sample and the other rows, none of which is in it, weighted by their shares, in random order.
 
     Args:
@@ -151,10 +153,10 @@ def together(sample: starts.Sample, more: Unseen, seed: int, among: int) -> star
     weights = np.concatenate([own[:first], more.shares * sample.weights.sum(), own[first:]])
     order = np.arange(len(weights))
     order[: first + m] = np.random.default_rng(seed).permutation(min(first + m, len(weights)))
-    return starts.Sample(np.ascontiguousarray(z[:, order]), weights[order], sample.covariance)
+    return kmeans.Sample(np.ascontiguousarray(z[:, order]), weights[order], sample.covariance)
 
 
-def moved(start: Parameters, more: Unseen, frame: Coordinates, plan: starts.Plan) -> Iterator[Parameters]:
+def moved(start: Parameters, more: Unseen, frame: Coordinates, plan: kmeans.Plan) -> Iterator[Parameters]:
     """Yield the start with one of its lightest components moved to the rows, or to where they are densest."""
     if start.k == 1:
         return

@@ -16,18 +16,18 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
-from gmm_spark import families
-from gmm_spark.coordinates import Scaled
-from gmm_spark.maximisation import Maximiser
-from gmm_spark.parameters import Family, FloatArray, Parameters
+from gmm_spark.em.m_step import Maximiser
+from gmm_spark.mixture import families
+from gmm_spark.mixture.coordinates import Scaled
+from gmm_spark.mixture.parameters import Family, FloatArray, Parameters
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from numpy.typing import NDArray
 
-    from gmm_spark.coordinates import Coordinates
-    from gmm_spark.noise import Noise
+    from gmm_spark.mixture.coordinates import Coordinates
+    from gmm_spark.mixture.noise import Noise
 
     Labels: TypeAlias = NDArray[np.intp]
 
@@ -96,7 +96,7 @@ class Plan:
         tol: nats per unit of weight to which the survivors are run on the sample.
         uniform: draw the first centres uniformly instead of by k-means++.
         noise: a uniform component beside the others, in the coordinates of the sample; None where there is none.
-        prior: pseudo-rows of the data's covariance in each component's, per row; see `gmm_spark.prior`.
+        prior: pseudo-rows of the data's covariance in each component's, per row; see `gmm_spark.mixture.prior`.
         least: how many rows of mean weight, of all of the table, a sound component holds at least.
         rows: how many the table has; 0 where they are the sample.
         thoroughness: the share of this search in the work of all that share the machine: it ranks the starts on

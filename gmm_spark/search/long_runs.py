@@ -7,17 +7,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gmm_spark import em, kernel
+from gmm_spark import em
+from gmm_spark.em.convergence import Outcome
 from gmm_spark.errors import ParametersError
-from gmm_spark.ranking import HOPE
-from gmm_spark.stopping import Outcome
+from gmm_spark.search.short_runs import HOPE
+from gmm_spark.statistics import kernel
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from gmm_spark.coordinates import Coordinates
-    from gmm_spark.parameters import Parameters
-    from gmm_spark.starts import Plan, Sample
+    from gmm_spark.mixture.coordinates import Coordinates
+    from gmm_spark.mixture.parameters import Parameters
+    from gmm_spark.search.kmeans import Plan, Sample
 
 _LONG_STEPS = 500
 SAME_OPTIMUM = 10.0  # two runs to tol that end closer than this many tol have found the same

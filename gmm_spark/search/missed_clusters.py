@@ -9,16 +9,17 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from gmm_spark import em, search
-from gmm_spark.evidence import KEPT, Evidence, evidence_of, gathering, unseen
+from gmm_spark import em
+from gmm_spark.search import best_start
+from gmm_spark.search.evidence import KEPT, Evidence, evidence_of, gathering, unseen
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from gmm_spark import starts
-    from gmm_spark.coordinates import Coordinates
-    from gmm_spark.moments import Moments
-    from gmm_spark.parameters import Parameters
+    from gmm_spark.mixture.coordinates import Coordinates
+    from gmm_spark.mixture.parameters import Parameters
+    from gmm_spark.search import kmeans
+    from gmm_spark.statistics.moments import Moments
 
 __all__ = ["KEPT", "Evidence", "Look", "evidence_of", "gathering", "known", "look"]
 
@@ -47,9 +48,9 @@ class Look:
 def look(
     measure: Callable[[Parameters], Moments],
     found: em.Fit,
-    sample: starts.Sample,
+    sample: kmeans.Sample,
     frame: Coordinates,
-    plan: starts.Plan,
+    plan: kmeans.Plan,
 ) -> Look:
     """Measure a start on all rows; where they show that its sample missed something, look for a better one.
 
@@ -67,7 +68,7 @@ def look(
     if not evidence.alarming:
         return first
     more = unseen(start, moments, sample)
-    other = search.again(start, more, sample, frame, replace(plan, rows=moments.rows)) if more is not None else None
+    other = best_start.again(start, more, sample, frame, replace(plan, rows=moments.rows)) if more is not None else None
     if other is None:
         return first
     measured, maximise = measure(other.best.parameters), plan.maximiser(frame, moments.rows)

@@ -15,15 +15,18 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
-from gmm_spark import em, families, kernel, starts
-from gmm_spark.divergence import step_divergence
+from gmm_spark import em
+from gmm_spark.em.convergence import remaining_after
+from gmm_spark.em.divergence import step_divergence
 from gmm_spark.errors import ParametersError
-from gmm_spark.parameters import Parameters
-from gmm_spark.stopping import remaining_after
+from gmm_spark.mixture import families
+from gmm_spark.mixture.parameters import Parameters
+from gmm_spark.search import kmeans
+from gmm_spark.statistics import kernel
 
 if TYPE_CHECKING:
-    from gmm_spark.coordinates import Coordinates
-    from gmm_spark.moments import Moments
+    from gmm_spark.mixture.coordinates import Coordinates
+    from gmm_spark.statistics.moments import Moments
 
 # The steps of each heat of a race, and the share of the ranking's rows that it is run on: ten steps for the best.
 _HEATS = ((3, 1 / 2), (3, 1 / 2), (4, 1))
@@ -65,20 +68,20 @@ class Ranking:
         steps: of EM that a run takes.
     """
 
-    sample: starts.Sample
+    sample: kmeans.Sample
     frame: Coordinates
-    plan: starts.Plan
+    plan: kmeans.Plan
     steps: int = sum(steps for steps, _ in _HEATS)
 
     @staticmethod
     def on(
-        sample: starts.Sample, frame: Coordinates, plan: starts.Plan, steps: int = 10, share: float = 1.0
+        sample: kmeans.Sample, frame: Coordinates, plan: kmeans.Plan, steps: int = 10, share: float = 1.0
     ) -> Ranking:
         """Return the ranking by n steps on a share of the first rows."""
         return Ranking(sample.head(Ranking.size(plan, len(sample.z), share)), frame, plan, steps)
 
     @staticmethod
-    def size(plan: starts.Plan, d: int, share: float = 1.0) -> int:
+    def size(plan: kmeans.Plan, d: int, share: float = 1.0) -> int:
         """Return how many rows rank: at least ten for each free parameter."""
         least = max(_LEAST_ROWS, 50 * plan.k, 10 * families.free_parameters(plan.family, plan.k, d))
         return max(least, int(share * _ROWS * plan.thoroughness))
@@ -114,7 +117,7 @@ class Ranking:
                 where all are.
         """
         maximise = self._maximise
-        drawn = starts.draw(self.sample, self.frame, self.plan, group) if isinstance(group, range) else group
+        drawn = kmeans.draw(self.sample, self.frame, self.plan, group) if isinstance(group, range) else group
         alive: list[Run] = [((0, 0.0), candidate) for candidate in drawn]
         ended: list[Run] = []
         block = kernel.Block(self.sample.z, self.sample.weights)
@@ -174,7 +177,7 @@ class Race:
     each: Each
 
     @staticmethod
-    def on(sample: starts.Sample, frame: Coordinates, plan: starts.Plan, each: Each) -> Race:
+    def on(sample: kmeans.Sample, frame: Coordinates, plan: kmeans.Plan, each: Each) -> Race:
         """Return the race of candidates for a plan on a sample."""
         return Race(tuple(Ranking.on(sample, frame, plan, *heat) for heat in _HEATS), each)
 

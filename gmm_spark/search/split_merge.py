@@ -13,18 +13,19 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gmm_spark import families, kernel
 from gmm_spark.errors import ParametersError
-from gmm_spark.parameters import SHARED, FloatArray, Parameters
-from gmm_spark.spread import Variances
+from gmm_spark.mixture import families
+from gmm_spark.mixture.parameters import SHARED, FloatArray, Parameters
+from gmm_spark.mixture.spread import Variances
+from gmm_spark.statistics import kernel
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from numpy.typing import NDArray
 
-    from gmm_spark.maximisation import Maximiser
-    from gmm_spark.spread import Spread
+    from gmm_spark.em.m_step import Maximiser
+    from gmm_spark.mixture.spread import Spread
 
 LEAST_COMPONENTS = 3  # two to merge and one to split
 _LLOYD_STEPS = 5

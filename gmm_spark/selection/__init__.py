@@ -1,0 +1,1 @@
+"""Which of several mixtures: criteria over candidates that share their reads of the data."""

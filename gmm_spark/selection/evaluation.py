@@ -22,7 +22,7 @@ from gmm_spark.errors import DataError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from gmm_spark.parameters import Family
+    from gmm_spark.mixture.parameters import Family
 
 Criterion: TypeAlias = Literal["bic", "aic", "icl", "heldout", "gain"]
 CRITERIA: tuple[Criterion, ...] = get_args(Criterion)

@@ -9,17 +9,18 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeAlias
 
-from gmm_spark import em, families
-from gmm_spark.diagnosis import findings, unsound
+from gmm_spark import em
+from gmm_spark.em.convergence import Outcome
+from gmm_spark.em.diagnosis import findings, unsound
 from gmm_spark.errors import ParametersError
-from gmm_spark.moments import Moments
-from gmm_spark.selection import FAILED, RETIRED, Candidate, Standing, hopeless
-from gmm_spark.stopping import Outcome
+from gmm_spark.mixture import families
+from gmm_spark.selection.evaluation import FAILED, RETIRED, Candidate, Standing, hopeless
+from gmm_spark.statistics.moments import Moments
 
 if TYPE_CHECKING:
-    from gmm_spark.coordinates import Coordinates
-    from gmm_spark.parameters import Parameters
-    from gmm_spark.selection import Criterion
+    from gmm_spark.mixture.coordinates import Coordinates
+    from gmm_spark.mixture.parameters import Parameters
+    from gmm_spark.selection.evaluation import Criterion
 
 
 @dataclass(frozen=True, eq=False)

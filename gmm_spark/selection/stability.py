@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gmm_spark import kernel
+from gmm_spark.statistics import kernel
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
-    from gmm_spark.parameters import FloatArray, Parameters
+    from gmm_spark.mixture.parameters import FloatArray, Parameters
 
 _ROWS = 4000
 # From this adjusted Rand index on two partitions are called the same.

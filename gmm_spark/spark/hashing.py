@@ -10,7 +10,7 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from gmm_spark.parameters import FloatArray
+    from gmm_spark.mixture.parameters import FloatArray
 
 NO_FOLD = -1
 _FOLD_SALT = 0x464F4C44  # folds must not depend on which rows are sampled

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from gmm_spark.ranking import in_turn
+from gmm_spark.search.short_runs import in_turn
 from gmm_spark.spark.session import cores, shipped
 from gmm_spark.spark.worker import settle
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from pyspark.sql import SparkSession
 
-    from gmm_spark.ranking import Each, Group, Ranked, Ranking
+    from gmm_spark.search.short_runs import Each, Group, Ranked, Ranking
     from gmm_spark.spark.session import Shipped
 
 _SCHEMA = pa.schema([("number", pa.int32()), ("ranked", pa.binary())])

@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
 import numpy as np
 
-from gmm_spark import layouts
-from gmm_spark.factors import ByDifference, ByFactor
-from gmm_spark.products import ByProduct
-from gmm_spark.sparse import LEAST_FEATURES, SparseSums
+from gmm_spark.statistics import layouts
+from gmm_spark.statistics.factors import ByDifference, ByFactor
+from gmm_spark.statistics.products import ByProduct
+from gmm_spark.statistics.sparse import LEAST_FEATURES, SparseSums
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from gmm_spark.layouts import Layout
-    from gmm_spark.parameters import FloatArray, Parameters
+    from gmm_spark.mixture.parameters import FloatArray, Parameters
+    from gmm_spark.statistics.layouts import Layout
 
 Precision: TypeAlias = Literal["float64", "float32"]
 

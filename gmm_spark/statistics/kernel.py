@@ -23,22 +23,22 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gmm_spark import layouts, reservoir
-from gmm_spark.engines import choose
 from gmm_spark.errors import DataError
-from gmm_spark.factors import factors_of
-from gmm_spark.moments import Moments
-from gmm_spark.scratch import scratch
-from gmm_spark.softmax import Softmax
+from gmm_spark.statistics import layouts, least_likely
+from gmm_spark.statistics.engines import choose
+from gmm_spark.statistics.factors import factors_of
+from gmm_spark.statistics.moments import Moments
+from gmm_spark.statistics.scratch import scratch
+from gmm_spark.statistics.softmax import Softmax
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
-    from gmm_spark.engines import Choice, Precision
-    from gmm_spark.layouts import Layout
-    from gmm_spark.parameters import FloatArray, Parameters
+    from gmm_spark.mixture.parameters import FloatArray, Parameters
+    from gmm_spark.statistics.engines import Choice, Precision
+    from gmm_spark.statistics.layouts import Layout
 
 # A relative difference between the components' sums and all rows' above this is a fault, not rounding.
 _UNBALANCED = {"float64": 1e-8, "float32": 1e-5}
@@ -86,7 +86,7 @@ def accumulate(
     candidates: Sequence[Parameters],
     *,
     precision: Precision = "float64",
-    kept: int = reservoir.SIZE,
+    kept: int = least_likely.SIZE,
 ) -> tuple[Moments, ...]:
     """Return each candidate's sufficient statistics over all the blocks: one read serves them all.
 
@@ -131,7 +131,7 @@ class _Running:
         self._log_likelihoods = [0.0] * len(zeros)
         kept = [zero.lowest for zero in zeros]
         d = zeros[0].centers.shape[1]
-        self._lowest = [None if each is None else reservoir.Reservoir(d, len(each)) for each in kept]
+        self._lowest = [None if each is None else least_likely.Reservoir(d, len(each)) for each in kept]
 
     def add(self, block: Block) -> None:
         """Add the rows of a block."""
@@ -149,13 +149,13 @@ class _Running:
                 if self._sparse is None or not self._sparse.add(shares, z, weights):
                     self._engine.add(shares, z)
 
-    def results(self) -> tuple[list[float], list[FloatArray], list[reservoir.Reservoir | None]]:
+    def results(self) -> tuple[list[float], list[FloatArray], list[least_likely.Reservoir | None]]:
         """Return each candidate's log-likelihood, sums, and rows of least density."""
         sums = self._engine.sums if self._sparse is None else self._engine.sums + self._sparse.sums
         return self._log_likelihoods, [sums[low:high].copy() for low, high in pairwise(self._bounds)], self._lowest
 
 
-def zero_moments(candidates: Sequence[Parameters], kept: int = reservoir.SIZE) -> tuple[Moments, ...]:
+def zero_moments(candidates: Sequence[Parameters], kept: int = least_likely.SIZE) -> tuple[Moments, ...]:
     """Return the statistics of no rows, in the layout and about the centers that `accumulate` uses."""
     return _zeros(candidates, choose(candidates), kept)
 

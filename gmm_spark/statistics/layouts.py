@@ -20,14 +20,14 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
 
-from gmm_spark.spread import Variances
+from gmm_spark.mixture.spread import Variances
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
-    from gmm_spark.parameters import FloatArray, Parameters
+    from gmm_spark.mixture.parameters import FloatArray, Parameters
 
 Layout: TypeAlias = Literal["quadratic", "diagonal", "linear"]
 

@@ -14,7 +14,7 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from gmm_spark.parameters import FloatArray
+    from gmm_spark.mixture.parameters import FloatArray
 
 # As many components as can be reseeded at once; 8 rows are a few per cent of the sums that they travel with.
 SIZE = 8

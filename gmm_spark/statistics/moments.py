@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gmm_spark import reservoir
-from gmm_spark.layouts import Layout, feature_count, squares_in, symmetric, total_layout
-from gmm_spark.spread import Matrices, Spread, Variances
+from gmm_spark.mixture.spread import Matrices, Spread, Variances
+from gmm_spark.statistics import least_likely
+from gmm_spark.statistics.layouts import Layout, feature_count, squares_in, symmetric, total_layout
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from gmm_spark.parameters import FloatArray
+    from gmm_spark.mixture.parameters import FloatArray
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +43,7 @@ class Moments:
 
     @staticmethod
     def zero(
-        centers: FloatArray, layout: Layout = "quadratic", kept: int = reservoir.SIZE, *, noise: bool = False
+        centers: FloatArray, layout: Layout = "quadratic", kept: int = least_likely.SIZE, *, noise: bool = False
     ) -> Moments:
         """Return the statistics of no rows at all.
 
@@ -54,7 +54,7 @@ class Moments:
             noise: whether there is a noise too.
         """
         k, d = centers.shape[0] + noise, centers.shape[1]
-        lowest = reservoir.nothing(d, kept) if kept and layout != "linear" else None
+        lowest = least_likely.nothing(d, kept) if kept and layout != "linear" else None
         sums, total = np.zeros((k, feature_count(d, layout))), np.zeros(feature_count(d, total_layout(layout)))
         return Moments(0.0, sums, total, centers, layout, 0, lowest)
 
@@ -66,7 +66,7 @@ class Moments:
             self.centers,
             self.layout,
             self.rows + other.rows,
-            None if self.lowest is None or other.lowest is None else reservoir.merged(self.lowest, other.lowest),
+            None if self.lowest is None or other.lowest is None else least_likely.merged(self.lowest, other.lowest),
         )
 
     @property

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from gmm_spark.parameters import FloatArray
+    from gmm_spark.mixture.parameters import FloatArray
 
 _LINE = 64  # bytes of a cache line; numpy's own large arrays start 16 into one, which costs 2 to 4 % of a pass
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from gmm_spark.parameters import FloatArray
+    from gmm_spark.mixture.parameters import FloatArray
 
 # e^x is 0 below: subnormal results take numpy's AVX-512 exponential 10 to 70 ns each, results of zero 6, others 0.9
 # (float32: as fast everywhere, but subnormal factors slow a product). With AVX2 alone: 20 below, 4.4 others. There a

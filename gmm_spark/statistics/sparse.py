@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gmm_spark.scratch import scratch
+from gmm_spark.statistics.scratch import scratch
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from gmm_spark.parameters import FloatArray
+    from gmm_spark.mixture.parameters import FloatArray
 
 NOTHING = 1e-32
 # From this many features on, where no more than this share of the pairs counts.

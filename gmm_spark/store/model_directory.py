@@ -19,11 +19,11 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from gmm_spark.errors import ModelError, ParametersError
-from gmm_spark.noise import Noise
-from gmm_spark.parameters import FloatArray, Parameters
-from gmm_spark.pointer import followed
-from gmm_spark.spread import Variances
-from gmm_spark.untrusted import parsed
+from gmm_spark.mixture.noise import Noise
+from gmm_spark.mixture.parameters import FloatArray, Parameters
+from gmm_spark.mixture.spread import Variances
+from gmm_spark.store.run_pointer import followed
+from gmm_spark.store.untrusted import parsed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gmm_spark.errors import InputError
-from gmm_spark.untrusted import loads
+from gmm_spark.store.untrusted import loads
 
 if TYPE_CHECKING:
     from pathlib import Path

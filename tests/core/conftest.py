@@ -14,7 +14,7 @@ import pyarrow.parquet
 import pytest
 
 if TYPE_CHECKING:
-    from gmm_spark.parameters import FloatArray
+    from gmm_spark.mixture.parameters import FloatArray
 
 LABELS = {"iris": "Species", "satellite": "classes", "letter": "lettr", "shuttle": "Class", "cover": "outlier"}
 

@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gmm_spark import em
-from gmm_spark.acceleration import extrapolate
-from gmm_spark.coordinates import Coordinates
-from gmm_spark.parameters import FAMILIES, Family, Parameters
-from gmm_spark.stopping import Outcome
+from gmm_spark.em.convergence import Outcome
+from gmm_spark.em.squarem import extrapolate
+from gmm_spark.mixture.coordinates import Coordinates
+from gmm_spark.mixture.parameters import FAMILIES, Family, Parameters
 from tests.strategies import (
     Problem,
     assert_close,
@@ -33,7 +33,7 @@ from tests.strategies import (
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from gmm_spark.moments import Moments
+    from gmm_spark.statistics.moments import Moments
     from tests.core.conftest import RealData
 
 

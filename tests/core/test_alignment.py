@@ -10,9 +10,9 @@ from scipy.integrate import quad
 from scipy.optimize import linear_sum_assignment
 from scipy.stats import norm
 
-from gmm_spark.alignment import aligned, assignment, distances
 from gmm_spark.errors import ModelError
-from gmm_spark.parameters import Parameters
+from gmm_spark.mixture.alignment import aligned, assignment, distances
+from gmm_spark.mixture.parameters import Parameters
 from tests.strategies import random_mixture, seeds
 
 

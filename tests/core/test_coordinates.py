@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 
-from gmm_spark import coordinates, kernel
 from gmm_spark.errors import DataError
-from gmm_spark.parameters import ALIGNED, FAMILIES, Family
+from gmm_spark.mixture import coordinates
+from gmm_spark.mixture.parameters import ALIGNED, FAMILIES, Family
+from gmm_spark.statistics import kernel
 from tests.strategies import Problem, assert_close, frame_of, problems, survey
 
 

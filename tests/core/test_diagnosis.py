@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from gmm_spark import em, kernel
-from gmm_spark.coordinates import suited
-from gmm_spark.diagnosis import Finding, findings, unsound
-from gmm_spark.parameters import Parameters
+from gmm_spark import em
+from gmm_spark.em.diagnosis import Finding, findings, unsound
+from gmm_spark.mixture.coordinates import suited
+from gmm_spark.mixture.parameters import Parameters
+from gmm_spark.statistics import kernel
 
 if TYPE_CHECKING:
-    from gmm_spark.parameters import Family, FloatArray
+    from gmm_spark.mixture.parameters import Family, FloatArray
 
 FLOOR = 1e-6
 NAMES = ("length", "width", "height")

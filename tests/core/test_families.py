@@ -9,11 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gmm_spark import em, families, kernel
-from gmm_spark.coordinates import Coordinates
+from gmm_spark import em
 from gmm_spark.errors import ParametersError
-from gmm_spark.parameters import SHARED, Family, FloatArray, Parameters
-from gmm_spark.spread import Matrices
+from gmm_spark.mixture import families
+from gmm_spark.mixture.coordinates import Coordinates
+from gmm_spark.mixture.parameters import SHARED, Family, FloatArray, Parameters
+from gmm_spark.mixture.spread import Matrices
+from gmm_spark.statistics import kernel
 from tests.strategies import families as any_family
 from tests.strategies import random_covariance, random_problem, seeds, shaped, steps
 

@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 
 from gmm_spark.errors import GmmSparkError
-from gmm_spark.model import StoredModel, encode, read_model
-from gmm_spark.parameters import Parameters
-from gmm_spark.pointer import POINTER, Pointer
-from gmm_spark.report.description import description
+from gmm_spark.mixture.parameters import Parameters
+from gmm_spark.report.model_description import description
+from gmm_spark.store.model_directory import StoredModel, encode, read_model
+from gmm_spark.store.run_pointer import POINTER, Pointer
 from tests.core.mutations import CASES, bytes_of, hostile_entry, model_files, values_of
 
 if TYPE_CHECKING:

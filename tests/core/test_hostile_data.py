@@ -10,14 +10,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gmm_spark import em, engines, kernel, search, starts
+from gmm_spark import em
+from gmm_spark.em.convergence import Outcome
 from gmm_spark.errors import GmmSparkError
-from gmm_spark.parameters import FAMILIES, SHARED, Family, FloatArray
-from gmm_spark.stopping import Outcome
+from gmm_spark.mixture.parameters import FAMILIES, SHARED, Family, FloatArray
+from gmm_spark.search import best_start, kmeans
+from gmm_spark.statistics import engines, kernel
 from tests.strategies import frame_of, survey
 
 if TYPE_CHECKING:
-    from gmm_spark.coordinates import Coordinates
+    from gmm_spark.mixture.coordinates import Coordinates
 
 FLOOR = 1e-6
 
@@ -28,10 +30,10 @@ def fit(x: FloatArray, family: Family, k: int, floor: float = FLOOR, seed: int =
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         frame = frame_of(x, weights, family)
-        sample = starts.Sample(frame.rows(x), weights, survey(x, weights)[1])
-        plan = starts.Plan(k, family, starts=6, seed=seed, floor=floor, tol=1e-4)
-        start = search.best(sample, frame, plan).best.parameters
-        expectation = search.in_memory([kernel.Block(sample.z)])
+        sample = kmeans.Sample(frame.rows(x), weights, survey(x, weights)[1])
+        plan = kmeans.Plan(k, family, starts=6, seed=seed, floor=floor, tol=1e-4)
+        start = best_start.best(sample, frame, plan).best.parameters
+        expectation = best_start.in_memory([kernel.Block(sample.z)])
         goal = em.Goal(1e-4, 100)
         return em.run(expectation, em.begin(start, "squarem"), em.Maximiser(frame, floor), goal), frame
 

@@ -11,9 +11,11 @@ from hypothesis import strategies as st
 from scipy.special import entr, expit, logsumexp
 from scipy.stats import multivariate_normal
 
-from gmm_spark import em, engines, kernel, layouts, search
-from gmm_spark.moments import Moments
-from gmm_spark.parameters import ALIGNED, FAMILIES, Family, FloatArray, Parameters
+from gmm_spark import em
+from gmm_spark.mixture.parameters import ALIGNED, FAMILIES, Family, FloatArray, Parameters
+from gmm_spark.search import best_start
+from gmm_spark.statistics import engines, kernel, layouts
+from gmm_spark.statistics.moments import Moments
 from tests.strategies import (
     Problem,
     assert_close,
@@ -129,7 +131,7 @@ def test_no_rows_give_the_zero_of_the_statistics() -> None:
     """No blocks, and blocks without rows, add exactly nothing."""
     mixture = random_mixture(np.random.default_rng(0), 3, 4, "full")
     for blocks in ([], [kernel.Block(np.empty((4, 0)))], [kernel.Block(np.empty((4, 0)), np.empty(0))]):
-        (moments,) = search.in_memory(blocks)([mixture])
+        (moments,) = best_start.in_memory(blocks)([mixture])
         assert moments.to_bytes() == Moments.zero(np.zeros((3, 4))).to_bytes()
 
 

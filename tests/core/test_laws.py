@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gmm_spark import em, engines
-from gmm_spark.parameters import FAMILIES, Family, FloatArray, Parameters
+from gmm_spark import em
+from gmm_spark.mixture.parameters import FAMILIES, Family, FloatArray, Parameters
+from gmm_spark.statistics import engines
 from tests.strategies import (
     UNIT_ROUNDOFF,
     Problem,
@@ -32,7 +33,7 @@ from tests.strategies import (
 )
 
 if TYPE_CHECKING:
-    from gmm_spark.coordinates import Coordinates
+    from gmm_spark.mixture.coordinates import Coordinates
 
 
 @given(problems(most=1))

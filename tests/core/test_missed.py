@@ -8,15 +8,19 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from gmm_spark import coordinates, em, families, kernel, missed, starts
-from gmm_spark.parameters import FAMILIES, Parameters
-from gmm_spark.search import best, in_memory, ranked
+from gmm_spark import em
+from gmm_spark.mixture import coordinates, families
+from gmm_spark.mixture.parameters import FAMILIES, Parameters
+from gmm_spark.search import kmeans as starts
+from gmm_spark.search import missed_clusters
+from gmm_spark.search.best_start import best, in_memory, ranked
+from gmm_spark.statistics import kernel
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from gmm_spark.moments import Moments
-    from gmm_spark.parameters import Family, FloatArray
+    from gmm_spark.mixture.parameters import Family, FloatArray
+    from gmm_spark.statistics.moments import Moments
 
 
 @dataclass
@@ -46,15 +50,15 @@ class Search:
         """Read all rows."""
         self.reads.append(candidate)
         block = kernel.Block(self.z)
-        return kernel.accumulate([block], [missed.gathering(candidate)], kept=missed.KEPT)[0]
+        return kernel.accumulate([block], [missed_clusters.gathering(candidate)], kept=missed_clusters.KEPT)[0]
 
-    def look(self) -> missed.Look:
+    def look(self) -> missed_clusters.Look:
         """Look at the start with all rows."""
-        return missed.look(self.measure, self.found, self.sample, self.frame, self.plan)
+        return missed_clusters.look(self.measure, self.found, self.sample, self.frame, self.plan)
 
-    def evidence(self) -> missed.Evidence:
+    def evidence(self) -> missed_clusters.Evidence:
         """Return what all rows say of the start."""
-        return missed.evidence_of(self.start, self.measure(self.start), self.sample)
+        return missed_clusters.evidence_of(self.start, self.measure(self.start), self.sample)
 
 
 def with_a_rare_cluster(seed: int) -> FloatArray:
@@ -72,7 +76,7 @@ def test_a_cluster_that_the_sample_missed_is_found(family: Family) -> None:
     assert looked.replaced
     assert (len(search.reads), looked.passes) == (2, 1)
     maximise = em.Maximiser(search.frame, 1e-6)
-    engine = missed.known(looked, lambda candidates: kernel.accumulate([kernel.Block(search.z)], candidates))
+    engine = missed_clusters.known(looked, lambda candidates: kernel.accumulate([kernel.Block(search.z)], candidates))
     fit = em.run(engine, em.begin(looked.start, "squarem"), maximise, em.Goal(1e-7, 200))
     found = search.frame.outward(fit.best.parameters).ordered()
     assert found.weights[2] == pytest.approx(40 / 60_000, rel=0.01)
@@ -112,7 +116,7 @@ def test_the_start_that_was_looked_at_is_not_read_again() -> None:
     def unread(candidates: object) -> tuple[Moments, ...]:
         pytest.fail(f"read for {candidates}")
 
-    (moments,) = missed.known(looked, unread)([looked.start])
+    (moments,) = missed_clusters.known(looked, unread)([looked.start])
     assert moments is looked.moments
 
 

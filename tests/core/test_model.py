@@ -13,13 +13,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gmm_spark.errors import ModelError
-from gmm_spark.model import StoredModel, decode, encode, header_of, read_model
+from gmm_spark.store.model_directory import StoredModel, decode, encode, header_of, read_model
 from tests.strategies import families, random_mixture, seeds
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from gmm_spark.parameters import Family
+    from gmm_spark.mixture.parameters import Family
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),

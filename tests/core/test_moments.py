@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gmm_spark.layouts import feature_count
-from gmm_spark.moments import Moments, added
-from gmm_spark.reservoir import SIZE, merged, nothing
+from gmm_spark.statistics.layouts import feature_count
+from gmm_spark.statistics.least_likely import SIZE, merged, nothing
+from gmm_spark.statistics.moments import Moments, added
 from tests.strategies import assert_moments, seeds
 
 

@@ -13,11 +13,16 @@ from hypothesis import given
 from scipy.optimize import linear_sum_assignment
 from scipy.stats import multivariate_normal
 
-from gmm_spark import checkpoint, em, families, kernel, model, prior, search, starts
-from gmm_spark.coordinates import suited
+from gmm_spark import em
+from gmm_spark.em import checkpoint
 from gmm_spark.errors import ParametersError
-from gmm_spark.noise import Noise
-from gmm_spark.parameters import FAMILIES, Family, FloatArray, Parameters
+from gmm_spark.mixture import families, prior
+from gmm_spark.mixture.coordinates import suited
+from gmm_spark.mixture.noise import Noise
+from gmm_spark.mixture.parameters import FAMILIES, Family, FloatArray, Parameters
+from gmm_spark.search import best_start, kmeans
+from gmm_spark.statistics import kernel
+from gmm_spark.store import model_directory
 from tests.strategies import Problem, assert_close, engine, problems, shaped
 
 NAMES = tuple(f"x{i}" for i in range(9))
@@ -115,11 +120,11 @@ def fitted(x: FloatArray, k: int, family: Family = "full", *, noise: bool = True
     covariance = np.cov(x.T, bias=True)
     frame = suited(family, x.mean(axis=0), covariance, NAMES[: x.shape[1]])
     order = np.random.default_rng(seed).permutation(len(x))
-    sample = starts.Sample(np.ascontiguousarray(frame.rows(x)[:, order]), np.ones(len(x)), covariance)
+    sample = kmeans.Sample(np.ascontiguousarray(frame.rows(x)[:, order]), np.ones(len(x)), covariance)
     own = Noise(0.1, box_of(x)).moved(frame.log_determinant) if noise else None
     share = prior.share_of("auto", len(x))
-    plan = starts.Plan(k, family, 20, seed, 1e-6, 1e-6, noise=own, prior=share, least=x.shape[1] + 1)
-    return frame.outward(search.best(sample, frame, plan).best.parameters)
+    plan = kmeans.Plan(k, family, 20, seed, 1e-6, 1e-6, noise=own, prior=share, least=x.shape[1] + 1)
+    return frame.outward(best_start.best(sample, frame, plan).best.parameters)
 
 
 @pytest.mark.parametrize("share", [0.01, 0.05, 0.2])
@@ -177,8 +182,8 @@ def test_a_change_of_units_changes_nothing(family: Family) -> None:
 def test_models_and_checkpoints_keep_it_to_the_bit(problem: Problem) -> None:
     """What is stored of a mixture with a noise reads back as it was, as does a fit on its way."""
     at = with_noise(problem)
-    header, lines = model.encode(model.StoredModel(at, NAMES[: at.d]))
-    back = model.decode(header, lines, "there").parameters
+    header, lines = model_directory.encode(model_directory.StoredModel(at, NAMES[: at.d]))
+    back = model_directory.decode(header, lines, "there").parameters
     assert back.noise is not None
     assert all((one == other).all() for one, other in zip(at.arrays, back.arrays, strict=True))
     frame, kept = problem.frame, []

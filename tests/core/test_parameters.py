@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from gmm_spark import kernel
 from gmm_spark.errors import ParametersError
-from gmm_spark.parameters import Family, FloatArray, Parameters, positive_definite
+from gmm_spark.mixture.parameters import Family, FloatArray, Parameters, positive_definite
+from gmm_spark.statistics import kernel
 from tests.strategies import families, random_mixture, seeds
 
 if TYPE_CHECKING:

@@ -11,12 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.special import logsumexp, softmax
 
-from gmm_spark import engines, kernel, products
 from gmm_spark.em import Maximiser
-from gmm_spark.layouts import Layout, feature_count
-from gmm_spark.moments import Moments
-from gmm_spark.parameters import FAMILIES, FloatArray, Parameters
-from gmm_spark.softmax import Softmax
+from gmm_spark.mixture.parameters import FAMILIES, FloatArray, Parameters
+from gmm_spark.statistics import engines, kernel, products
+from gmm_spark.statistics.layouts import Layout, feature_count
+from gmm_spark.statistics.moments import Moments
+from gmm_spark.statistics.softmax import Softmax
 from tests.strategies import Problem, assert_moments, assert_same, problems, random_mixture, sample
 
 SINGLE_ROUNDOFF = 6e-8  # u of float32, as in the bounds

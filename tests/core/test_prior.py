@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 from scipy.optimize import minimize
 from scipy.stats import multivariate_normal
 
-from gmm_spark import em, prior
-from gmm_spark.divergence import step_divergence
-from gmm_spark.parameters import SHARED, Family, Parameters
-from gmm_spark.stopping import Outcome
+from gmm_spark import em
+from gmm_spark.em.convergence import Outcome
+from gmm_spark.em.divergence import step_divergence
+from gmm_spark.mixture import prior
+from gmm_spark.mixture.parameters import SHARED, Family, Parameters
 from tests.core.test_laws import moved, own_map
 from tests.strategies import (
     Problem,
@@ -36,7 +37,7 @@ from tests.strategies import (
 )
 
 if TYPE_CHECKING:
-    from gmm_spark.parameters import FloatArray
+    from gmm_spark.mixture.parameters import FloatArray
 
 SHARE = 0.01
 shares = st.sampled_from([1e-6, 1e-3, 0.1])

@@ -8,17 +8,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from gmm_spark import em, kernel
-from gmm_spark.parameters import FAMILIES, Parameters
-from gmm_spark.racing import Finish, Request, Runner, race
-from gmm_spark.selection import RETIRED, Candidate
+from gmm_spark import em
+from gmm_spark.mixture.parameters import FAMILIES, Parameters
+from gmm_spark.selection.evaluation import RETIRED, Candidate
+from gmm_spark.selection.race import Finish, Request, Runner, race
+from gmm_spark.statistics import kernel
 from tests.strategies import Problem, frame_of, random_mixture, run, sample, start_near
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from gmm_spark.moments import Moments
-    from gmm_spark.parameters import Family, FloatArray
+    from gmm_spark.mixture.parameters import Family, FloatArray
+    from gmm_spark.statistics.moments import Moments
 
 TOL, MOST = 1e-5, 200
 

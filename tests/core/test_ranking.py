@@ -8,8 +8,9 @@ from unittest import mock
 
 import numpy as np
 
-from gmm_spark import kernel, ranking, starts
-from gmm_spark.parameters import Parameters
+from gmm_spark.mixture.parameters import Parameters
+from gmm_spark.search import kmeans, short_runs
+from gmm_spark.statistics import kernel
 from tests.strategies import Problem, random_problem, survey
 
 if TYPE_CHECKING:
@@ -21,11 +22,11 @@ def problem_of(k: int = 5) -> Problem:
     return random_problem(3, "full", k, 3, weighted=True)
 
 
-def ranking_of(problem: Problem, drawn: int = 9) -> ranking.Ranking:
+def ranking_of(problem: Problem, drawn: int = 9) -> short_runs.Ranking:
     """Return the ranking of some starts on all the rows of a problem."""
     frame, k = problem.frame, problem.start.k
-    sample = starts.Sample(frame.rows(problem.x), problem.weights, survey(problem.x, problem.weights)[1])
-    return ranking.Ranking.on(sample, frame, starts.Plan(k, problem.family, drawn, seed=1, floor=1e-6, tol=1e-4))
+    sample = kmeans.Sample(frame.rows(problem.x), problem.weights, survey(problem.x, problem.weights)[1])
+    return short_runs.Ranking.on(sample, frame, kmeans.Plan(k, problem.family, drawn, seed=1, floor=1e-6, tol=1e-4))
 
 
 def test_each_start_is_in_one_group() -> None:
@@ -38,9 +39,9 @@ def test_groups_do_not_change_the_ranking(monkeypatch: pytest.MonkeyPatch) -> No
     """One by one, in groups and all at once, runs lead to the same mixtures in the same order."""
     found = []
     for together in (1, 32, 10_000):
-        monkeypatch.setattr(ranking, "_COMPONENTS", together)
+        monkeypatch.setattr(short_runs, "_COMPONENTS", together)
         of = ranking_of(problem_of())
-        found.append(ranking.best_first(ranking.in_turn(of, of.of_starts, -np.inf)))
+        found.append(short_runs.best_first(short_runs.in_turn(of, of.of_starts, -np.inf)))
     assert len(found[0]) == 9
     for others in found[1:]:
         for one, other in zip(found[0], others, strict=True):
@@ -51,16 +52,16 @@ def test_groups_do_not_change_the_ranking(monkeypatch: pytest.MonkeyPatch) -> No
 def test_mixtures_are_run_as_starts_are() -> None:
     """The starts of a plan given as mixtures lead where they lead by their numbers."""
     of = ranking_of(problem_of())
-    drawn = starts.draw(of.sample, of.frame, of.plan, range(9))
-    by_number = ranking.best_first(ranking.in_turn(of, of.of_starts, -np.inf))
-    by_mixture = ranking.best_first(ranking.in_turn(of, of.groups(drawn), -np.inf))
+    drawn = kmeans.draw(of.sample, of.frame, of.plan, range(9))
+    by_number = short_runs.best_first(short_runs.in_turn(of, of.of_starts, -np.inf))
+    by_mixture = short_runs.best_first(short_runs.in_turn(of, of.groups(drawn), -np.inf))
     assert [each.means.tobytes() for each in by_number] == [each.means.tobytes() for each in by_mixture]
 
 
-def race_of(problem: Problem, drawn: int = 20) -> ranking.Race:
+def race_of(problem: Problem, drawn: int = 20) -> short_runs.Race:
     """Return the race of some starts on all the rows of a problem."""
     of = ranking_of(problem, drawn)
-    return ranking.Race.on(of.sample, of.frame, of.plan, ranking.in_turn)
+    return short_runs.Race.on(of.sample, of.frame, of.plan, short_runs.in_turn)
 
 
 def test_a_race_drops_the_lesser_half_after_each_heat(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -76,7 +77,7 @@ def test_a_race_drops_the_lesser_half_after_each_heat(monkeypatch: pytest.Monkey
 def test_who_stays_in_a_race_is_led_where_ten_steps_lead() -> None:
     """On a table of few rows all heats are run on all of them: the best of a race has taken ten steps of EM there."""
     problem, of = problem_of(), ranking_of(problem_of(), 20)
-    alone = ranking.best_first(ranking.in_turn(of, of.of_starts, -np.inf))
+    alone = short_runs.best_first(short_runs.in_turn(of, of.of_starts, -np.inf))
     for led in race_of(problem).of_starts([], 1)[:5]:
         assert min(np.abs(led.means - each.means).max() for each in alone) < 1e-9
 
@@ -90,7 +91,7 @@ def test_a_race_begins_on_fewer_rows() -> None:
     assert all((larger[:, : z.shape[1]] == z).all() for z, larger in pairwise(samples))
 
 
-def apart() -> tuple[ranking.Ranking, Parameters, Parameters]:
+def apart() -> tuple[short_runs.Ranking, Parameters, Parameters]:
     """Return a ranking on three clusters far apart, the mixture of all three, and one that EM holds where it is."""
     generator, centres = np.random.default_rng(0), np.array([[0.0, 0.0], [30.0, 0.0], [0.0, 30.0]])
     x = np.concatenate([centre + generator.standard_normal((300, 2)) for centre in centres])
@@ -106,10 +107,10 @@ def apart() -> tuple[ranking.Ranking, Parameters, Parameters]:
 def test_what_cannot_win_is_given_up() -> None:
     """Beside a fit to all clusters a run that settles far below is given up; without a bar it is ranked last."""
     of, good, held = apart()
-    both = ranking.in_turn(of, of.groups([held, good]), -np.inf)
-    assert len(ranking.best_first(both)) == 2
+    both = short_runs.in_turn(of, of.groups([held, good]), -np.inf)
+    assert len(short_runs.best_first(both)) == 2
     assert both[0].alive[1][0] > both[0].alive[0][0]
-    (left,) = ranking.in_turn(of, of.groups([held, good]), of.bar(good))
+    (left,) = short_runs.in_turn(of, of.groups([held, good]), of.bar(good))
     assert len(left.alive) == 1
     np.testing.assert_allclose(left.alive[0][1].means, both[0].alive[1][1].means)
 
@@ -117,12 +118,12 @@ def test_what_cannot_win_is_given_up() -> None:
 def test_a_run_that_became_singular_is_no_way_to_a_better_one() -> None:
     """Where there is a bar, what loses its covariance is dropped; where there is none it is reported as ended."""
     of, good, _ = apart()
-    unfloored = ranking.Ranking(of.sample, of.frame, starts.Plan(3, "full", 9, seed=1, floor=0.0, tol=1e-4))
+    unfloored = short_runs.Ranking(of.sample, of.frame, kmeans.Plan(3, "full", 9, seed=1, floor=0.0, tol=1e-4))
     row, tiny = unfloored.sample.z[:, 0], 1e-14 * np.eye(2)
     needle = Parameters(good.weights, np.stack([row, *good.means[1:]]), np.stack([tiny, *good.covariances[1:]]))
-    (ended,) = ranking.in_turn(unfloored, [(needle,)], -np.inf)
+    (ended,) = short_runs.in_turn(unfloored, [(needle,)], -np.inf)
     assert not ended.alive
     assert len(ended.ended) == 1
-    (dropped,) = ranking.in_turn(unfloored, [(needle,)], of.bar(good))
+    (dropped,) = short_runs.in_turn(unfloored, [(needle,)], of.bar(good))
     assert not dropped.alive
     assert not dropped.ended

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gmm_spark.parameters import FAMILIES
+from gmm_spark.mixture.parameters import FAMILIES
 
 if TYPE_CHECKING:
     from tests.core.conftest import RealData

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from gmm_spark import coordinates
 from gmm_spark.errors import DataError
-from gmm_spark.redundancy import Redundant, independent
+from gmm_spark.mixture import coordinates
+from gmm_spark.mixture.redundancy import Redundant, independent
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from gmm_spark.parameters import FloatArray
+    from gmm_spark.mixture.parameters import FloatArray
 
 Rng = np.random.Generator
 

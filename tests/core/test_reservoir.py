@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gmm_spark import kernel, reservoir
-from gmm_spark.moments import Moments
-from gmm_spark.parameters import FAMILIES, Family, FloatArray
-from gmm_spark.reservoir import SIZE, Reservoir
+from gmm_spark.mixture.parameters import FAMILIES, Family, FloatArray
+from gmm_spark.statistics import kernel, least_likely
+from gmm_spark.statistics.least_likely import SIZE, Reservoir
+from gmm_spark.statistics.moments import Moments
 from tests.strategies import Problem, problems, random_mixture, sample, seeds
 
 
@@ -50,10 +50,10 @@ def test_merging_is_a_commutative_monoid(sizes: list[int], seed: int) -> None:
     generator = np.random.default_rng(seed)
     draws = (generator.integers(0, 3, (3, n)).astype(np.float64) for n in sizes)
     a, b, c = (filled(rows[0], rows[1:], None, 7) for rows in draws)
-    merged = reservoir.merged
+    merged = least_likely.merged
     assert merged(a, b).tobytes() == merged(b, a).tobytes()
     assert merged(merged(a, b), c).tobytes() == merged(a, merged(b, c)).tobytes()
-    assert merged(a, reservoir.nothing(2)).tobytes() == a.tobytes()
+    assert merged(a, least_likely.nothing(2)).tobytes() == a.tobytes()
 
 
 @given(problems(), st.integers(1, 300))
@@ -109,5 +109,5 @@ def test_candidates_keep_rows_of_their_own() -> None:
 def test_distinct_points_come_the_least_likely_first() -> None:
     """Copies of a row are one point, and places not taken are none."""
     rows = np.array([[-9.0, 5, 5], [-9.0, 5, 5], [-3.0, 1, 1], [-2.0, 5, 5]])
-    assert reservoir.points(reservoir.merged(reservoir.nothing(2), rows)).tolist() == [[5, 5], [1, 1]]
-    assert reservoir.points(reservoir.nothing(2)).shape == (0, 2)
+    assert least_likely.points(least_likely.merged(least_likely.nothing(2), rows)).tolist() == [[5, 5], [1, 1]]
+    assert least_likely.points(least_likely.nothing(2)).shape == (0, 2)

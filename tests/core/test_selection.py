@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from gmm_spark import families
 from gmm_spark.errors import DataError
-from gmm_spark.selection import Candidate, Evaluation, Standing, gains, grid, hopeless, winner
+from gmm_spark.mixture import families
+from gmm_spark.selection.evaluation import Candidate, Evaluation, Standing, gains, grid, hopeless, winner
 
 if TYPE_CHECKING:
-    from gmm_spark.parameters import Family
+    from gmm_spark.mixture.parameters import Family
 
 ONE, TWO = Candidate("full", 1), Candidate("full", 2)
 

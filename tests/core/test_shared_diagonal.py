@@ -7,8 +7,12 @@ import pytest
 from scipy.special import logsumexp
 from scipy.stats import multivariate_normal
 
-from gmm_spark import em, families, kernel, search, selection, starts
-from gmm_spark.parameters import Family, FloatArray, Parameters
+from gmm_spark import em
+from gmm_spark.mixture import families
+from gmm_spark.mixture.parameters import Family, FloatArray, Parameters
+from gmm_spark.search import best_start, kmeans
+from gmm_spark.selection import evaluation
+from gmm_spark.statistics import kernel
 from tests.strategies import Problem, assert_close, assert_same, frame_of, outward, random_problem, run, steps, survey
 
 both = pytest.mark.parametrize("family", ["tied-diag", "tied-spherical"])
@@ -62,7 +66,7 @@ def test_a_mixture_of_its_own_kind_is_found_and_chosen(family: Family) -> None:
     criteria = {}
     for other in (family, "full", "tied", "diag", "spherical"):
         fitted = best(x, other)
-        criteria[other] = selection.bic(fitted[1], families.free_parameters(other, 3, 3), len(x))
+        criteria[other] = evaluation.bic(fitted[1], families.free_parameters(other, 3, 3), len(x))
         if other == family:
             order = np.argsort(-fitted[0].weights)
             np.testing.assert_allclose(fitted[0].weights[order], [0.5, 0.3, 0.2], atol=0.03)
@@ -75,8 +79,8 @@ def best(x: FloatArray, family: Family) -> tuple[Parameters, float]:
     """Return the best fit of three components to rows, and its log-likelihood."""
     weights = np.ones(len(x))
     frame = frame_of(x, weights, family)
-    sample = starts.Sample(frame.rows(x), weights, survey(x, weights)[1])
-    found = search.best(sample, frame, starts.Plan(3, family, 10, 0, 1e-6, 1e-6))
+    sample = kmeans.Sample(frame.rows(x), weights, survey(x, weights)[1])
+    found = best_start.best(sample, frame, kmeans.Plan(3, family, 10, 0, 1e-6, 1e-6))
     fitted = outward(
         run(Problem(x, weights, frame.outward(found.best.parameters)), tol=1e-8, max_iter=200, frame=frame), frame
     )

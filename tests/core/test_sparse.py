@@ -9,9 +9,9 @@ from unittest import mock
 import numpy as np
 import pytest
 
-from gmm_spark import engines, kernel, sparse
-from gmm_spark.parameters import FloatArray, Parameters
-from gmm_spark.sparse import SparseSums
+from gmm_spark.mixture.parameters import FloatArray, Parameters
+from gmm_spark.statistics import engines, kernel, sparse
+from gmm_spark.statistics.sparse import SparseSums
 from tests.core.test_paths import Path, direct
 from tests.strategies import Problem, assert_moments, assert_same, random_mixture, run, sample
 

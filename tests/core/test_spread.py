@@ -11,24 +11,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gmm_spark import (
-    alignment,
-    checkpoint,
-    coordinates,
-    diagnosis,
-    em,
-    engines,
-    families,
-    kernel,
-    missed,
-    model,
-    search,
-    starts,
-)
-from gmm_spark.divergence import step_divergence
-from gmm_spark.parameters import ALIGNED, Family, FloatArray, Parameters
-from gmm_spark.report.description import description
-from gmm_spark.spread import Matrices, Spread, Variances
+from gmm_spark import em
+from gmm_spark.em import checkpoint, diagnosis
+from gmm_spark.em.divergence import step_divergence
+from gmm_spark.mixture import alignment, coordinates, families
+from gmm_spark.mixture.parameters import ALIGNED, Family, FloatArray, Parameters
+from gmm_spark.mixture.spread import Matrices, Spread, Variances
+from gmm_spark.report.model_description import description
+from gmm_spark.search import best_start, kmeans, missed_clusters
+from gmm_spark.statistics import engines, kernel
+from gmm_spark.store import model_directory
 from tests.strategies import random_mixture, random_problem, seeds
 
 if TYPE_CHECKING:
@@ -104,14 +96,14 @@ def test_a_model_of_the_first_format_is_read(family: Family) -> None:
     """Models that were stored with a matrix per component, whatever the family, come back as they were."""
     mixture = random_mixture(np.random.default_rng(1), 3, 4, family)
     twin = Parameters(mixture.weights, mixture.means, mixture.covariances)
-    header, lines = model.encode(model.StoredModel(twin, ("a", "b", "c", "d")))
+    header, lines = model_directory.encode(model_directory.StoredModel(twin, ("a", "b", "c", "d")))
     old = {**header, "family": family, "sha256": ""}
-    old["sha256"] = model._checksum({k: v for k, v in old.items() if k != "sha256"}, lines)  # noqa: SLF001
+    old["sha256"] = model_directory._checksum({k: v for k, v in old.items() if k != "sha256"}, lines)  # noqa: SLF001
     assert header["format"] == 1
-    back = model.decode(old, lines, "here").parameters
+    back = model_directory.decode(old, lines, "here").parameters
     assert back.family == family
     np.testing.assert_array_equal(back.spread.values, mixture.spread.values)
-    own, _ = model.encode(model.StoredModel(mixture, ("a", "b", "c", "d")))
+    own, _ = model_directory.encode(model_directory.StoredModel(mixture, ("a", "b", "c", "d")))
     assert own["format"] == 2
 
 
@@ -142,15 +134,15 @@ def clustered(n: int, d: int, k: int, seed: int = 0) -> FloatArray:
     return means[np.arange(n) % k] + generator.standard_normal((n, d)) * generator.uniform(0.5, 2, d)
 
 
-def fitted(x: FloatArray, family: Family, k: int) -> tuple[em.Fit, coordinates.Coordinates, starts.Sample]:
+def fitted(x: FloatArray, family: Family, k: int) -> tuple[em.Fit, coordinates.Coordinates, kmeans.Sample]:
     """Return the best fit to rows, found and polished as a fit of a table is, without a covariance of the data."""
     n, d = x.shape
     mean, variances = x.mean(axis=0), x.var(axis=0)
     frame = coordinates.suited(family, mean, variances, tuple(f"x{i}" for i in range(d)))
-    sample = starts.Sample(frame.rows(x), np.ones(n), variances)
-    found = search.best(sample, frame, starts.Plan(k, family, 6, 0, 1e-6, 1e-4))
+    sample = kmeans.Sample(frame.rows(x), np.ones(n), variances)
+    found = best_start.best(sample, frame, kmeans.Plan(k, family, 6, 0, 1e-6, 1e-4))
     state = em.begin(found.best.parameters, "squarem", found.slowest)
-    engine = search.in_memory([kernel.Block(sample.z)])
+    engine = best_start.in_memory([kernel.Block(sample.z)])
     return em.run(engine, state, em.Maximiser(frame, 1e-6), em.Goal(1e-5, 50, 2)), frame, sample
 
 
@@ -165,9 +157,9 @@ def test_a_fit_of_many_features_makes_no_matrix(family: Family, no_matrices: Cal
     mixture = frame.outward(fit.best.parameters).ordered()
     diagnosis.findings(fit.best.parameters, fit.best.moments, em.Maximiser(frame, 1e-6))
     posterior, _ = kernel.posteriors(x, mixture)
-    header, lines = model.encode(model.StoredModel(mixture, tuple(f"x{i}" for i in range(d))))
-    stored = model.decode(json.loads(json.dumps(header)), lines, "here")
-    assert sum(map(len, lines)) < k * model.limits(header, "here")[1] < 1000 * k * d
+    header, lines = model_directory.encode(model_directory.StoredModel(mixture, tuple(f"x{i}" for i in range(d))))
+    stored = model_directory.decode(json.loads(json.dumps(header)), lines, "here")
+    assert sum(map(len, lines)) < k * model_directory.limits(header, "here")[1] < 1000 * k * d
     kept = checkpoint.encode(em.begin(fit.best.parameters, "squarem"), {})
     again = checkpoint.decode(kept, {}, "here")
     ordered = alignment.aligned(stored.parameters, mixture)
@@ -193,12 +185,14 @@ def test_moves_reseeding_and_a_second_look_make_no_matrix(family: Family, no_mat
     fit, frame, sample = fitted(x, family, k)
     maximise, start = em.Maximiser(frame, 1e-6), fit.best.parameters
     far = Parameters(start.weights, np.concatenate([start.means[:-1], np.full((1, d), 1e6)]), start.spread, family)
-    engine = search.in_memory([kernel.Block(sample.z)])
+    engine = best_start.in_memory([kernel.Block(sample.z)])
     again = em.run(engine, em.begin(far, "squarem"), maximise, em.Goal(1e-5, 50, 2))
     assert again.reseeded
     rare = np.concatenate([sample.z, np.full((d, 20), 9.0) + np.random.default_rng(1).normal(0, 0.1, (d, 20))], axis=1)
-    plan = starts.Plan(k, family, 4, 0, 1e-6, 1e-4)
-    looked = missed.look(lambda at: kernel.accumulate([kernel.Block(rare)], [at], kept=64)[0], fit, sample, frame, plan)
+    plan = kmeans.Plan(k, family, 4, 0, 1e-6, 1e-4)
+    looked = missed_clusters.look(
+        lambda at: kernel.accumulate([kernel.Block(rare)], [at], kept=64)[0], fit, sample, frame, plan
+    )
     assert looked.evidence.alarming
     assert looked.replaced
 

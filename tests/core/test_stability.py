@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import adjusted_rand_score
 
-from gmm_spark.parameters import FloatArray, Parameters
-from gmm_spark.stability import adjusted_rand_index, stability
+from gmm_spark.mixture.parameters import FloatArray, Parameters
+from gmm_spark.selection.stability import adjusted_rand_index, stability
 
 
 @pytest.mark.parametrize("seed", range(5))

@@ -11,11 +11,13 @@ from hypothesis import strategies as st
 from sklearn.metrics import adjusted_rand_score
 from sklearn.mixture import GaussianMixture
 
-from gmm_spark import em, kernel, search, starts
-from gmm_spark.coordinates import Coordinates
+from gmm_spark import em
+from gmm_spark.em.convergence import Outcome
 from gmm_spark.errors import DataError
-from gmm_spark.parameters import FAMILIES, Family, FloatArray, Parameters
-from gmm_spark.stopping import Outcome
+from gmm_spark.mixture.coordinates import Coordinates
+from gmm_spark.mixture.parameters import FAMILIES, Family, FloatArray, Parameters
+from gmm_spark.search import best_start, kmeans
+from gmm_spark.statistics import kernel
 from tests.strategies import (
     Problem,
     families,
@@ -33,23 +35,23 @@ if TYPE_CHECKING:
     from tests.core.conftest import RealData
 
 
-def plan(k: int, family: Family = "full", **changed: object) -> starts.Plan:
+def plan(k: int, family: Family = "full", **changed: object) -> kmeans.Plan:
     """Return the default plan with some fields changed."""
     fields = {"starts": 20, "seed": 0, "floor": 1e-6, "tol": 1e-4, **changed}
-    return starts.Plan(k, family, **fields)  # type: ignore[arg-type]
+    return kmeans.Plan(k, family, **fields)  # type: ignore[arg-type]
 
 
-def sampled(x: FloatArray, family: Family, weights: FloatArray | None = None) -> tuple[starts.Sample, Coordinates]:
+def sampled(x: FloatArray, family: Family, weights: FloatArray | None = None) -> tuple[kmeans.Sample, Coordinates]:
     """Return rows as a sample in the coordinates of a fit, and the coordinates."""
     weights = np.ones(len(x)) if weights is None else weights
     frame = frame_of(x, weights, family)
-    return starts.Sample(frame.rows(x), weights, survey(x, weights)[1]), frame
+    return kmeans.Sample(frame.rows(x), weights, survey(x, weights)[1]), frame
 
 
-def found(x: FloatArray, how: starts.Plan) -> Parameters:
+def found(x: FloatArray, how: kmeans.Plan) -> Parameters:
     """Return what the search finds, in the user's units."""
     rows, frame = sampled(x, how.family)
-    return frame.outward(search.best(rows, frame, how).best.parameters)
+    return frame.outward(best_start.best(rows, frame, how).best.parameters)
 
 
 def two_clusters(d: int, *, along: str, correlated: bool, n: int = 2500) -> tuple[FloatArray, np.ndarray]:
@@ -99,7 +101,7 @@ def test_wide_tables_are_also_partitioned_in_a_principal_subspace(d: int) -> Non
     labels = np.random.default_rng(0).integers(0, 6, 1_500)
     x = np.random.default_rng(1).standard_normal((1_500, d))
     x[:, :12] += 4 * np.random.default_rng(2).standard_normal((6, 12))[labels]
-    spaces = starts._spaces(*sampled(x, "full"))  # noqa: SLF001 - the coordinates are the subject
+    spaces = kmeans._spaces(*sampled(x, "full"))  # noqa: SLF001 - the coordinates are the subject
     assert len(spaces) == (3 if d < 40 else 4)
     if d >= 40:
         subspace = spaces[-1]
@@ -143,7 +145,7 @@ def test_another_seed_draws_other_starts() -> None:
     x, _ = two_clusters(3, along="axis", correlated=False)
     rows, frame = sampled(x, "full")
     drawn = [
-        start.means.tobytes() for seed in (0, 1) for start in starts.draw(rows, frame, plan(4, seed=seed), range(20))
+        start.means.tobytes() for seed in (0, 1) for start in kmeans.draw(rows, frame, plan(4, seed=seed), range(20))
     ]
     assert len(set(drawn)) == len(drawn) == 40
 
@@ -154,11 +156,11 @@ def test_every_start_is_a_mixture_of_the_family(seed: int, family: Family, k: in
     generator = np.random.default_rng(seed)
     x = generator.integers(0, 4, (80, 2)).astype(np.float64)
     rows, frame = sampled(x, family, generator.choice([0.5, 1.0, 7.0], 80))
-    for start in starts.draw(rows, frame, plan(k, family, starts=4, seed=seed, uniform=uniform), range(4)):
+    for start in kmeans.draw(rows, frame, plan(k, family, starts=4, seed=seed, uniform=uniform), range(4)):
         assert (start.k, start.d, start.family) == (k, 2, family)
 
 
-def collapsing() -> tuple[starts.Sample, Coordinates, Parameters]:
+def collapsing() -> tuple[kmeans.Sample, Coordinates, Parameters]:
     """Return a ring of rows around one at the origin, and a start of which a component gets that row alone."""
     generator = np.random.default_rng(0)
     angle, radius = generator.uniform(0, 2 * np.pi, 400), generator.uniform(1, 2, 400)
@@ -166,16 +168,16 @@ def collapsing() -> tuple[starts.Sample, Coordinates, Parameters]:
     frame = Coordinates(np.zeros(2), np.eye(2), np.eye(2))
     covariances = np.stack([np.eye(2), 1e-3 * np.eye(2)])
     bad = Parameters(np.array([0.9, 0.1]), np.array([[0.5, 0.5], [0.0, 0.0]]), covariances)
-    return starts.Sample(z, np.ones(401), np.eye(2)), frame, bad
+    return kmeans.Sample(z, np.ones(401), np.eye(2)), frame, bad
 
 
 def test_one_bad_start_stops_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
     """Starts that collapse at their first step are dropped, and the others end where they end without them."""
     rows, frame, bad = collapsing()
     how = plan(2, starts=4, floor=0.0)
-    good, wanted = starts.draw(rows, frame, how, range(4)), search.best(rows, frame, how).best.parameters
-    monkeypatch.setattr(starts, "draw", lambda *_: [bad, *good, bad])
-    np.testing.assert_allclose(search.best(rows, frame, how).best.parameters.means, wanted.means, atol=1e-9)
+    good, wanted = kmeans.draw(rows, frame, how, range(4)), best_start.best(rows, frame, how).best.parameters
+    monkeypatch.setattr(kmeans, "draw", lambda *_: [bad, *good, bad])
+    np.testing.assert_allclose(best_start.best(rows, frame, how).best.parameters.means, wanted.means, atol=1e-9)
 
 
 def test_point_masses_without_a_floor_leave_a_model_or_an_error_that_says_so() -> None:
@@ -194,9 +196,9 @@ def test_point_masses_without_a_floor_leave_a_model_or_an_error_that_says_so() -
 def test_where_every_start_dies_the_last_valid_one_is_returned(monkeypatch: pytest.MonkeyPatch) -> None:
     """All starts singular leave a valid mixture, for the fit to end as degenerate and not in an exception."""
     rows, frame, bad = collapsing()
-    monkeypatch.setattr(starts, "draw", lambda *_: [bad] * 20)
-    found_one = search.best(rows, frame, plan(2, floor=0.0)).best.parameters
-    expectation, state = search.in_memory([kernel.Block(rows.z)]), em.begin(found_one, "none")
+    monkeypatch.setattr(kmeans, "draw", lambda *_: [bad] * 20)
+    found_one = best_start.best(rows, frame, plan(2, floor=0.0)).best.parameters
+    expectation, state = best_start.in_memory([kernel.Block(rows.z)]), em.begin(found_one, "none")
     fitted = em.run(expectation, state, em.Maximiser(frame, 0.0), em.Goal(1e-6, 50))
     assert fitted.outcome is Outcome.DEGENERATE
     assert np.isfinite(fitted.best.parameters.covariances).all()
@@ -217,7 +219,7 @@ def test_no_worse_than_scikit_learn_with_five_starts(data: RealData, name: str, 
     assert ours.log_likelihood / len(x) >= theirs.fit(x).score(x) - 1e-4
 
 
-def with_a_clump(family: Family, seed: int) -> tuple[starts.Sample, Coordinates, Parameters]:
+def with_a_clump(family: Family, seed: int) -> tuple[kmeans.Sample, Coordinates, Parameters]:
     """Return rows of two clusters of which four nearly coincide, and a mixture with one component on these."""
     generator = np.random.default_rng(seed)
     x = generator.standard_normal((300, 4)) + 5 * np.repeat([0, 1], 150)[:, None] * np.eye(4)[0]
@@ -234,7 +236,8 @@ def test_a_component_needs_rows(seed: int) -> None:
     family: Family = "full"
     rows, frame, clump = with_a_clump(family, seed)
     free, careful = (
-        search.ranked(rows, frame, plan(2, family, least=least, floor=1e-9), given=[clump])[0] for least in (0.0, 5.0)
+        best_start.ranked(rows, frame, plan(2, family, least=least, floor=1e-9), given=[clump])[0]
+        for least in (0.0, 5.0)
     )
     assert free.best.moments.mass.min() == pytest.approx(4, abs=0.1)
     assert careful.best.thin == 0
@@ -248,7 +251,7 @@ def test_an_outlier_group_is_no_component() -> None:
     x = generator.standard_normal((300, 4)) + 4 * np.repeat([0, 1], 150)[:, None] * np.eye(4)[0]
     x[:3] += 40
     rows, frame = sampled(x, "tied")
-    free, careful = (search.best(rows, frame, plan(2, "tied", least=least)) for least in (0.0, 5.0))
+    free, careful = (best_start.best(rows, frame, plan(2, "tied", least=least)) for least in (0.0, 5.0))
     assert free.best.moments.mass.min() == pytest.approx(3, abs=0.1)
     assert careful.best.moments.mass.min() > 100
 
@@ -266,7 +269,7 @@ def test_a_part_of_the_rows_asks_for_the_share_that_all_do() -> None:
 def test_where_no_start_is_sound_the_likeliest_is_returned(k: int) -> None:
     """More rows than the data has per component: the search returns what it found, and says that it is not sound."""
     rows, frame, _ = with_a_clump("full", 0)
-    fit = search.best(rows, frame, plan(k, least=200.0))
+    fit = best_start.best(rows, frame, plan(k, least=200.0))
     assert fit.best.thin >= k - 1
     assert fit.outcome is not Outcome.DEGENERATE
 
@@ -278,12 +281,12 @@ def test_a_saddle_is_left(family: Family) -> None:
     x = generator.standard_normal((400, 2)) + 5 * np.repeat([0, 1], 200)[:, None]
     rows, frame = sampled(x, family)
     how = plan(2, family)
-    expectation, maximise = search.in_memory([kernel.Block(rows.z)]), how.maximiser(frame, len(x))
+    expectation, maximise = best_start.in_memory([kernel.Block(rows.z)]), how.maximiser(frame, len(x))
     one = maximise.of_one(family, *survey(x, np.ones(len(x))))
     both = Parameters(np.full(2, 0.5), one.means.repeat(2, axis=0), one.covariances.repeat(2, axis=0), family)
     stuck = em.run(expectation, em.begin(both, "squarem"), maximise, em.Goal(1e-6, 100))
-    left = search.shaken(stuck, rows, frame, how)
+    left = best_start.shaken(stuck, rows, frame, how)
     assert stuck.outcome is Outcome.CONVERGED
     assert left.best.objective > stuck.best.objective + 0.1
-    at_an_optimum = search.shaken(left, rows, frame, how)
+    at_an_optimum = best_start.shaken(left, rows, frame, how)
     assert at_an_optimum is left

@@ -12,11 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gmm_spark import em
-from gmm_spark.acceleration import extrapolate
+from gmm_spark.em.convergence import Outcome
+from gmm_spark.em.position import verdict
+from gmm_spark.em.squarem import extrapolate
 from gmm_spark.errors import ParametersError
-from gmm_spark.parameters import Parameters
-from gmm_spark.passes import verdict
-from gmm_spark.stopping import Outcome
+from gmm_spark.mixture.parameters import Parameters
 from tests.strategies import Problem, assert_close, engine, problems, random_problem
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from gmm_spark.batch import scoring, source
+from gmm_spark.batch.steps import input_table, scored_table
 from tests.spark import upstream
 
 if TYPE_CHECKING:
@@ -23,29 +23,29 @@ if TYPE_CHECKING:
 
 def input_deleted() -> None:
     """Delete a file of the input when its schema is known, and before its rows are read."""
-    before = source.read
+    before = input_table.read
 
     def read(*arguments: Any) -> DataFrame:  # noqa: ANN401
         rows = before(*arguments)
         Path(rows.inputFiles()[0].removeprefix("file://")).unlink()
         return rows
 
-    source.read = read  # type: ignore[assignment]
+    input_table.read = read  # type: ignore[assignment]
 
 
 def _once_read(change: Callable[[Path], None]) -> Callable[[], None]:
     """Return a hook that changes the folder of the input once, when Spark has listed it and has read no row."""
 
     def hook() -> None:
-        before = source.read
+        before = input_table.read
 
         def read(*arguments: Any) -> DataFrame:  # noqa: ANN401
             rows = before(*arguments)
-            source.read = before
+            input_table.read = before
             change(Path(min(rows.inputFiles()).removeprefix("file://")).parent)
             return rows
 
-        source.read = read  # type: ignore[assignment]
+        input_table.read = read  # type: ignore[assignment]
 
     return hook
 
@@ -59,13 +59,13 @@ def _replace(folder: Path) -> None:
 
 def input_rewritten() -> None:
     """Write other rows into a file of the input, of the same size and within the same millisecond, as rows are read."""
-    write = scoring.write
+    write = scored_table.write
 
     def written(*arguments: Any) -> None:  # noqa: ANN401
         _rewrite(_first(Path("rewritten")))
         write(*arguments)
 
-    scoring.write = written  # type: ignore[assignment]
+    scored_table.write = written  # type: ignore[assignment]
 
 
 def _rewrite(file: Path) -> None:
@@ -93,7 +93,7 @@ def _first(folder: Path) -> Path:
 
 def stalled() -> None:
     """Wait in the JVM when the output is claimed; a file `stalled` names the folder of the sockets."""
-    before = source.read
+    before = input_table.read
 
     def read(*arguments: Any) -> DataFrame:  # noqa: ANN401
         rows = before(*arguments)
@@ -103,45 +103,45 @@ def stalled() -> None:
         jvm.Thread.sleep(120_000)
         return rows
 
-    source.read = read  # type: ignore[assignment]
+    input_table.read = read  # type: ignore[assignment]
 
 
 def input_removed_late() -> None:
     """Remove the folder of the input when all rows are read, and before anything is published."""
-    before = scoring.verified
+    before = scored_table.verified
 
     def verified(*arguments: Any) -> dict[str, int]:  # noqa: ANN401
         counts = before(*arguments)
         shutil.rmtree("removed")
         return counts
 
-    scoring.verified = verified  # type: ignore[assignment]
+    scored_table.verified = verified  # type: ignore[assignment]
 
 
 def executor_killed() -> None:
     """Kill the executor that writes the second partition, once."""
-    before = scoring.write
+    before = scored_table.write
 
     def write(table: DataFrame, *arguments: Any) -> None:  # noqa: ANN401
         kill = upstream.kill_executor_once(Path.cwd() / "killed", reads=1)
         before(table.repartition(3, "id").mapInArrow(kill, table.schema), *arguments)
 
-    scoring.write = write  # type: ignore[assignment]
+    scored_table.write = write  # type: ignore[assignment]
 
 
 def second_scorer() -> None:
     """Start a second scorer of the same output when the first has written, and before it publishes."""
-    before = scoring.write
+    before = scored_table.write
 
     def write(*arguments: Any) -> None:  # noqa: ANN401
         before(*arguments)
-        scoring.write = before
+        scored_table.write = before
         try:
             runpy.run_path(sys.argv[0], run_name="__main__")
         except SystemExit as end:
             sys.stderr.write(f"second: status {end.code}\n")
 
-    scoring.write = write  # type: ignore[assignment]
+    scored_table.write = write  # type: ignore[assignment]
 
 
 _HOOKS = (stalled, input_deleted, input_removed_late, input_rewritten, executor_killed, second_scorer)
@@ -151,10 +151,10 @@ HOOKS: dict[str, Callable[[], None]] = {
 }
 
 if __name__ == "__main__":
-    originals = source.read, scoring.write, scoring.verified
+    originals = input_table.read, scored_table.write, scored_table.verified
     HOOKS[sys.argv[1]]()
     sys.argv = sys.argv[2:]
     try:
         runpy.run_path(sys.argv[0], run_name="__main__")
     finally:
-        source.read, scoring.write, scoring.verified = originals
+        input_table.read, scored_table.write, scored_table.verified = originals

@@ -14,11 +14,11 @@ from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gmm_spark.batch import modes
-from gmm_spark.batch.local import LocalLocation
-from gmm_spark.batch.publish import claim
-from gmm_spark.batch.signals import EndedBySignal, handled
-from gmm_spark.pointer import followed
+from gmm_spark.batch.files.local import LocalLocation
+from gmm_spark.batch.publish import modes
+from gmm_spark.batch.publish.target import claim
+from gmm_spark.batch.runtime.signals import EndedBySignal, handled
+from gmm_spark.store.run_pointer import followed
 from tests.jobs.runs import run
 
 if TYPE_CHECKING:

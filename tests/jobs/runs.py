@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from gmm_spark.batch.config import SimulateConfig
-from gmm_spark.batch.layers import load
-from gmm_spark.batch.manifest import Versions
-from gmm_spark.batch.run import Run
+from gmm_spark.batch.manifest.manifest import Versions
+from gmm_spark.batch.options.jobs import SimulateConfig
+from gmm_spark.batch.options.layers import load
+from gmm_spark.batch.runtime.run import Run
 
 VERSIONS = Versions(
     gmm_spark="0.1.0",

@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 import yaml
 
-from gmm_spark.batch.config import FitConfig, JobConfig, ScoreConfig, SelectConfig, SimulateConfig
-from gmm_spark.batch.files import read_file
-from gmm_spark.batch.layers import load
-from gmm_spark.batch.mistakes import ConfigurationMistakesError, options
-from gmm_spark.batch.status import STATUSES, run, status_of
+from gmm_spark.batch.options.jobs import FitConfig, JobConfig, ScoreConfig, SelectConfig, SimulateConfig
+from gmm_spark.batch.options.layers import load
+from gmm_spark.batch.options.mistakes import ConfigurationMistakesError, options
+from gmm_spark.batch.options.yaml_file import read_file
+from gmm_spark.batch.runtime.status import STATUSES, run, status_of
 from gmm_spark.errors import ConfigurationError, GmmSparkError
-from gmm_spark.parameters import FAMILIES
+from gmm_spark.mixture.parameters import FAMILIES
 
 ROOT = Path(__file__).parents[2]
 FIT = ["--input.path=in", "--features.columns=a,b", "--output.path=out"]

@@ -8,8 +8,8 @@ import re
 
 import pytest
 
-from gmm_spark.batch.faults import explained
-from gmm_spark.batch.status import run, status_of
+from gmm_spark.batch.runtime.faults import explained
+from gmm_spark.batch.runtime.status import run, status_of
 from gmm_spark.errors import DataError
 
 STATUSES = {

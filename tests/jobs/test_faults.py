@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 import jsonschema
 import pytest
 
-from gmm_spark.batch.manifest import SCHEMA_FILE
-from gmm_spark.model import read_model
-from gmm_spark.pointer import followed
+from gmm_spark.batch.manifest.manifest import SCHEMA_FILE
+from gmm_spark.store.model_directory import read_model
+from gmm_spark.store.run_pointer import followed
 from tests.jobs import submission, tables
 from tests.jobs.submission import JOBS, ROOT
 

@@ -17,13 +17,13 @@ from typing import TYPE_CHECKING
 import pytest
 import yaml
 
-from gmm_spark.batch.config import FitConfig
-from gmm_spark.batch.layers import load
-from gmm_spark.batch.local import LocalLocation
-from gmm_spark.batch.manifest import read_manifest
-from gmm_spark.batch.modes import Overwrite
-from gmm_spark.batch.publish import claim
-from gmm_spark.batch.redaction import redacted
+from gmm_spark.batch.files.local import LocalLocation
+from gmm_spark.batch.manifest.manifest import read_manifest
+from gmm_spark.batch.options.jobs import FitConfig
+from gmm_spark.batch.options.layers import load
+from gmm_spark.batch.options.redaction import redacted
+from gmm_spark.batch.publish.modes import Overwrite
+from gmm_spark.batch.publish.target import claim
 from gmm_spark.errors import GmmSparkError
 from tests.core.mutations import CASES, HOSTILE, bytes_of, values_of
 from tests.jobs import runs

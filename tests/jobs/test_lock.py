@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from gmm_spark.batch import lock as locks
-from gmm_spark.batch.local import LocalLocation
-from gmm_spark.batch.lock import acquired, locked
-from gmm_spark.batch.modes import Runs
-from gmm_spark.batch.publish import claim
+from gmm_spark.batch.files.local import LocalLocation
+from gmm_spark.batch.publish import lock as locks
+from gmm_spark.batch.publish.lock import acquired, locked
+from gmm_spark.batch.publish.modes import Runs
+from gmm_spark.batch.publish.target import claim
 from gmm_spark.errors import OutputError
 from tests.jobs.runs import run
 

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from gmm_spark.batch import logs
-from gmm_spark.batch.config import FitConfig
-from gmm_spark.batch.layers import load
-from gmm_spark.batch.redaction import redacted, scrubbed, secrets
-from gmm_spark.batch.status import run
+from gmm_spark.batch.options.jobs import FitConfig
+from gmm_spark.batch.options.layers import load
+from gmm_spark.batch.options.redaction import redacted, scrubbed, secrets
+from gmm_spark.batch.runtime import logs
+from gmm_spark.batch.runtime.status import run
 from gmm_spark.errors import SchemaError
 
 if TYPE_CHECKING:

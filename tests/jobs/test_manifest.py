@@ -9,9 +9,9 @@ import jsonschema
 import numpy as np
 import pytest
 
-from gmm_spark.batch.manifest import SCHEMA_FILE, Manifest, read_manifest, schema
-from gmm_spark.batch.provenance import parents_in, run_id_in
-from gmm_spark.batch.run import file_name
+from gmm_spark.batch.manifest.manifest import SCHEMA_FILE, Manifest, read_manifest, schema
+from gmm_spark.batch.manifest.provenance import parents_in, run_id_in
+from gmm_spark.batch.runtime.run import file_name
 from gmm_spark.errors import OutputError
 from tests.jobs.runs import run
 

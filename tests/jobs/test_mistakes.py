@@ -10,9 +10,9 @@ import time
 
 import pytest
 
-from gmm_spark.batch.config import FitConfig, JobConfig, ScoreConfig, SelectConfig, SimulateConfig
-from gmm_spark.batch.layers import load
-from gmm_spark.batch.status import STATUSES
+from gmm_spark.batch.options.jobs import FitConfig, JobConfig, ScoreConfig, SelectConfig, SimulateConfig
+from gmm_spark.batch.options.layers import load
+from gmm_spark.batch.runtime.status import STATUSES
 from gmm_spark.errors import ConfigurationError
 from tests.jobs.submission import ROOT
 

@@ -20,8 +20,8 @@ import pyarrow.parquet as pq
 import pytest
 from scipy.optimize import linear_sum_assignment
 
-from gmm_spark.model import read_model
-from gmm_spark.pointer import followed
+from gmm_spark.store.model_directory import read_model
+from gmm_spark.store.run_pointer import followed
 from tests.jobs.submission import JOBS, ROOT
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-    from gmm_spark.parameters import Parameters
+    from gmm_spark.mixture.parameters import Parameters
     from tests.jobs.application import Application
 
 pytestmark = pytest.mark.timeout(600)

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from gmm_spark.batch import modes
-from gmm_spark.batch.local import LocalLocation
-from gmm_spark.batch.manifest import MANIFEST
-from gmm_spark.batch.ownership import foreign, holder_of, mixed
-from gmm_spark.batch.publish import check_apart, claim
-from gmm_spark.batch.replacing import take_place
+from gmm_spark.batch.files.local import LocalLocation
+from gmm_spark.batch.manifest.manifest import MANIFEST
+from gmm_spark.batch.publish import modes
+from gmm_spark.batch.publish.ownership import foreign, holder_of, mixed
+from gmm_spark.batch.publish.replacing import take_place
+from gmm_spark.batch.publish.target import check_apart, claim
 from gmm_spark.errors import OutputError
 from tests.jobs.runs import run
 from tests.jobs.test_publish import contents, published

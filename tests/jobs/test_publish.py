@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from gmm_spark.batch import modes
-from gmm_spark.batch.local import LocalLocation
-from gmm_spark.batch.manifest import MANIFEST
-from gmm_spark.batch.publish import check_apart, claim
+from gmm_spark.batch.files.local import LocalLocation
+from gmm_spark.batch.manifest.manifest import MANIFEST
+from gmm_spark.batch.publish import modes
+from gmm_spark.batch.publish.target import check_apart, claim
 from gmm_spark.errors import InputError, OutputError, SchemaError
-from gmm_spark.pointer import followed
+from gmm_spark.store.run_pointer import followed
 from tests.jobs.runs import run
 
 MODES = {mode.name: mode for mode in (modes.Create(), modes.Overwrite(), modes.Partitions(), modes.Runs())}

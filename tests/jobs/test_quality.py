@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from gmm_spark.model import read_model
+from gmm_spark.store.model_directory import read_model
 from tests.jobs.submission import JOBS
 
 if TYPE_CHECKING:

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 import pyarrow.parquet as pq
 import pytest
 
-from gmm_spark.batch.candidates import FolderShelf
-from gmm_spark.batch.local import LocalLocation
-from gmm_spark.model import read_model
-from gmm_spark.parameters import Parameters
-from gmm_spark.selection import Candidate
-from gmm_spark.spark.choice import Fitted
-from gmm_spark.spark.summary import Summary
+from gmm_spark.batch.files.local import LocalLocation
+from gmm_spark.batch.steps.selection_output import FolderShelf
+from gmm_spark.em.summary import Summary
+from gmm_spark.mixture.parameters import Parameters
+from gmm_spark.selection.evaluation import Candidate
+from gmm_spark.spark.selection.choice import Fitted
+from gmm_spark.store.model_directory import read_model
 from tests.jobs.submission import JOBS
 
 if TYPE_CHECKING:

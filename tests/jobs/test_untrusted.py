@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from gmm_spark import checkpoint, pointer
-from gmm_spark.batch import candidates, lock
-from gmm_spark.batch.local import LocalLocation
-from gmm_spark.batch.manifest import LARGEST, MOST_FILES, File, Manifest, Output, read_manifest
+from gmm_spark.batch.files.local import LocalLocation
+from gmm_spark.batch.manifest.manifest import LARGEST, MOST_FILES, File, Manifest, Output, read_manifest
+from gmm_spark.batch.publish import lock
+from gmm_spark.batch.steps import selection_output
+from gmm_spark.em import checkpoint
 from gmm_spark.errors import GmmSparkError, OutputError
-from gmm_spark.model import read_model
-from gmm_spark.untrusted import loads, parsed
+from gmm_spark.store import run_pointer
+from gmm_spark.store.model_directory import read_model
+from gmm_spark.store.untrusted import loads, parsed
 from tests.jobs.runs import run
 
 if TYPE_CHECKING:
@@ -53,7 +55,7 @@ def components(folder: Path, filler: str) -> Callable[[], object]:
 
 def pointing(folder: Path, filler: str) -> Callable[[], object]:
     """Return a reader of a pointer."""
-    (folder / pointer.POINTER).write_text(f'{{"folder":"runs/a","published":["runs/a"],"more":{filler}}}')
+    (folder / run_pointer.POINTER).write_text(f'{{"folder":"runs/a","published":["runs/a"],"more":{filler}}}')
     return lambda: read_model(folder)
 
 
@@ -99,7 +101,7 @@ def test_a_damaged_candidate_is_fitted_again(tmp_path: Path) -> None:
     """A kept fit that is no JSON, too large or too deep counts as none."""
     for i, text in enumerate(["", "[" * 10_000_000, FILLERS["lists"], '{"header":{}}', "[]"]):
         (tmp_path / f"{i}.json").write_text(text)
-    assert candidates.FolderShelf(LocalLocation(tmp_path)).kept() == []
+    assert selection_output.FolderShelf(LocalLocation(tmp_path)).kept() == []
 
 
 def test_the_manifest_of_an_output_of_many_files_can_be_read() -> None:

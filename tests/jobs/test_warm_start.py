@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from gmm_spark.model import StoredModel, encode, read_model
-from gmm_spark.parameters import Parameters
+from gmm_spark.mixture.parameters import Parameters
+from gmm_spark.store.model_directory import StoredModel, encode, read_model
 from tests.jobs import tables
 from tests.jobs.submission import JOBS
 
@@ -48,7 +48,7 @@ def write_yesterday(folder: Path) -> None:
         np.array([0.4, 0.6]), np.array([[0.3, -0.2], [7.5, -8.4]]), np.stack([2 * np.eye(2), 0.5 * np.eye(2)])
     )
     header, components = encode(StoredModel(mixture, ("x", "y")))
-    metadata = {"class": "gmm_spark.spark.fitted.GaussianMixtureModel", "timestamp": 0, "sparkVersion": "4.1.0"}
+    metadata = {"class": "gmm_spark.spark.ml.model.GaussianMixtureModel", "timestamp": 0, "sparkVersion": "4.1.0"}
     metadata |= {"uid": "yesterday", "paramMap": {}, "defaultParamMap": {}, "gmm_spark": header}
     for name, lines in (("metadata", [json.dumps(metadata)]), ("components", components)):
         (folder / name).mkdir(parents=True)

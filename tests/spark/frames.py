@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
     from pyspark.sql import DataFrame, SparkSession
 
-    from gmm_spark.parameters import Family
+    from gmm_spark.mixture.parameters import Family
 
     FloatArray = NDArray[np.float64]
 

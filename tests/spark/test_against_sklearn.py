@@ -15,7 +15,7 @@ from tests.spark.frames import assert_same_mixture, clusters, numbered, plain_st
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-    from gmm_spark.parameters import Family
+    from gmm_spark.mixture.parameters import Family
     from tests.spark.frames import FloatArray
 
 FAMILIES = ("full", "tied", "diag", "spherical")

@@ -11,7 +11,7 @@ from pyspark.sql import functions as f
 
 from gmm_spark import GaussianMixture, GaussianMixtureModel
 from gmm_spark.errors import DataError, SchemaError
-from gmm_spark.redundancy import Redundant
+from gmm_spark.mixture.redundancy import Redundant
 from tests.spark.frames import clusters, names, numbered, table
 
 if TYPE_CHECKING:

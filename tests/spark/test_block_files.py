@@ -16,8 +16,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from gmm_spark.kernel import Block
-from gmm_spark.spark import block_files, blocks, expectation, keeping, session
+from gmm_spark.spark import session
+from gmm_spark.spark.blocks import block_files, expectation, keep, pack
+from gmm_spark.statistics.kernel import Block
 from tests.spark.frames import assert_same_bits, clusters, numbered, plain_steps, start, table
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def rows(spark: SparkSession) -> Iterator[DataFrame]:
 
 def file_all(monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep the blocks of small tables in files too."""
-    monkeypatch.setattr(keeping, "_LEAST_FILED", 0)
+    monkeypatch.setattr(keep, "_LEAST_FILED", 0)
 
 
 def folders(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -161,7 +162,7 @@ def test_where_spark_encrypts_what_it_writes_there_are_no_files(
     """By default nothing is encrypted; where Spark's files are, the blocks stay with Spark."""
     assert not session.encrypts_files(spark)
     file_all(monkeypatch)
-    monkeypatch.setattr(keeping, "encrypts_files", lambda _: True)
+    monkeypatch.setattr(keep, "encrypts_files", lambda _: True)
     watcher = watch(spark, folders)
     logging.getLogger("gmm_spark").addHandler(watcher)
     plain_steps(rows, start(), 3, weightCol="weight")
@@ -199,7 +200,7 @@ def test_one_missing_file_changes_no_bit(
     """Where one of three files is gone its rows are packed again; all rows, if they are no longer that partition's."""
     expected = plain_steps(rows, start(), 4, weightCol="weight")
     file_all(monkeypatch)
-    counted = mock.Mock(side_effect=itertools.count() if planned_otherwise else blocks.sums_of)
+    counted = mock.Mock(side_effect=itertools.count() if planned_otherwise else pack.sums_of)
     monkeypatch.setattr(expectation, "sums_of", counted)
     watcher = watch(spark, partial(wipe_one, tmp_path / "wiped"))
     logging.getLogger("gmm_spark").addHandler(watcher)

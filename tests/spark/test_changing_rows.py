@@ -12,7 +12,9 @@ import pytest
 
 from gmm_spark import GaussianMixture
 from gmm_spark.errors import InputError
-from gmm_spark.spark import selecting, selector, training
+from gmm_spark.spark.fit import train
+from gmm_spark.spark.ml import select
+from gmm_spark.spark.selection import fit_grid
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,7 +43,7 @@ def written(file: Path, x: NDArray[np.float64]) -> None:
 
 def change_after(survey: str, monkeypatch: pytest.MonkeyPatch, change: Callable[[], None]) -> None:
     """Change the table when it has been surveyed and before it is packed."""
-    module: Any = {"fit": training, "select": selecting}[survey]
+    module: Any = {"fit": train, "select": fit_grid}[survey]
     before = module.prepare
 
     def prepare(*arguments: Any, **options: Any) -> Any:  # noqa: ANN401
@@ -61,7 +63,7 @@ def fitted(spark: SparkSession, folder: Path, how: str, weight: str | None) -> N
     if how == "fit":
         mixture.fit(table)
     else:
-        selector.select(table, mixture, [1, 2], ["full", "diag"], holdout=0.25)
+        select.select(table, mixture, [1, 2], ["full", "diag"], holdout=0.25)
 
 
 @pytest.mark.parametrize("weight", [None, "w"])

@@ -15,8 +15,8 @@ from pyspark.sql import types as t
 
 from gmm_spark import GaussianMixture, GaussianMixtureModel
 from gmm_spark.errors import ModelError, SchemaError
-from gmm_spark.spark.evaluator import MeanLogLikelihoodEvaluator
-from gmm_spark.spark.names import Names
+from gmm_spark.spark.ml.evaluator import MeanLogLikelihoodEvaluator
+from gmm_spark.spark.table.names import Names
 from tests.spark.frames import assert_same_mixture, clusters, numbered, table
 
 if TYPE_CHECKING:

@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 
 from gmm_spark import GaussianMixture, GaussianMixtureModel
+from gmm_spark.em.summary import Summary
 from gmm_spark.errors import DataError
-from gmm_spark.model import read_model
-from gmm_spark.parameters import FAMILIES, Parameters
-from gmm_spark.report.description import description
-from gmm_spark.spark import searching
-from gmm_spark.spark.searching import Found
-from gmm_spark.spark.selector import select
-from gmm_spark.spark.summary import Summary
+from gmm_spark.mixture.parameters import FAMILIES, Parameters
+from gmm_spark.report.model_description import description
+from gmm_spark.spark.ml.select import select
+from gmm_spark.spark.selection import grid_starts
+from gmm_spark.spark.selection.grid_starts import Found
+from gmm_spark.store.model_directory import read_model
 from tests.spark.frames import names, numbered, table
 
 if TYPE_CHECKING:
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 
     from pyspark.sql import SparkSession
 
-    from gmm_spark.parameters import Family, FloatArray
-    from gmm_spark.spark.searching import Searches
-    from gmm_spark.starts import Plan
+    from gmm_spark.mixture.parameters import Family, FloatArray
+    from gmm_spark.search.kmeans import Plan
+    from gmm_spark.spark.selection.grid_starts import Searches
 
 
 def with_a_missed_cluster() -> tuple[FloatArray, Parameters]:
@@ -62,7 +62,7 @@ def test_a_selection_begins_dead_components_anew(
 ) -> None:
     """Each candidate whose start has a dead component finds the missed cluster, in its own coordinates."""
     x, dead = with_a_missed_cluster()
-    monkeypatch.setattr(searching, "search", lambda _, searches: [found_by(searches, p) for p in searches.plans])
+    monkeypatch.setattr(grid_starts, "search", lambda _, searches: [found_by(searches, p) for p in searches.plans])
 
     def found_by(searches: Searches, plan: Plan) -> Found:
         return Found([searches.frames[plan.family].inward(replace(dead, family=plan.family))])

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from gmm_spark import GaussianMixture, GaussianMixtureModel
-from gmm_spark.spark import keeping
-from gmm_spark.spark.blocks import in_order
+from gmm_spark.spark.blocks import keep
+from gmm_spark.spark.blocks.pack import in_order
 from tests.spark import upstream
 from tests.spark.frames import (
     assert_same_bits,
@@ -139,7 +139,7 @@ def test_an_executor_killed_between_passes_changes_nothing(
 ) -> None:
     """Blocks that die with their executor, in its files or kept by Spark, are packed again from the rows: same bits."""
     if filed:
-        monkeypatch.setattr(keeping, "_LEAST_FILED", 0)
+        monkeypatch.setattr(keep, "_LEAST_FILED", 0)
     killer.armed = False
     undisturbed = plain_steps(rows(spark), start(), 4)
     killer.armed = True

@@ -9,9 +9,9 @@ import pytest
 
 from gmm_spark import GaussianMixture
 from gmm_spark.errors import DataError
-from gmm_spark.spark import bulk
-from gmm_spark.spark.rows import Layout, Rows
-from gmm_spark.spark.survey import Survey, of_rows, survey
+from gmm_spark.spark.table import far_rows
+from gmm_spark.spark.table.rows import Layout, Rows
+from gmm_spark.spark.table.survey_pass import Survey, of_rows, survey
 from tests.spark.frames import names, numbered, table
 
 if TYPE_CHECKING:
@@ -33,10 +33,10 @@ def surveyed(x: FloatArray, step: int = 10_000) -> Survey:
     return sum((of_rows(Rows(part, None, np.zeros(part.shape[1], np.int8))) for part in parts), Survey.zero(x.shape[1]))
 
 
-def bounds_of(x: FloatArray) -> bulk.Bounds | None:
+def bounds_of(x: FloatArray) -> far_rows.Bounds | None:
     """Return what is far among the rows."""
     known = surveyed(x)
-    return bulk.bounds(known.sample, np.diagonal(known.covariance))
+    return far_rows.bounds(known.sample, np.diagonal(known.covariance))
 
 
 CASES = [(2, 1e6, "diagonal"), (3, 1e9, "diagonal"), (2, 1e9, "axis")]
@@ -137,7 +137,7 @@ def test_the_sample_is_the_same_however_rows_are_divided() -> None:
     whole = surveyed(np.concatenate([x, x]), 600)
     parts = surveyed(np.concatenate([x, x])[::-1], 37)
     np.testing.assert_array_equal(whole.sample, parts.sample)
-    assert len(whole.sample) == bulk.SIZE
+    assert len(whole.sample) == far_rows.SIZE
     back = Survey.from_bytes(whole.to_bytes(), Survey.zero(2))
     np.testing.assert_array_equal(back.sample, whole.sample)
     np.testing.assert_array_equal(back.range, [x.min(axis=0), x.max(axis=0)])

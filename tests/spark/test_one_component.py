@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 
 from gmm_spark import GaussianMixture
-from gmm_spark.selection import Candidate
-from gmm_spark.spark.selector import select
+from gmm_spark.selection.evaluation import Candidate
+from gmm_spark.spark.ml.select import select
 from tests.spark.frames import clusters, names, numbered, table
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-    from gmm_spark.parameters import Family, FloatArray
+    from gmm_spark.mixture.parameters import Family, FloatArray
 
 
 @pytest.mark.classic_only

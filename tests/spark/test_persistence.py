@@ -14,9 +14,9 @@ from pyspark.ml import Pipeline
 
 from gmm_spark import GaussianMixture, GaussianMixtureModel
 from gmm_spark.errors import InputError, ModelError, OutputError, ParametersError
-from gmm_spark.model import read_model
-from gmm_spark.pointer import POINTER, Pointer
-from gmm_spark.spark import storage
+from gmm_spark.spark.ml import model_files
+from gmm_spark.store.model_directory import read_model
+from gmm_spark.store.run_pointer import POINTER, Pointer
 from tests.spark.frames import assert_same_bits, clusters, plain_steps, start, table
 
 if TYPE_CHECKING:
@@ -173,7 +173,7 @@ def test_saves_to_one_path_take_turns(tmp_path: Path, *, overwrite: bool) -> Non
 def test_another_program_at_the_same_path_is_named(spark: SparkSession, tmp_path: Path) -> None:
     """Where another program creates the path meanwhile, the error says so instead of Spark's."""
     path = f"{tmp_path}/model"
-    with pytest.raises(OutputError, match="another program"), storage.saving(spark, path, overwrite=False):  # noqa: PT012
+    with pytest.raises(OutputError, match="another program"), model_files.saving(spark, path, overwrite=False):  # noqa: PT012
         (tmp_path / "model").mkdir()  # the other program
         spark.range(1).selectExpr("'' AS value").write.text(path)
 

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 import pytest
 
-from gmm_spark.spark import expectation, keeping, session, survey
-from gmm_spark.spark.rows import Layout
+from gmm_spark.spark import session
+from gmm_spark.spark.blocks import expectation, keep
 from gmm_spark.spark.session import result_limit
+from gmm_spark.spark.table import survey_pass
+from gmm_spark.spark.table.rows import Layout
 from tests.spark.frames import assert_same_bits, assert_same_mixture, clusters, numbered, plain_steps, start, table
 
 if TYPE_CHECKING:
@@ -30,7 +32,7 @@ def test_many_small_partitions_share_tasks(spark: SparkSession, monkeypatch: pyt
     """Five partitions read by two tasks hold every row once and give the same model to 1e-10."""
     df = table(spark, 5, **numbered(clusters()))
     each = plain_steps(df, start(), 1)
-    monkeypatch.setattr(keeping, "_LEAST_TASKS", 2)
+    monkeypatch.setattr(keep, "_LEAST_TASKS", 2)
     shared = plain_steps(df, start(), 1)
     assert shared.summary.weight == each.summary.weight == len(clusters())
     assert_same_mixture(shared, each, 1e-10)
@@ -57,10 +59,10 @@ def test_wide_surveys_are_merged_on_executors(spark: SparkSession, monkeypatch: 
     """Runs of partitions merged by executors give the survey that the driver's merging gives, to 1e-12."""
     df = table(spark, 5, **numbered(clusters())).cache()
     layout = Layout(3, array=False, weighted=False)
-    direct = survey.survey(df, layout)
-    monkeypatch.setattr(survey, "_WIDE_BYTES", 0)
-    monkeypatch.setattr(survey, "_RUN", 2)
-    merged = survey.survey(df, layout)
+    direct = survey_pass.survey(df, layout)
+    monkeypatch.setattr(survey_pass, "_WIDE_BYTES", 0)
+    monkeypatch.setattr(survey_pass, "_RUN", 2)
+    merged = survey_pass.survey(df, layout)
     assert (merged.partitions, merged.rows) == (direct.partitions, direct.rows) == (5, len(clusters()))
     np.testing.assert_allclose(merged.mean, direct.mean, rtol=1e-12)
     np.testing.assert_allclose(merged.covariance, direct.covariance, rtol=1e-12)

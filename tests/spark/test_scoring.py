@@ -14,9 +14,9 @@ from scipy.stats import multivariate_normal
 
 from gmm_spark import GaussianMixtureModel
 from gmm_spark.errors import ModelError, SchemaError
-from gmm_spark.spark.columns import Features
-from gmm_spark.spark.names import Names
-from gmm_spark.spark.posterior import ScoreColumns, with_posterior
+from gmm_spark.spark.scoring.posterior import ScoreColumns, with_posterior
+from gmm_spark.spark.table.columns import Features
+from gmm_spark.spark.table.names import Names
 from tests.spark.frames import clusters, names, numbered, start, table
 
 if TYPE_CHECKING:

@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 from scipy.stats import multivariate_normal
 
-from gmm_spark import GaussianMixture, kernel
+from gmm_spark import GaussianMixture
 from gmm_spark.errors import ConfigurationError, DataError
-from gmm_spark.parameters import FAMILIES
-from gmm_spark.selection import Candidate
+from gmm_spark.mixture.parameters import FAMILIES
+from gmm_spark.selection.evaluation import Candidate
 from gmm_spark.spark.hashing import Folds
-from gmm_spark.spark.selector import select
+from gmm_spark.spark.ml.select import select
+from gmm_spark.statistics import kernel
 from tests.spark.frames import clusters, names, numbered, table
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
     from gmm_spark import GaussianMixtureModel
-    from gmm_spark.spark.choice import Fitted
+    from gmm_spark.spark.selection.choice import Fitted
     from tests.spark.frames import FloatArray
 
 SEED = 4

@@ -16,7 +16,7 @@ from pyspark import cloudpickle
 import gmm_spark
 from gmm_spark import GaussianMixture, GaussianMixtureModel, MeanLogLikelihoodEvaluator
 from gmm_spark.errors import ConfigurationError, InputError
-from gmm_spark.spark.selector import select
+from gmm_spark.spark.ml.select import select
 from gmm_spark.spark.session import workers_explained
 from tests.spark.frames import assert_same_bits, clusters, names, numbered, plain_steps, start, table
 

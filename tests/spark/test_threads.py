@@ -17,10 +17,11 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from gmm_spark import GaussianMixture, coordinates
-from gmm_spark.spark.blocks import Packing, pack
-from gmm_spark.spark.rows import Layout
+from gmm_spark import GaussianMixture
+from gmm_spark.mixture import coordinates
+from gmm_spark.spark.blocks.pack import Packing, pack
 from gmm_spark.spark.session import shipped
+from gmm_spark.spark.table.rows import Layout
 from tests.spark.frames import assert_same_bits, clusters, names, numbered, plain_steps, start, table
 
 if TYPE_CHECKING:

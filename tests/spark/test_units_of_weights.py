@@ -12,13 +12,13 @@ from scipy.stats import multivariate_normal
 
 from gmm_spark import GaussianMixture
 from gmm_spark.errors import DataError
-from gmm_spark.spark.selector import select
+from gmm_spark.spark.ml.select import select
 from tests.spark.frames import clusters, names, numbered, table
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-    from gmm_spark.spark.selector import ModelSelection
+    from gmm_spark.spark.ml.select import ModelSelection
 
 X = clusters(400)[:, :2]
 WEIGHTS = np.random.default_rng(0).uniform(0.5, 2.0, len(X)) * (np.arange(len(X)) % 7 > 0)

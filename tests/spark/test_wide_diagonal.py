@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from gmm_spark import GaussianMixture, GaussianMixtureModel, coordinates, kernel
-from gmm_spark.spark import blocks
-from gmm_spark.spark.rows import Layout
-from gmm_spark.spark.selector import select
+from gmm_spark import GaussianMixture, GaussianMixtureModel
+from gmm_spark.mixture import coordinates
+from gmm_spark.spark.blocks import pack
+from gmm_spark.spark.ml.select import select
 from gmm_spark.spark.session import shipped
-from gmm_spark.spark.survey import Survey, needs_products, survey
+from gmm_spark.spark.table.rows import Layout
+from gmm_spark.spark.table.survey_pass import Survey, needs_products, survey
+from gmm_spark.statistics import kernel
 from tests.spark.frames import table
 
 if TYPE_CHECKING:
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
 
     from pyspark.sql import DataFrame, SparkSession
 
-    from gmm_spark.parameters import Family
+    from gmm_spark.mixture.parameters import Family
     from tests.spark.frames import FloatArray
 
 D, N = 300, 900
@@ -50,8 +52,8 @@ def test_the_survey_of_a_diagonal_family_is_of_variances(spark: SparkSession, df
     back = Survey.from_bytes(found.to_bytes(), Survey.zero(D, products=False))
     assert back.scatter.tobytes() == found.scatter.tobytes()
     frame = coordinates.suited("diag", found.mean, found.covariance, tuple(f"x{i}" for i in range(D)))
-    with shipped(spark, blocks.Packing(layout, frame, 0, 0.0)) as packing:
-        totals = blocks.pack(df.selectExpr("features as x"), packing).select("total").collect()
+    with shipped(spark, pack.Packing(layout, frame, 0, 0.0)) as packing:
+        totals = pack.pack(df.selectExpr("features as x"), packing).select("total").collect()
     assert {len(row[0]) for row in totals} == {8 * (1 + 2 * D)}
 
 

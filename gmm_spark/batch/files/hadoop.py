@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, cast
 from py4j.protocol import Py4JError  # type: ignore[import-untyped]
 from pyspark.errors import PySparkException
 
-from gmm_spark.batch.faults import complaints
+from gmm_spark.batch.files.location import Location, parts_of
 from gmm_spark.batch.java import JAVA
-from gmm_spark.batch.location import Location, parts_of
+from gmm_spark.batch.runtime.faults import complaints
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

@@ -14,7 +14,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gmm_spark.batch.location import Location, parts_of
+from gmm_spark.batch.files.location import Location, parts_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

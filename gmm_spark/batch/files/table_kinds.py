@@ -15,7 +15,7 @@ from gmm_spark.batch.java import JAVA
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from gmm_spark.batch.location import Location
+    from gmm_spark.batch.files.location import Location
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, FailFast, Field, ValidationError
 
 from gmm_spark.errors import OutputError
-from gmm_spark.untrusted import loads
+from gmm_spark.store.untrusted import loads
 
 MANIFEST = "_manifest.json"  # hidden from readers of tables, as every name with such a first character
 SCHEMA_FILE = Path(__file__).with_name("manifest.schema.json")

@@ -14,7 +14,7 @@ import pyarrow as pa
 
 import gmm_spark
 from gmm_spark.batch import BLAS_THREADS
-from gmm_spark.batch.manifest import Versions
+from gmm_spark.batch.manifest.manifest import Versions
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

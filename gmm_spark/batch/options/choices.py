@@ -9,10 +9,10 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from pydantic_settings import NoDecode
 
-from gmm_spark.batch.option_types import Amount, Count  # noqa: TC001 - pydantic reads the annotations when it runs
-from gmm_spark.batch.sections import Section
-from gmm_spark.parameters import FAMILIES, Family
-from gmm_spark.selection import CRITERIA, Criterion
+from gmm_spark.batch.options.option_types import Amount, Count  # noqa: TC001 - pydantic reads the annotations when it runs
+from gmm_spark.batch.options.sections import Section
+from gmm_spark.mixture.parameters import FAMILIES, Family
+from gmm_spark.selection.evaluation import CRITERIA, Criterion
 
 _RANGE = re.compile(r"(\d+)-(\d+)")
 _MOST = 1000  # components in a list: a typing error must not make a grid too large to fit

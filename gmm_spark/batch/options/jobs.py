@@ -7,8 +7,8 @@ from collections.abc import Mapping  # noqa: TC003 - pydantic reads the annotati
 from pydantic import PrivateAttr, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from gmm_spark.batch.choices import ChoiceConfig, GridConfig
-from gmm_spark.batch.sections import (
+from gmm_spark.batch.options.choices import ChoiceConfig, GridConfig
+from gmm_spark.batch.options.sections import (
     EstimationConfig,
     FeaturesConfig,
     FitQualityConfig,

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, get_args, get_origin
 from pydantic import ValidationError
 from pydantic_settings import CliSettingsSource, EnvSettingsSource, NoDecode, SettingsError
 
-from gmm_spark.batch.config import FitConfig, JobConfig, ScoreConfig, SelectConfig, SimulateConfig
-from gmm_spark.batch.files import File, Tree, read_file
-from gmm_spark.batch.mistakes import explained, options
+from gmm_spark.batch.options.jobs import FitConfig, JobConfig, ScoreConfig, SelectConfig, SimulateConfig
+from gmm_spark.batch.options.mistakes import explained, options
+from gmm_spark.batch.options.yaml_file import File, Tree, read_file
 from gmm_spark.errors import ConfigurationError
 
 if TYPE_CHECKING:

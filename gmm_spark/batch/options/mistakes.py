@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
 
-from gmm_spark.batch.redaction import HIDDEN, is_secret, scrubbed
+from gmm_spark.batch.options.redaction import HIDDEN, is_secret, scrubbed
 from gmm_spark.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
     from pydantic_core import ErrorDetails
 
-    from gmm_spark.batch.files import Tree
+    from gmm_spark.batch.options.yaml_file import Tree
 
 _MOST_SHOWN, _MOST_MISTAKES = 200, 20
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from gmm_spark.batch.config import JobConfig
+    from gmm_spark.batch.options.jobs import JobConfig
 
 HIDDEN = "***"
 # A shorter value is no secret, and to replace it in every line of a log would leave none of them readable.

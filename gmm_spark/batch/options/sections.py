@@ -9,8 +9,8 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
-from gmm_spark.batch.option_types import Amount, Count, Kept, Long, Names, Text, Value
-from gmm_spark.parameters import Family
+from gmm_spark.batch.options.option_types import Amount, Count, Kept, Long, Names, Text, Value
+from gmm_spark.mixture.parameters import Family
 
 
 class Section(BaseModel):

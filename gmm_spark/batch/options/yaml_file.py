@@ -138,7 +138,7 @@ def _local(path: str) -> str:
 
 def _remote(path: str) -> str:
     # Only this needs Spark: a mistake in a local file is reported before Spark starts.
-    from gmm_spark.batch.paths import locate  # noqa: PLC0415
+    from gmm_spark.batch.files.locate import locate  # noqa: PLC0415
     from gmm_spark.spark.session import job_session  # noqa: PLC0415
 
     try:

@@ -18,14 +18,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gmm_spark.batch.signals import deferred
+from gmm_spark.batch.runtime.signals import deferred
 from gmm_spark.errors import OutputError, shortened
-from gmm_spark.untrusted import loads
+from gmm_spark.store.untrusted import loads
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from gmm_spark.batch.location import Location
+    from gmm_spark.batch.files.location import Location
 
 BEAT = 60.0  # seconds between two signs of life
 PATIENCE = 900.0  # seconds without one after which an owner on another machine counts as dead

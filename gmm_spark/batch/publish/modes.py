@@ -17,17 +17,17 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from gmm_spark.batch.manifest import MANIFEST
-from gmm_spark.batch.ownership import foreign, manifest_in, mixed, named
-from gmm_spark.batch.pointers import published_runs
-from gmm_spark.batch.refusals import not_runs, refuse_foreign, refuse_occupied, refuse_runs
-from gmm_spark.batch.replacing import check_columns, check_layout, give_back, partitions, take_place
+from gmm_spark.batch.manifest.manifest import MANIFEST
+from gmm_spark.batch.publish.ownership import foreign, manifest_in, mixed, named
+from gmm_spark.batch.publish.published_runs import published_runs
+from gmm_spark.batch.publish.refusals import not_runs, refuse_foreign, refuse_occupied, refuse_runs
+from gmm_spark.batch.publish.replacing import check_columns, check_layout, give_back, partitions, take_place
 from gmm_spark.errors import OutputError
-from gmm_spark.pointer import POINTER, RUNS, Pointer
+from gmm_spark.store.run_pointer import POINTER, RUNS, Pointer
 
 if TYPE_CHECKING:
-    from gmm_spark.batch.location import Location
-    from gmm_spark.batch.sections import OutputConfig
+    from gmm_spark.batch.files.location import Location
+    from gmm_spark.batch.options.sections import OutputConfig
 
 NEW, OLD, PARTS = "new", "old", "parts"  # within a workshop
 _LOG = logging.getLogger(__name__)

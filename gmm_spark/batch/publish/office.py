@@ -15,14 +15,14 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from gmm_spark.batch import modes
-from gmm_spark.batch.manifest import LARGEST, Manifest, read_manifest
-from gmm_spark.batch.ownership import OFFICE
+from gmm_spark.batch.manifest.manifest import LARGEST, Manifest, read_manifest
+from gmm_spark.batch.publish import modes
+from gmm_spark.batch.publish.ownership import OFFICE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from gmm_spark.batch.location import Location
+    from gmm_spark.batch.files.location import Location
 
 _LOG = logging.getLogger(__name__)
 STAGING = ".staging"

@@ -8,17 +8,17 @@ from itertools import islice
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
+from gmm_spark.batch.files.table_kinds import kind_of
 from gmm_spark.batch.java import JAVA
-from gmm_spark.batch.kinds import kind_of
-from gmm_spark.batch.manifest import LARGEST, MANIFEST, Manifest, read_manifest
+from gmm_spark.batch.manifest.manifest import LARGEST, MANIFEST, Manifest, read_manifest
 from gmm_spark.errors import InputError, OutputError
-from gmm_spark.pointer import LARGEST as MOST_POINTER
-from gmm_spark.pointer import POINTER, decode
+from gmm_spark.store.run_pointer import LARGEST as MOST_POINTER
+from gmm_spark.store.run_pointer import POINTER, decode
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from gmm_spark.batch.location import Location
+    from gmm_spark.batch.files.location import Location
 
 _MOST_NAMED = 3
 OFFICE = ".gmm_spark"  # the end of the name of the hidden folder beside an output

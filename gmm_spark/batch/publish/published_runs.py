@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gmm_spark.batch.manifest import MANIFEST
-from gmm_spark.pointer import LARGEST, POINTER, RUNS, Pointer, decode
+from gmm_spark.batch.manifest.manifest import MANIFEST
+from gmm_spark.store.run_pointer import LARGEST, POINTER, RUNS, Pointer, decode
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from gmm_spark.batch.location import Location
+    from gmm_spark.batch.files.location import Location
 
 
 def pointer_of(target: Location) -> Pointer | None:

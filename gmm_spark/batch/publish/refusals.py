@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gmm_spark.errors import OutputError
-from gmm_spark.pointer import POINTER
+from gmm_spark.store.run_pointer import POINTER
 
 if TYPE_CHECKING:
-    from gmm_spark.batch.location import Location
+    from gmm_spark.batch.files.location import Location
 
 
 def not_runs(target: Location, got: str) -> OutputError:

@@ -13,7 +13,7 @@ from gmm_spark.errors import OutputError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from gmm_spark.batch.location import Location
+    from gmm_spark.batch.files.location import Location
 
 _LOG = logging.getLogger(__name__)
 

@@ -10,15 +10,15 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from gmm_spark.batch import modes, pointers
-from gmm_spark.batch.faults import as_output
+from gmm_spark.batch.files.locate import Location, Source, locate
 from gmm_spark.batch.java import JAVA
-from gmm_spark.batch.lock import locked
-from gmm_spark.batch.manifest import MANIFEST, MOST_FILES, File, Manifest, Output
-from gmm_spark.batch.office import STAGING, Office, read_if_there
-from gmm_spark.batch.ownership import holder_of, is_ours, manifest_in
-from gmm_spark.batch.paths import Location, Source, locate
-from gmm_spark.batch.signals import deferred
+from gmm_spark.batch.manifest.manifest import MANIFEST, MOST_FILES, File, Manifest, Output
+from gmm_spark.batch.publish import modes, published_runs
+from gmm_spark.batch.publish.lock import locked
+from gmm_spark.batch.publish.office import STAGING, Office, read_if_there
+from gmm_spark.batch.publish.ownership import holder_of, is_ours, manifest_in
+from gmm_spark.batch.runtime.faults import as_output
+from gmm_spark.batch.runtime.signals import deferred
 from gmm_spark.errors import OutputError
 
 if TYPE_CHECKING:
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 
     from pyspark.sql import SparkSession
 
-    from gmm_spark.batch.lock import Lock
-    from gmm_spark.batch.run import Run
-    from gmm_spark.batch.sections import OutputConfig
+    from gmm_spark.batch.options.sections import OutputConfig
+    from gmm_spark.batch.publish.lock import Lock
+    from gmm_spark.batch.runtime.run import Run
 
 _LOG = logging.getLogger(__name__)
 
@@ -258,7 +258,7 @@ def _published(office: Office, location: Location, run: Run, *, any_manifest: bo
         return None
     if any_manifest and location.child(MANIFEST).is_file() and manifest_in(location) is None:
         return None
-    candidates = (*pointers.manifests(location, run.key), office.manifest(run.key))
+    candidates = (*published_runs.manifests(location, run.key), office.manifest(run.key))
     for found in filter(None, map(read_if_there, candidates)):
         if found.run_id == run.id and not found.status:
             _check_same(found, run, location)

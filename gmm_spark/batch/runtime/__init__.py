@@ -1,0 +1,1 @@
+"""A job while it runs: its log, its faults and signals, its exit status."""

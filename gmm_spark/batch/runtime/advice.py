@@ -6,14 +6,14 @@ import re
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from gmm_spark.batch.faults import complaints, first_line
 from gmm_spark.batch.java import JAVA
+from gmm_spark.batch.runtime.faults import complaints, first_line
 from gmm_spark.errors import SchemaError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from gmm_spark.batch.sections import InputConfig
+    from gmm_spark.batch.options.sections import InputConfig
 
 _NOT_PARQUET = re.compile(r"\S*?([^/\s]*) is not a Parquet file")
 _FORMATS = ("csv", "json", "orc", "avro", "xml")  # which names of files end with

@@ -14,11 +14,11 @@ import sys
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
-from gmm_spark.batch import redaction
+from gmm_spark.batch.options import redaction
 from gmm_spark.errors import one_line
 
 if TYPE_CHECKING:
-    from gmm_spark.batch.config import JobConfig
+    from gmm_spark.batch.options.jobs import JobConfig
 
 _LOG = logging.getLogger("gmm_spark")
 

@@ -18,23 +18,24 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
-from gmm_spark.batch import faults, logs, provenance, signals
-from gmm_spark.batch.advice import advising
-from gmm_spark.batch.layers import merged
-from gmm_spark.batch.manifest import Manifest, Rows
-from gmm_spark.batch.redaction import redacted
-from gmm_spark.batch.status import status_of
+from gmm_spark.batch.manifest import provenance
+from gmm_spark.batch.manifest.manifest import Manifest, Rows
+from gmm_spark.batch.options.layers import merged
+from gmm_spark.batch.options.redaction import redacted
+from gmm_spark.batch.runtime import faults, logs, signals
+from gmm_spark.batch.runtime.advice import advising
+from gmm_spark.batch.runtime.status import status_of
 from gmm_spark.errors import InputError
-from gmm_spark.spark.events import report_phase
+from gmm_spark.spark.fit.progress import report_phase
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from pyspark.sql import SparkSession
 
-    from gmm_spark.batch.config import JobConfig
-    from gmm_spark.batch.files import Tree
-    from gmm_spark.batch.manifest import Versions
+    from gmm_spark.batch.manifest.manifest import Versions
+    from gmm_spark.batch.options.jobs import JobConfig
+    from gmm_spark.batch.options.yaml_file import Tree
 
 _LOG = logging.getLogger(__name__)
 # Which run wrote something, and where it stands among others, does not change what is written.

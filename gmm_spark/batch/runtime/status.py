@@ -6,9 +6,9 @@ import logging
 import sys
 from typing import TYPE_CHECKING
 
-from gmm_spark.batch import logs
-from gmm_spark.batch.faults import explained
-from gmm_spark.batch.signals import EndedBySignal, handled
+from gmm_spark.batch.runtime import logs
+from gmm_spark.batch.runtime.faults import explained
+from gmm_spark.batch.runtime.signals import EndedBySignal, handled
 from gmm_spark.errors import (
     CheckpointError,
     ConfigurationError,

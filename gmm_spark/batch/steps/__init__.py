@@ -1,0 +1,1 @@
+"""The steps of the jobs: input, estimate, scored table, quality, selection, dry run."""

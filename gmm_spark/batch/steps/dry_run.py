@@ -11,28 +11,37 @@ from typing import TYPE_CHECKING, Any
 import yaml
 from py4j.protocol import Py4JError, Py4JJavaError  # type: ignore[import-untyped]
 
-from gmm_spark.batch import facts, modes, publish, quality, scoring, snapshot, source, starting
-from gmm_spark.batch.advice import advising
-from gmm_spark.batch.paths import locate
-from gmm_spark.batch.redaction import redacted
+from gmm_spark.batch.files import snapshot
+from gmm_spark.batch.files.locate import locate
+from gmm_spark.batch.options.redaction import redacted
+from gmm_spark.batch.publish import modes, target
+from gmm_spark.batch.runtime.advice import advising
+from gmm_spark.batch.steps import facts, initial_model, input_table, quality, scored_table
 from gmm_spark.errors import ModelError
-from gmm_spark.spark import preflight
-from gmm_spark.spark.columns import Features, weight_column
-from gmm_spark.spark.fitted import GaussianMixtureModel
-from gmm_spark.spark.names import Names
-from gmm_spark.spark.preparing import Options
-from gmm_spark.spark.starting import sample_rows
+from gmm_spark.spark.fit.start import sample_rows
+from gmm_spark.spark.ml.model import GaussianMixtureModel
+from gmm_spark.spark.table import checks
+from gmm_spark.spark.table.columns import Features, weight_column
+from gmm_spark.spark.table.names import Names
+from gmm_spark.spark.table.prepare import Options
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from pyspark.sql import DataFrame, SparkSession
 
-    from gmm_spark.batch.config import EstimatingConfig, FitConfig, JobConfig, ScoreConfig, SelectConfig, SimulateConfig
-    from gmm_spark.batch.paths import Location, Source
-    from gmm_spark.batch.sections import InputConfig, OutputConfig
-    from gmm_spark.batch.snapshot import FileState
-    from gmm_spark.parameters import Family
+    from gmm_spark.batch.files.locate import Location, Source
+    from gmm_spark.batch.files.snapshot import FileState
+    from gmm_spark.batch.options.jobs import (
+        EstimatingConfig,
+        FitConfig,
+        JobConfig,
+        ScoreConfig,
+        SelectConfig,
+        SimulateConfig,
+    )
+    from gmm_spark.batch.options.sections import InputConfig, OutputConfig
+    from gmm_spark.mixture.parameters import Family
 
 # Footers lie at the ends of files, a request each on an object store: of more files, these many stand for all.
 _MOST_FOOTERS = 50
@@ -46,7 +55,7 @@ def of_fit(spark: SparkSession, config: FitConfig) -> str:
     Raises:
         GmmSparkError: input, columns or output are not what the job needs.
     """
-    starting.check_places(spark, config, locate(spark, config.output.path))
+    initial_model.check_places(spark, config, locate(spark, config.output.path))
     with advising(config.input):
         return _fits(spark, config, "fit", [(config.mixture.k, config.mixture.family)])
 
@@ -68,15 +77,15 @@ def of_score(spark: SparkSession, config: ScoreConfig) -> str:
         GmmSparkError: input, columns or output are not what the job needs.
     """
     output = _checked(
-        spark, config.output, [*source.locations(spark, config.input), locate(spark, config.model.path, ModelError)]
+        spark, config.output, [*input_table.locations(spark, config.input), locate(spark, config.model.path, ModelError)]
     )
     model = GaussianMixtureModel.load(config.model.path)
-    rows = source.read(spark, config.input)
+    rows = input_table.read(spark, config.input)
     with advising(config.input):
-        passing = scoring.columns(Names.of(rows), config.output, source.partition_columns(rows, config.input))
-        with publish.reaching(output):
+        passing = scored_table.columns(Names.of(rows), config.output, input_table.partition_columns(rows, config.input))
+        with target.reaching(output):
             modes.mode_of(config.output).check_columns(output, passing.partition_by)
-        scored = scoring.scored(rows, model, passing, config.output)
+        scored = scored_table.scored(rows, model, passing, config.output)
     read = _input(rows, config.input)
     cost: dict[str, Any] = {"passes": 1}
     if isinstance(count := read["rows"], int):
@@ -102,7 +111,7 @@ def of_simulate(spark: SparkSession, config: SimulateConfig) -> str:
 
 
 def _checked(spark: SparkSession, output: OutputConfig, inputs: Iterable[Source]) -> Location:
-    return publish.check(locate(spark, output.path), modes.mode_of(output), inputs)
+    return target.check(locate(spark, output.path), modes.mode_of(output), inputs)
 
 
 def _document(config: JobConfig, job: str, **parts: Any) -> str:  # noqa: ANN401 - JSON values
@@ -155,9 +164,9 @@ def _footer(spark: SparkSession, jvm: Any, path: str) -> int:  # noqa: ANN401 - 
 
 def _fits(spark: SparkSession, config: EstimatingConfig, job: str, mixtures: list[tuple[int, Family]]) -> str:
     """Return the document of a job that fits these numbers of components and families, all in one pass."""
-    inputs = source.locations(spark, config.input)
+    inputs = input_table.locations(spark, config.input)
     location = _checked(spark, config.output, inputs)
-    rows = source.read(spark, config.input)
+    rows = input_table.read(spark, config.input)
     if config.quality.quarantine_path is not None:
         quality.check_quarantine(rows, config.quality.quarantine_path, [*inputs, location])
     columns = config.features
@@ -175,7 +184,7 @@ def _fits(spark: SparkSession, config: EstimatingConfig, job: str, mixtures: lis
 
 def _sizes(read: dict[str, Any], d: int, mixtures: list[tuple[int, Family]], tol: float) -> dict[str, Any]:
     partitions = read["partitions"]
-    statistics = sum(preflight.statistics_bytes(k, d, family) for k, family in mixtures)
+    statistics = sum(checks.statistics_bytes(k, d, family) for k, family in mixtures)
     sample = 8 * d * max(sample_rows(Options(k, family, tol=tol), d) for k, family in mixtures)
     cost = {
         "statistics_bytes": statistics,

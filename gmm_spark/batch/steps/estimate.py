@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from gmm_spark.batch.status import NotConvergedError
-from gmm_spark.spark.estimator import GaussianMixture
+from gmm_spark.batch.runtime.status import NotConvergedError
+from gmm_spark.spark.ml.estimator import GaussianMixture
 
 if TYPE_CHECKING:
-    from gmm_spark.batch.sections import EstimationConfig, FeaturesConfig
-    from gmm_spark.spark.summary import Summary
+    from gmm_spark.batch.options.sections import EstimationConfig, FeaturesConfig
+    from gmm_spark.em.summary import Summary
 
 
 def estimator(

@@ -5,14 +5,15 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from gmm_spark.batch import snapshot, source
-from gmm_spark.batch.manifest import Fit, Input
-from gmm_spark.batch.paths import matches
-from gmm_spark.batch.pointers import pointer_of
-from gmm_spark.batch.provenance import digest
-from gmm_spark.batch.redaction import scrubbed
-from gmm_spark.model import encode
-from gmm_spark.spark.rows import REASONS
+from gmm_spark.batch.files import snapshot
+from gmm_spark.batch.files.locate import matches
+from gmm_spark.batch.manifest.manifest import Fit, Input
+from gmm_spark.batch.manifest.provenance import digest
+from gmm_spark.batch.options.redaction import scrubbed
+from gmm_spark.batch.publish.published_runs import pointer_of
+from gmm_spark.batch.steps import input_table
+from gmm_spark.spark.table.rows import REASONS
+from gmm_spark.store.model_directory import encode
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,19 +21,19 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
     from gmm_spark import GaussianMixtureModel
-    from gmm_spark.batch.paths import Location
-    from gmm_spark.batch.run import Run
-    from gmm_spark.batch.sections import InputConfig
-    from gmm_spark.batch.snapshot import FileState
+    from gmm_spark.batch.files.locate import Location
+    from gmm_spark.batch.files.snapshot import FileState
+    from gmm_spark.batch.options.sections import InputConfig
+    from gmm_spark.batch.runtime.run import Run
 
 
 def watched(run: Run, rows: DataFrame, config: InputConfig) -> Input:
     """Return what a table is, and have the run look once more at its files before it publishes."""
     before = snapshot.taken(rows)
     if before is not None:
-        run.checks.append(partial(snapshot.check, before, source.again(rows, config)))
+        run.checks.append(partial(snapshot.check, before, input_table.again(rows, config)))
     elif (version := snapshot.version(rows)) is not None:
-        run.checks.append(partial(snapshot.check_version, version, source.again(rows, config)))
+        run.checks.append(partial(snapshot.check_version, version, input_table.again(rows, config)))
     return of_input(rows, config, None if before is None else before.files)
 
 

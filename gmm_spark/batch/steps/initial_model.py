@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gmm_spark.batch import fitting
-from gmm_spark.batch.paths import locate
-from gmm_spark.batch.publish import check_apart
+from gmm_spark.batch.files.locate import locate
+from gmm_spark.batch.publish.target import check_apart
+from gmm_spark.batch.steps import estimate
 from gmm_spark.errors import ModelError, quoted
-from gmm_spark.spark.fitted import GaussianMixtureModel
-from gmm_spark.spark.names import Names
+from gmm_spark.spark.ml.model import GaussianMixtureModel
+from gmm_spark.spark.table.names import Names
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pyspark.sql import DataFrame, SparkSession
 
-    from gmm_spark.batch.config import FitConfig
-    from gmm_spark.batch.paths import Location
-    from gmm_spark.batch.sections import FeaturesConfig, MixtureConfig
+    from gmm_spark.batch.files.locate import Location
+    from gmm_spark.batch.options.jobs import FitConfig
+    from gmm_spark.batch.options.sections import FeaturesConfig, MixtureConfig
 
 
 def fitted(config: FitConfig, rows: DataFrame, checkpoints: str) -> GaussianMixtureModel:
@@ -43,7 +43,7 @@ def fitted(config: FitConfig, rows: DataFrame, checkpoints: str) -> GaussianMixt
         "keepLastCheckpoint": True,
         "resume": config.fit.resume,
     }
-    estimator = fitting.estimator(config.features, config.fit, **own)
+    estimator = estimate.estimator(config.features, config.fit, **own)
     reference = _earlier(start.align_to, "start.align_to", config.features, rows)
     if reference is not None:
         _check_numbers(reference, str(start.align_to), mixture)

@@ -8,16 +8,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from gmm_spark.batch import modes, publish
-from gmm_spark.batch.ownership import mixed
-from gmm_spark.batch.paths import Location, Source, locate
+from gmm_spark.batch.files.locate import Location, Source, locate
+from gmm_spark.batch.publish import modes
+from gmm_spark.batch.publish import target as publish
+from gmm_spark.batch.publish.ownership import mixed
 from gmm_spark.errors import DataError, OutputError
-from gmm_spark.redundancy import Redundant
-from gmm_spark.spark import quarantine
-from gmm_spark.spark.columns import Features
-from gmm_spark.spark.names import Names
-from gmm_spark.spark.preflight import Refused
-from gmm_spark.spark.rows import REASONS
+from gmm_spark.mixture.redundancy import Redundant
+from gmm_spark.spark.table import quarantine
+from gmm_spark.spark.table.checks import Refused
+from gmm_spark.spark.table.columns import Features
+from gmm_spark.spark.table.names import Names
+from gmm_spark.spark.table.rows import REASONS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -25,9 +26,9 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
     from gmm_spark import GaussianMixtureModel
-    from gmm_spark.batch.publish import Target
-    from gmm_spark.batch.run import Run
-    from gmm_spark.batch.sections import FeaturesConfig, ScoreQualityConfig
+    from gmm_spark.batch.options.sections import FeaturesConfig, ScoreQualityConfig
+    from gmm_spark.batch.publish.target import Target
+    from gmm_spark.batch.runtime.run import Run
 
 _LOG = logging.getLogger("gmm_spark")
 

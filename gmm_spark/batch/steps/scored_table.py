@@ -9,7 +9,7 @@ from pyspark.sql import functions as f
 from pyspark.sql.types import AtomicType
 
 from gmm_spark.errors import ConfigurationError, ModelError, OutputError, SchemaError, quoted
-from gmm_spark.spark.posterior import ScoreColumns, with_posterior
+from gmm_spark.spark.scoring.posterior import ScoreColumns, with_posterior
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
     from gmm_spark import GaussianMixtureModel
-    from gmm_spark.batch.sections import ScoredConfig
-    from gmm_spark.spark.names import Field, Names
+    from gmm_spark.batch.options.sections import ScoredConfig
+    from gmm_spark.spark.table.names import Field, Names
 
 POSTERIOR = ("prediction", "probability", "log_density", "status")
 

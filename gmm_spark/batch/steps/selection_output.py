@@ -17,21 +17,21 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from gmm_spark.em.summary import Summary
 from gmm_spark.errors import ModelError
-from gmm_spark.model import MOST_METADATA, MOST_VALUES, StoredModel, decode, encode
-from gmm_spark.selection import Candidate
-from gmm_spark.spark.choice import Fitted
-from gmm_spark.spark.selector import TABLE
-from gmm_spark.spark.storage import written
-from gmm_spark.spark.summary import Summary
-from gmm_spark.untrusted import loads
+from gmm_spark.selection.evaluation import Candidate
+from gmm_spark.spark.ml.model_files import written
+from gmm_spark.spark.ml.select import TABLE
+from gmm_spark.spark.selection.choice import Fitted
+from gmm_spark.store.model_directory import MOST_METADATA, MOST_VALUES, StoredModel, decode, encode
+from gmm_spark.store.untrusted import loads
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
     from gmm_spark import GaussianMixtureModel
-    from gmm_spark.batch.location import Location
-    from gmm_spark.spark.selector import ModelSelection
+    from gmm_spark.batch.files.location import Location
+    from gmm_spark.spark.ml.select import ModelSelection
 
 _LOG = logging.getLogger(__name__)
 _PREFIX = "candidates-"

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
     from pyspark.sql import DataFrame
 
-    from gmm_spark.parameters import FloatArray
-    from gmm_spark.spark.blocks import Packing
-    from gmm_spark.spark.preparing import Table
+    from gmm_spark.mixture.parameters import FloatArray
+    from gmm_spark.spark.blocks.pack import Packing
+    from gmm_spark.spark.table.prepare import Table
 
 # Relative to the weight, and to the size of a coordinate. Blocks of float32 round each value to 6e-8 of itself.
 _ALLOWED = {"float64": 1e-9, "float32": 1e-6}

@@ -19,12 +19,12 @@ from typing import IO, TYPE_CHECKING
 
 import numpy as np
 
-from gmm_spark.kernel import Block
+from gmm_spark.statistics.kernel import Block
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from gmm_spark.parameters import FloatArray
+    from gmm_spark.mixture.parameters import FloatArray
 
 # A disk that is fuller than this is left to Spark, whose own blocks and shuffles need it more.
 _LEAST_FREE = 0.05

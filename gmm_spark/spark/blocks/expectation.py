@@ -16,22 +16,22 @@ import pyarrow.compute as pc
 from pyspark.sql import functions as f
 from pyspark.sql import types as t
 
-from gmm_spark import reservoir
-from gmm_spark.kernel import accumulate, check_balance, zero_moments
-from gmm_spark.moments import Moments, added
-from gmm_spark.spark.blocks import READ, read_blocks, sums_of
+from gmm_spark.spark.blocks.pack import READ, read_blocks, sums_of
 from gmm_spark.spark.session import carried, result_limit
 from gmm_spark.spark.worker import settle
+from gmm_spark.statistics import least_likely
+from gmm_spark.statistics.kernel import accumulate, check_balance, zero_moments
+from gmm_spark.statistics.moments import Moments, added
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from pyspark.sql import Column, DataFrame, SparkSession
 
-    from gmm_spark.engines import Precision
-    from gmm_spark.kernel import Block
-    from gmm_spark.parameters import FloatArray, Parameters
+    from gmm_spark.mixture.parameters import FloatArray, Parameters
     from gmm_spark.spark.session import Shipped
+    from gmm_spark.statistics.engines import Precision
+    from gmm_spark.statistics.kernel import Block
 
 # The statistics of each run of partitions, by its number; None where a file is missing.
 _Partials: TypeAlias = "dict[int, list[bytes] | None]"
@@ -84,7 +84,7 @@ class OverAll:
 
     candidates: tuple[Parameters, ...]
     precision: Precision = "float64"
-    kept: int = reservoir.SIZE
+    kept: int = least_likely.SIZE
 
     def zeros(self) -> tuple[Moments, ...]:
         """Return the statistics of no rows."""

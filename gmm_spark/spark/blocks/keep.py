@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 from pyspark import StorageLevel
 
-from gmm_spark.spark import block_files, blocks
-from gmm_spark.spark.agreement import Surveyed
-from gmm_spark.spark.expectation import DistributedExpectation
+from gmm_spark.spark.blocks import block_files, pack
+from gmm_spark.spark.blocks.agreement import Surveyed
+from gmm_spark.spark.blocks.expectation import DistributedExpectation
 from gmm_spark.spark.session import encrypts_files, shipped
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from pyspark.sql import DataFrame
 
-    from gmm_spark.spark.preparing import Table
+    from gmm_spark.spark.table.prepare import Table
 
 # A Python task costs about 20 ms: a pass over many small partitions reads several of them in one task. The number
 # does not depend on the cores, for the statistics are added in the order of the tasks.
@@ -32,7 +32,7 @@ _LEVEL = StorageLevel.MEMORY_AND_DISK
 
 
 @contextmanager
-def packed(table: Table, packing: blocks.Packing) -> Iterator[DistributedExpectation]:
+def packed(table: Table, packing: pack.Packing) -> Iterator[DistributedExpectation]:
     """Give the engine over the table's blocks, which the executors and Spark keep until the end."""
     rows, surveyed = table.rows, table.surveyed
     size = surveyed.counted * table.layout.d * 8
@@ -42,7 +42,7 @@ def packed(table: Table, packing: blocks.Packing) -> Iterator[DistributedExpecta
 
         def kept(filed: str | None, only: frozenset[int] | None) -> DataFrame:
             wanted = replace(packing, filed=filed, only=only)
-            made = blocks.pack(rows, until_the_end.enter_context(shipped(rows.sparkSession, wanted)))
+            made = pack.pack(rows, until_the_end.enter_context(shipped(rows.sparkSession, wanted)))
             made = (made.coalesce(tasks) if tasks < surveyed.partitions else made).persist(_LEVEL)
             until_the_end.callback(made.unpersist)
             return made

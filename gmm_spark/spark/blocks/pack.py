@@ -11,12 +11,12 @@ import numpy as np
 import pyarrow as pa
 from pyspark.sql import functions as f
 
-from gmm_spark.kernel import Block
-from gmm_spark.spark import block_files
+from gmm_spark.spark.blocks import block_files
 from gmm_spark.spark.hashing import NO_FOLD, Folds, mixed, row_hashes
-from gmm_spark.spark.rows import Layout, decode
-from gmm_spark.spark.survey import task_partition
+from gmm_spark.spark.table.rows import Layout, decode
+from gmm_spark.spark.table.survey_pass import task_partition
 from gmm_spark.spark.worker import settle
+from gmm_spark.statistics.kernel import Block
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from pyspark.sql import DataFrame
 
-    from gmm_spark.coordinates import Coordinates
-    from gmm_spark.engines import Precision
-    from gmm_spark.layouts import Layout as LayoutName
-    from gmm_spark.parameters import FloatArray
+    from gmm_spark.mixture.coordinates import Coordinates
+    from gmm_spark.mixture.parameters import FloatArray
     from gmm_spark.spark.session import Shipped
+    from gmm_spark.statistics.engines import Precision
+    from gmm_spark.statistics.layouts import Layout as LayoutName
 
 # Blocks of 1 to 4 MB cost the same to move; a cached columnar batch closes at 4 MiB.
 BLOCK_BYTES = 2 << 20

@@ -1,0 +1,1 @@
+"""One fit on a DataFrame: start, passes, checkpoints, progress."""

@@ -17,18 +17,18 @@ from py4j.protocol import Py4JError, Py4JJavaError  # type: ignore[import-untype
 from pyspark.errors import AnalysisException, PySparkException
 
 from gmm_spark import __version__
-from gmm_spark.checkpoint import Identity, damaged, decode, encode, most_bytes
+from gmm_spark.em.checkpoint import Identity, damaged, decode, encode, most_bytes
 from gmm_spark.errors import CheckpointError
 from gmm_spark.spark.session import described, is_connect
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, DataFrameReader, SparkSession
 
-    from gmm_spark.coordinates import Coordinates
     from gmm_spark.em import State
-    from gmm_spark.parameters import FloatArray, Parameters
-    from gmm_spark.spark.params import FitParams
-    from gmm_spark.spark.preparing import Options, Table
+    from gmm_spark.mixture.coordinates import Coordinates
+    from gmm_spark.mixture.parameters import FloatArray, Parameters
+    from gmm_spark.spark.ml.params import FitParams
+    from gmm_spark.spark.table.prepare import Options, Table
 
 Resume = Literal["auto", "never", "require"]
 

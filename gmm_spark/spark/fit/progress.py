@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gmm_spark.reseeding import dead
-from gmm_spark.stopping import passes_to
+from gmm_spark.em.convergence import passes_to
+from gmm_spark.em.reseeding import dead
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from gmm_spark import em
-    from gmm_spark.diagnosis import Finding
-    from gmm_spark.missed import Look
-    from gmm_spark.reseeding import Reseeding
+    from gmm_spark.em.diagnosis import Finding
+    from gmm_spark.em.reseeding import Reseeding
+    from gmm_spark.search.missed_clusters import Look
 
 _log = logging.getLogger("gmm_spark")
 

@@ -10,26 +10,30 @@ from typing import TYPE_CHECKING
 import numpy as np
 from pyspark.sql import functions as f
 
-from gmm_spark import em, families, missed, starts
-from gmm_spark import search as sample_search
+from gmm_spark import em
 from gmm_spark.errors import DataError, ParametersError
-from gmm_spark.reservoir import SIZE
-from gmm_spark.spark import blocks, events, preflight
-from gmm_spark.spark.expectation import DistributedExpectation, OverAll, OverPart, driver_bytes
-from gmm_spark.spark.ranking import on_executors
+from gmm_spark.mixture import families
+from gmm_spark.search import best_start as sample_search
+from gmm_spark.search import kmeans, missed_clusters
+from gmm_spark.spark.blocks import pack
+from gmm_spark.spark.blocks.expectation import DistributedExpectation, OverAll, OverPart, driver_bytes
+from gmm_spark.spark.fit import progress
+from gmm_spark.spark.short_run_tasks import on_executors
+from gmm_spark.spark.table import checks
+from gmm_spark.statistics.least_likely import SIZE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from pyspark.sql import DataFrame
 
-    from gmm_spark.coordinates import Coordinates
-    from gmm_spark.moments import Moments
-    from gmm_spark.noise import Noise
-    from gmm_spark.parameters import FloatArray, Parameters
-    from gmm_spark.spark.preparing import Options, Table
-    from gmm_spark.spark.survey import Survey
-    from gmm_spark.spark.training import Clock
+    from gmm_spark.mixture.coordinates import Coordinates
+    from gmm_spark.mixture.noise import Noise
+    from gmm_spark.mixture.parameters import FloatArray, Parameters
+    from gmm_spark.spark.fit.train import Clock
+    from gmm_spark.spark.table.prepare import Options, Table
+    from gmm_spark.spark.table.survey_pass import Survey
+    from gmm_spark.statistics.moments import Moments
 
 _ONE_STEP = 1.0  # EM of one component is at its end after one step, from anywhere
 # On a plateau SQUAREM takes what is left for a tenth of it: where a pass is cheap, it is asked for more.
@@ -53,7 +57,7 @@ class Start:
 
     parameters: Parameters
     slowest: float | None = None
-    looked: missed.Look | None = None
+    looked: missed_clusters.Look | None = None
     partial: float = 0.0
 
     @property
@@ -84,26 +88,26 @@ def search(
     """
     rows, surveyed = table.rows, table.surveyed
     with clock("pack", rows):
-        z, weights = blocks.collect_sample(expectation.blocks, table.layout.d)
+        z, weights = pack.collect_sample(expectation.blocks, table.layout.d)
     if options.k == 1 and not options.noise:
         return Start(of_one(table, frame, options), _ONE_STEP)
     with clock("starts", rows):
         check_distinct(z[:, weights > 0], rows, options.k)
-        sample = starts.Sample(z, weights, surveyed.reference.covariance)
+        sample = kmeans.Sample(z, weights, surveyed.reference.covariance)
         tol = sample_tol(options, sample, surveyed.counted)
         plan = plan_of(options, tol, surveyed, table.noise(frame) if options.noise else None)
         with on_executors(rows.sparkSession) as each:
             try:
                 found = sample_search.best(sample, frame, plan, each)
             except DataError as error:
-                raise preflight.of_far_rows(error, surveyed, table.names) from error
+                raise checks.of_far_rows(error, surveyed, table.names) from error
     if len(weights) >= surveyed.counted:
         return Start(found.best.parameters, found.slowest)
     with clock("parts", rows):
         found, reads = _through_parts(expectation, found, frame, options, surveyed)
     with clock("look", rows):
-        looked = missed.look(lambda candidate: _seen(expectation, candidate), found, sample, frame, plan)
-    events.report_look(looked)
+        looked = missed_clusters.look(lambda candidate: _seen(expectation, candidate), found, sample, frame, plan)
+    progress.report_look(looked)
     return Start(looked.start, looked.slowest, looked, reads)
 
 
@@ -132,7 +136,7 @@ def _through_parts(
         except ParametersError:  # no block fell into the part
             continue
         reads += len(found.history) / one_in
-        events.report_part(one_in, found)
+        progress.report_part(one_in, found)
     return found, reads
 
 
@@ -143,7 +147,7 @@ def _parts(options: Options, d: int, surveyed: Survey) -> Iterator[int]:
     """
     sampled = sample_rows(options, d, surveyed.counted)
     if sampled < _rows_to_tol(options, d):
-        there = max(surveyed.partitions, 8 * d * surveyed.counted // blocks.BLOCK_BYTES)
+        there = max(surveyed.partitions, 8 * d * surveyed.counted // pack.BLOCK_BYTES)
         enough = min(surveyed.counted // (sample_search.GROWTH * sampled), there // _LEAST_BLOCKS)
         yield from (one_in for one_in in _PARTS if one_in <= enough)
 
@@ -157,8 +161,8 @@ def _over_part(
 def _seen(expectation: DistributedExpectation, candidate: Parameters) -> Moments:
     """Return a start's statistics over all rows, with as many of the least likely ones as the driver may hold."""
     room = driver_bytes(expectation.blocks.sparkSession) // 2 // (8 * expectation.partitions * (1 + candidate.d))
-    kept = min(missed.KEPT, max(SIZE, room))
-    (moments,) = expectation.read(OverAll((missed.gathering(candidate),), expectation.precision, kept))
+    kept = min(missed_clusters.KEPT, max(SIZE, room))
+    (moments,) = expectation.read(OverAll((missed_clusters.gathering(candidate),), expectation.precision, kept))
     return moments
 
 
@@ -186,16 +190,16 @@ def _most_rows(d: int) -> int:
     return _SAMPLE_BYTES // (8 * d)
 
 
-def sample_tol(options: Options, sample: starts.Sample, rows: int) -> float:
+def sample_tol(options: Options, sample: kmeans.Sample, rows: int) -> float:
     """Return the tol of the fits to the sample: its own accuracy, or what spares all rows the steps if that is more."""
     d, n = sample.z.shape
     worth = sample_search.accuracy(options.family, options.k, d, sample.effective_rows) if n < rows else 0.0
     return max(_SURER * options.tol, worth, _LEAST_TOL)
 
 
-def plan_of(options: Options, tol: float, surveyed: Survey, noise: Noise | None = None) -> starts.Plan:
+def plan_of(options: Options, tol: float, surveyed: Survey, noise: Noise | None = None) -> kmeans.Plan:
     """Return what to look for in a sample of a table."""
-    return starts.Plan(
+    return kmeans.Plan(
         options.k,
         options.family,
         options.starts,

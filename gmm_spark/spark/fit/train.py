@@ -8,26 +8,29 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from gmm_spark import em, missed
-from gmm_spark.spark import blocks, events, starting
-from gmm_spark.spark.checkpoints import identity_of
-from gmm_spark.spark.keeping import packed
-from gmm_spark.spark.preparing import prepare
+from gmm_spark import em
+from gmm_spark.em.summary import Summary, summary_of
+from gmm_spark.search import missed_clusters
+from gmm_spark.spark.blocks import pack
+from gmm_spark.spark.blocks.keep import packed
+from gmm_spark.spark.fit import progress as events
+from gmm_spark.spark.fit import start as starting
+from gmm_spark.spark.fit.checkpoint_store import identity_of
 from gmm_spark.spark.session import describe, described
-from gmm_spark.spark.summary import Summary, summary_of
-from gmm_spark.spark.survey import mean_square
+from gmm_spark.spark.table.prepare import prepare
+from gmm_spark.spark.table.survey_pass import mean_square
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from pyspark.sql import DataFrame
 
-    from gmm_spark.coordinates import Coordinates
-    from gmm_spark.parameters import Parameters
-    from gmm_spark.spark import columns
-    from gmm_spark.spark.checkpoints import Checkpoints, Progress
-    from gmm_spark.spark.expectation import DistributedExpectation
-    from gmm_spark.spark.preparing import Options, Table
+    from gmm_spark.mixture.coordinates import Coordinates
+    from gmm_spark.mixture.parameters import Parameters
+    from gmm_spark.spark.blocks.expectation import DistributedExpectation
+    from gmm_spark.spark.fit.checkpoint_store import Checkpoints, Progress
+    from gmm_spark.spark.table import columns
+    from gmm_spark.spark.table.prepare import Options, Table
 
 # Components that do no work were restarted on the sample already: once more is enough where a pass is expensive.
 RESEEDINGS = 1
@@ -93,12 +96,12 @@ def train(
     return Trained(frame.outward(fit.best.parameters).ordered(), table.names, summary)
 
 
-def _packing(table: Table, frame: Coordinates, options: Options, *, searches: bool) -> blocks.Packing:
+def _packing(table: Table, frame: Coordinates, options: Options, *, searches: bool) -> pack.Packing:
     """Return how to pack the rows, with a sample of them where a start is searched for."""
     surveyed = table.surveyed
     share = starting.sample_rows(options, table.layout.d, surveyed.counted) / surveyed.counted if searches else 0.0
     square = mean_square(surveyed, frame)
-    return blocks.Packing(table.layout, frame, options.seed, share, precision=options.precision, square=square)
+    return pack.Packing(table.layout, frame, options.seed, share, precision=options.precision, square=square)
 
 
 def _first_state(start: starting.Start, options: Options, progress: Progress | None) -> em.State:
@@ -179,5 +182,5 @@ def _polish(
         began = time.perf_counter()
 
     goal = em.Goal(options.tol, options.max_iter, RESEEDINGS, warm=emptied is not None)
-    seen = missed.known(start.looked, expectation) if start and start.looked else expectation
+    seen = missed_clusters.known(start.looked, expectation) if start and start.looked else expectation
     return em.run(seen, state, maximise, goal, on_pass)

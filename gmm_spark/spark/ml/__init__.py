@@ -1,0 +1,1 @@
+"""The face of pyspark.ml: estimator, model, evaluator, params, files of models."""

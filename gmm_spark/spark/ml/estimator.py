@@ -15,23 +15,23 @@ from pyspark.ml.util import (
     MLWriter,
 )
 
-from gmm_spark.model import decode, encode
-from gmm_spark.spark import storage
-from gmm_spark.spark.checkpoints import asked_for
-from gmm_spark.spark.fitted import GaussianMixtureModel
-from gmm_spark.spark.names import Names
-from gmm_spark.spark.params import FitParams, constructor_defaults
-from gmm_spark.spark.preparing import Options
+from gmm_spark.spark.fit.checkpoint_store import asked_for
+from gmm_spark.spark.fit.train import train
+from gmm_spark.spark.ml import model_files
+from gmm_spark.spark.ml.model import GaussianMixtureModel
+from gmm_spark.spark.ml.params import FitParams, constructor_defaults
 from gmm_spark.spark.session import workers_explained
-from gmm_spark.spark.tables import at_rest
-from gmm_spark.spark.training import train
+from gmm_spark.spark.table.frames import at_rest
+from gmm_spark.spark.table.names import Names
+from gmm_spark.spark.table.prepare import Options
+from gmm_spark.store.model_directory import decode, encode
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
-    from gmm_spark.parameters import Parameters
-    from gmm_spark.spark.columns import Features
-    from gmm_spark.spark.summary import Summary
+    from gmm_spark.em.summary import Summary
+    from gmm_spark.mixture.parameters import Parameters
+    from gmm_spark.spark.table.columns import Features
 
 
 class GaussianMixture(Estimator["GaussianMixtureModel"], FitParams, MLReadable["GaussianMixture"], MLWritable):
@@ -154,13 +154,13 @@ class _EstimatorWriter(MLWriter):
     def save(self, path: str) -> None:
         initial = self._mixture._initial  # noqa: SLF001
         extra = {"initial_model": encode(GaussianMixtureModel(initial).stored())} if initial else None
-        with storage.saving(self.sparkSession, path, overwrite=self.shouldOverwrite):
+        with model_files.saving(self.sparkSession, path, overwrite=self.shouldOverwrite):
             DefaultParamsWriter.saveMetadata(self._mixture, path, self.sparkSession, extra)
 
 
 class _EstimatorReader(MLReader[GaussianMixture]):
     def load(self, path: str) -> GaussianMixture:
-        metadata = storage.estimator_metadata(self.sparkSession, path)
+        metadata = model_files.estimator_metadata(self.sparkSession, path)
         mixture = GaussianMixture()
         mixture._resetUid(metadata["uid"])  # noqa: SLF001 - pyspark.ml's own idiom
         DefaultParamsReader.getAndSetParams(mixture, metadata)

@@ -14,10 +14,10 @@ from pyspark.ml.util import DefaultParamsReadable, DefaultParamsWritable
 from pyspark.sql import functions as f
 
 from gmm_spark.errors import DataError
-from gmm_spark.spark.columns import weight_column
-from gmm_spark.spark.names import Names
-from gmm_spark.spark.params import accessors, constructor_defaults, param
-from gmm_spark.spark.tables import at_rest
+from gmm_spark.spark.ml.params import accessors, constructor_defaults, param
+from gmm_spark.spark.table.columns import weight_column
+from gmm_spark.spark.table.frames import at_rest
+from gmm_spark.spark.table.names import Names
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame

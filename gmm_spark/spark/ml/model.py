@@ -9,26 +9,26 @@ from pyspark.ml import Model
 from pyspark.ml.util import DefaultParamsReader, MLReadable, MLReader, MLWritable, MLWriter
 from pyspark.sql import SparkSession
 
-from gmm_spark import kernel
-from gmm_spark.alignment import aligned
+from gmm_spark.em.summary import Summary
 from gmm_spark.errors import ModelError, quoted
-from gmm_spark.model import StoredModel
-from gmm_spark.parameters import Parameters
-from gmm_spark.spark import storage
-from gmm_spark.spark.names import Names
-from gmm_spark.spark.params import COLUMN_DEFAULTS, ColumnParams
-from gmm_spark.spark.posterior import ScoreColumns, with_posterior
-from gmm_spark.spark.sampling import sample
-from gmm_spark.spark.summary import Summary
-from gmm_spark.spark.tables import as_frame
+from gmm_spark.mixture.alignment import aligned
+from gmm_spark.mixture.parameters import Parameters
+from gmm_spark.spark.ml import model_files
+from gmm_spark.spark.ml.params import COLUMN_DEFAULTS, ColumnParams
+from gmm_spark.spark.scoring.draw import sample
+from gmm_spark.spark.scoring.posterior import ScoreColumns, with_posterior
+from gmm_spark.spark.table.frames import as_frame
+from gmm_spark.spark.table.names import Names
+from gmm_spark.statistics import kernel
+from gmm_spark.store.model_directory import StoredModel
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
     from pyspark.sql import DataFrame
 
-    from gmm_spark.noise import Noise
-    from gmm_spark.parameters import Family, FloatArray
-    from gmm_spark.spark.columns import Features
+    from gmm_spark.mixture.noise import Noise
+    from gmm_spark.mixture.parameters import Family, FloatArray
+    from gmm_spark.spark.table.columns import Features
 
 
 class GaussianMixtureModel(Model, ColumnParams, MLReadable["GaussianMixtureModel"], MLWritable):
@@ -161,7 +161,7 @@ class GaussianMixtureModel(Model, ColumnParams, MLReadable["GaussianMixtureModel
     def alignedTo(self, reference: GaussianMixtureModel) -> GaussianMixtureModel:
         """Return this model with its components in the order of those of the reference that they resemble.
 
-        What resembles is defined in `gmm_spark.alignment`; components without a match follow, by falling weight.
+        What resembles is defined in `gmm_spark.mixture.alignment`; components without a match follow, by falling weight.
 
         Raises:
             ModelError: other features than the reference's, or fewer components.
@@ -196,12 +196,12 @@ class _Writer(MLWriter):
         self._model = model
 
     def save(self, path: str) -> None:
-        storage.save(self.sparkSession, self._model, self._model.stored(), path, overwrite=self.shouldOverwrite)
+        model_files.save(self.sparkSession, self._model, self._model.stored(), path, overwrite=self.shouldOverwrite)
 
 
 class _Reader(MLReader[GaussianMixtureModel]):
     def load(self, path: str) -> GaussianMixtureModel:
-        metadata, stored = storage.load(self.sparkSession, path)
+        metadata, stored = model_files.load(self.sparkSession, path)
         summary = Summary.from_dict(dict(stored.summary)) if stored.summary else None
         model = GaussianMixtureModel(stored.parameters, stored.features, summary)
         try:

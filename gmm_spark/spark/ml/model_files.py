@@ -13,12 +13,12 @@ from pyspark.errors import AnalysisException, PySparkException
 from pyspark.ml.util import DefaultParamsReader, DefaultParamsWriter
 from pyspark.sql import functions as f
 
-from gmm_spark import pointer as pointers
 from gmm_spark.errors import ModelError, OutputError
-from gmm_spark.model import MOST_METADATA, StoredModel, decode, encode, header_of, limits
-from gmm_spark.pointer import POINTER
 from gmm_spark.spark.packages import filesystem_advice, lacks_filesystem
 from gmm_spark.spark.session import is_connect
+from gmm_spark.store import run_pointer as pointers
+from gmm_spark.store.model_directory import MOST_METADATA, StoredModel, decode, encode, header_of, limits
+from gmm_spark.store.run_pointer import POINTER
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from pyspark.ml.param import Params
     from pyspark.sql import DataFrame, SparkSession
 
-_ESTIMATOR = "gmm_spark.spark.estimator.GaussianMixture"
+_ESTIMATOR = "gmm_spark.spark.ml.estimator.GaussianMixture"
 _SAVING = Lock()
 # What a model or estimator is saved as here, and by pyspark.ml: a pipeline, a model, one that was tuned.
 _OURS = frozenset({"components", "metadata"})

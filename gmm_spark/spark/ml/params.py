@@ -13,13 +13,13 @@ from pyspark.ml.param import Param, Params, TypeConverters
 from pyspark.ml.param.shared import HasInputCols
 
 from gmm_spark.errors import ConfigurationError
-from gmm_spark.parameters import FAMILIES
+from gmm_spark.mixture.parameters import FAMILIES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from gmm_spark.spark.columns import Features
-    from gmm_spark.spark.names import Names
+    from gmm_spark.spark.table.columns import Features
+    from gmm_spark.spark.table.names import Names
 
 P = TypeVar("P", bound=type)
 
@@ -145,7 +145,7 @@ class ColumnParams(HasInputCols):
     logDensityCol = param("logDensityCol", "output: log p(x) in nats, double", TypeConverters.toString)
 
     def _features(self, table: Names) -> Features:
-        from gmm_spark.spark.columns import Features  # noqa: PLC0415 - params are defined without a session
+        from gmm_spark.spark.table.columns import Features  # noqa: PLC0415 - params are defined without a session
 
         names = self.getOrDefault("inputCols") if self.isDefined("inputCols") else None
         return Features.of(table, input_cols=names, features_col=self.getOrDefault("featuresCol"))

@@ -7,22 +7,22 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from gmm_spark.selection import gains
-from gmm_spark.spark import selecting
-from gmm_spark.spark.choice import Choice
+from gmm_spark.selection.evaluation import gains
+from gmm_spark.spark.selection import fit_grid
+from gmm_spark.spark.selection.choice import Choice
 from gmm_spark.spark.session import workers_explained
-from gmm_spark.spark.tables import at_rest
+from gmm_spark.spark.table.frames import at_rest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from pyspark.sql import DataFrame, SparkSession
 
-    from gmm_spark.parameters import Family
-    from gmm_spark.selection import Candidate, Criterion, Evaluation
-    from gmm_spark.spark.choice import Shelf
-    from gmm_spark.spark.estimator import GaussianMixture
-    from gmm_spark.spark.fitted import GaussianMixtureModel
+    from gmm_spark.mixture.parameters import Family
+    from gmm_spark.selection.evaluation import Candidate, Criterion, Evaluation
+    from gmm_spark.spark.ml.estimator import GaussianMixture
+    from gmm_spark.spark.ml.model import GaussianMixtureModel
+    from gmm_spark.spark.selection.choice import Shelf
 
 _TEXT, _WHOLE, _REAL = pa.string(), pa.int64(), pa.float64()
 # The columns of the table: types by name, for a column may hold nothing that shows its type.
@@ -132,9 +132,9 @@ def select(
         mixture: its columns and how each candidate is fitted; its own k, covarianceType and initial model do not count.
         k: numbers of components.
         covarianceTypes: covariance families.
-        criterion: bic, aic, icl, heldout or gain; see `gmm_spark.selection.winner`.
+        criterion: bic, aic, icl, heldout or gain; see `gmm_spark.selection.evaluation.winner`.
         shelf: keeps fits that have ended, for a rerun.
-        choice: any other field of `gmm_spark.spark.choice.Choice`: finalists, least_gain, holdout, folds, retire.
+        choice: any other field of `gmm_spark.spark.selection.choice.Choice`: finalists, least_gain, holdout, folds, retire.
 
     Raises:
         ConfigurationError, SchemaError, DataError: as `GaussianMixture.fit`.
@@ -143,7 +143,7 @@ def select(
     df, mixture = at_rest(df, "select"), mixture.copy()  # as it is now: another thread may set params meanwhile
     features, weight, options = mixture.asked(df)
     with workers_explained(df.sparkSession):
-        found = selecting.select(df, features, weight, options, asked, shelf)
+        found = fit_grid.select(df, features, weight, options, asked, shelf)
     models = {
         candidate: mixture.model_of(fitted.parameters, found.features, fitted.summary)
         for candidate, fitted in found.fitted.items()

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from pyspark.sql import DataFrame, SparkSession
 
-    from gmm_spark.parameters import FloatArray, Parameters
+    from gmm_spark.mixture.parameters import FloatArray, Parameters
 
 _CHUNK = 4096  # rows that share a random stream
 

@@ -10,20 +10,20 @@ import numpy as np
 import pyarrow as pa
 from pyspark.sql import functions as f
 
-from gmm_spark import kernel
 from gmm_spark.errors import SchemaError, quoted
-from gmm_spark.spark.names import Names
-from gmm_spark.spark.rows import REASONS, Layout, decode
+from gmm_spark.spark.table.names import Names
+from gmm_spark.spark.table.rows import REASONS, Layout, decode
 from gmm_spark.spark.worker import settle
+from gmm_spark.statistics import kernel
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from pyspark.sql import DataFrame
 
-    from gmm_spark.parameters import Parameters
-    from gmm_spark.spark.columns import Features
-    from gmm_spark.spark.names import Field
+    from gmm_spark.mixture.parameters import Parameters
+    from gmm_spark.spark.table.columns import Features
+    from gmm_spark.spark.table.names import Field
 
 _SCORE = "__gmm_spark_score"
 

@@ -1,0 +1,1 @@
+"""Many fits over the same blocks: the grid, its starts, its passes."""

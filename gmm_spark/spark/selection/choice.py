@@ -5,17 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from gmm_spark import families
-from gmm_spark.diagnosis import unsound
+from gmm_spark.em.diagnosis import unsound
 from gmm_spark.errors import ConfigurationError
-from gmm_spark.selection import Candidate, Criterion, Evaluation, Standing, at_mean_weight
+from gmm_spark.mixture import families
+from gmm_spark.selection.evaluation import Candidate, Criterion, Evaluation, Standing, at_mean_weight
 from gmm_spark.spark.hashing import Folds
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from gmm_spark.parameters import Family, Parameters
-    from gmm_spark.spark.summary import Summary
+    from gmm_spark.em.summary import Summary
+    from gmm_spark.mixture.parameters import Family, Parameters
 
 
 @dataclass(frozen=True)

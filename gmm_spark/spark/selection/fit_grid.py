@@ -8,32 +8,38 @@ import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from gmm_spark import em, families, racing, starts
+from gmm_spark import em
+from gmm_spark.em.summary import summary_of
 from gmm_spark.errors import DataError
-from gmm_spark.parameters import ALIGNED
-from gmm_spark.selection import FAILED, RETIRED, Candidate, Evaluation, grid, winner
-from gmm_spark.spark import agreement, blocks, events, preflight, searching
-from gmm_spark.spark.choice import Choice, Fitted, Selection, Shelf
-from gmm_spark.spark.grid import GridExpectation
-from gmm_spark.spark.keeping import packed
-from gmm_spark.spark.preparing import Options, Table, prepare
+from gmm_spark.mixture import families
+from gmm_spark.mixture.parameters import ALIGNED
+from gmm_spark.search import kmeans
+from gmm_spark.selection import race
+from gmm_spark.selection.evaluation import FAILED, RETIRED, Candidate, Evaluation, grid, winner
+from gmm_spark.spark.blocks import agreement, pack
+from gmm_spark.spark.blocks.keep import packed
+from gmm_spark.spark.fit import progress
+from gmm_spark.spark.fit.start import check_distinct, of_one, plan_of, rows_to_search, sample_tol
+from gmm_spark.spark.fit.train import RESEEDINGS, Clock
+from gmm_spark.spark.selection import grid_starts
+from gmm_spark.spark.selection.choice import Choice, Fitted, Selection, Shelf
+from gmm_spark.spark.selection.grouped_expectation import GridExpectation
 from gmm_spark.spark.session import describe
-from gmm_spark.spark.starting import check_distinct, of_one, plan_of, rows_to_search, sample_tol
-from gmm_spark.spark.summary import summary_of
-from gmm_spark.spark.survey import mean_square
-from gmm_spark.spark.training import RESEEDINGS, Clock
+from gmm_spark.spark.table import checks
+from gmm_spark.spark.table.prepare import Options, Table, prepare
+from gmm_spark.spark.table.survey_pass import mean_square
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from pyspark.sql import DataFrame
 
-    from gmm_spark.coordinates import Coordinates
-    from gmm_spark.moments import Moments
-    from gmm_spark.parameters import Family, FloatArray, Parameters
-    from gmm_spark.spark.columns import Features
-    from gmm_spark.spark.expectation import DistributedExpectation
-    from gmm_spark.spark.summary import Summary
+    from gmm_spark.em.summary import Summary
+    from gmm_spark.mixture.coordinates import Coordinates
+    from gmm_spark.mixture.parameters import Family, FloatArray, Parameters
+    from gmm_spark.spark.blocks.expectation import DistributedExpectation
+    from gmm_spark.spark.table.columns import Features
+    from gmm_spark.statistics.moments import Moments
 
 _log = logging.getLogger("gmm_spark")
 
@@ -68,7 +74,7 @@ def select(
     share = rows_to_search(replace(options, k=max(choice.ks), family="full"), table.layout.d) / table.surveyed.counted
     folds = choice.of_rows(options.seed)
     square = mean_square(table.surveyed, run.axes.stored)
-    packing = blocks.Packing(
+    packing = pack.Packing(
         table.layout, run.axes.stored, options.seed, share, folds, precision=options.precision, square=square
     )
     with packed(table, packing) as expectation:
@@ -118,18 +124,18 @@ class _Run:
         rows += [self._failure(candidate, message) for candidate, message in failed.items()]
         rows.sort(key=lambda each: each.candidate)
         best = winner(rows, self.choice.criterion, self.choice.least_gain).candidate
-        preflight.report(preflight.of_mixture(self.table.surveyed, best.k, best.family, noise=self.options.noise))
-        events.report_findings(mains[best].summary.findings)
+        checks.report(checks.of_mixture(self.table.surveyed, best.k, best.family, noise=self.options.noise))
+        progress.report_findings(mains[best].summary.findings)
         passes = self.table.surveyed.passes + 1 + engine.passes + math.ceil(expectation.repeated)
         return Selection(tuple(rows), mains, best, self.table.names, passes, self.clock.seconds)
 
     def _runners(
         self, expectation: DistributedExpectation, done: dict[tuple[Candidate, int | None], Fitted]
-    ) -> tuple[list[racing.Runner], dict[Candidate, str]]:
+    ) -> tuple[list[race.Runner], dict[Candidate, str]]:
         """Return the runs that are still to be made, each at its start, and the candidates without one."""
         rows = self.table.rows
         with self.clock("pack", rows):
-            z, weights = blocks.collect_sample(expectation.blocks, self.table.layout.d)
+            z, weights = pack.collect_sample(expectation.blocks, self.table.layout.d)
             expectation.check(agreement.total_of(expectation.blocks, self.table.layout.d))
         cells = grid(self.choice.ks, self.choice.families)
         if self.choice.finalists == 1:
@@ -138,11 +144,11 @@ class _Run:
             failed = self._too_many(cells, z[:, weights > 0])
             cells = tuple(cell for cell in cells if cell not in failed)
             found = (
-                self._search(cells, starts.Sample(z, weights, self.table.surveyed.reference.covariance))
+                self._search(cells, kmeans.Sample(z, weights, self.table.surveyed.reference.covariance))
                 if cells
                 else []
             )
-        runners: list[racing.Runner] = []
+        runners: list[race.Runner] = []
         for cell, result in zip(cells, found, strict=True):
             if isinstance(result, str):
                 failed[cell] = result
@@ -166,7 +172,7 @@ class _Run:
                 messages[k] = str(error)
         return {cell: messages[cell.k] for cell in cells if cell.k in messages}
 
-    def _search(self, cells: Sequence[Candidate], sample: starts.Sample) -> list[searching.Found | str]:
+    def _search(self, cells: Sequence[Candidate], sample: kmeans.Sample) -> list[grid_starts.Found | str]:
         rows, thoroughness = self.table.surveyed.counted, 1 / len(grid(self.choice.ks, self.choice.families))
         asked = [replace(self.options, k=cell.k, family=cell.family) for cell in cells if self._is_searched(cell)]
         noises = [self.table.noise(self.axes.frames[how.family]) if how.noise else None for how in asked]
@@ -174,9 +180,9 @@ class _Run:
             replace(plan_of(how, sample_tol(how, sample, rows), self.table.surveyed, noise), thoroughness=thoroughness)
             for how, noise in zip(asked, noises, strict=True)
         )
-        searches = searching.Searches(sample, plans, self.axes.frames, self.axes.turns)
-        found = iter(searching.search(self.table.rows.sparkSession, searches) if plans else ())
-        return [next(found) if self._is_searched(cell) else searching.Found([self._of_one(cell)]) for cell in cells]
+        searches = grid_starts.Searches(sample, plans, self.axes.frames, self.axes.turns)
+        found = iter(grid_starts.search(self.table.rows.sparkSession, searches) if plans else ())
+        return [next(found) if self._is_searched(cell) else grid_starts.Found([self._of_one(cell)]) for cell in cells]
 
     def _is_searched(self, cell: Candidate) -> bool:
         return cell.k > 1 or self.options.noise
@@ -184,30 +190,30 @@ class _Run:
     def _of_one(self, cell: Candidate) -> Parameters:
         return of_one(self.table, self.axes.frames[cell.family], replace(self.options, k=1, family=cell.family))
 
-    def _of_candidate(self, candidate: Candidate, start: Parameters) -> Iterator[racing.Runner]:
+    def _of_candidate(self, candidate: Candidate, start: Parameters) -> Iterator[race.Runner]:
         options = replace(self.options, k=candidate.k)
         surveyed = self.table.surveyed
         maximise = options.maximiser(self.axes.frames[candidate.family], surveyed.counted, surveyed.effective_rows)
         state = em.begin(start, self.options.acceleration)
         per_weight = surveyed.effective_rows / surveyed.weight
-        yield racing.Runner(candidate, state, maximise, self.choice.held, rows_per_weight=per_weight)
+        yield race.Runner(candidate, state, maximise, self.choice.held, rows_per_weight=per_weight)
         for fold in range(self.choice.folds):
-            yield racing.Runner(candidate, state, maximise, fold, shadow=True)
+            yield race.Runner(candidate, state, maximise, fold, shadow=True)
 
     def _race(
-        self, engine: _Counting, runners: Sequence[racing.Runner], done: dict[tuple[Candidate, int | None], Fitted]
-    ) -> Iterator[racing.Finish]:
+        self, engine: _Counting, runners: Sequence[race.Runner], done: dict[tuple[Candidate, int | None], Fitted]
+    ) -> Iterator[race.Finish]:
         spark, criterion = self.table.rows.sparkSession, self.choice.criterion if self.choice.retire else None
 
-        def on_pass(number: int, alive: Sequence[racing.Runner]) -> None:
+        def on_pass(number: int, alive: Sequence[race.Runner]) -> None:
             _log.info("pass %d: served %d fits", number, len(alive))
             describe(spark, f"gmm select, pass {number + 1}")
 
         rivals = [each.standing() for (_, fold), each in done.items() if fold is None]
         goal = em.Goal(self.options.tol, self.options.max_iter, RESEEDINGS)
-        return racing.race(engine, runners, goal, criterion, rivals, on_pass)
+        return race.race(engine, runners, goal, criterion, rivals, on_pass)
 
-    def _fitted(self, finish: racing.Finish) -> Fitted | None:
+    def _fitted(self, finish: race.Finish) -> Fitted | None:
         """Return the fit that has ended in the user's units, and keep it."""
         runner, fit = finish.runner, finish.fit
         if fit is None:
@@ -227,7 +233,7 @@ class _Run:
 
     def _warnings(self, candidate: Candidate, summary: Summary) -> tuple[str, ...]:
         """Return what a fit of this candidate alone would warn of."""
-        own = preflight.of_mixture(self.table.surveyed, candidate.k, candidate.family, noise=self.options.noise)
+        own = checks.of_mixture(self.table.surveyed, candidate.k, candidate.family, noise=self.options.noise)
         return (*own, *self.table.warnings, *(each.message for each in summary.findings))
 
     def _heldout(self, engine: _Counting, done: dict[tuple[Candidate, int | None], Fitted]) -> dict[Candidate, float]:
@@ -237,12 +243,12 @@ class _Run:
             return {}
         frames = [self.axes.frames[each.candidate.family] for each in measured]
         requests = [
-            racing.Request(frame.inward(each.parameters), only=each.fold or 0)
+            race.Request(frame.inward(each.parameters), only=each.fold or 0)
             for each, frame in zip(measured, frames, strict=True)
         ]
         sums: dict[Candidate, list[tuple[float, float]]] = {}
         for each, frame, moments in zip(measured, frames, engine(requests), strict=True):
-            sums.setdefault(each.candidate, []).append((racing.in_user_units(moments, frame), moments.weight))
+            sums.setdefault(each.candidate, []).append((race.in_user_units(moments, frame), moments.weight))
         totals = {
             candidate: (sum(value for value, _ in parts), sum(weight for _, weight in parts))
             for candidate, parts in sums.items()
@@ -276,15 +282,15 @@ class _Run:
 class _Counting:
     """An engine that counts its reads of the data."""
 
-    engine: racing.Engine
+    engine: race.Engine
     passes: int = 0
 
-    def __call__(self, requests: Sequence[racing.Request]) -> Sequence[Moments]:
+    def __call__(self, requests: Sequence[race.Request]) -> Sequence[Moments]:
         self.passes += 1
         return self.engine(requests)
 
 
-def _fold(runner: racing.Runner) -> int | None:
+def _fold(runner: race.Runner) -> int | None:
     return runner.held if runner.shadow else None
 
 

@@ -11,17 +11,17 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from gmm_spark import layouts
-from gmm_spark.kernel import Block, accumulate, zero_moments
+from gmm_spark.statistics import layouts
+from gmm_spark.statistics.kernel import Block, accumulate, zero_moments
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from gmm_spark.engines import Precision
-    from gmm_spark.moments import Moments
-    from gmm_spark.parameters import Family, FloatArray, Parameters
-    from gmm_spark.racing import Request
-    from gmm_spark.spark.expectation import DistributedExpectation
+    from gmm_spark.mixture.parameters import Family, FloatArray, Parameters
+    from gmm_spark.selection.race import Request
+    from gmm_spark.spark.blocks.expectation import DistributedExpectation
+    from gmm_spark.statistics.engines import Precision
+    from gmm_spark.statistics.moments import Moments
 
 # This many blocks are read, then given to one group of candidates after the other: setting up a group's engine costs
 # less the more there are, and 8 of 2 MB are little memory.

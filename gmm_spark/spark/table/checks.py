@@ -8,15 +8,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gmm_spark import families, layouts
 from gmm_spark.errors import DataError, quoted
-from gmm_spark.parameters import ALIGNED
+from gmm_spark.mixture import families
+from gmm_spark.mixture.parameters import ALIGNED
+from gmm_spark.statistics import layouts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from gmm_spark.parameters import Family
-    from gmm_spark.spark.survey import Survey
+    from gmm_spark.mixture.parameters import Family
+    from gmm_spark.spark.table.survey_pass import Survey
 
 _log = logging.getLogger("gmm_spark")
 # A covariance estimated from fewer rows than this for each free number is mostly noise.

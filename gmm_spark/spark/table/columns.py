@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from pyspark.sql import Column
 
-    from gmm_spark.spark.names import Field, Names
+    from gmm_spark.spark.table.names import Field, Names
 
 Kind = Literal["columns", "array", "vector"]
 _NUMBERS = (t.NumericType, t.BooleanType)

@@ -18,7 +18,7 @@ from gmm_spark.spark.hashing import row_hashes
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from gmm_spark.parameters import FloatArray
+    from gmm_spark.mixture.parameters import FloatArray
 
 # Distinct rows in the sample: of 1 % far rows more than 5 % of this many are far once in ten thousand samples.
 SIZE = 128

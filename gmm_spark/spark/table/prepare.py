@@ -7,22 +7,24 @@ from typing import TYPE_CHECKING
 
 from pyspark.sql import functions as f
 
-from gmm_spark import coordinates, em, engines, prior
+from gmm_spark import em
 from gmm_spark.errors import ConfigurationError, DataError
-from gmm_spark.noise import Noise
-from gmm_spark.spark import columns, preflight
-from gmm_spark.spark.names import Names
-from gmm_spark.spark.rows import Layout
-from gmm_spark.spark.survey import Survey, needs_products, survey
+from gmm_spark.mixture import coordinates, prior
+from gmm_spark.mixture.noise import Noise
+from gmm_spark.spark.table import checks, columns
+from gmm_spark.spark.table.names import Names
+from gmm_spark.spark.table.rows import Layout
+from gmm_spark.spark.table.survey_pass import Survey, needs_products, survey
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pyspark.sql import DataFrame
 
-    from gmm_spark.coordinates import Coordinates
-    from gmm_spark.parameters import Family, Parameters
-    from gmm_spark.prior import Prior
+    from gmm_spark.mixture.coordinates import Coordinates
+    from gmm_spark.mixture.parameters import Family, Parameters
+    from gmm_spark.mixture.prior import Prior
+    from gmm_spark.statistics import engines
 
 
 # Times d + 1, the fewest rows that could carry a covariance; but no more than half an equal share of all rows. Of 36
@@ -121,11 +123,11 @@ def prepare(
     layout = Layout(d, array=features.kind != "columns", weighted=bool(weights))
     surveyed = survey(rows, layout, products=needs_products(families or (options.family,), d))
     most_invalid = options.max_invalid_fraction if options.skip_invalid else None
-    preflight.check_rows(surveyed, most_invalid, (*features.columns, *([weight_col] if weight_col else ())))
+    checks.check_rows(surveyed, most_invalid, (*features.columns, *([weight_col] if weight_col else ())))
     names = features.names(d)
-    doubts = () if families else preflight.of_mixture(surveyed, options.k, options.family, noise=options.noise)
-    warnings = (*doubts, *preflight.of_table(surveyed, names))
-    preflight.report(warnings)
+    doubts = () if families else checks.of_mixture(surveyed, options.k, options.family, noise=options.noise)
+    warnings = (*doubts, *checks.of_table(surveyed, names))
+    checks.report(warnings)
     return Table(rows, layout, surveyed, names, warnings)
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from gmm_spark.parameters import FloatArray
+    from gmm_spark.mixture.parameters import FloatArray
 
 # The code of a reason is its place in this list; 0 is a row that can be used.
 REASONS = ("ok", "null", "wrong_length", "nan", "infinite", "bad_weight")

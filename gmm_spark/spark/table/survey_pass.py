@@ -12,9 +12,9 @@ import pyarrow.compute as pc
 from pyspark import TaskContext
 from pyspark.sql import functions as f
 
-from gmm_spark.parameters import ALIGNED
-from gmm_spark.spark import bulk
-from gmm_spark.spark.rows import REASONS, Layout, Rows, decode
+from gmm_spark.mixture.parameters import ALIGNED
+from gmm_spark.spark.table import far_rows
+from gmm_spark.spark.table.rows import REASONS, Layout, Rows, decode
 from gmm_spark.spark.worker import settle
 
 if TYPE_CHECKING:
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
     from pyspark.sql import DataFrame
 
-    from gmm_spark.coordinates import Coordinates
-    from gmm_spark.parameters import Family, FloatArray
+    from gmm_spark.mixture.coordinates import Coordinates
+    from gmm_spark.mixture.parameters import Family, FloatArray
 
 _SCHEMA = pa.schema([("partition", pa.int32()), ("partitions", pa.int32()), ("survey", pa.binary())])
 _DDL = "partition int, partitions int, survey binary"
@@ -63,7 +63,7 @@ class Survey:
     sample: FloatArray
     counted: int = 0
     partitions: int = 0
-    bounds: bulk.Bounds | None = None
+    bounds: far_rows.Bounds | None = None
     within: Survey | None = None
 
     @staticmethod
@@ -71,7 +71,7 @@ class Survey:
         """Return the survey of no rows, with room for the products of features or for their squares alone."""
         least = np.array([[np.inf], [-np.inf]]).repeat(d, axis=1)
         scatter = np.zeros((d, d) if products else d)
-        return Survey(np.zeros(len(REASONS)), 0.0, np.zeros(d), scatter, 0.0, least, bulk.nothing(d))
+        return Survey(np.zeros(len(REASONS)), 0.0, np.zeros(d), scatter, 0.0, least, far_rows.nothing(d))
 
     def __add__(self, other: Survey) -> Survey:
         weight = self.weight + other.weight
@@ -86,7 +86,7 @@ class Survey:
             self.scatter + other.scatter + between,
             self.squares + other.squares,
             np.stack([np.minimum(self.range[0], other.range[0]), np.maximum(self.range[1], other.range[1])]),
-            bulk.merged(self.sample, other.sample),
+            far_rows.merged(self.sample, other.sample),
             self.counted + other.counted,
         )
 
@@ -161,7 +161,7 @@ def survey(rows: DataFrame, layout: Layout, *, products: bool = True) -> Survey:
     """
     zero = Survey.zero(layout.d, products=products)
     surveyed = _read(rows, layout, zero, None)
-    bounds = bulk.bounds(surveyed.sample, surveyed.variances)
+    bounds = far_rows.bounds(surveyed.sample, surveyed.variances)
     if bounds is None:
         return surveyed
     return replace(surveyed, bounds=bounds, within=_read(rows, layout, zero, bounds))
@@ -178,7 +178,7 @@ def mean_square(surveyed: Survey, frame: Coordinates) -> float:
     return spread + float((frame.rows(surveyed.mean[None]) ** 2).sum())
 
 
-def _read(rows: DataFrame, layout: Layout, zero: Survey, bounds: bulk.Bounds | None) -> Survey:
+def _read(rows: DataFrame, layout: Layout, zero: Survey, bounds: far_rows.Bounds | None) -> Survey:
     """Read all rows once and return what those within the bounds are.
 
     Where a survey is large the executors merge runs of partitions first: the driver must not grow with their number.
@@ -205,7 +205,7 @@ def _table(partition: int, surveyed: Survey) -> pa.Table:
     return pa.Table.from_pydict(values, schema=_SCHEMA)
 
 
-def of_rows(rows: Rows, bounds: bulk.Bounds | None = None, *, products: bool = True) -> Survey:
+def of_rows(rows: Rows, bounds: far_rows.Bounds | None = None, *, products: bool = True) -> Survey:
     """Return the survey of one batch, of its rows within the bounds if there are any."""
     counts = np.bincount(rows.reasons, minlength=len(REASONS)).astype(np.float64)
     valid = rows.valid() if bounds is None else rows.valid().where(bounds.hold)
@@ -221,13 +221,13 @@ def of_rows(rows: Rows, bounds: bulk.Bounds | None = None, *, products: bool = T
     centred = x - (centre + offset[:, None])
     scatter = (centred * weights) @ centred.T if products else centred**2 @ weights
     counted = valid.counted().x
-    limits, few = np.stack([counted.min(axis=1), counted.max(axis=1)]), bulk.sample(counted)
+    limits, few = np.stack([counted.min(axis=1), counted.max(axis=1)]), far_rows.sample(counted)
     squares = float(weights @ weights)
     return Survey(counts, total, centre[:, 0] + offset, scatter, squares, limits, few, counted.shape[1])
 
 
 def _survey_partition(
-    layout: Layout, zero: Survey, bounds: bulk.Bounds | None, batches: Iterable[pa.RecordBatch]
+    layout: Layout, zero: Survey, bounds: far_rows.Bounds | None, batches: Iterable[pa.RecordBatch]
 ) -> Iterator[pa.RecordBatch]:
     settle()
     surveyed = zero

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 from py4j.protocol import Py4JError  # type: ignore[import-untyped]
 from pyspark.errors import PySparkException
 
-from gmm_spark.batch.advice import for_files
-from gmm_spark.batch.faults import complaints, first_line, sentence
-from gmm_spark.batch.kinds import table_around, tables_below
-from gmm_spark.batch.paths import Location, Source, locate, matches
-from gmm_spark.batch.pointers import pointer_of
-from gmm_spark.batch.relations import identity_columns, relations
+from gmm_spark.batch.files.locate import Location, Source, locate, matches
+from gmm_spark.batch.files.relations import identity_columns, relations
+from gmm_spark.batch.files.table_kinds import table_around, tables_below
+from gmm_spark.batch.publish.published_runs import pointer_of
+from gmm_spark.batch.runtime.advice import for_files
+from gmm_spark.batch.runtime.faults import complaints, first_line, sentence
 from gmm_spark.errors import InputError, SchemaError
 from gmm_spark.spark.packages import filesystem_advice, format_advice, lacks_filesystem, lacks_format
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
     from pyspark.sql.types import StructType
 
-    from gmm_spark.batch.sections import InputConfig
+    from gmm_spark.batch.options.sections import InputConfig
 
 _SUBQUERY = re.compile(r"\bselect\b", re.IGNORECASE)
 # Formats whose schema Spark would infer again, from the rows or from footers; table formats know theirs.
