@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from gmm_spark.version import __version__
+
 if TYPE_CHECKING:
     from gmm_spark.spark.ml.estimator import GaussianMixture
     from gmm_spark.spark.ml.evaluator import MeanLogLikelihoodEvaluator
     from gmm_spark.spark.ml.model import GaussianMixtureModel
 
-__version__ = "0.1.0"
-__all__ = ["GaussianMixture", "GaussianMixtureModel", "MeanLogLikelihoodEvaluator"]
+__all__ = ["GaussianMixture", "GaussianMixtureModel", "MeanLogLikelihoodEvaluator", "__version__"]
 
 
 def __dir__() -> list[str]:

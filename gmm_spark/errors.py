@@ -104,3 +104,7 @@ class StorageError(GmmSparkError):
 
 class EndedError(GmmSparkError):
     """Spark has ended before the job."""
+
+
+class NotConvergedError(GmmSparkError):
+    """The fit ended before it converged, and fit.require_convergence asked for more."""

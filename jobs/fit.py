@@ -36,7 +36,7 @@ def fit(argv: Sequence[str]) -> str:
         return dry_run.of_fit(spark, config)
     with (
         job_run("fit", config, spark) as run,
-        publish.claimed(run, spark, config.output, partial(input.locations, spark, config.input)) as target,
+        publish.claimed(run, spark, config.output, partial(input_table.locations, spark, config.input)) as target,
     ):
         if target.done:
             return target.done

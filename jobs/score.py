@@ -74,7 +74,7 @@ def score(argv: Sequence[str]) -> str:
 
 def summary(counts: dict[str, int], path: str, warnings: Sequence[str] = ()) -> str:
     """Return the one line that says how many rows were scored, why the others were not, and what is doubtful."""
-    from gmm_spark.spark.table.rows import REASONS  # noqa: PLC0415 - as above
+    from gmm_spark.statistics.survey import REASONS  # noqa: PLC0415 - as above
 
     reasons = ", ".join(f"{counts.get(status, 0)} {status}" for status in REASONS)
     return "; ".join([f"score: {sum(counts.values())} rows, {reasons}", *warnings, f"written to {path}"])

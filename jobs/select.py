@@ -42,7 +42,7 @@ def select(argv: Sequence[str]) -> str:
         return dry_run.of_select(spark, config)
     with (
         job_run("select", config, spark) as run,
-        publish.claimed(run, spark, config.output, partial(input.locations, spark, config.input)) as target,
+        publish.claimed(run, spark, config.output, partial(input_table.locations, spark, config.input)) as target,
     ):
         if target.done:
             return target.done

@@ -26,6 +26,7 @@ import numpy as np
 
 from gmm_spark.mixture.parameters import FAMILIES, Family, Parameters
 from gmm_spark.statistics import engines, kernel
+from gmm_spark.statistics.block import Block
 from gmm_spark.statistics.layouts import feature_count
 
 if TYPE_CHECKING:
@@ -110,8 +111,8 @@ def references() -> tuple[dict[str, Callable[[], object]], float, float]:
 
 def line(shape: Shape, choice: engines.Choice, z: FloatArray, repeats: int) -> str:
     """Measure one shape on one path."""
-    mixture, rows = shape.mixture(), kernel.Block(z)
-    block = kernel.Block(z, None, rows.total)
+    mixture, rows = shape.mixture(), Block(z)
+    block = Block(z, None, rows.total)
     runs, flops, size = references()
 
     def run_pass() -> object:

@@ -23,12 +23,14 @@ from sklearn.mixture import GaussianMixture as SklearnMixture
 from gmm_spark import em
 from gmm_spark.mixture import coordinates
 from gmm_spark.mixture.parameters import Family
-from gmm_spark.search import best_start, kmeans, missed_clusters
+from gmm_spark.search import best_start, missed_clusters
+from gmm_spark.search.sample import Sample
 from gmm_spark.spark.fit.start import plan_of, sample_rows, sample_tol
 from gmm_spark.spark.table.prepare import Options
 from gmm_spark.spark.table.rows import Rows
 from gmm_spark.spark.table.survey_pass import of_rows
 from gmm_spark.statistics import kernel
+from gmm_spark.statistics.block import Block
 
 if TYPE_CHECKING:
     from gmm_spark.mixture.parameters import FloatArray, Parameters
@@ -53,17 +55,17 @@ class Table:
         frame = coordinates.suited(family, x.mean(axis=0), covariance, tuple(f"x{i}" for i in range(x.shape[1])))
         return Table(x, frame, np.ascontiguousarray(frame.rows(x)), covariance)
 
-    def blocks(self) -> list[kernel.Block]:
+    def blocks(self) -> list[Block]:
         """Return the rows as blocks."""
         lows = range(0, self.z.shape[1], 16384)
-        return [kernel.Block(np.ascontiguousarray(self.z[:, low : low + 16384])) for low in lows]
+        return [Block(np.ascontiguousarray(self.z[:, low : low + 16384])) for low in lows]
 
 
 def fitted_in_memory(table: Table, options: Options) -> em.Fit:
     """Return our fit, in coordinates z."""
     n, k = len(table.x), options.k
     taken = np.random.default_rng(options.seed).permutation(n)[: sample_rows(options, table.x.shape[1], n)]
-    sample = kmeans.Sample(np.ascontiguousarray(table.z[:, taken]), np.ones(len(taken)), table.covariance)
+    sample = Sample(np.ascontiguousarray(table.z[:, taken]), np.ones(len(taken)), table.covariance)
     surveyed = of_rows(Rows(table.x.T, None, np.zeros(n, dtype=np.int8)))
     plan = plan_of(options, sample_tol(options, sample, n), surveyed)
     found, blocks = best_start.best(sample, table.frame, plan), table.blocks()

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from gmm_spark.mixture.parameters import Parameters
+    from gmm_spark.statistics.block import Block
     from gmm_spark.statistics.moments import Moments
 
 _SMALL = "iris,wine,breast cancer,digits,penguins,satellite,chevron"
@@ -44,7 +45,7 @@ class Passes:
         self._accumulate, self._rows, self.count = kernel.accumulate, rows, 0.0
 
     def __call__(
-        self, blocks: Sequence[kernel.Block], candidates: Sequence[Parameters], kept: int = least_likely.SIZE
+        self, blocks: Sequence[Block], candidates: Sequence[Parameters], kept: int = least_likely.SIZE
     ) -> tuple[Moments, ...]:
         """Return what the kernel returns."""
         self.count += len(candidates) * sum(block.z.shape[1] for block in blocks) / self._rows

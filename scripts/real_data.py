@@ -41,8 +41,10 @@ from gmm_spark import em
 from gmm_spark.em.reseeding import point_masses
 from gmm_spark.mixture import coordinates
 from gmm_spark.mixture.parameters import FAMILIES
-from gmm_spark.search import best_start, kmeans
+from gmm_spark.search import best_start
+from gmm_spark.search.sample import Plan, Sample
 from gmm_spark.statistics import kernel
+from gmm_spark.statistics.block import Block
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -107,8 +109,8 @@ def in_memory(x: FloatArray, names: tuple[str, ...], case: Case, options: argpar
     covariance = (x - centre).T @ (x - centre) / len(x)
     frame = coordinates.suited(case.family, centre, covariance, names)
     chosen = np.random.default_rng(case.seed).permutation(len(x))[: options.sample]
-    sample = kmeans.Sample(frame.rows(x[chosen]), np.ones(len(chosen)), covariance)
-    plan = kmeans.Plan(case.k, case.family, options.starts, case.seed, _FLOOR, _TOL)
+    sample = Sample(frame.rows(x[chosen]), np.ones(len(chosen)), covariance)
+    plan = Plan(case.k, case.family, options.starts, case.seed, _FLOOR, _TOL)
     found, maximise = best_start.best(sample, frame, plan), em.Maximiser(frame, _FLOOR)
     state = em.begin(found.best.parameters, "squarem", found.slowest)
     fit = em.run(expectation(x, frame), state, maximise, em.Goal(_TOL, _MAX_ITER, _RESEEDINGS))
@@ -129,7 +131,7 @@ def in_memory(x: FloatArray, names: tuple[str, ...], case: Case, options: argpar
 
 def expectation(x: FloatArray, frame: Coordinates) -> em.Expectation:
     """Return the E-step over the rows, kept as blocks in memory."""
-    return best_start.in_memory([kernel.Block(np.ascontiguousarray(frame.rows(part))) for part in parts(x)])
+    return best_start.in_memory([Block(np.ascontiguousarray(frame.rows(part))) for part in parts(x)])
 
 
 def parts(x: FloatArray) -> Iterator[FloatArray]:

@@ -14,7 +14,7 @@ from gmm_spark import em
 from gmm_spark.mixture import coordinates
 from gmm_spark.mixture.parameters import FAMILIES, SHARED, Family, FloatArray, Parameters
 from gmm_spark.search import best_start
-from gmm_spark.statistics import kernel
+from gmm_spark.statistics.block import Block
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -99,7 +99,7 @@ def engine(problem: Problem, frame: Coordinates, block_rows: int | None = None) 
     z = frame.rows(problem.x)
     size = block_rows or max(1, z.shape[1])
     return best_start.in_memory(
-        [kernel.Block(z[:, at : at + size], problem.weights[at : at + size]) for at in range(0, z.shape[1], size)]
+        [Block(z[:, at : at + size], problem.weights[at : at + size]) for at in range(0, z.shape[1], size)]
     )
 
 

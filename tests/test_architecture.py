@@ -1,4 +1,4 @@
-"""The mathematics knows no Spark, Spark knows no files, jobs know everything; who imports whom is held here."""
+"""The mathematics knows no Spark, Spark knows no jobs, jobs know everything; who imports whom is held here."""
 
 from __future__ import annotations
 
@@ -13,19 +13,50 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "gmm_spark"
-CORE = sorted(path.stem for path in PACKAGE.glob("*.py") if path.stem != "__init__")
-LAYERS = {"spark": ("core",), "batch": ("core", "spark", "batch"), "report": ("core", "spark", "report")}
-OUTSIDE = {
-    "core": {"numpy"},
-    "spark": {"numpy", "pyspark", "pyarrow", "py4j"},  # py4j comes with pyspark: its errors are caught by name
-    "batch": {"numpy", "pyspark", "pyarrow", "py4j", "pydantic", "pydantic_core", "pydantic_settings", "yaml"},
-    "report": {"numpy", "pyspark", "pyarrow"},
+MODULES = sorted(PACKAGE.rglob("*.py"))
+
+# One line a package, in reading order: what it may import of this project. Nothing points back.
+MAY_IMPORT = {
+    "errors": "",
+    "version": "",
+    "mixture": "errors",
+    "store": "errors mixture",
+    "statistics": "errors mixture",
+    "em": "errors mixture statistics store",
+    "search": "errors mixture statistics em",
+    "selection": "errors mixture statistics em",
+    "report": "errors mixture store em",
+    "spark": "errors search",
+    "spark.table": "errors mixture statistics em spark",
+    "spark.blocks": "errors mixture statistics spark spark.table",
+    "spark.scoring": "errors mixture statistics spark spark.table",
+    "spark.fit": "errors version mixture statistics em search spark spark.table spark.blocks",
+    "spark.selection": "errors mixture statistics em search selection spark spark.table spark.blocks spark.fit",
+    "spark.ml": "errors mixture statistics store em selection spark spark.table spark.scoring spark.fit "
+    "spark.selection",
+    "batch": "",
+    "batch.files": "errors spark",
+    "batch.options": "errors mixture selection spark batch batch.files",
+    "batch.manifest": "errors version store batch",
+    "batch.runtime": "errors spark spark.fit batch batch.options batch.manifest",
+    "batch.publish": "errors store spark batch batch.files batch.options batch.manifest batch.runtime",
+    "batch.steps": "errors mixture statistics store em selection spark spark.table spark.scoring spark.fit spark.selection "
+    "spark.ml batch batch.files batch.options batch.manifest batch.runtime batch.publish",
 }
+CORE = [name for name in MAY_IMPORT if not name.startswith(("spark", "batch"))]
+SPARK = {"numpy", "pyspark", "pyarrow", "py4j"}  # py4j comes with pyspark: its errors are caught by name
+OUTSIDE = {"": {"numpy"}, "spark": SPARK, "batch": SPARK | {"pydantic", "pydantic_core", "pydantic_settings", "yaml"}}
 
 
-def modules(layer: str) -> list[Path]:
-    """Return the files of a layer."""
-    return sorted((PACKAGE if layer == "core" else PACKAGE / layer).glob("*.py"))
+def package_of(name: str) -> str:
+    """Return the package, or the module of the root, that a dotted name of this project belongs to; "" is the root."""
+    parts = name.split(".")[1:]
+    return next((p for p in (".".join(parts[:2]), ".".join(parts[:1])) if p in MAY_IMPORT), "")
+
+
+def dotted(path: Path) -> str:
+    """Return the dotted name of a module."""
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
 
 
 @cache
@@ -41,36 +72,70 @@ def imported(path: Path) -> frozenset[str]:
     return frozenset(names)
 
 
-def layer_of(name: str) -> str:
-    """Return the layer of a dotted name of this package."""
-    parts = name.split(".")
-    return parts[1] if len(parts) > 1 and parts[1] in LAYERS else "core"
+def imported_modules(path: Path) -> set[str]:
+    """Return the modules of this project that a file imports: of a name in a module, the module."""
+    modules = {dotted(module) for module in MODULES}
+    ours = {name for name in imported(path) if name.split(".")[0] == "gmm_spark"}
+    return {name if name in modules else name.rpartition(".")[0] for name in ours}
 
 
-@pytest.mark.parametrize("layer", ["core", *LAYERS])
-def test_imports_point_inwards(layer: str) -> None:
-    """core imports core; spark imports core and spark; batch and report import core and spark; none imports jobs."""
-    allowed = {"core": ("core",), "spark": ("core", "spark")}.get(layer) or LAYERS[layer]
-    for path in modules(layer):
-        ours = {name for name in imported(path) if name.split(".")[0] == "gmm_spark"}
-        if path == PACKAGE / "__init__.py":  # imports the public names on demand
-            ours = {name for name in ours if not name.startswith("gmm_spark.spark")}
-        wrong = {name for name in ours if layer_of(name) not in allowed}
-        assert not wrong, f"{path.relative_to(ROOT)} imports {sorted(wrong)}"
+def test_every_package_has_its_line() -> None:
+    """A new package says here what it may import, and none of the lines is of a package that is gone."""
+    packages = {dotted(path.parent / "x").rpartition(".")[0] for path in MODULES if path.parent != PACKAGE}
+    roots = {dotted(path) for path in PACKAGE.glob("*.py") if path.stem != "__init__"}
+    there = {name.partition(".")[2] for name in packages | roots}
+    assert there == MAY_IMPORT.keys()
 
 
-@pytest.mark.parametrize("layer", OUTSIDE)
-def test_only_named_libraries_are_imported(layer: str) -> None:
-    """core needs numpy alone, spark adds pyspark and pyarrow, batch what reads and checks its options."""
-    for path in modules(layer):
-        roots = {name.split(".")[0] for name in imported(path)}
-        wrong = roots - set(sys.stdlib_module_names) - {"gmm_spark"} - OUTSIDE[layer]
-        assert not wrong, f"{path.relative_to(ROOT)} imports {sorted(wrong)}"
+@pytest.mark.parametrize("package", MAY_IMPORT)
+def test_imports_point_one_way(package: str) -> None:
+    """A package imports what its line says; the lines are in reading order, so that none imports a later one."""
+    allowed = {package, *MAY_IMPORT[package].split()}
+    later = list(MAY_IMPORT)[list(MAY_IMPORT).index(package) + 1 :]
+    assert not allowed & set(later)
+    for path in (path for path in MODULES if package_of(dotted(path)) == package):
+        used = {package_of(name) for name in imported_modules(path)}
+        assert used <= allowed, f"{path.relative_to(ROOT)} imports {sorted(used - allowed)}"
+
+
+def test_no_line_allows_more_than_is_used() -> None:
+    """The lines are what is so, not what might be."""
+    for package, line in MAY_IMPORT.items():
+        files = [path for path in MODULES if package_of(dotted(path)) == package]
+        used = {package_of(name) for path in files for name in imported_modules(path)}
+        assert set(line.split()) <= used, f"{package} does not import {sorted(set(line.split()) - used)}"
+
+
+def test_there_are_no_cycles() -> None:
+    """All modules of the package can be put in an order in which each imports only earlier ones."""
+    graph = {dotted(path): imported_modules(path) - {"gmm_spark"} for path in MODULES if path.parent != ROOT}
+    del graph["gmm_spark"]  # imports the public names on demand
+    faces = {dotted(path) for path in MODULES if path.name == "__init__.py"}
+    within = {
+        name: {each for each in uses if each not in faces or name not in graph[each]} for name, uses in graph.items()
+    }
+    assert set(TopologicalSorter(within).static_order()) == set(graph)
+
+
+def test_few_files_are_in_the_root() -> None:
+    """What a newcomer sees first is packages; no module has the name of another one."""
+    assert len(list(PACKAGE.glob("*.py"))) <= 6
+    names = [path.stem for path in MODULES if path.name != "__init__.py"]
+    assert len(names) == len(set(names)), sorted({name for name in names if names.count(name) > 1})
+
+
+@pytest.mark.parametrize("path", MODULES, ids=dotted)
+def test_only_named_libraries_are_imported(path: Path) -> None:
+    """The core needs numpy alone, spark adds pyspark and pyarrow, batch what reads and checks its options."""
+    layer = dotted(path).split(".")[1] if "." in dotted(path) else ""
+    roots = {name.split(".")[0] for name in imported(path)}
+    wrong = roots - set(sys.stdlib_module_names) - {"gmm_spark"} - OUTSIDE.get(layer, OUTSIDE[""])
+    assert not wrong, f"{path.relative_to(ROOT)} imports {sorted(wrong)}"
 
 
 def test_nothing_imports_jobs() -> None:
     """Jobs are programs: no module of the package and no other job imports one."""
-    for path in [*PACKAGE.rglob("*.py"), *(ROOT / "jobs").glob("*.py")]:
+    for path in [*MODULES, *(ROOT / "jobs").glob("*.py")]:
         assert "jobs" not in {name.split(".")[0] for name in imported(path)}, path
 
 
@@ -79,19 +144,6 @@ def test_jobs_stand_alone() -> None:
     for path in (ROOT / "jobs").glob("*.py"):
         roots = {name.split(".")[0] for name in imported(path)} - set(sys.stdlib_module_names)
         assert roots <= {"gmm_spark"}, f"{path.name} imports {sorted(roots)}"
-
-
-def test_the_core_has_no_cycles() -> None:
-    """Core modules can be put in an order in which each imports only earlier ones."""
-    graph = {
-        module: {
-            name.split(".")[1] if name.split(".")[1] in CORE else name.split(".")[2]
-            for name in imported(PACKAGE / f"{module}.py")
-            if name.split(".")[0] == "gmm_spark" and set(name.split(".")[1:]) & set(CORE)
-        }
-        for module in CORE
-    }
-    assert set(TopologicalSorter(graph).static_order()) == set(CORE)
 
 
 BLOCKED = """
@@ -111,8 +163,7 @@ def python(code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 def test_the_core_imports_without_spark_and_arrow() -> None:
     """gmm_spark and every core module import where pyspark, pyarrow and all but numpy are missing."""
-    names = ["gmm_spark", *(f"gmm_spark.{module}" for module in CORE)]
-    done = python(BLOCKED, *names)
+    done = python(BLOCKED, "gmm_spark", *(dotted(path) for path in MODULES if package_of(dotted(path)) in CORE))
     assert done.returncode == 0, done.stderr
 
 
@@ -126,7 +177,7 @@ def test_importing_the_estimator_without_spark_says_what_is_missing() -> None:
 
 def test_nothing_prints() -> None:
     """The package logs; jobs return their summary, and one place writes it."""
-    for path in [*PACKAGE.rglob("*.py"), *(ROOT / "jobs").glob("*.py")]:
+    for path in [*MODULES, *(ROOT / "jobs").glob("*.py")]:
         calls = [node for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.Call)]
         printing = [call.lineno for call in calls if isinstance(call.func, ast.Name) and call.func.id == "print"]
         assert not printing, f"{path.relative_to(ROOT)} prints in lines {printing}"

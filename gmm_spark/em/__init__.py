@@ -2,7 +2,7 @@
 
 from gmm_spark.em.m_step import Maximiser
 from gmm_spark.em.position import Acceleration, Goal, Pass, Position
-from gmm_spark.em.state import Expectation, State, advance, begin, iterate, run
+from gmm_spark.em.state import Expectation, State, advance, begin, iterate, run, steps
 from gmm_spark.em.trace import Fit, Trace
 
 __all__ = [
@@ -19,4 +19,5 @@ __all__ = [
     "begin",
     "iterate",
     "run",
+    "steps",
 ]

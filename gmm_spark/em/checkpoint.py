@@ -22,9 +22,10 @@ from gmm_spark.em.convergence import Outcome
 from gmm_spark.em.position import Pass
 from gmm_spark.em.state import State
 from gmm_spark.errors import CheckpointError, GmmSparkError
+from gmm_spark.mixture.coordinates import Layout
 from gmm_spark.mixture.noise import Noise
 from gmm_spark.mixture.parameters import ALIGNED, FloatArray, Parameters
-from gmm_spark.statistics.layouts import Layout, feature_count
+from gmm_spark.statistics.layouts import feature_count
 from gmm_spark.statistics.moments import Moments
 from gmm_spark.store.untrusted import loads
 

@@ -9,8 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
-from gmm_spark.em.convergence import Outcome, remaining_after, remaining_gain
-from gmm_spark.em.divergence import step_divergence
+from gmm_spark.em.convergence import Outcome, remaining_after, remaining_gain, step_divergence
 from gmm_spark.em.squarem import extrapolate
 from gmm_spark.statistics.engines import condition
 

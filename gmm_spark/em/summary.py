@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any, get_args, get_origin, get_type_hints
 from gmm_spark.em.diagnosis import Finding, findings
 from gmm_spark.em.reseeding import PointMass, point_masses, thin_components, thin_sentence
 from gmm_spark.errors import ModelError
-from gmm_spark.mixture import families
-from gmm_spark.selection import evaluation
+from gmm_spark.mixture import criteria, families
 from gmm_spark.statistics import kernel
 
 if TYPE_CHECKING:
-    from gmm_spark.em import state
-    from gmm_spark.spark.table.prepare import Table
+    from gmm_spark.em.m_step import Maximiser
+    from gmm_spark.em.trace import Fit
+    from gmm_spark.statistics.survey import Survey
 
 
 @dataclass(frozen=True)
@@ -139,10 +139,9 @@ def _is(value: object, kind: Any) -> bool:  # noqa: ANN401 - a type or a generic
 
 
 def summary_of(
-    fit: state.Fit, maximise: state.Maximiser, table: Table, seconds: dict[str, float], passes: int
+    fit: Fit, maximise: Maximiser, surveyed: Survey, names: tuple[str, ...], seconds: dict[str, float], passes: int
 ) -> Summary:
     """Return how a fit by this M-step to a surveyed table went."""
-    surveyed = table.surveyed
     frame = maximise.frame
     best, weight = fit.best, fit.best.moments.weight
     log_likelihood = best.moments.log_likelihood - weight * frame.log_determinant
@@ -150,7 +149,7 @@ def summary_of(
     free = families.free_parameters(mixture.family, mixture.k, mixture.d, noise=mixture.noise is not None)
     entropy = kernel.entropy(best.parameters, best.moments)
     rows = surveyed.effective_rows * (weight / surveyed.weight)  # of those that are not held out
-    value = evaluation.at_mean_weight(log_likelihood, weight, rows)
+    value = criteria.at_mean_weight(log_likelihood, weight, rows)
     thin = thin_components(best.parameters, best.moments, maximise)
     few = thin_sentence(thin, maximise.least) if thin else ""
     return Summary(
@@ -161,9 +160,9 @@ def summary_of(
         outcome=fit.outcome.value,
         message=" ".join(filter(None, (fit.outcome.message, f"({fit.detail})" if fit.detail else "", few))),
         history=tuple(value - frame.log_determinant for value in fit.history),
-        aic=evaluation.aic(value, free),
-        bic=evaluation.bic(value, free, rows),
-        icl=evaluation.icl(value, free, rows, evaluation.at_mean_weight(entropy, weight, rows)),
+        aic=criteria.aic(value, free),
+        bic=criteria.bic(value, free, rows),
+        icl=criteria.icl(value, free, rows, criteria.at_mean_weight(entropy, weight, rows)),
         weight=weight,
         numRows=surveyed.rows,
         numInvalid=surveyed.invalid,
@@ -171,7 +170,7 @@ def summary_of(
         seconds=seconds,
         reseeded=fit.reseeded,
         pointMasses=point_masses(mixture, best.moments, maximise),
-        findings=findings(mixture, best.moments, maximise, table.names),
+        findings=findings(mixture, best.moments, maximise, names),
         effectiveRows=rows,
         covariancePenalty=best.penalty * weight,
         thinComponents=thin,

@@ -7,7 +7,7 @@ Quadratic features are exact only where the data is near the origin and of unit 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
@@ -16,9 +16,7 @@ from gmm_spark.mixture import redundancy
 from gmm_spark.mixture.parameters import ALIGNED, Family, FloatArray, Parameters
 from gmm_spark.mixture.spread import Matrices, Spread, Variances, diagonal_form
 
-if TYPE_CHECKING:
-    from gmm_spark.statistics.layouts import Layout
-
+Layout: TypeAlias = Literal["quadratic", "diagonal", "linear"]  # which features of the rows the statistics sum
 _ROUNDING = 64 * float(np.finfo(np.float64).eps)
 
 

@@ -25,13 +25,14 @@ from gmm_spark.search.long_runs import SAME_OPTIMUM, is_better, run_to_end
 from gmm_spark.search.short_runs import Race, Ranking, in_turn
 from gmm_spark.search.split_merge import LEAST_COMPONENTS, moves
 from gmm_spark.statistics import kernel
+from gmm_spark.statistics.block import Block
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from gmm_spark.mixture.coordinates import Coordinates
     from gmm_spark.mixture.parameters import Family, Parameters
-    from gmm_spark.search.kmeans import Plan, Sample
+    from gmm_spark.search.sample import Plan, Sample
     from gmm_spark.search.short_runs import Each
 
 # How many of the short runs go on: three, or as many as cost next to nothing on a small sample, for the best after
@@ -220,7 +221,7 @@ def again(start: Parameters, more: evidence.Unseen, sample: Sample, frame: Coord
     found = ranked(first, frame, plan.by_share(len(first.weights)), given, within=0.0)[:1]
     plan = plan.by_share(len(both.weights))
     (best,) = grown(found, both, frame, plan)
-    (old,) = in_memory([kernel.Block(both.z, both.weights)])([start])
+    (old,) = in_memory([Block(both.z, both.weights)])([start])
     before = em.Position(start).measured(old, plan.maximiser(frame, len(both.weights)))
     gained = best.best.objective - before.objective
     sounder = best.best.soundness - before.soundness
@@ -250,7 +251,7 @@ def _moved_to_unseen(fit: em.Fit, seen: Sample, more: Sample, frame: Coordinates
         return []
 
 
-def in_memory(blocks: Sequence[kernel.Block]) -> em.Expectation:
+def in_memory(blocks: Sequence[Block]) -> em.Expectation:
     """Return the Expectation over blocks that this process holds."""
     return partial(kernel.accumulate, blocks)
 

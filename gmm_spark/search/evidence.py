@@ -17,8 +17,9 @@ import numpy as np
 
 from gmm_spark.mixture import families
 from gmm_spark.mixture.parameters import Parameters
-from gmm_spark.search import kmeans
+from gmm_spark.search.sample import Plan, Sample
 from gmm_spark.statistics import kernel
+from gmm_spark.statistics.block import Block
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -83,7 +84,7 @@ def gathering(start: Parameters) -> Parameters:
     return replace(start, family="full") if start.family == "tied" else start
 
 
-def evidence_of(start: Parameters, moments: Moments, sample: kmeans.Sample) -> Evidence:
+def evidence_of(start: Parameters, moments: Moments, sample: Sample) -> Evidence:
     """Return what all rows say of a start that was found on a sample; the sample must not be empty."""
     counted = sample.weights > 0
     weights = sample.weights[counted] / sample.weights.sum()
@@ -96,14 +97,14 @@ def evidence_of(start: Parameters, moments: Moments, sample: kmeans.Sample) -> E
     return Evidence(tail, mean - moments.mean_log_likelihood, error, _ALLOWED * free / (2 * n))
 
 
-def unseen(start: Parameters, moments: Moments, sample: kmeans.Sample) -> Unseen | None:
+def unseen(start: Parameters, moments: Moments, sample: Sample) -> Unseen | None:
     """Return the least likely of all rows, as far as the sample has nothing like them; None if there are none."""
     least = float(_log_density(start, sample.z[:, sample.weights > 0]).min())
     below, share = _below(least, moments, sample.effective_rows)
     return Unseen(below[:, 1:], np.full(len(below), share / len(below))) if len(below) else None
 
 
-def unseen_in_memory(start: Parameters, sample: kmeans.Sample, more: kmeans.Sample) -> Unseen | None:
+def unseen_in_memory(start: Parameters, sample: Sample, more: Sample) -> Unseen | None:
     """Return the rows that speak against a start that was found on a sample; None if what is there is as expected.
 
     Args:
@@ -111,7 +112,7 @@ def unseen_in_memory(start: Parameters, sample: kmeans.Sample, more: kmeans.Samp
         sample: some rows.
         more: these and others, in memory: each row is judged by its own weight.
     """
-    block = kernel.Block(more.z, more.weights)
+    block = Block(more.z, more.weights)
     (moments,) = kernel.accumulate([block], [gathering(start)], kept=KEPT)
     found = evidence_of(start, moments, sample)
     if not found.alarming and np.ptp(more.weights) == 0:
@@ -138,7 +139,7 @@ def _below(least: float, moments: Moments, rows: float) -> tuple[FloatArray, flo
     return low, max(share, min(_MOST_UNSEEN / rows, 0.5)) if len(low) == len(moments.lowest) else share
 
 
-def together(sample: kmeans.Sample, more: Unseen, seed: int, among: int) -> kmeans.Sample:
+def together(sample: Sample, more: Unseen, seed: int, among: int) -> Sample:
     """Return the sample and the other rows, none of which is in it, weighted by their shares, in random order.
 
     Args:
@@ -153,10 +154,10 @@ def together(sample: kmeans.Sample, more: Unseen, seed: int, among: int) -> kmea
     weights = np.concatenate([own[:first], more.shares * sample.weights.sum(), own[first:]])
     order = np.arange(len(weights))
     order[: first + m] = np.random.default_rng(seed).permutation(min(first + m, len(weights)))
-    return kmeans.Sample(np.ascontiguousarray(z[:, order]), weights[order], sample.covariance)
+    return Sample(np.ascontiguousarray(z[:, order]), weights[order], sample.covariance)
 
 
-def moved(start: Parameters, more: Unseen, frame: Coordinates, plan: kmeans.Plan) -> Iterator[Parameters]:
+def moved(start: Parameters, more: Unseen, frame: Coordinates, plan: Plan) -> Iterator[Parameters]:
     """Yield the start with one of its lightest components moved to the rows, or to where they are densest."""
     if start.k == 1:
         return

@@ -12,13 +12,14 @@ from gmm_spark.em.convergence import Outcome
 from gmm_spark.errors import ParametersError
 from gmm_spark.search.short_runs import HOPE
 from gmm_spark.statistics import kernel
+from gmm_spark.statistics.block import Block
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from gmm_spark.mixture.coordinates import Coordinates
     from gmm_spark.mixture.parameters import Parameters
-    from gmm_spark.search.kmeans import Plan, Sample
+    from gmm_spark.search.sample import Plan, Sample
 
 _LONG_STEPS = 500
 SAME_OPTIMUM = 10.0  # two runs to tol that end closer than this many tol have found the same
@@ -88,4 +89,4 @@ def _long_run(
 
 
 def _expectation(sample: Sample) -> em.Expectation:
-    return partial(kernel.accumulate, [kernel.Block(sample.z, sample.weights)])
+    return partial(kernel.accumulate, [Block(sample.z, sample.weights)])

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from gmm_spark.mixture.coordinates import Coordinates
     from gmm_spark.mixture.parameters import Parameters
-    from gmm_spark.search import kmeans
+    from gmm_spark.search.sample import Plan, Sample
     from gmm_spark.statistics.moments import Moments
 
 __all__ = ["KEPT", "Evidence", "Look", "evidence_of", "gathering", "known", "look"]
@@ -48,9 +48,9 @@ class Look:
 def look(
     measure: Callable[[Parameters], Moments],
     found: em.Fit,
-    sample: kmeans.Sample,
+    sample: Sample,
     frame: Coordinates,
-    plan: kmeans.Plan,
+    plan: Plan,
 ) -> Look:
     """Measure a start on all rows; where they show that its sample missed something, look for a better one.
 

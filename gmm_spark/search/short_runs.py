@@ -16,16 +16,17 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 
 from gmm_spark import em
-from gmm_spark.em.convergence import remaining_after
-from gmm_spark.em.divergence import step_divergence
+from gmm_spark.em.convergence import remaining_after, step_divergence
 from gmm_spark.errors import ParametersError
 from gmm_spark.mixture import families
 from gmm_spark.mixture.parameters import Parameters
 from gmm_spark.search import kmeans
 from gmm_spark.statistics import kernel
+from gmm_spark.statistics.block import Block
 
 if TYPE_CHECKING:
     from gmm_spark.mixture.coordinates import Coordinates
+    from gmm_spark.search.sample import Plan, Sample
     from gmm_spark.statistics.moments import Moments
 
 # The steps of each heat of a race, and the share of the ranking's rows that it is run on: ten steps for the best.
@@ -68,20 +69,18 @@ class Ranking:
         steps: of EM that a run takes.
     """
 
-    sample: kmeans.Sample
+    sample: Sample
     frame: Coordinates
-    plan: kmeans.Plan
+    plan: Plan
     steps: int = sum(steps for steps, _ in _HEATS)
 
     @staticmethod
-    def on(
-        sample: kmeans.Sample, frame: Coordinates, plan: kmeans.Plan, steps: int = 10, share: float = 1.0
-    ) -> Ranking:
+    def on(sample: Sample, frame: Coordinates, plan: Plan, steps: int = 10, share: float = 1.0) -> Ranking:
         """Return the ranking by n steps on a share of the first rows."""
         return Ranking(sample.head(Ranking.size(plan, len(sample.z), share)), frame, plan, steps)
 
     @staticmethod
-    def size(plan: kmeans.Plan, d: int, share: float = 1.0) -> int:
+    def size(plan: Plan, d: int, share: float = 1.0) -> int:
         """Return how many rows rank: at least ten for each free parameter."""
         least = max(_LEAST_ROWS, 50 * plan.k, 10 * families.free_parameters(plan.family, plan.k, d))
         return max(least, int(share * _ROWS * plan.thoroughness))
@@ -93,7 +92,7 @@ class Ranking:
 
     def bar(self, fitted: Parameters) -> float:
         """Return the log-likelihood a row of a mixture, less the error of so few rows: what a better one must reach."""
-        (moments,) = kernel.accumulate([kernel.Block(self.sample.z, self.sample.weights)], [fitted], kept=0)
+        (moments,) = kernel.accumulate([Block(self.sample.z, self.sample.weights)], [fitted], kept=0)
         plan, rows = self.plan, self.sample.effective_rows
         value = moments.mean_log_likelihood - self._maximise.penalty(fitted)
         return value - families.sample_error(plan.family, plan.k, len(self.sample.z), rows)
@@ -120,7 +119,7 @@ class Ranking:
         drawn = kmeans.draw(self.sample, self.frame, self.plan, group) if isinstance(group, range) else group
         alive: list[Run] = [((0, 0.0), candidate) for candidate in drawn]
         ended: list[Run] = []
-        block = kernel.Block(self.sample.z, self.sample.weights)
+        block = Block(self.sample.z, self.sample.weights)
         for _ in range(self.steps):
             if not alive:
                 break
@@ -177,7 +176,7 @@ class Race:
     each: Each
 
     @staticmethod
-    def on(sample: kmeans.Sample, frame: Coordinates, plan: kmeans.Plan, each: Each) -> Race:
+    def on(sample: Sample, frame: Coordinates, plan: Plan, each: Each) -> Race:
         """Return the race of candidates for a plan on a sample."""
         return Race(tuple(Ranking.on(sample, frame, plan, *heat) for heat in _HEATS), each)
 

@@ -18,6 +18,7 @@ from itertools import groupby, pairwise
 from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
 from gmm_spark.errors import DataError
+from gmm_spark.mixture.criteria import aic, at_mean_weight, bic, icl
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -31,26 +32,6 @@ RETIRED, FAILED = "retired", "failed"
 # Aitken's estimate of what is left can be several times low in early steps: it must be wrong by this much before a
 # candidate is retired that would have won.
 _CAUTION = 10.0
-
-
-def aic(log_likelihood: float, parameters: int) -> float:
-    """Return -2 log-likelihood + 2 p."""
-    return -2 * log_likelihood + 2 * parameters
-
-
-def bic(log_likelihood: float, parameters: int, rows: float) -> float:
-    """Return -2 log-likelihood + p log N, N the effective number of rows."""
-    return -2 * log_likelihood + parameters * math.log(rows)
-
-
-def icl(log_likelihood: float, parameters: int, rows: float, entropy: float) -> float:
-    """Return BIC + 2 times the sum of the posteriors' entropies in nats."""
-    return bic(log_likelihood, parameters, rows) + 2 * entropy
-
-
-def at_mean_weight(value: float, weight: float, rows: float) -> float:
-    """Return a sum over weighted rows as one over n rows of weight 1; the same where that is the weight."""
-    return value * (rows / weight)
 
 
 @dataclass(frozen=True, order=True)

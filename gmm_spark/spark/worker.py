@@ -4,9 +4,16 @@ from __future__ import annotations
 
 import gc
 import sys
-from functools import cache
-from typing import IO, Any
+from functools import cache, partial
+from typing import IO, TYPE_CHECKING, Any
 from zipimport import zipimporter
+
+from pyspark import TaskContext
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import pyarrow as pa
 
 
 def settle() -> None:
@@ -50,3 +57,18 @@ def _end_quietly() -> None:
             send(error, outfile, *more, **named)
 
     worker.handle_worker_exception = send_unless_closed  # type: ignore[attr-defined] # a name that it looks up
+
+
+def task_partition() -> int:
+    """Return the number of the partition that this task works on."""
+    context = TaskContext.get()
+    return 0 if context is None else context.partitionId()
+
+
+def variadic(function: partial[pa.Array]) -> Callable[..., pa.Array]:
+    """Return a function of any number of arrays, by which Spark sees what to send, from one of a list."""
+
+    def score(*arrays: pa.Array) -> pa.Array:
+        return function(list(arrays))
+
+    return score

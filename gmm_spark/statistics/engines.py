@@ -15,8 +15,8 @@ from gmm_spark.statistics.sparse import LEAST_FEATURES, SparseSums
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from gmm_spark.mixture.coordinates import Layout
     from gmm_spark.mixture.parameters import FloatArray, Parameters
-    from gmm_spark.statistics.layouts import Layout
 
 Precision: TypeAlias = Literal["float64", "float32"]
 

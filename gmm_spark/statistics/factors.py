@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gmm_spark.mixture.spread import Variances
+from gmm_spark.statistics.block import scratch
 from gmm_spark.statistics.layouts import feature_count, log_weights
-from gmm_spark.statistics.scratch import scratch
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from gmm_spark.mixture.coordinates import Layout
     from gmm_spark.mixture.parameters import FloatArray, Parameters
-    from gmm_spark.statistics.layouts import Layout
 
 # No log-density is less: a row whose squared distances overflow is equally far from all components.
 _LOG_LEAST = -1e290

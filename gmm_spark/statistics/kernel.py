@@ -16,8 +16,6 @@ the features Phi and natural parameters Theta of `layouts`:
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import cached_property
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -25,60 +23,22 @@ import numpy as np
 
 from gmm_spark.errors import DataError
 from gmm_spark.statistics import layouts, least_likely
+from gmm_spark.statistics.block import Block, scratch, tiles
 from gmm_spark.statistics.engines import choose
 from gmm_spark.statistics.factors import factors_of
 from gmm_spark.statistics.moments import Moments
-from gmm_spark.statistics.scratch import scratch
 from gmm_spark.statistics.softmax import Softmax
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Sequence
 
     from numpy.typing import NDArray
 
     from gmm_spark.mixture.parameters import FloatArray, Parameters
     from gmm_spark.statistics.engines import Choice, Precision
-    from gmm_spark.statistics.layouts import Layout
 
 # A relative difference between the components' sums and all rows' above this is a fault, not rounding.
 _UNBALANCED = {"float64": 1e-8, "float32": 1e-5}
-
-
-@dataclass(frozen=True, eq=False)
-class Block:
-    """Rows in coordinates z.
-
-    Args:
-        z: (d, n) feature-major coordinates, float64, or float32 for half the bytes: they cost about
-            6e-8 sqrt(kappa) times the Mahalanobis distance in a log-density.
-        weights: (n,) row weights, or None where all are 1.
-        known_total: (F,) the sums over the rows in one layout, where that was done before.
-    """
-
-    z: FloatArray
-    weights: FloatArray | None = None
-    known_total: FloatArray | None = None
-
-    @property
-    def rows(self) -> int:
-        """The number of rows of weight above 0."""
-        return int(self.z.shape[1] if self.weights is None else np.count_nonzero(self.weights))
-
-    @property
-    def total(self) -> FloatArray:
-        """(F,) the known sums over the rows, or else those of the quadratic features."""
-        return self.total_in("quadratic") if self.known_total is None else self.known_total
-
-    def total_in(self, layout: Layout) -> FloatArray:
-        """Return the (F,) sums of w times the features of the layout, quadratic or diagonal, of all the rows."""
-        if layout not in self._totals:
-            known = layouts.total_of(self.known_total, len(self.z), layout)
-            self._totals[layout] = layouts.summed(self.z, self.weights, layout) if known is None else known
-        return self._totals[layout]
-
-    @cached_property
-    def _totals(self) -> dict[Layout, FloatArray]:
-        return {}
 
 
 def accumulate(
@@ -136,7 +96,7 @@ class _Running:
     def add(self, block: Block) -> None:
         """Add the rows of a block."""
         with np.errstate(over="ignore"):  # `Softmax` mends what overflows
-            for z, weights in _tiles(block, self._engine.width):
+            for z, weights in tiles(block, self._engine.width):
                 joint = self._engine.joint(z)
                 shares = self._shares[: joint.size].reshape(joint.shape)
                 for c, (low, high) in enumerate(pairwise(self._bounds)):
@@ -209,12 +169,6 @@ def _log_joint(x: FloatArray, parameters: Parameters) -> FloatArray:
     with np.errstate(over="ignore", invalid="ignore"):
         factors_of([parameters]).log_joint(x, joint, scratch)
     return joint
-
-
-def _tiles(block: Block, width: int) -> Iterator[tuple[FloatArray, FloatArray | None]]:
-    for low in range(0, block.z.shape[1], width):
-        rows = slice(low, low + width)
-        yield block.z[:, rows], None if block.weights is None else block.weights[rows]
 
 
 def check_balance(moments: Moments, where: str, precision: Precision = "float64") -> None:

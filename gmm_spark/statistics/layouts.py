@@ -16,10 +16,11 @@ Sums over all rows, whatever their components, have the squares alone in the dia
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from gmm_spark.mixture.parameters import ALIGNED, Family
 from gmm_spark.mixture.spread import Variances
 
 if TYPE_CHECKING:
@@ -27,9 +28,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from gmm_spark.mixture.coordinates import Layout
     from gmm_spark.mixture.parameters import FloatArray, Parameters
 
-Layout: TypeAlias = Literal["quadratic", "diagonal", "linear"]
 
 # log 0 for a component of weight 0: finite, for -inf times 0 is NaN in a product.
 _LOG_ZERO = -1e300
@@ -146,3 +147,9 @@ def log_weights(parameters: Parameters) -> FloatArray:
     logs = np.full(parameters.k, _LOG_ZERO)
     np.log(parameters.weights, out=logs, where=parameters.weights > 0)
     return logs
+
+
+def statistics_bytes(k: int, d: int, family: Family) -> int:
+    """Return the bytes of a candidate's statistics, as each partition returns them."""
+    kind: Layout = "diagonal" if family in ALIGNED else "linear" if family == "tied" else "quadratic"
+    return 8 * k * feature_count(d, kind)

@@ -10,11 +10,12 @@ import numpy as np
 
 from gmm_spark.mixture.spread import Matrices, Spread, Variances
 from gmm_spark.statistics import least_likely
-from gmm_spark.statistics.layouts import Layout, feature_count, squares_in, symmetric, total_layout
+from gmm_spark.statistics.layouts import feature_count, squares_in, symmetric, total_layout
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from gmm_spark.mixture.coordinates import Layout
     from gmm_spark.mixture.parameters import FloatArray
 
 

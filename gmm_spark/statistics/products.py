@@ -14,16 +14,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from gmm_spark.statistics.block import scratch
 from gmm_spark.statistics.layouts import feature_count
-from gmm_spark.statistics.scratch import scratch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from numpy.typing import NDArray
 
+    from gmm_spark.mixture.coordinates import Layout
     from gmm_spark.mixture.parameters import FloatArray
-    from gmm_spark.statistics.layouts import Layout
 
 # Rows of a tile. No power of two: rows of Phi in the same cache set halved the speed of the second product.
 _WIDTH, _MOST_WIDTH = 768, 8128

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gmm_spark.statistics.scratch import scratch
+from gmm_spark.statistics.block import scratch
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

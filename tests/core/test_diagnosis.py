@@ -12,6 +12,7 @@ from gmm_spark.em.diagnosis import Finding, findings, unsound
 from gmm_spark.mixture.coordinates import suited
 from gmm_spark.mixture.parameters import Parameters
 from gmm_spark.statistics import kernel
+from gmm_spark.statistics.block import Block
 
 if TYPE_CHECKING:
     from gmm_spark.mixture.parameters import Family, FloatArray
@@ -43,7 +44,7 @@ def found(
         own = variances if family == "diag" else np.repeat(variances.mean(axis=1, keepdims=True), 3, axis=1)
     weights = np.array([len(group) for group in groups]) / len(x)
     at = frame.inward(Parameters(weights, np.array([group.mean(axis=0) for group in groups]), own, family))
-    blocks = [kernel.Block(frame.rows(x))]
+    blocks = [Block(frame.rows(x))]
     for _ in range(2):
         (moments,) = kernel.accumulate(blocks, [at])
         at, _ = maximise(at, moments)
@@ -126,7 +127,7 @@ def test_of_a_component_without_rows_only_that_is_said(least: float) -> None:
     frame = suited("full", x.mean(axis=0), np.cov(x.T, bias=True), NAMES)
     means = np.array([[0.0, 0, 0], [10, 0, 0], [1e3, 0, 0], [1e3, 0, 0]])
     at = frame.inward(Parameters([0.5, 0.3, 0.1, 0.1], means, np.repeat(np.eye(3)[None], 4, axis=0), "full"))
-    (moments,) = kernel.accumulate([kernel.Block(frame.rows(x))], [at])
+    (moments,) = kernel.accumulate([Block(frame.rows(x))], [at])
     said = findings(at, moments, em.Maximiser(frame, FLOOR, 0.1 / len(x), least), NAMES)
     assert [(each.component, each.kind) for each in said] == [(2, "few_rows"), (3, "few_rows")]
     assert "holds no rows" in said[0].message

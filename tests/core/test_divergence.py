@@ -10,8 +10,7 @@ from hypothesis import given
 from scipy.stats import multivariate_normal
 
 from gmm_spark import em
-from gmm_spark.em.convergence import remaining_after
-from gmm_spark.em.divergence import step_divergence
+from gmm_spark.em.convergence import remaining_after, step_divergence
 from gmm_spark.mixture.parameters import FAMILIES, Family
 from tests.core.test_stopping import crawling, gained_by_going_on
 from tests.strategies import Problem, engine, problems, run

@@ -16,6 +16,7 @@ from gmm_spark.mixture.coordinates import Coordinates
 from gmm_spark.mixture.parameters import SHARED, Family, FloatArray, Parameters
 from gmm_spark.mixture.spread import Matrices
 from gmm_spark.statistics import kernel
+from gmm_spark.statistics.block import Block
 from tests.strategies import families as any_family
 from tests.strategies import random_covariance, random_problem, seeds, shaped, steps
 
@@ -97,7 +98,7 @@ def test_singular_rows_without_a_floor_raise_and_with_one_do_not(family: Family)
     frame = Coordinates(np.zeros(2), np.eye(2), np.eye(2))
     line = np.stack([np.arange(-8.0, 9.0), np.zeros(17)])
     start = Parameters(np.ones(1), np.zeros((1, 2)), np.eye(2)[None], family)
-    (moments,) = kernel.accumulate([kernel.Block(line)], [start])
+    (moments,) = kernel.accumulate([Block(line)], [start])
     with pytest.raises(ParametersError, match=r"components \[0\]"):
         em.Maximiser(frame, 0.0)(start, moments)
     result, hits = em.Maximiser(frame, 1e-6)(start, moments)

@@ -14,8 +14,10 @@ from gmm_spark import em
 from gmm_spark.em.convergence import Outcome
 from gmm_spark.errors import GmmSparkError
 from gmm_spark.mixture.parameters import FAMILIES, SHARED, Family, FloatArray
-from gmm_spark.search import best_start, kmeans
+from gmm_spark.search import best_start
+from gmm_spark.search.sample import Plan, Sample
 from gmm_spark.statistics import engines, kernel
+from gmm_spark.statistics.block import Block
 from tests.strategies import frame_of, survey
 
 if TYPE_CHECKING:
@@ -30,10 +32,10 @@ def fit(x: FloatArray, family: Family, k: int, floor: float = FLOOR, seed: int =
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         frame = frame_of(x, weights, family)
-        sample = kmeans.Sample(frame.rows(x), weights, survey(x, weights)[1])
-        plan = kmeans.Plan(k, family, starts=6, seed=seed, floor=floor, tol=1e-4)
+        sample = Sample(frame.rows(x), weights, survey(x, weights)[1])
+        plan = Plan(k, family, starts=6, seed=seed, floor=floor, tol=1e-4)
         start = best_start.best(sample, frame, plan).best.parameters
-        expectation = best_start.in_memory([kernel.Block(sample.z)])
+        expectation = best_start.in_memory([Block(sample.z)])
         goal = em.Goal(1e-4, 100)
         return em.run(expectation, em.begin(start, "squarem"), em.Maximiser(frame, floor), goal), frame
 

@@ -15,6 +15,7 @@ from gmm_spark import em
 from gmm_spark.mixture.parameters import ALIGNED, FAMILIES, Family, FloatArray, Parameters
 from gmm_spark.search import best_start
 from gmm_spark.statistics import engines, kernel, layouts
+from gmm_spark.statistics.block import Block
 from gmm_spark.statistics.moments import Moments
 from tests.strategies import (
     Problem,
@@ -91,7 +92,7 @@ def test_a_component_of_weight_zero_gets_nothing() -> None:
     x = np.random.default_rng(0).standard_normal((50, 2))
     posterior, _ = kernel.posteriors(x, mixture)
     assert (posterior[:, 1] == 0).all()
-    (moments,) = kernel.accumulate([kernel.Block(x.T)], [mixture])
+    (moments,) = kernel.accumulate([Block(x.T)], [mixture])
     assert not moments.sums[1].any()
     assert kernel.entropy(mixture, moments) == 0
 
@@ -113,8 +114,7 @@ def test_statistics_are_the_sums_they_say_they_are(problem: Problem, weighted: b
     mixture, z = frame.inward(problem.start), frame.rows(problem.x)
     weights = problem.weights if weighted else np.ones(z.shape[1])
     blocks = [
-        kernel.Block(z[:, at : at + size], weights[at : at + size] if weighted else None)
-        for at in range(0, z.shape[1], size)
+        Block(z[:, at : at + size], weights[at : at + size] if weighted else None) for at in range(0, z.shape[1], size)
     ]
     (moments,) = kernel.accumulate(blocks, [mixture])
     log_joint = joint(z.T, mixture)
@@ -130,7 +130,7 @@ def test_statistics_are_the_sums_they_say_they_are(problem: Problem, weighted: b
 def test_no_rows_give_the_zero_of_the_statistics() -> None:
     """No blocks, and blocks without rows, add exactly nothing."""
     mixture = random_mixture(np.random.default_rng(0), 3, 4, "full")
-    for blocks in ([], [kernel.Block(np.empty((4, 0)))], [kernel.Block(np.empty((4, 0)), np.empty(0))]):
+    for blocks in ([], [Block(np.empty((4, 0)))], [Block(np.empty((4, 0)), np.empty(0))]):
         (moments,) = best_start.in_memory(blocks)([mixture])
         assert moments.to_bytes() == Moments.zero(np.zeros((3, 4))).to_bytes()
 
@@ -139,7 +139,7 @@ def test_what_is_passed_in_stays_as_it_was() -> None:
     """accumulate and posteriors change neither rows nor weights nor parameters."""
     problem = random_problem(3, "full", 3, 3)
     x, w, theta = problem.x.copy(), problem.weights.copy(), problem.start.covariances.copy()
-    kernel.accumulate([kernel.Block(x.T, w)], [problem.start])
+    kernel.accumulate([Block(x.T, w)], [problem.start])
     kernel.posteriors(x, problem.start)
     np.testing.assert_array_equal(x, problem.x)
     np.testing.assert_array_equal(w, problem.weights)
@@ -171,7 +171,7 @@ def test_tiles_of_every_width_cover_all_rows(d: int, k: int) -> None:
     generator = np.random.default_rng(d)
     mixture = random_mixture(generator, k, d, "full")
     x, _ = sample(generator, mixture, 9001)
-    (moments,) = kernel.accumulate([kernel.Block(x.T)], [mixture])
+    (moments,) = kernel.accumulate([Block(x.T)], [mixture])
     posterior, log_density = kernel.posteriors(x, mixture)
     assert moments.weight == 9001
     assert_close(moments.log_likelihood, log_density.sum(), 1e-10)
@@ -183,7 +183,7 @@ def test_every_path_gives_the_same_m_step(problem: Problem) -> None:
     """The reduced sums, all quadratic sums and sums about each mean lead to the same parameters."""
     frame = problem.frame
     mixture = frame.inward(problem.start)
-    block = kernel.Block(frame.rows(problem.x), problem.weights)
+    block = Block(frame.rows(problem.x), problem.weights)
     maximise = em.Maximiser(frame, 1e-6)
     quick = kernel.accumulate([block], [mixture])[0]
     with mock.patch.object(layouts, "layout_for", return_value="quadratic"):
@@ -204,7 +204,7 @@ def test_tight_clusters_far_apart_keep_their_digits() -> None:
     means = np.stack([x[:, :400].mean(axis=1), x[:, 400:].mean(axis=1)])
     start = Parameters(np.array([0.5, 0.5]), means, np.stack([2e-14 * np.eye(2)] * 2))
     assert engines.choose([start]).path == "difference"
-    (moments,) = kernel.accumulate([kernel.Block(x)], [start])
+    (moments,) = kernel.accumulate([Block(x)], [start])
     expected = np.stack([np.cov(x[:, part], bias=True) for part in (slice(400), slice(400, None))])
     np.testing.assert_allclose(moments.covariances(start.covariances), expected, rtol=1e-7, atol=1e-22)
 
@@ -215,5 +215,5 @@ def test_a_start_far_from_all_rows_is_no_fault(family: Family) -> None:
     z = np.random.default_rng(0).standard_normal((2, 500))
     means = np.array([[1e5, 1e5], [1e5 + 3, 1e5], [1e5, 1e5 + 2]])
     own = np.ones((3, 2)) if family in ALIGNED else np.repeat(np.eye(2)[None], 3, axis=0)
-    (moments,) = kernel.accumulate([kernel.Block(z)], [Parameters(np.full(3, 1 / 3), means, own, family)])
+    (moments,) = kernel.accumulate([Block(z)], [Parameters(np.full(3, 1 / 3), means, own, family)])
     kernel.check_balance(moments, "a partition")

@@ -11,10 +11,11 @@ import pytest
 from gmm_spark import em
 from gmm_spark.mixture import coordinates, families
 from gmm_spark.mixture.parameters import FAMILIES, Parameters
-from gmm_spark.search import kmeans as starts
 from gmm_spark.search import missed_clusters
 from gmm_spark.search.best_start import best, in_memory, ranked
+from gmm_spark.search.sample import Plan, Sample
 from gmm_spark.statistics import kernel
+from gmm_spark.statistics.block import Block
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -40,16 +41,16 @@ class Search:
         self.frame = coordinates.suited(self.family, self.x.mean(axis=0), covariance, tuple("abcdefgh"[:d]))
         self.z = np.ascontiguousarray(self.frame.rows(self.x))
         z = np.ascontiguousarray(self.z[:, self.taken])
-        self.sample = starts.Sample(z, np.ones(z.shape[1]), covariance)
+        self.sample = Sample(z, np.ones(z.shape[1]), covariance)
         tol = 0.1 * families.free_parameters(self.family, self.k, d) / (2 * z.shape[1])
-        self.plan = starts.Plan(self.k, self.family, self.starts, self.seed, 1e-6, tol)
+        self.plan = Plan(self.k, self.family, self.starts, self.seed, 1e-6, tol)
         self.found = best(self.sample, self.frame, self.plan)
         self.start = self.found.best.parameters
 
     def measure(self, candidate: Parameters) -> Moments:
         """Read all rows."""
         self.reads.append(candidate)
-        block = kernel.Block(self.z)
+        block = Block(self.z)
         return kernel.accumulate([block], [missed_clusters.gathering(candidate)], kept=missed_clusters.KEPT)[0]
 
     def look(self) -> missed_clusters.Look:
@@ -76,7 +77,7 @@ def test_a_cluster_that_the_sample_missed_is_found(family: Family) -> None:
     assert looked.replaced
     assert (len(search.reads), looked.passes) == (2, 1)
     maximise = em.Maximiser(search.frame, 1e-6)
-    engine = missed_clusters.known(looked, lambda candidates: kernel.accumulate([kernel.Block(search.z)], candidates))
+    engine = missed_clusters.known(looked, lambda candidates: kernel.accumulate([Block(search.z)], candidates))
     fit = em.run(engine, em.begin(looked.start, "squarem"), maximise, em.Goal(1e-7, 200))
     found = search.frame.outward(fit.best.parameters).ordered()
     assert found.weights[2] == pytest.approx(40 / 60_000, rel=0.01)
@@ -135,7 +136,7 @@ def check_far_rows(search: Search, found: em.Fit, labels: NDArray[np.intp]) -> N
     means = np.stack([z[:, labels == k].mean(axis=1) for k in range(3)])
     covariances = np.stack([np.cov(z[:, labels == k], bias=True) + 1e-6 * np.eye(len(z)) for k in range(3)])
     true = em.begin(Parameters(masses, means, covariances, "full"), "squarem")
-    expectation = in_memory([kernel.Block(z)])
+    expectation = in_memory([Block(z)])
     reached = em.run(expectation, true, em.Maximiser(search.frame, 1e-6), em.Goal(1e-6, 200))
     value, expected = (each.best.moments.mean_log_likelihood for each in (found, reached))
     assert value >= expected - 1e-3

@@ -20,7 +20,8 @@ from gmm_spark.mixture import families, prior
 from gmm_spark.mixture.coordinates import suited
 from gmm_spark.mixture.noise import Noise
 from gmm_spark.mixture.parameters import FAMILIES, Family, FloatArray, Parameters
-from gmm_spark.search import best_start, kmeans
+from gmm_spark.search import best_start
+from gmm_spark.search.sample import Plan, Sample
 from gmm_spark.statistics import kernel
 from gmm_spark.store import model_directory
 from tests.strategies import Problem, assert_close, engine, problems, shaped
@@ -120,10 +121,10 @@ def fitted(x: FloatArray, k: int, family: Family = "full", *, noise: bool = True
     covariance = np.cov(x.T, bias=True)
     frame = suited(family, x.mean(axis=0), covariance, NAMES[: x.shape[1]])
     order = np.random.default_rng(seed).permutation(len(x))
-    sample = kmeans.Sample(np.ascontiguousarray(frame.rows(x)[:, order]), np.ones(len(x)), covariance)
+    sample = Sample(np.ascontiguousarray(frame.rows(x)[:, order]), np.ones(len(x)), covariance)
     own = Noise(0.1, box_of(x)).moved(frame.log_determinant) if noise else None
     share = prior.share_of("auto", len(x))
-    plan = kmeans.Plan(k, family, 20, seed, 1e-6, 1e-6, noise=own, prior=share, least=x.shape[1] + 1)
+    plan = Plan(k, family, 20, seed, 1e-6, 1e-6, noise=own, prior=share, least=x.shape[1] + 1)
     return frame.outward(best_start.best(sample, frame, plan).best.parameters)
 
 

@@ -12,9 +12,11 @@ from hypothesis import strategies as st
 from scipy.special import logsumexp, softmax
 
 from gmm_spark.em import Maximiser
+from gmm_spark.mixture.coordinates import Layout
 from gmm_spark.mixture.parameters import FAMILIES, FloatArray, Parameters
 from gmm_spark.statistics import engines, kernel, products
-from gmm_spark.statistics.layouts import Layout, feature_count
+from gmm_spark.statistics.block import Block
+from gmm_spark.statistics.layouts import feature_count
 from gmm_spark.statistics.moments import Moments
 from gmm_spark.statistics.softmax import Softmax
 from tests.strategies import Problem, assert_moments, assert_same, problems, random_mixture, sample
@@ -46,7 +48,7 @@ def test_sums_are_those_of_the_rows_at_every_width(d: int, k: int, path: Path) -
     z, mixture = whitened(d, k)
     weights = np.random.default_rng(d).uniform(0.5, 2, (z.shape[1],))
     with mock.patch.object(kernel, "choose", return_value=engines.Choice(path, "quadratic")):
-        (moments,) = kernel.accumulate([kernel.Block(z, weights)], [mixture])
+        (moments,) = kernel.accumulate([Block(z, weights)], [mixture])
     assert_moments(moments, direct(z, weights, mixture), 1e-11)
 
 
@@ -81,7 +83,7 @@ def test_cut_features_give_the_sums_of_whole_ones(layout: Layout, d: int, k: int
 def test_the_factor_path_gives_the_same_m_step(problem: Problem) -> None:
     """Sums by a factor a component lead to the parameters that sums by product lead to."""
     frame = problem.frame
-    mixture, block = frame.inward(problem.start), kernel.Block(frame.rows(problem.x), problem.weights)
+    mixture, block = frame.inward(problem.start), Block(frame.rows(problem.x), problem.weights)
     maximise = Maximiser(frame, 1e-6)
     product = kernel.accumulate([block], [mixture])[0]
     with mock.patch.object(kernel, "choose", return_value=engines.Choice("factor", "quadratic")):
@@ -95,7 +97,7 @@ def test_a_stack_of_all_families_equals_each_alone(d: int) -> None:
     generator = np.random.default_rng(5)
     stack = [random_mixture(generator, k, d, family, 0.5) for k, family in enumerate(FAMILIES * 2, start=1)]
     z, weights = generator.standard_normal((d, 3000)), generator.uniform(0, 2, 3000)
-    blocks = [kernel.Block(z[:, :1800], weights[:1800]), kernel.Block(z[:, 1800:], weights[1800:])]
+    blocks = [Block(z[:, :1800], weights[:1800]), Block(z[:, 1800:], weights[1800:])]
     for together, candidate in zip(kernel.accumulate(blocks, stack), stack, strict=True):
         (alone,) = kernel.accumulate(blocks, [candidate])
         assert_moments(together, alone, 1e-12)
@@ -151,7 +153,7 @@ def test_single_precision_keeps_its_bound(d: int, k: int, stored: type[np.floati
     z, mixture = whitened(d, k)
     bound = 20 * SINGLE_ROUNDOFF * engines.condition(mixture).max()
     exact = direct(z, np.ones(z.shape[1]), mixture)
-    (moments,) = kernel.accumulate([kernel.Block(z.astype(stored))], [mixture], precision="float32")
+    (moments,) = kernel.accumulate([Block(z.astype(stored))], [mixture], precision="float32")
     assert engines.choose([mixture], "float32").precision == "float32"
     assert moments.sums.dtype == np.float64
     assert abs(moments.mean_log_likelihood - exact.mean_log_likelihood) < bound
@@ -167,10 +169,8 @@ def test_stored_single_precision_costs_its_rounding(problem: Problem, precision:
     frame = problem.frame
     mixture, z = frame.inward(problem.start), frame.rows(problem.x)
     maximise = Maximiser(frame, 1e-6)
-    exact = kernel.accumulate([kernel.Block(z, problem.weights)], [mixture])[0]
-    (moments,) = kernel.accumulate(
-        [kernel.Block(z.astype(np.float32), problem.weights)], [mixture], precision=precision
-    )
+    exact = kernel.accumulate([Block(z, problem.weights)], [mixture])[0]
+    (moments,) = kernel.accumulate([Block(z.astype(np.float32), problem.weights)], [mixture], precision=precision)
     bound = 20 * SINGLE_ROUNDOFF * engines.condition(mixture).max()
     assert abs(moments.mean_log_likelihood - exact.mean_log_likelihood) < bound
     assert_same(maximise(mixture, moments)[0], maximise(mixture, exact)[0], frame, 1e-3)
@@ -182,7 +182,5 @@ def test_a_mixture_beyond_single_precision_has_the_same_bits_as_in_double() -> N
     mixture = random_mixture(generator, 3, 2, "full", 200.0)
     z = sample(generator, mixture, 500)[0].T
     assert engines.condition(mixture).max() > 833
-    default, asked = (
-        kernel.accumulate([kernel.Block(z)], [mixture], precision=p)[0] for p in get_args(engines.Precision)
-    )
+    default, asked = (kernel.accumulate([Block(z)], [mixture], precision=p)[0] for p in get_args(engines.Precision))
     assert default.to_bytes() == asked.to_bytes()

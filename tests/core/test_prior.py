@@ -13,8 +13,7 @@ from scipy.optimize import minimize
 from scipy.stats import multivariate_normal
 
 from gmm_spark import em
-from gmm_spark.em.convergence import Outcome
-from gmm_spark.em.divergence import step_divergence
+from gmm_spark.em.convergence import Outcome, step_divergence
 from gmm_spark.mixture import prior
 from gmm_spark.mixture.parameters import SHARED, Family, Parameters
 from tests.core.test_laws import moved, own_map

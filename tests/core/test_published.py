@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from gmm_spark.mixture import families
+from gmm_spark.mixture import criteria, families
 from gmm_spark.mixture.parameters import Family, FloatArray, Parameters
-from gmm_spark.search import best_start, kmeans
-from gmm_spark.selection import evaluation
+from gmm_spark.search import best_start
+from gmm_spark.search.sample import Plan, Sample
 from gmm_spark.statistics import kernel
 from tests.strategies import Fitted, Problem, frame_of, outward, run, steps, survey
 
@@ -46,8 +46,8 @@ def best_fit(x: FloatArray, family: Family, k: int) -> Fitted:
     """Return the fit of all rows from the best of many starts, without a floor."""
     weights = np.ones(len(x))
     frame = frame_of(x, weights, family)
-    found = kmeans.Sample(frame.rows(x), weights, survey(x, weights)[1])
-    plan = kmeans.Plan(k, family, starts=20, seed=0, floor=0.0, tol=1e-9)
+    found = Sample(frame.rows(x), weights, survey(x, weights)[1])
+    plan = Plan(k, family, starts=20, seed=0, floor=0.0, tol=1e-9)
     start = best_start.best(found, frame, plan).best.parameters
     problem = Problem(x, weights, frame.outward(start))
     fit = run(problem, tol=1e-9, max_iter=2000, acceleration="squarem", frame=frame)
@@ -59,7 +59,7 @@ def test_bic_is_that_of_mclust(data: RealData, name: str, family: Family, k: int
     """BIC of Old Faithful and iris: equal at K = 1 and 2, at K = 3 no worse than mclust, which stops early."""
     x = data.rows(name)
     free = families.free_parameters(family, k, x.shape[1])
-    ours = -evaluation.bic(best_fit(x, family, k).log_likelihood, free, len(x))
+    ours = -criteria.bic(best_fit(x, family, k).log_likelihood, free, len(x))
     assert ours >= published - 1e-3
     assert k == 3 or ours <= published + 1e-2
 
@@ -71,7 +71,7 @@ def test_three_components_on_old_faithful_run_to_the_end(data: RealData, family:
     """The converged BIC of K = 3, as reference.md states it, is reached or beaten."""
     x = data.rows("faithful")
     fitted = best_fit(x, family, 3)
-    assert -evaluation.bic(fitted.log_likelihood, families.free_parameters(family, 3, 2), len(x)) >= converged - 1e-3
+    assert -criteria.bic(fitted.log_likelihood, families.free_parameters(family, 3, 2), len(x)) >= converged - 1e-3
 
 
 def test_the_best_model_of_old_faithful_is_the_published_one(data: RealData) -> None:

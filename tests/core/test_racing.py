@@ -13,6 +13,7 @@ from gmm_spark.mixture.parameters import FAMILIES, Parameters
 from gmm_spark.selection.evaluation import RETIRED, Candidate
 from gmm_spark.selection.race import Finish, Request, Runner, race
 from gmm_spark.statistics import kernel
+from gmm_spark.statistics.block import Block
 from tests.strategies import Problem, frame_of, random_mixture, run, sample, start_near
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ class Engine:
     def _one(self, request: Request) -> Moments:
         z = frame_of(self.x, np.ones(len(self.x)), request.parameters.family).rows(self.x)
         parts = [z[:, self.folds == fold] for fold in (-1, 0, 1) if request.takes(fold)]
-        blocks = [kernel.Block(part, np.ones(part.shape[1])) for part in parts]
+        blocks = [Block(part, np.ones(part.shape[1])) for part in parts]
         (moments,) = kernel.accumulate(blocks, [request.parameters])
         return moments
 

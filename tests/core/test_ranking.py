@@ -10,6 +10,7 @@ import numpy as np
 
 from gmm_spark.mixture.parameters import Parameters
 from gmm_spark.search import kmeans, short_runs
+from gmm_spark.search.sample import Plan, Sample
 from gmm_spark.statistics import kernel
 from tests.strategies import Problem, random_problem, survey
 
@@ -25,8 +26,8 @@ def problem_of(k: int = 5) -> Problem:
 def ranking_of(problem: Problem, drawn: int = 9) -> short_runs.Ranking:
     """Return the ranking of some starts on all the rows of a problem."""
     frame, k = problem.frame, problem.start.k
-    sample = kmeans.Sample(frame.rows(problem.x), problem.weights, survey(problem.x, problem.weights)[1])
-    return short_runs.Ranking.on(sample, frame, kmeans.Plan(k, problem.family, drawn, seed=1, floor=1e-6, tol=1e-4))
+    sample = Sample(frame.rows(problem.x), problem.weights, survey(problem.x, problem.weights)[1])
+    return short_runs.Ranking.on(sample, frame, Plan(k, problem.family, drawn, seed=1, floor=1e-6, tol=1e-4))
 
 
 def test_each_start_is_in_one_group() -> None:
@@ -118,7 +119,7 @@ def test_what_cannot_win_is_given_up() -> None:
 def test_a_run_that_became_singular_is_no_way_to_a_better_one() -> None:
     """Where there is a bar, what loses its covariance is dropped; where there is none it is reported as ended."""
     of, good, _ = apart()
-    unfloored = short_runs.Ranking(of.sample, of.frame, kmeans.Plan(3, "full", 9, seed=1, floor=0.0, tol=1e-4))
+    unfloored = short_runs.Ranking(of.sample, of.frame, Plan(3, "full", 9, seed=1, floor=0.0, tol=1e-4))
     row, tiny = unfloored.sample.z[:, 0], 1e-14 * np.eye(2)
     needle = Parameters(good.weights, np.stack([row, *good.means[1:]]), np.stack([tiny, *good.covariances[1:]]))
     (ended,) = short_runs.in_turn(unfloored, [(needle,)], -np.inf)

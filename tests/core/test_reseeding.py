@@ -12,7 +12,7 @@ from gmm_spark.em import checkpoint, reseeding
 from gmm_spark.em.convergence import Outcome
 from gmm_spark.mixture.parameters import FAMILIES, Family, FloatArray, Parameters
 from gmm_spark.search import best_start
-from gmm_spark.statistics import kernel
+from gmm_spark.statistics.block import Block
 from tests.strategies import frame_of, shaped
 
 FLOOR = 1e-6
@@ -29,7 +29,7 @@ def three_clusters(seed: int = 0) -> FloatArray:
 def setting(x: FloatArray, family: Family, floor: float = FLOOR) -> tuple[em.Expectation, em.Maximiser]:
     """Return the engine over the rows, and the M-step."""
     frame = frame_of(x, np.ones(len(x)), family)
-    return best_start.in_memory([kernel.Block(frame.rows(x))]), em.Maximiser(frame, floor)
+    return best_start.in_memory([Block(frame.rows(x))]), em.Maximiser(frame, floor)
 
 
 def with_a_dead_one(x: FloatArray, family: Family, maximise: em.Maximiser) -> Parameters:
@@ -183,7 +183,7 @@ def test_weights_times_a_constant_change_nothing(scale: float) -> None:
     x = three_clusters()
     _, maximise = setting(x, "full")
     start = with_a_dead_one(x, "full", maximise)
-    block = kernel.Block(maximise.frame.rows(x), np.full(len(x), scale))
+    block = Block(maximise.frame.rows(x), np.full(len(x), scale))
     fit = em.run(best_start.in_memory([block]), em.begin(start, "none"), maximise, GOAL)
     plain = em.run(setting(x, "full")[0], em.begin(start, "none"), maximise, GOAL)
     assert fit.reseeded == plain.reseeded == 1

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from gmm_spark.mixture.parameters import FAMILIES, Family, FloatArray
 from gmm_spark.statistics import kernel, least_likely
+from gmm_spark.statistics.block import Block
 from gmm_spark.statistics.least_likely import SIZE, Reservoir
 from gmm_spark.statistics.moments import Moments
 from tests.strategies import Problem, problems, random_mixture, sample, seeds
@@ -61,7 +62,7 @@ def test_the_kernel_keeps_its_least_likely_rows(problem: Problem, size: int) -> 
     """The densities in the reservoir are those of the least likely rows, and its rows are rows of the data."""
     mixture, z = problem.frame.inward(problem.start), problem.frame.rows(problem.x)
     twin = type(mixture)(mixture.weights, mixture.means, mixture.covariances, "full")  # tied alone gathers none
-    blocks = [kernel.Block(z[:, at : at + size], problem.weights[at : at + size]) for at in range(0, z.shape[1], size)]
+    blocks = [Block(z[:, at : at + size], problem.weights[at : at + size]) for at in range(0, z.shape[1], size)]
     (moments,) = kernel.accumulate(blocks, [twin])
     assert moments.lowest is not None
     _, log_density = kernel.posteriors(z.T, mixture)
@@ -76,9 +77,9 @@ def test_statistics_of_parts_hold_the_reservoir_of_the_whole(family: Family) -> 
     generator = np.random.default_rng(4)
     mixture = random_mixture(generator, 3, 2, family)
     x, _ = sample(generator, mixture, 500)
-    (whole,) = kernel.accumulate([kernel.Block(x.T)], [mixture])
+    (whole,) = kernel.accumulate([Block(x.T)], [mixture])
     (zero,) = kernel.zero_moments([mixture])
-    parts = [kernel.accumulate([kernel.Block(x.T[:, at::7])], [mixture])[0] for at in range(7)]
+    parts = [kernel.accumulate([Block(x.T[:, at::7])], [mixture])[0] for at in range(7)]
     received = [Moments.from_bytes(part.to_bytes(), zero) for part in parts]
     total = reduce(Moments.__add__, received, zero)
     assert total.rows == whole.rows == 500
@@ -97,9 +98,9 @@ def test_candidates_keep_rows_of_their_own() -> None:
     weights = np.ones(303)
     weights[-1] = 0
     near, far = random_mixture(generator, 2, 2, "full", 0.1), random_mixture(generator, 3, 2, "diag", 0.1)
-    stacked = kernel.accumulate([kernel.Block(x.T, weights)], [near, far])
+    stacked = kernel.accumulate([Block(x.T, weights)], [near, far])
     for candidate, moments in zip((near, far), stacked, strict=True):
-        (alone,) = kernel.accumulate([kernel.Block(x.T, weights)], [candidate])
+        (alone,) = kernel.accumulate([Block(x.T, weights)], [candidate])
         assert moments.lowest is not None
         assert alone.lowest is not None
         np.testing.assert_allclose(moments.lowest, alone.lowest, rtol=1e-12)

@@ -9,9 +9,8 @@ import pytest
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture
 
-from gmm_spark.mixture import families
+from gmm_spark.mixture import criteria, families
 from gmm_spark.mixture.parameters import Family, FloatArray, Parameters
-from gmm_spark.selection import evaluation
 from gmm_spark.statistics import kernel
 from tests.strategies import Problem, assert_close, assert_same, random_problem, steps
 
@@ -69,12 +68,12 @@ def test_criteria_and_free_parameters_are_theirs(family: Family) -> None:
     theirs, ours = peer(problem, 5), steps(problem, 5)
     n, free = len(problem.x), families.free_parameters(family, 3, 4)
     assert free == theirs._n_parameters()  # noqa: SLF001 - its count has no public name
-    assert evaluation.aic(ours.log_likelihood, free) == pytest.approx(theirs.aic(problem.x), rel=1e-9)
-    assert evaluation.bic(ours.log_likelihood, free, n) == pytest.approx(theirs.bic(problem.x), rel=1e-9)
+    assert criteria.aic(ours.log_likelihood, free) == pytest.approx(theirs.aic(problem.x), rel=1e-9)
+    assert criteria.bic(ours.log_likelihood, free, n) == pytest.approx(theirs.bic(problem.x), rel=1e-9)
     posterior = theirs.predict_proba(problem.x)
     entropy = -float(np.sum(posterior * np.log(np.maximum(posterior, 1e-300))))
     frame = problem.frame
     measured = kernel.entropy(frame.inward(ours.parameters), ours.moments)
-    assert evaluation.icl(ours.log_likelihood, free, n, measured) == pytest.approx(
+    assert criteria.icl(ours.log_likelihood, free, n, measured) == pytest.approx(
         theirs.bic(problem.x) + 2 * entropy, rel=1e-9
     )

@@ -8,11 +8,12 @@ from scipy.special import logsumexp
 from scipy.stats import multivariate_normal
 
 from gmm_spark import em
-from gmm_spark.mixture import families
+from gmm_spark.mixture import criteria, families
 from gmm_spark.mixture.parameters import Family, FloatArray, Parameters
-from gmm_spark.search import best_start, kmeans
-from gmm_spark.selection import evaluation
+from gmm_spark.search import best_start
+from gmm_spark.search.sample import Plan, Sample
 from gmm_spark.statistics import kernel
+from gmm_spark.statistics.block import Block
 from tests.strategies import Problem, assert_close, assert_same, frame_of, outward, random_problem, run, steps, survey
 
 both = pytest.mark.parametrize("family", ["tied-diag", "tied-spherical"])
@@ -63,24 +64,24 @@ def test_a_mixture_of_its_own_kind_is_found_and_chosen(family: Family) -> None:
     means = np.array([[0.0, 0.0, 0.0], [4.0, 0.0, 9.0], [0.0, 9.0, -20.0]])
     labels = generator.choice(3, 3000, p=[0.5, 0.3, 0.2])
     x = means[labels] + generator.standard_normal((3000, 3)) * deviations
-    criteria = {}
+    values = {}
     for other in (family, "full", "tied", "diag", "spherical"):
         fitted = best(x, other)
-        criteria[other] = evaluation.bic(fitted[1], families.free_parameters(other, 3, 3), len(x))
+        values[other] = criteria.bic(fitted[1], families.free_parameters(other, 3, 3), len(x))
         if other == family:
             order = np.argsort(-fitted[0].weights)
             np.testing.assert_allclose(fitted[0].weights[order], [0.5, 0.3, 0.2], atol=0.03)
             np.testing.assert_allclose(fitted[0].means[order], means, atol=4 * deviations.max() / np.sqrt(600))
             np.testing.assert_allclose(np.sqrt(fitted[0].spread.values[0]), deviations, rtol=0.05)
-    assert min(criteria, key=lambda each: criteria[each]) == family
+    assert min(values, key=lambda each: values[each]) == family
 
 
 def best(x: FloatArray, family: Family) -> tuple[Parameters, float]:
     """Return the best fit of three components to rows, and its log-likelihood."""
     weights = np.ones(len(x))
     frame = frame_of(x, weights, family)
-    sample = kmeans.Sample(frame.rows(x), weights, survey(x, weights)[1])
-    found = best_start.best(sample, frame, kmeans.Plan(3, family, 10, 0, 1e-6, 1e-6))
+    sample = Sample(frame.rows(x), weights, survey(x, weights)[1])
+    found = best_start.best(sample, frame, Plan(3, family, 10, 0, 1e-6, 1e-6))
     fitted = outward(
         run(Problem(x, weights, frame.outward(found.best.parameters)), tol=1e-8, max_iter=200, frame=frame), frame
     )
@@ -93,7 +94,7 @@ def test_the_shared_variances_are_floored_once(family: Family) -> None:
     problem = random_problem(2, family, 3, 2)
     frame = problem.frame
     start = frame.inward(problem.start)
-    (moments,) = kernel.accumulate([kernel.Block(frame.rows(problem.x), problem.weights)], [start])
+    (moments,) = kernel.accumulate([Block(frame.rows(problem.x), problem.weights)], [start])
     raised, hits = em.Maximiser(frame, 2.0)(start, moments)
     assert hits == 1
     assert (frame.user_variances(raised.spread) >= 2 * frame.data_variances * (1 - 1e-12)).all()

@@ -11,6 +11,7 @@ import pytest
 
 from gmm_spark.mixture.parameters import FloatArray, Parameters
 from gmm_spark.statistics import engines, kernel, sparse
+from gmm_spark.statistics.block import Block
 from gmm_spark.statistics.sparse import SparseSums
 from tests.core.test_paths import Path, direct
 from tests.strategies import Problem, assert_moments, assert_same, random_mixture, run, sample
@@ -62,7 +63,7 @@ def test_the_sums_of_rows_that_are_apart_are_their_posteriors_own(
     z, mixture = apart(d, k)
     choice = engines.Choice(path, "quadratic")
     with mock.patch.object(kernel, "choose", return_value=choice), answers() as verdicts:
-        (moments,) = kernel.accumulate([kernel.Block(z, weights)], [mixture])
+        (moments,) = kernel.accumulate([Block(z, weights)], [mixture])
     assert verdicts == [True] * 3
     assert_moments(moments, direct(z, np.ones(ROWS) if weights is None else weights, mixture), 1e-12)
 
@@ -71,7 +72,7 @@ def test_float32_products_over_few_pairs_are_as_near_as_float32_is() -> None:
     """The sums of float32 products differ from those in float64 by their rounding, not by what was left out."""
     z, mixture = apart(40, 16)
     with mock.patch.object(kernel, "choose", return_value=engines.Choice("product", "quadratic", "float32")):
-        (single,) = kernel.accumulate([kernel.Block(z)], [mixture], precision="float32")
+        (single,) = kernel.accumulate([Block(z)], [mixture], precision="float32")
     assert_moments(single, direct(z, np.ones(ROWS), mixture), 1e-4)
 
 
@@ -79,7 +80,7 @@ def test_rows_that_all_share_are_summed_over_all() -> None:
     """Where components overlap every pair counts, and the dense product takes its tiles."""
     z, mixture = apart(32, 12, distance=0.1)
     with answers() as verdicts:
-        kernel.accumulate([kernel.Block(z)], [mixture])
+        kernel.accumulate([Block(z)], [mixture])
     assert verdicts == [False] * 3
 
 
@@ -91,7 +92,7 @@ def test_tiles_of_both_kinds_add_up() -> None:
     far, near = (sample(np.random.default_rng(0), each, ROWS)[0].T for each in own)
     both = Parameters(mixture.weights, means, mixture.covariances, "full")
     with answers() as verdicts:
-        (moments,) = kernel.accumulate([kernel.Block(far), kernel.Block(near)], [both])
+        (moments,) = kernel.accumulate([Block(far), Block(near)], [both])
     assert verdicts == [True] * 3 + [False] * 3
     assert_moments(moments, direct(np.concatenate([far, near], axis=1), np.ones(2 * ROWS), both), 1e-12)
 
@@ -101,8 +102,8 @@ def test_a_stack_over_few_pairs_gives_each_candidate_its_own_sums() -> None:
     z, mixture = apart(32, 12)
     other = Parameters(mixture.weights[::-1], mixture.means + 0.2, mixture.covariances, "full")
     stack = [mixture, other]
-    for together, candidate in zip(kernel.accumulate([kernel.Block(z)], stack), stack, strict=True):
-        assert_moments(together, kernel.accumulate([kernel.Block(z)], [candidate])[0], 1e-12)
+    for together, candidate in zip(kernel.accumulate([Block(z)], stack), stack, strict=True):
+        assert_moments(together, kernel.accumulate([Block(z)], [candidate])[0], 1e-12)
 
 
 def test_a_whole_fit_ends_where_it_ends_without() -> None:

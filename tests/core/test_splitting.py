@@ -15,6 +15,7 @@ from gmm_spark import em
 from gmm_spark.mixture import families
 from gmm_spark.mixture.parameters import FAMILIES, Family, FloatArray, Parameters
 from gmm_spark.search import best_start, kmeans
+from gmm_spark.search.sample import Plan, Sample
 from gmm_spark.search.split_merge import moves
 from gmm_spark.statistics import kernel
 from tests.strategies import Problem, assert_close, frame_of, problems, run, survey
@@ -42,9 +43,9 @@ def test_a_search_leaves_an_optimum_that_em_is_held_in(family: Family, monkeypat
     problem, labels = stuck(family)
     frame = problem.frame
     held = run(problem, tol=1e-8, max_iter=500, floor=1e-6)
-    sample = kmeans.Sample(frame.rows(problem.x), problem.weights, survey(problem.x, problem.weights)[1])
+    sample = Sample(frame.rows(problem.x), problem.weights, survey(problem.x, problem.weights)[1])
     monkeypatch.setattr(kmeans, "draw", lambda *_: [frame.inward(problem.start)])
-    plan = kmeans.Plan(4, family, starts=1, seed=0, floor=1e-6, tol=1e-6)
+    plan = Plan(4, family, starts=1, seed=0, floor=1e-6, tol=1e-6)
     found = best_start.best(sample, frame, plan).best
     assert found.moments.mean_log_likelihood > held.best.moments.mean_log_likelihood + 0.1
     posterior, _ = kernel.posteriors(problem.x, frame.outward(found.parameters))
@@ -71,8 +72,8 @@ def test_moves_keep_what_they_do_not_touch(problem: Problem) -> None:
 def test_moves_never_cost_likelihood(problem: Problem, floor: float) -> None:
     """With moves the search ends no lower than without them, from the same starts."""
     frame = problem.frame
-    sample = kmeans.Sample(frame.rows(problem.x), problem.weights, survey(problem.x, problem.weights)[1])
-    plan = kmeans.Plan(problem.start.k, problem.family, starts=2, seed=0, floor=floor, tol=1e-4)
+    sample = Sample(frame.rows(problem.x), problem.weights, survey(problem.x, problem.weights)[1])
+    plan = Plan(problem.start.k, problem.family, starts=2, seed=0, floor=floor, tol=1e-4)
     best = best_start.best(sample, frame, plan).best.moments.log_likelihood
     with mock.patch.object(best_start, "_MOST_MOVES", 0):
         assert best >= best_start.best(sample, frame, plan).best.moments.log_likelihood
@@ -94,10 +95,10 @@ def test_only_what_may_still_win_is_run_on_more_rows(monkeypatch: pytest.MonkeyP
     good = Parameters(np.full(4, 0.25), FOUR, np.repeat(np.eye(2)[None], 4, axis=0), "full")
     larger = Problem(x, np.ones(len(x)), problem.start)
     frame, seen = larger.frame, mock.Mock(side_effect=lambda fits, *_: fits)
-    sample = kmeans.Sample(frame.rows(x), larger.weights, survey(x, larger.weights)[1])
+    sample = Sample(frame.rows(x), larger.weights, survey(x, larger.weights)[1])
     monkeypatch.setattr(kmeans, "draw", lambda *_: [frame.inward(each) for each in (problem.start, good)])
     monkeypatch.setattr(best_start, "grown", seen)
-    plan = kmeans.Plan(4, "full", starts=2, seed=0, floor=1e-6, tol=1e-6)
+    plan = Plan(4, "full", starts=2, seed=0, floor=1e-6, tol=1e-6)
     first = sample.head(best_start.rows_to_search("full", 4, 2))
     assert len(best_start.ranked(first, frame, plan)) == 2
     best_start.best(sample, frame, plan)
@@ -110,10 +111,10 @@ def test_few_rows_are_worth_few_moves(monkeypatch: pytest.MonkeyPatch) -> None:
     x = generator.standard_normal((160, 20)) ** 3
     free = families.free_parameters("full", 4, 20)
     frame = frame_of(x, np.ones(len(x)), "full")
-    sample = kmeans.Sample(frame.rows(x), np.ones(len(x)), survey(x, np.ones(len(x)))[1])
+    sample = Sample(frame.rows(x), np.ones(len(x)), survey(x, np.ones(len(x)))[1])
     tried = mock.Mock(side_effect=moves)
     monkeypatch.setattr(best_start, "moves", tried)
-    best_start.best(sample, frame, kmeans.Plan(4, "full", starts=4, seed=0, floor=1e-6, tol=1e-4))
+    best_start.best(sample, frame, Plan(4, "full", starts=4, seed=0, floor=1e-6, tol=1e-4))
     assert 1 <= tried.call_count <= ceil(10 * len(x) / free) == 2
 
 

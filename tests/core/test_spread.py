@@ -13,13 +13,15 @@ from hypothesis import strategies as st
 
 from gmm_spark import em
 from gmm_spark.em import checkpoint, diagnosis
-from gmm_spark.em.divergence import step_divergence
+from gmm_spark.em.convergence import step_divergence
 from gmm_spark.mixture import alignment, coordinates, families
 from gmm_spark.mixture.parameters import ALIGNED, Family, FloatArray, Parameters
 from gmm_spark.mixture.spread import Matrices, Spread, Variances
 from gmm_spark.report.model_description import description
-from gmm_spark.search import best_start, kmeans, missed_clusters
+from gmm_spark.search import best_start, missed_clusters
+from gmm_spark.search.sample import Plan, Sample
 from gmm_spark.statistics import engines, kernel
+from gmm_spark.statistics.block import Block
 from gmm_spark.store import model_directory
 from tests.strategies import random_mixture, random_problem, seeds
 
@@ -134,15 +136,15 @@ def clustered(n: int, d: int, k: int, seed: int = 0) -> FloatArray:
     return means[np.arange(n) % k] + generator.standard_normal((n, d)) * generator.uniform(0.5, 2, d)
 
 
-def fitted(x: FloatArray, family: Family, k: int) -> tuple[em.Fit, coordinates.Coordinates, kmeans.Sample]:
+def fitted(x: FloatArray, family: Family, k: int) -> tuple[em.Fit, coordinates.Coordinates, Sample]:
     """Return the best fit to rows, found and polished as a fit of a table is, without a covariance of the data."""
     n, d = x.shape
     mean, variances = x.mean(axis=0), x.var(axis=0)
     frame = coordinates.suited(family, mean, variances, tuple(f"x{i}" for i in range(d)))
-    sample = kmeans.Sample(frame.rows(x), np.ones(n), variances)
-    found = best_start.best(sample, frame, kmeans.Plan(k, family, 6, 0, 1e-6, 1e-4))
+    sample = Sample(frame.rows(x), np.ones(n), variances)
+    found = best_start.best(sample, frame, Plan(k, family, 6, 0, 1e-6, 1e-4))
     state = em.begin(found.best.parameters, "squarem", found.slowest)
-    engine = best_start.in_memory([kernel.Block(sample.z)])
+    engine = best_start.in_memory([Block(sample.z)])
     return em.run(engine, state, em.Maximiser(frame, 1e-6), em.Goal(1e-5, 50, 2)), frame, sample
 
 
@@ -185,13 +187,13 @@ def test_moves_reseeding_and_a_second_look_make_no_matrix(family: Family, no_mat
     fit, frame, sample = fitted(x, family, k)
     maximise, start = em.Maximiser(frame, 1e-6), fit.best.parameters
     far = Parameters(start.weights, np.concatenate([start.means[:-1], np.full((1, d), 1e6)]), start.spread, family)
-    engine = best_start.in_memory([kernel.Block(sample.z)])
+    engine = best_start.in_memory([Block(sample.z)])
     again = em.run(engine, em.begin(far, "squarem"), maximise, em.Goal(1e-5, 50, 2))
     assert again.reseeded
     rare = np.concatenate([sample.z, np.full((d, 20), 9.0) + np.random.default_rng(1).normal(0, 0.1, (d, 20))], axis=1)
-    plan = kmeans.Plan(k, family, 4, 0, 1e-6, 1e-4)
+    plan = Plan(k, family, 4, 0, 1e-6, 1e-4)
     looked = missed_clusters.look(
-        lambda at: kernel.accumulate([kernel.Block(rare)], [at], kept=64)[0], fit, sample, frame, plan
+        lambda at: kernel.accumulate([Block(rare)], [at], kept=64)[0], fit, sample, frame, plan
     )
     assert looked.evidence.alarming
     assert looked.replaced
@@ -205,7 +207,7 @@ def test_the_careful_path_sums_squares_alone(family: Family, path: str) -> None:
     frame = problem.frame
     mixture = frame.inward(problem.start)
     twin = Parameters(mixture.weights, mixture.means, mixture.covariances)
-    block = kernel.Block(frame.rows(problem.x), problem.weights)
+    block = Block(frame.rows(problem.x), problem.weights)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(kernel, "choose", lambda *_: engines.Choice(path, "diagonal"))  # type: ignore[arg-type]
         (own,) = kernel.accumulate([block], [mixture])
@@ -224,7 +226,7 @@ def test_tight_clusters_far_apart_keep_their_digits_as_variances() -> None:
     means = np.stack([x[:, :400].mean(axis=1), x[:, 400:].mean(axis=1)])
     start = Parameters([0.5, 0.5], means, np.full((2, 2), 2e-14), "diag")
     assert engines.choose([start]) == engines.Choice("difference", "diagonal")
-    (moments,) = kernel.accumulate([kernel.Block(x)], [start])
+    (moments,) = kernel.accumulate([Block(x)], [start])
     expected = np.stack([x[:, part].var(axis=1) for part in (slice(400), slice(400, None))])
     np.testing.assert_allclose(moments.variances(start.spread.values), expected, rtol=1e-7)
 

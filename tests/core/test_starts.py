@@ -17,7 +17,9 @@ from gmm_spark.errors import DataError
 from gmm_spark.mixture.coordinates import Coordinates
 from gmm_spark.mixture.parameters import FAMILIES, Family, FloatArray, Parameters
 from gmm_spark.search import best_start, kmeans
+from gmm_spark.search.sample import Plan, Sample
 from gmm_spark.statistics import kernel
+from gmm_spark.statistics.block import Block
 from tests.strategies import (
     Problem,
     families,
@@ -35,20 +37,20 @@ if TYPE_CHECKING:
     from tests.core.conftest import RealData
 
 
-def plan(k: int, family: Family = "full", **changed: object) -> kmeans.Plan:
+def plan(k: int, family: Family = "full", **changed: object) -> Plan:
     """Return the default plan with some fields changed."""
     fields = {"starts": 20, "seed": 0, "floor": 1e-6, "tol": 1e-4, **changed}
-    return kmeans.Plan(k, family, **fields)  # type: ignore[arg-type]
+    return Plan(k, family, **fields)  # type: ignore[arg-type]
 
 
-def sampled(x: FloatArray, family: Family, weights: FloatArray | None = None) -> tuple[kmeans.Sample, Coordinates]:
+def sampled(x: FloatArray, family: Family, weights: FloatArray | None = None) -> tuple[Sample, Coordinates]:
     """Return rows as a sample in the coordinates of a fit, and the coordinates."""
     weights = np.ones(len(x)) if weights is None else weights
     frame = frame_of(x, weights, family)
-    return kmeans.Sample(frame.rows(x), weights, survey(x, weights)[1]), frame
+    return Sample(frame.rows(x), weights, survey(x, weights)[1]), frame
 
 
-def found(x: FloatArray, how: kmeans.Plan) -> Parameters:
+def found(x: FloatArray, how: Plan) -> Parameters:
     """Return what the search finds, in the user's units."""
     rows, frame = sampled(x, how.family)
     return frame.outward(best_start.best(rows, frame, how).best.parameters)
@@ -160,7 +162,7 @@ def test_every_start_is_a_mixture_of_the_family(seed: int, family: Family, k: in
         assert (start.k, start.d, start.family) == (k, 2, family)
 
 
-def collapsing() -> tuple[kmeans.Sample, Coordinates, Parameters]:
+def collapsing() -> tuple[Sample, Coordinates, Parameters]:
     """Return a ring of rows around one at the origin, and a start of which a component gets that row alone."""
     generator = np.random.default_rng(0)
     angle, radius = generator.uniform(0, 2 * np.pi, 400), generator.uniform(1, 2, 400)
@@ -168,7 +170,7 @@ def collapsing() -> tuple[kmeans.Sample, Coordinates, Parameters]:
     frame = Coordinates(np.zeros(2), np.eye(2), np.eye(2))
     covariances = np.stack([np.eye(2), 1e-3 * np.eye(2)])
     bad = Parameters(np.array([0.9, 0.1]), np.array([[0.5, 0.5], [0.0, 0.0]]), covariances)
-    return kmeans.Sample(z, np.ones(401), np.eye(2)), frame, bad
+    return Sample(z, np.ones(401), np.eye(2)), frame, bad
 
 
 def test_one_bad_start_stops_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -198,7 +200,7 @@ def test_where_every_start_dies_the_last_valid_one_is_returned(monkeypatch: pyte
     rows, frame, bad = collapsing()
     monkeypatch.setattr(kmeans, "draw", lambda *_: [bad] * 20)
     found_one = best_start.best(rows, frame, plan(2, floor=0.0)).best.parameters
-    expectation, state = best_start.in_memory([kernel.Block(rows.z)]), em.begin(found_one, "none")
+    expectation, state = best_start.in_memory([Block(rows.z)]), em.begin(found_one, "none")
     fitted = em.run(expectation, state, em.Maximiser(frame, 0.0), em.Goal(1e-6, 50))
     assert fitted.outcome is Outcome.DEGENERATE
     assert np.isfinite(fitted.best.parameters.covariances).all()
@@ -219,7 +221,7 @@ def test_no_worse_than_scikit_learn_with_five_starts(data: RealData, name: str, 
     assert ours.log_likelihood / len(x) >= theirs.fit(x).score(x) - 1e-4
 
 
-def with_a_clump(family: Family, seed: int) -> tuple[kmeans.Sample, Coordinates, Parameters]:
+def with_a_clump(family: Family, seed: int) -> tuple[Sample, Coordinates, Parameters]:
     """Return rows of two clusters of which four nearly coincide, and a mixture with one component on these."""
     generator = np.random.default_rng(seed)
     x = generator.standard_normal((300, 4)) + 5 * np.repeat([0, 1], 150)[:, None] * np.eye(4)[0]
@@ -281,7 +283,7 @@ def test_a_saddle_is_left(family: Family) -> None:
     x = generator.standard_normal((400, 2)) + 5 * np.repeat([0, 1], 200)[:, None]
     rows, frame = sampled(x, family)
     how = plan(2, family)
-    expectation, maximise = best_start.in_memory([kernel.Block(rows.z)]), how.maximiser(frame, len(x))
+    expectation, maximise = best_start.in_memory([Block(rows.z)]), how.maximiser(frame, len(x))
     one = maximise.of_one(family, *survey(x, np.ones(len(x))))
     both = Parameters(np.full(2, 0.5), one.means.repeat(2, axis=0), one.covariances.repeat(2, axis=0), family)
     stuck = em.run(expectation, em.begin(both, "squarem"), maximise, em.Goal(1e-6, 100))

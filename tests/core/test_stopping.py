@@ -17,7 +17,7 @@ from gmm_spark.errors import DataError, ParametersError
 from gmm_spark.mixture.coordinates import suited
 from gmm_spark.mixture.parameters import ALIGNED, FAMILIES, Family, Parameters
 from gmm_spark.search import best_start
-from gmm_spark.statistics import kernel
+from gmm_spark.statistics.block import Block
 from tests.strategies import (
     Problem,
     assert_same,
@@ -224,6 +224,6 @@ def test_without_a_tolerance_all_steps_are_taken(family: Family) -> None:
         frame = suited(family, x.mean(axis=0), np.cov(x.T, bias=True), ("a", "b"))
         own = np.ones((2, 2)) if family in ALIGNED else np.repeat(np.eye(2)[None], 2, axis=0)
         start = frame.inward(Parameters(np.full(2, 0.5), np.array([[0.0, 0], [8, 8]]), own, family))
-        rows = best_start.in_memory([kernel.Block(frame.rows(x))])
+        rows = best_start.in_memory([Block(frame.rows(x))])
         fit = em.run(rows, em.begin(start, "squarem"), em.Maximiser(frame, 1e-6), em.Goal(0.0, 30))
         assert (fit.iterations, fit.outcome) == (30, Outcome.ITERATION_LIMIT)

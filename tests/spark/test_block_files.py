@@ -18,7 +18,7 @@ import pytest
 
 from gmm_spark.spark import session
 from gmm_spark.spark.blocks import block_files, expectation, keep, pack
-from gmm_spark.statistics.kernel import Block
+from gmm_spark.statistics.block import Block
 from tests.spark.frames import assert_same_bits, clusters, numbered, plain_steps, start, table
 
 if TYPE_CHECKING:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
     from gmm_spark.mixture.parameters import Family, FloatArray
-    from gmm_spark.search.kmeans import Plan
+    from gmm_spark.search.sample import Plan
     from gmm_spark.spark.selection.grid_starts import Searches
 
 

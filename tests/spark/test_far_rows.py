@@ -9,9 +9,10 @@ import pytest
 
 from gmm_spark import GaussianMixture
 from gmm_spark.errors import DataError
-from gmm_spark.spark.table import far_rows
 from gmm_spark.spark.table.rows import Layout, Rows
-from gmm_spark.spark.table.survey_pass import Survey, of_rows, survey
+from gmm_spark.spark.table.survey_pass import of_rows, survey
+from gmm_spark.statistics import far_rows
+from gmm_spark.statistics.survey import Survey
 from tests.spark.frames import names, numbered, table
 
 if TYPE_CHECKING:

@@ -8,9 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gmm_spark.spark.table.checks import Refused, check_rows, of_mixture, of_table, statistics_bytes
-from gmm_spark.spark.table.rows import REASONS, Layout, decode, faults
+from gmm_spark.spark.table.checks import Refused, check_rows, of_mixture, of_table
+from gmm_spark.spark.table.rows import Layout, decode, faults
 from gmm_spark.spark.table.survey_pass import of_rows
+from gmm_spark.statistics.layouts import statistics_bytes
+from gmm_spark.statistics.survey import REASONS
 
 CELLS = st.sampled_from([None, 0.0, 1.5, -3.0, float("nan"), float("inf"), -float("inf"), 2e150])
 WEIGHTS = st.sampled_from([None, 0.0, 2.0, -1.0, float("nan"), float("inf")])

@@ -11,7 +11,7 @@ from gmm_spark import GaussianMixture
 from gmm_spark.mixture.parameters import Parameters
 from gmm_spark.spark.blocks.expectation import OverAll, OverPart
 from gmm_spark.spark.fit import start
-from gmm_spark.statistics.kernel import Block
+from gmm_spark.statistics.block import Block
 from tests.spark.frames import assert_same_mixture, clusters, names, numbered, table
 
 if TYPE_CHECKING:

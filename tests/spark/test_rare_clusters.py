@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from gmm_spark import GaussianMixture
-from gmm_spark.spark.blocks.pack import inclusion
+from gmm_spark.spark.blocks.row_sample import inclusion
 from gmm_spark.spark.fit import start
 from tests.spark.frames import assert_same_mixture, clusters, names, numbered, table
 

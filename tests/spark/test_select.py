@@ -13,9 +13,9 @@ from gmm_spark import GaussianMixture
 from gmm_spark.errors import ConfigurationError, DataError
 from gmm_spark.mixture.parameters import FAMILIES
 from gmm_spark.selection.evaluation import Candidate
-from gmm_spark.spark.hashing import Folds
 from gmm_spark.spark.ml.select import select
 from gmm_spark.statistics import kernel
+from gmm_spark.statistics.hashing import Folds
 from tests.spark.frames import clusters, names, numbered, table
 
 if TYPE_CHECKING:

@@ -13,8 +13,8 @@ from py4j.protocol import Py4JError  # type: ignore[import-untyped]
 from pyspark.errors import PySparkException
 
 from gmm_spark.batch.files.location import Location, parts_of
-from gmm_spark.batch.java import JAVA
-from gmm_spark.batch.runtime.faults import complaints
+from gmm_spark.spark.complaints import complaints
+from gmm_spark.spark.java import JAVA
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

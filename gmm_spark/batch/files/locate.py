@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 from gmm_spark.batch.files.hadoop import HadoopLocation, matching, qualified
 from gmm_spark.batch.files.local import LocalLocation
 from gmm_spark.batch.files.location import Location
-from gmm_spark.batch.java import JAVA
-from gmm_spark.batch.runtime.faults import complaints, first_line
 from gmm_spark.errors import ConfigurationError, GmmSparkError, InputError, OutputError
+from gmm_spark.spark.complaints import complaints, first_line
+from gmm_spark.spark.java import JAVA
 from gmm_spark.spark.packages import filesystem_advice, lacks_filesystem
 from gmm_spark.spark.session import is_connect
 

@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from gmm_spark.batch.java import JAVA
+from gmm_spark.spark.java import JAVA
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

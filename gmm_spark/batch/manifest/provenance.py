@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-import gmm_spark
 from gmm_spark.batch import BLAS_THREADS
 from gmm_spark.batch.manifest.manifest import Versions
+from gmm_spark.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -35,7 +35,7 @@ def versions(spark: SparkSession) -> Versions:
     jvm: Any = spark._jvm  # noqa: SLF001 - the only door to it
     blas: Mapping[str, Any] = np.show_config(mode="dicts")["Build Dependencies"]["blas"]
     return Versions(
-        gmm_spark=gmm_spark.__version__,
+        gmm_spark=__version__,
         spark=spark.version,
         python=platform.python_version(),
         numpy=np.__version__,

@@ -9,9 +9,9 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from gmm_spark.batch.files.table_kinds import kind_of
-from gmm_spark.batch.java import JAVA
 from gmm_spark.batch.manifest.manifest import LARGEST, MANIFEST, Manifest, read_manifest
 from gmm_spark.errors import InputError, OutputError
+from gmm_spark.spark.java import JAVA
 from gmm_spark.store.run_pointer import LARGEST as MOST_POINTER
 from gmm_spark.store.run_pointer import POINTER, decode
 

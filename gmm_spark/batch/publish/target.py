@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gmm_spark.batch.files.locate import Location, Source, locate
-from gmm_spark.batch.java import JAVA
 from gmm_spark.batch.manifest.manifest import MANIFEST, MOST_FILES, File, Manifest, Output
 from gmm_spark.batch.publish import modes, published_runs
 from gmm_spark.batch.publish.lock import locked
@@ -20,6 +19,7 @@ from gmm_spark.batch.publish.ownership import holder_of, is_ours, manifest_in
 from gmm_spark.batch.runtime.faults import as_output
 from gmm_spark.batch.runtime.signals import deferred
 from gmm_spark.errors import OutputError
+from gmm_spark.spark.java import JAVA
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

@@ -6,9 +6,9 @@ import re
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from gmm_spark.batch.java import JAVA
-from gmm_spark.batch.runtime.faults import complaints, first_line
 from gmm_spark.errors import SchemaError
+from gmm_spark.spark.complaints import complaints, first_line
+from gmm_spark.spark.java import JAVA
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -16,6 +16,7 @@ from gmm_spark.errors import (
     GmmSparkError,
     InputError,
     ModelError,
+    NotConvergedError,
     OutputError,
     ParametersError,
     SchemaError,
@@ -24,10 +25,6 @@ from gmm_spark.errors import (
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-
-
-class NotConvergedError(GmmSparkError):
-    """The fit ended before it converged, and fit.require_convergence asked for more."""
 
 
 OTHER = 1

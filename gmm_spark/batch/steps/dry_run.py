@@ -20,10 +20,10 @@ from gmm_spark.batch.steps import facts, initial_model, input_table, quality, sc
 from gmm_spark.errors import ModelError
 from gmm_spark.spark.fit.start import sample_rows
 from gmm_spark.spark.ml.model import GaussianMixtureModel
-from gmm_spark.spark.table import checks
 from gmm_spark.spark.table.columns import Features, weight_column
 from gmm_spark.spark.table.names import Names
 from gmm_spark.spark.table.prepare import Options
+from gmm_spark.statistics import layouts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -77,7 +77,9 @@ def of_score(spark: SparkSession, config: ScoreConfig) -> str:
         GmmSparkError: input, columns or output are not what the job needs.
     """
     output = _checked(
-        spark, config.output, [*input_table.locations(spark, config.input), locate(spark, config.model.path, ModelError)]
+        spark,
+        config.output,
+        [*input_table.locations(spark, config.input), locate(spark, config.model.path, ModelError)],
     )
     model = GaussianMixtureModel.load(config.model.path)
     rows = input_table.read(spark, config.input)
@@ -184,7 +186,7 @@ def _fits(spark: SparkSession, config: EstimatingConfig, job: str, mixtures: lis
 
 def _sizes(read: dict[str, Any], d: int, mixtures: list[tuple[int, Family]], tol: float) -> dict[str, Any]:
     partitions = read["partitions"]
-    statistics = sum(checks.statistics_bytes(k, d, family) for k, family in mixtures)
+    statistics = sum(layouts.statistics_bytes(k, d, family) for k, family in mixtures)
     sample = 8 * d * max(sample_rows(Options(k, family, tol=tol), d) for k, family in mixtures)
     cost = {
         "statistics_bytes": statistics,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from gmm_spark.batch.runtime.status import NotConvergedError
+from gmm_spark.errors import NotConvergedError
 from gmm_spark.spark.ml.estimator import GaussianMixture
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from gmm_spark.batch.manifest.provenance import digest
 from gmm_spark.batch.options.redaction import scrubbed
 from gmm_spark.batch.publish.published_runs import pointer_of
 from gmm_spark.batch.steps import input_table
-from gmm_spark.spark.table.rows import REASONS
+from gmm_spark.statistics.survey import REASONS
 from gmm_spark.store.model_directory import encode
 
 if TYPE_CHECKING:
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 
     from pyspark.sql import DataFrame
 
-    from gmm_spark import GaussianMixtureModel
     from gmm_spark.batch.files.locate import Location
     from gmm_spark.batch.files.snapshot import FileState
     from gmm_spark.batch.options.sections import InputConfig
     from gmm_spark.batch.runtime.run import Run
+    from gmm_spark.spark.ml.model import GaussianMixtureModel
 
 
 def watched(run: Run, rows: DataFrame, config: InputConfig) -> Input:

@@ -13,8 +13,8 @@ from gmm_spark.batch.files.relations import identity_columns, relations
 from gmm_spark.batch.files.table_kinds import table_around, tables_below
 from gmm_spark.batch.publish.published_runs import pointer_of
 from gmm_spark.batch.runtime.advice import for_files
-from gmm_spark.batch.runtime.faults import complaints, first_line, sentence
 from gmm_spark.errors import InputError, SchemaError
+from gmm_spark.spark.complaints import complaints, first_line, sentence
 from gmm_spark.spark.packages import filesystem_advice, format_advice, lacks_filesystem, lacks_format
 
 if TYPE_CHECKING:

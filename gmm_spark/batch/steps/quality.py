@@ -18,17 +18,17 @@ from gmm_spark.spark.table import quarantine
 from gmm_spark.spark.table.checks import Refused
 from gmm_spark.spark.table.columns import Features
 from gmm_spark.spark.table.names import Names
-from gmm_spark.spark.table.rows import REASONS
+from gmm_spark.statistics.survey import REASONS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from pyspark.sql import DataFrame
 
-    from gmm_spark import GaussianMixtureModel
     from gmm_spark.batch.options.sections import FeaturesConfig, ScoreQualityConfig
     from gmm_spark.batch.publish.target import Target
     from gmm_spark.batch.runtime.run import Run
+    from gmm_spark.spark.ml.model import GaussianMixtureModel
 
 _LOG = logging.getLogger("gmm_spark")
 

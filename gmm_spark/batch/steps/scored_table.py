@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
     from pyspark.sql import DataFrame
 
-    from gmm_spark import GaussianMixtureModel
     from gmm_spark.batch.options.sections import ScoredConfig
+    from gmm_spark.spark.ml.model import GaussianMixtureModel
     from gmm_spark.spark.table.names import Field, Names
 
 POSTERIOR = ("prediction", "probability", "log_density", "status")

@@ -29,8 +29,8 @@ from gmm_spark.store.untrusted import loads
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-    from gmm_spark import GaussianMixtureModel
     from gmm_spark.batch.files.location import Location
+    from gmm_spark.spark.ml.model import GaussianMixtureModel
     from gmm_spark.spark.ml.select import ModelSelection
 
 _LOG = logging.getLogger(__name__)

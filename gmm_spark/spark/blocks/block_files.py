@@ -19,7 +19,7 @@ from typing import IO, TYPE_CHECKING
 
 import numpy as np
 
-from gmm_spark.statistics.kernel import Block
+from gmm_spark.statistics.block import Block
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 
     from gmm_spark.mixture.parameters import FloatArray, Parameters
     from gmm_spark.spark.session import Shipped
+    from gmm_spark.statistics.block import Block
     from gmm_spark.statistics.engines import Precision
-    from gmm_spark.statistics.kernel import Block
 
 # The statistics of each run of partitions, by its number; None where a file is missing.
 _Partials: TypeAlias = "dict[int, list[bytes] | None]"

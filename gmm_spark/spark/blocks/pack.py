@@ -12,11 +12,11 @@ import pyarrow as pa
 from pyspark.sql import functions as f
 
 from gmm_spark.spark.blocks import block_files
-from gmm_spark.spark.hashing import NO_FOLD, Folds, mixed, row_hashes
+from gmm_spark.spark.blocks.row_sample import inclusion, row_keys
 from gmm_spark.spark.table.rows import Layout, decode
-from gmm_spark.spark.table.survey_pass import task_partition
-from gmm_spark.spark.worker import settle
-from gmm_spark.statistics.kernel import Block
+from gmm_spark.spark.worker import settle, task_partition
+from gmm_spark.statistics.block import Block
+from gmm_spark.statistics.hashing import NO_FOLD, Folds
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
@@ -25,10 +25,10 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
     from gmm_spark.mixture.coordinates import Coordinates
+    from gmm_spark.mixture.coordinates import Layout as LayoutName
     from gmm_spark.mixture.parameters import FloatArray
     from gmm_spark.spark.session import Shipped
     from gmm_spark.statistics.engines import Precision
-    from gmm_spark.statistics.layouts import Layout as LayoutName
 
 # Blocks of 1 to 4 MB cost the same to move; a cached columnar batch closes at 4 MiB.
 BLOCK_BYTES = 2 << 20
@@ -52,10 +52,6 @@ _DDL = (
     "partition int, file string, offset bigint, rows int, features int, z binary, weights binary, total binary, "
     "fold int, sample_key binary, sample_z binary, sample_weights binary"
 )
-
-
-# What a pass reads: a block is in a file, or its z and weights are in the columns after that.
-READ = ("partition", "fold", "file", "offset", "rows", "features", "z", "weights", "total")
 
 
 @dataclass(frozen=True)
@@ -88,22 +84,6 @@ class Packing:
 def pack(rows: DataFrame, packing: Shipped[Packing]) -> DataFrame:
     """Return the blocks of the usable rows of a weight above 0, one row a block, in the order of the rows."""
     return rows.mapInArrow(partial(_pack_partition, packing), _DDL)
-
-
-def collect_sample(blocks: DataFrame, d: int) -> tuple[FloatArray, FloatArray]:
-    """Return the sampled rows (d, m) in coordinates z and their weights (m,), in random order.
-
-    The order comes from the rows' hashes, hashed once more, for a row is in the sample where its hash is low, and
-    the lowest are not like the others. So it does not depend on the partitions. Reading this column of the kept
-    blocks also fills whatever keeps them.
-    """
-    table = blocks.select("sample_key", "sample_z", "sample_weights").toArrow()
-    keys, z, weights = (
-        np.frombuffer(b"".join(column.to_pylist()), dtype=dtype)
-        for column, dtype in zip(table.columns, ("<u8", "<f8", "<f8"), strict=True)
-    )
-    order = in_order(mixed(keys), z.reshape(-1, d), weights)
-    return np.ascontiguousarray(z.reshape(-1, d)[order].T), weights[order]
 
 
 def sums_of(blocks: DataFrame, partitions: Collection[int]) -> list[tuple[int, bytes]]:
@@ -252,46 +232,5 @@ def _in_row(block: Block) -> dict[str, Any]:
     return {"z": block.z.tobytes(), "weights": own}
 
 
-def inclusion(z: FloatArray, share: float, square: float | None = None) -> FloatArray:
-    """Return the chance of each of the (d, n) rows to be sampled, where so large a share of all rows is.
-
-    Half of the sample is uniform and half proportional to |z|^2, whose mean is d, or `square`: a rare cluster away
-    from the others is found in a sample that would hold none of its rows. A row then counts 1 / chance: every mean over
-    the sample is that over all rows, and as no chance is below share / 2, no less certain than by half as many uniform
-    rows (Bachem, Lucic and Krause, Scalable k-means clustering via lightweight coresets, KDD 2018; for mixtures
-    Lucic et al., J. Mach. Learn. Res. 18, 2018).
-    """
-    d, n = z.shape
-    if share >= 1:
-        return np.ones(n)
-    return np.asarray(np.minimum(1.0, share * (0.5 + np.einsum("dn,dn->n", z, z) / (2 * (square or d)))))
-
-
-def in_order(keys: NDArray[np.uint64], rows: FloatArray, weights: FloatArray) -> NDArray[np.intp]:
-    """Return the order of the keys; rows of one key, which copies of a row may have, go by what they are."""
-    order = np.argsort(keys)
-    ordered = keys[order]
-    same = ordered[1:] == ordered[:-1]
-    tied = np.flatnonzero(np.r_[False, same] | np.r_[same, False])
-    if tied.size:
-        own = order[tied]
-        order[tied] = own[np.lexsort((weights[own], *rows[own].T, keys[own]))]
-    return order
-
-
-def row_keys(x: FloatArray, seed: int, batch: int) -> NDArray[np.uint64]:
-    """Return a pseudo-random 64-bit key for each of the (d, n) rows: a hash of the row, not its place.
-
-    So the sample depends on the seed and the rows only. Copies of a row within a batch get keys of
-    their own (from the batch's number and their rank), or a repeated row would be sampled with all its
-    copies or with none.
-    """
-    keys = row_hashes(x, seed)
-    order = np.argsort(keys, kind="stable")
-    new = np.concatenate([[True], keys[order][1:] != keys[order][:-1]]) if len(keys) else np.zeros(0, dtype=np.bool_)
-    if not new.all():
-        place = np.arange(len(keys))
-        rank = (place - np.maximum.accumulate(np.where(new, place, 0))).astype(np.uint64)
-        salt = mixed(rank + (np.uint64(batch) << np.uint64(20)) + (np.uint64(task_partition()) << np.uint64(40)))
-        keys[order] = np.where(new, keys[order], mixed(keys[order] ^ salt))
-    return keys
+# What a pass reads: a block is in a file, or its z and weights are in the columns after that.
+READ = ("partition", "fold", "file", "offset", "rows", "features", "z", "weights", "total")

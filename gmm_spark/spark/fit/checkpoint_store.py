@@ -16,10 +16,10 @@ import pyarrow as pa
 from py4j.protocol import Py4JError, Py4JJavaError  # type: ignore[import-untyped]
 from pyspark.errors import AnalysisException, PySparkException
 
-from gmm_spark import __version__
 from gmm_spark.em.checkpoint import Identity, damaged, decode, encode, most_bytes
 from gmm_spark.errors import CheckpointError
 from gmm_spark.spark.session import described, is_connect
+from gmm_spark.version import __version__
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, DataFrameReader, SparkSession
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from gmm_spark.em import State
     from gmm_spark.mixture.coordinates import Coordinates
     from gmm_spark.mixture.parameters import FloatArray, Parameters
-    from gmm_spark.spark.ml.params import FitParams
     from gmm_spark.spark.table.prepare import Options, Table
 
 Resume = Literal["auto", "never", "require"]
@@ -143,16 +142,6 @@ class Progress:
             return error
         except (PySparkException, Py4JJavaError) as error:  # Hadoop's checksum of a file is wrong, or it is gone
             return damaged(where, _reason(error))
-
-
-def asked_for(mixture: FitParams) -> Checkpoints | None:
-    """Return the checkpoints that the params of an estimator ask for."""
-    if not mixture.isDefined("checkpointDir"):
-        return None
-    value = mixture.getOrDefault
-    return Checkpoints(
-        value("checkpointDir"), value("checkpointSeconds"), value("resume"), keep=value("keepLastCheckpoint")
-    )
 
 
 def identity_of(

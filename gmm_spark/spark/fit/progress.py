@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import logging
 import math
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from gmm_spark.em.convergence import passes_to
 from gmm_spark.em.reseeding import dead
+from gmm_spark.spark.session import described
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
+
+    from pyspark.sql import DataFrame
 
     from gmm_spark import em
     from gmm_spark.em.diagnosis import Finding
@@ -115,3 +121,21 @@ def report_findings(findings: Sequence[Finding]) -> None:
     for each in findings:
         fields = {"event": each.kind, "component": each.component, "features": list(each.features)}
         _log.warning("%s", each.message, extra={"fields": fields})
+
+
+@dataclass
+class Clock:
+    """Seconds by phase; also names the phase in the log and the Spark UI."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def __call__(self, phase: str, df: DataFrame) -> Iterator[None]:
+        """Time what is done inside."""
+        began = time.perf_counter()
+        try:
+            with described(df.sparkSession, f"gmm fit, {phase}"):
+                yield
+        finally:
+            self.seconds[phase] = round(time.perf_counter() - began, 3)
+            report_phase(phase, self.seconds[phase])

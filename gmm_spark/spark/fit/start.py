@@ -7,33 +7,30 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-import numpy as np
-from pyspark.sql import functions as f
-
 from gmm_spark import em
 from gmm_spark.errors import DataError, ParametersError
 from gmm_spark.mixture import families
 from gmm_spark.search import best_start as sample_search
-from gmm_spark.search import kmeans, missed_clusters
-from gmm_spark.spark.blocks import pack
+from gmm_spark.search import missed_clusters
+from gmm_spark.search.sample import Plan, Sample
+from gmm_spark.spark.blocks import pack, row_sample
 from gmm_spark.spark.blocks.expectation import DistributedExpectation, OverAll, OverPart, driver_bytes
 from gmm_spark.spark.fit import progress
 from gmm_spark.spark.short_run_tasks import on_executors
 from gmm_spark.spark.table import checks
+from gmm_spark.spark.table.checks import check_distinct
 from gmm_spark.statistics.least_likely import SIZE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from pyspark.sql import DataFrame
-
     from gmm_spark.mixture.coordinates import Coordinates
     from gmm_spark.mixture.noise import Noise
-    from gmm_spark.mixture.parameters import FloatArray, Parameters
-    from gmm_spark.spark.fit.train import Clock
+    from gmm_spark.mixture.parameters import Parameters
+    from gmm_spark.spark.fit.progress import Clock
     from gmm_spark.spark.table.prepare import Options, Table
-    from gmm_spark.spark.table.survey_pass import Survey
     from gmm_spark.statistics.moments import Moments
+    from gmm_spark.statistics.survey import Survey
 
 _ONE_STEP = 1.0  # EM of one component is at its end after one step, from anywhere
 # On a plateau SQUAREM takes what is left for a tenth of it: where a pass is cheap, it is asked for more.
@@ -88,12 +85,12 @@ def search(
     """
     rows, surveyed = table.rows, table.surveyed
     with clock("pack", rows):
-        z, weights = pack.collect_sample(expectation.blocks, table.layout.d)
+        z, weights = row_sample.collect_sample(expectation.blocks, table.layout.d)
     if options.k == 1 and not options.noise:
         return Start(of_one(table, frame, options), _ONE_STEP)
     with clock("starts", rows):
         check_distinct(z[:, weights > 0], rows, options.k)
-        sample = kmeans.Sample(z, weights, surveyed.reference.covariance)
+        sample = Sample(z, weights, surveyed.reference.covariance)
         tol = sample_tol(options, sample, surveyed.counted)
         plan = plan_of(options, tol, surveyed, table.noise(frame) if options.noise else None)
         with on_executors(rows.sparkSession) as each:
@@ -190,16 +187,16 @@ def _most_rows(d: int) -> int:
     return _SAMPLE_BYTES // (8 * d)
 
 
-def sample_tol(options: Options, sample: kmeans.Sample, rows: int) -> float:
+def sample_tol(options: Options, sample: Sample, rows: int) -> float:
     """Return the tol of the fits to the sample: its own accuracy, or what spares all rows the steps if that is more."""
     d, n = sample.z.shape
     worth = sample_search.accuracy(options.family, options.k, d, sample.effective_rows) if n < rows else 0.0
     return max(_SURER * options.tol, worth, _LEAST_TOL)
 
 
-def plan_of(options: Options, tol: float, surveyed: Survey, noise: Noise | None = None) -> kmeans.Plan:
+def plan_of(options: Options, tol: float, surveyed: Survey, noise: Noise | None = None) -> Plan:
     """Return what to look for in a sample of a table."""
-    return kmeans.Plan(
+    return Plan(
         options.k,
         options.family,
         options.starts,
@@ -212,24 +209,3 @@ def plan_of(options: Options, tol: float, surveyed: Survey, noise: Noise | None 
         least=options.least_rows(len(surveyed.mean), surveyed.counted),
         rows=surveyed.counted,
     )
-
-
-def check_distinct(z: FloatArray, rows: DataFrame, k: int) -> None:
-    """Refuse a table with fewer distinct rows than components; z is a sample of it, (d, m)."""
-    if len(np.unique(z.T[: 1000 * k], axis=0)) >= k or len(np.unique(z.T, axis=0)) >= k:
-        return
-    distinct = _usable(rows, len(z)).distinct().limit(k).count()
-    if distinct < k:
-        raise DataError(
-            f"number of components k = {k}",
-            got=f"{distinct} distinct rows",
-            expected="at least as many distinct rows as components",
-            do=f"Set k to at most {distinct}.",
-        )
-
-
-def _usable(rows: DataFrame, d: int) -> DataFrame:
-    counted = rows.where("weight > 0 and weight < double('inf')") if "weight" in rows.columns else rows
-    if "x" in rows.columns:
-        return counted.where(f.size("x") == d).select(*(f.col("x")[i].alias(f"x{i}") for i in range(d))).dropna()
-    return counted.drop("weight").dropna()

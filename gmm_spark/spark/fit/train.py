@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from gmm_spark import em
@@ -16,13 +15,12 @@ from gmm_spark.spark.blocks.keep import packed
 from gmm_spark.spark.fit import progress as events
 from gmm_spark.spark.fit import start as starting
 from gmm_spark.spark.fit.checkpoint_store import identity_of
-from gmm_spark.spark.session import describe, described
+from gmm_spark.spark.fit.progress import Clock
+from gmm_spark.spark.session import describe
 from gmm_spark.spark.table.prepare import prepare
 from gmm_spark.spark.table.survey_pass import mean_square
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from pyspark.sql import DataFrame
 
     from gmm_spark.mixture.coordinates import Coordinates
@@ -91,7 +89,7 @@ def train(
         progress.ended()
     passes = surveyed.passes + (initial is None) + (start.passes if start else 0) + len(fit.history)
     passes += math.ceil(expectation.repeated)
-    summary = summary_of(fit, maximise, table, clock.seconds, passes)
+    summary = summary_of(fit, maximise, table.surveyed, table.names, clock.seconds, passes)
     summary = _reported(summary, table, start, emptied or {}, resumed)
     return Trained(frame.outward(fit.best.parameters).ordered(), table.names, summary)
 
@@ -124,24 +122,6 @@ def _reported(
         resumedPasses=resumed,
         startReplaced=start is not None and start.replaced,
     )
-
-
-@dataclass
-class Clock:
-    """Seconds by phase; also names the phase in the log and the Spark UI."""
-
-    seconds: dict[str, float] = field(default_factory=dict)
-
-    @contextmanager
-    def __call__(self, phase: str, df: DataFrame) -> Iterator[None]:
-        """Time what is done inside."""
-        began = time.perf_counter()
-        try:
-            with described(df.sparkSession, f"gmm fit, {phase}"):
-                yield
-        finally:
-            self.seconds[phase] = round(time.perf_counter() - began, 3)
-            events.report_phase(phase, self.seconds[phase])
 
 
 def _polish(

@@ -15,7 +15,7 @@ from pyspark.ml.util import (
     MLWriter,
 )
 
-from gmm_spark.spark.fit.checkpoint_store import asked_for
+from gmm_spark.spark.fit.checkpoint_store import Checkpoints
 from gmm_spark.spark.fit.train import train
 from gmm_spark.spark.ml import model_files
 from gmm_spark.spark.ml.model import GaussianMixtureModel
@@ -167,3 +167,13 @@ class _EstimatorReader(MLReader[GaussianMixture]):
         if initial := metadata.get("initial_model"):
             mixture._initial = decode(initial[0], initial[1], path).parameters  # noqa: SLF001
         return mixture
+
+
+def asked_for(mixture: FitParams) -> Checkpoints | None:
+    """Return the checkpoints that the params of an estimator ask for."""
+    if not mixture.isDefined("checkpointDir"):
+        return None
+    value = mixture.getOrDefault
+    return Checkpoints(
+        value("checkpointDir"), value("checkpointSeconds"), value("resume"), keep=value("keepLastCheckpoint")
+    )

@@ -161,7 +161,7 @@ class GaussianMixtureModel(Model, ColumnParams, MLReadable["GaussianMixtureModel
     def alignedTo(self, reference: GaussianMixtureModel) -> GaussianMixtureModel:
         """Return this model with its components in the order of those of the reference that they resemble.
 
-        What resembles is defined in `gmm_spark.mixture.alignment`; components without a match follow, by falling weight.
+        What resembles is defined in `gmm_spark.mixture.alignment`; components without a match follow, by weight.
 
         Raises:
             ModelError: other features than the reference's, or fewer components.

@@ -134,7 +134,7 @@ def select(
         covarianceTypes: covariance families.
         criterion: bic, aic, icl, heldout or gain; see `gmm_spark.selection.evaluation.winner`.
         shelf: keeps fits that have ended, for a rerun.
-        choice: any other field of `gmm_spark.spark.selection.choice.Choice`: finalists, least_gain, holdout, folds, retire.
+        choice: other fields of `gmm_spark.spark.selection.choice.Choice`: finalists, least_gain, holdout, folds.
 
     Raises:
         ConfigurationError, SchemaError, DataError: as `GaussianMixture.fit`.

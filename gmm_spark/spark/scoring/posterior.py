@@ -12,12 +12,13 @@ from pyspark.sql import functions as f
 
 from gmm_spark.errors import SchemaError, quoted
 from gmm_spark.spark.table.names import Names
-from gmm_spark.spark.table.rows import REASONS, Layout, decode
-from gmm_spark.spark.worker import settle
+from gmm_spark.spark.table.rows import Layout, decode
+from gmm_spark.spark.worker import settle, variadic
 from gmm_spark.statistics import kernel
+from gmm_spark.statistics.survey import REASONS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from pyspark.sql import DataFrame
 
@@ -89,15 +90,6 @@ def with_posterior(
     if kept is None:
         return scored.select("*", *appended).drop(own)
     return scored.select(*(each.column.alias(each.leaf) for each in kept), *appended)
-
-
-def variadic(function: partial[pa.Array]) -> Callable[..., pa.Array]:
-    """Return a function of any number of arrays, by which Spark sees what to send, from one of a list."""
-
-    def score(*arrays: pa.Array) -> pa.Array:
-        return function(list(arrays))
-
-    return score
 
 
 def _score(parameters: Parameters, layout: Layout, single: bool, arrays: list[pa.Array]) -> pa.Array:  # noqa: FBT001

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Protocol
 from gmm_spark.em.diagnosis import unsound
 from gmm_spark.errors import ConfigurationError
 from gmm_spark.mixture import families
-from gmm_spark.selection.evaluation import Candidate, Criterion, Evaluation, Standing, at_mean_weight
-from gmm_spark.spark.hashing import Folds
+from gmm_spark.mixture.criteria import at_mean_weight
+from gmm_spark.selection.evaluation import Candidate, Criterion, Evaluation, Standing
+from gmm_spark.statistics.hashing import Folds
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -13,19 +13,21 @@ from gmm_spark.em.summary import summary_of
 from gmm_spark.errors import DataError
 from gmm_spark.mixture import families
 from gmm_spark.mixture.parameters import ALIGNED
-from gmm_spark.search import kmeans
+from gmm_spark.search.sample import Sample
 from gmm_spark.selection import race
 from gmm_spark.selection.evaluation import FAILED, RETIRED, Candidate, Evaluation, grid, winner
-from gmm_spark.spark.blocks import agreement, pack
+from gmm_spark.spark.blocks import agreement, pack, row_sample
 from gmm_spark.spark.blocks.keep import packed
 from gmm_spark.spark.fit import progress
-from gmm_spark.spark.fit.start import check_distinct, of_one, plan_of, rows_to_search, sample_tol
-from gmm_spark.spark.fit.train import RESEEDINGS, Clock
+from gmm_spark.spark.fit.progress import Clock
+from gmm_spark.spark.fit.start import of_one, plan_of, rows_to_search, sample_tol
+from gmm_spark.spark.fit.train import RESEEDINGS
 from gmm_spark.spark.selection import grid_starts
 from gmm_spark.spark.selection.choice import Choice, Fitted, Selection, Shelf
 from gmm_spark.spark.selection.grouped_expectation import GridExpectation
 from gmm_spark.spark.session import describe
 from gmm_spark.spark.table import checks
+from gmm_spark.spark.table.checks import check_distinct
 from gmm_spark.spark.table.prepare import Options, Table, prepare
 from gmm_spark.spark.table.survey_pass import mean_square
 
@@ -135,7 +137,7 @@ class _Run:
         """Return the runs that are still to be made, each at its start, and the candidates without one."""
         rows = self.table.rows
         with self.clock("pack", rows):
-            z, weights = pack.collect_sample(expectation.blocks, self.table.layout.d)
+            z, weights = row_sample.collect_sample(expectation.blocks, self.table.layout.d)
             expectation.check(agreement.total_of(expectation.blocks, self.table.layout.d))
         cells = grid(self.choice.ks, self.choice.families)
         if self.choice.finalists == 1:
@@ -143,11 +145,7 @@ class _Run:
         with self.clock("starts", rows):
             failed = self._too_many(cells, z[:, weights > 0])
             cells = tuple(cell for cell in cells if cell not in failed)
-            found = (
-                self._search(cells, kmeans.Sample(z, weights, self.table.surveyed.reference.covariance))
-                if cells
-                else []
-            )
+            found = self._search(cells, Sample(z, weights, self.table.surveyed.reference.covariance)) if cells else []
         runners: list[race.Runner] = []
         for cell, result in zip(cells, found, strict=True):
             if isinstance(result, str):
@@ -172,7 +170,7 @@ class _Run:
                 messages[k] = str(error)
         return {cell: messages[cell.k] for cell in cells if cell.k in messages}
 
-    def _search(self, cells: Sequence[Candidate], sample: kmeans.Sample) -> list[grid_starts.Found | str]:
+    def _search(self, cells: Sequence[Candidate], sample: Sample) -> list[grid_starts.Found | str]:
         rows, thoroughness = self.table.surveyed.counted, 1 / len(grid(self.choice.ks, self.choice.families))
         asked = [replace(self.options, k=cell.k, family=cell.family) for cell in cells if self._is_searched(cell)]
         noises = [self.table.noise(self.axes.frames[how.family]) if how.noise else None for how in asked]
@@ -219,7 +217,7 @@ class _Run:
         if fit is None:
             return None
         frame, passes = runner.maximise.frame, self.table.surveyed.passes + 1 + len(fit.history)
-        summary = summary_of(fit, runner.maximise, self.table, self.clock.seconds, passes)
+        summary = summary_of(fit, runner.maximise, self.table.surveyed, self.table.names, self.clock.seconds, passes)
         if math.isfinite(runner.stability):
             summary = replace(summary, startStability=runner.stability)
         summary = replace(summary, warnings=self._warnings(runner.candidate, summary))

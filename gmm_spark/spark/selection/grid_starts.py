@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from gmm_spark.mixture.coordinates import Coordinates
     from gmm_spark.mixture.parameters import Family
-    from gmm_spark.search import kmeans
+    from gmm_spark.search.sample import Plan, Sample
     from gmm_spark.spark.session import Shipped
 
 _SCHEMA = pa.schema(
@@ -55,8 +55,8 @@ class Searches:
         turns: (d, d) from the blocks' coordinates to those of a family, where they differ.
     """
 
-    sample: kmeans.Sample
-    plans: tuple[kmeans.Plan, ...]
+    sample: Sample
+    plans: tuple[Plan, ...]
     frames: Mapping[Family, Coordinates]
     turns: Mapping[Family, FloatArray]
 
@@ -113,7 +113,7 @@ def _to_bytes(parameters: Parameters) -> bytes:
     return np.concatenate(parts).astype("<f8").tobytes()
 
 
-def _from_bytes(data: bytes, plan: kmeans.Plan, d: int) -> Parameters:
+def _from_bytes(data: bytes, plan: Plan, d: int) -> Parameters:
     shape = (plan.k, d) if plan.family in ALIGNED else (plan.k, d, d)
     ends = np.cumsum([plan.k, plan.k * d, np.prod(shape)])
     weights, means, spread, weight = np.split(np.frombuffer(data, dtype="<f8"), ends)

@@ -12,7 +12,8 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from gmm_spark.statistics import layouts
-from gmm_spark.statistics.kernel import Block, accumulate, zero_moments
+from gmm_spark.statistics.block import Block
+from gmm_spark.statistics.kernel import accumulate, zero_moments
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

@@ -7,17 +7,18 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as f
 
 from gmm_spark.errors import DataError, quoted
 from gmm_spark.mixture import families
-from gmm_spark.mixture.parameters import ALIGNED
-from gmm_spark.statistics import layouts
+from gmm_spark.statistics.layouts import statistics_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from gmm_spark.mixture.parameters import Family
-    from gmm_spark.spark.table.survey_pass import Survey
+    from gmm_spark.mixture.parameters import Family, FloatArray
+    from gmm_spark.statistics.survey import Survey
 
 _log = logging.getLogger("gmm_spark")
 # A covariance estimated from fewer rows than this for each free number is mostly noise.
@@ -108,12 +109,6 @@ def report(warnings: Sequence[str]) -> None:
         _log.warning("%s", warning, extra={"fields": {"event": "preflight"}})
 
 
-def statistics_bytes(k: int, d: int, family: Family) -> int:
-    """Return the bytes of a candidate's statistics, as each partition returns them."""
-    kind: layouts.Layout = "diagonal" if family in ALIGNED else "linear" if family == "tied" else "quadratic"
-    return 8 * k * layouts.feature_count(d, kind)
-
-
 def _mixture_doubts(surveyed: Survey, k: int, family: Family, *, noise: bool) -> Iterator[str]:
     d = len(surveyed.mean)
     free = families.free_parameters(family, k, d, noise=noise)
@@ -192,3 +187,24 @@ def _duplicates(surveyed: Survey) -> list[tuple[int, int]]:
     with np.errstate(divide="ignore", invalid="ignore"):
         correlation = covariance / scale / scale[:, None]
     return [(int(one), int(other)) for one, other in np.argwhere(np.triu(np.abs(correlation) >= 1 - _SAME, 1))]
+
+
+def check_distinct(z: FloatArray, rows: DataFrame, k: int) -> None:
+    """Refuse a table with fewer distinct rows than components; z is a sample of it, (d, m)."""
+    if len(np.unique(z.T[: 1000 * k], axis=0)) >= k or len(np.unique(z.T, axis=0)) >= k:
+        return
+    distinct = _usable(rows, len(z)).distinct().limit(k).count()
+    if distinct < k:
+        raise DataError(
+            f"number of components k = {k}",
+            got=f"{distinct} distinct rows",
+            expected="at least as many distinct rows as components",
+            do=f"Set k to at most {distinct}.",
+        )
+
+
+def _usable(rows: DataFrame, d: int) -> DataFrame:
+    counted = rows.where("weight > 0 and weight < double('inf')") if "weight" in rows.columns else rows
+    if "x" in rows.columns:
+        return counted.where(f.size("x") == d).select(*(f.col("x")[i].alias(f"x{i}") for i in range(d))).dropna()
+    return counted.drop("weight").dropna()

@@ -14,7 +14,7 @@ from gmm_spark.mixture.noise import Noise
 from gmm_spark.spark.table import checks, columns
 from gmm_spark.spark.table.names import Names
 from gmm_spark.spark.table.rows import Layout
-from gmm_spark.spark.table.survey_pass import Survey, needs_products, survey
+from gmm_spark.spark.table.survey_pass import needs_products, survey
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from gmm_spark.mixture.parameters import Family, Parameters
     from gmm_spark.mixture.prior import Prior
     from gmm_spark.statistics import engines
+    from gmm_spark.statistics.survey import Survey
 
 
 # Times d + 1, the fewest rows that could carry a covariance; but no more than half an equal share of all rows. Of 36

@@ -9,10 +9,11 @@ import pyarrow as pa
 from pyspark.sql import functions as f
 
 from gmm_spark.errors import SchemaError, quoted
-from gmm_spark.spark.scoring.posterior import variadic
 from gmm_spark.spark.table import columns
 from gmm_spark.spark.table.names import Names
-from gmm_spark.spark.table.rows import REASONS, Layout, faults
+from gmm_spark.spark.table.rows import Layout, faults
+from gmm_spark.spark.worker import variadic
+from gmm_spark.statistics.survey import REASONS
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame

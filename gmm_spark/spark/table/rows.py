@@ -9,6 +9,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from gmm_spark.statistics.survey import REASONS
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -16,8 +18,6 @@ if TYPE_CHECKING:
 
     from gmm_spark.mixture.parameters import FloatArray
 
-# The code of a reason is its place in this list; 0 is a row that can be used.
-REASONS = ("ok", "null", "wrong_length", "nan", "infinite", "bad_weight")
 _OK, _NULL, _WRONG_LENGTH, _NAN, _INFINITE, _BAD_WEIGHT = range(len(REASONS))
 # Squares of larger magnitudes overflow: they are as unusable as an infinity.
 _LARGEST = 1e150

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gmm_spark.spark.hashing import row_hashes
+from gmm_spark.statistics.hashing import row_hashes
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
