@@ -8,12 +8,11 @@ from functools import cache, partial
 from typing import IO, TYPE_CHECKING, Any
 from zipimport import zipimporter
 
+import pyarrow as pa  # noqa: TC002 - pyspark evaluates the hints of its functions
 from pyspark import TaskContext
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    import pyarrow as pa
 
 
 def settle() -> None:
