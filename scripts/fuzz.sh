@@ -6,4 +6,4 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 source scripts/environment.sh
 export GMM_SPARK_FUZZ="${1:-10000}"
-exec python -m pytest --timeout 3600 -k hostile tests/core tests/jobs/test_fuzz.py
+exec python -m pytest --timeout 3600 -k hostile tests/core tests/batch/test_fuzz.py

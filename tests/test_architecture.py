@@ -39,9 +39,9 @@ MAY_IMPORT = {
     "batch.options": "errors mixture selection spark batch.files",
     "batch.manifest": "errors version store batch",
     "batch.runtime": "errors spark spark.fit batch.options batch.manifest",
-    "batch.publish": "errors store spark batch batch.files batch.options batch.manifest batch.runtime",
+    "batch.publish": "errors store spark batch.files batch.options batch.manifest batch.runtime",
     "batch.steps": "errors mixture statistics store em selection spark spark.table spark.scoring spark.fit "
-    "spark.selection spark.ml batch batch.files batch.options batch.manifest batch.runtime batch.publish",
+    "spark.selection spark.ml batch.files batch.options batch.manifest batch.runtime batch.publish",
 }
 CORE = [name for name in MAY_IMPORT if not name.startswith(("spark", "batch"))]
 SPARK = {"numpy", "pyspark", "pyarrow", "py4j"}  # py4j comes with pyspark: its errors are caught by name

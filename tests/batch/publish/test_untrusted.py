@@ -18,7 +18,7 @@ from gmm_spark.errors import GmmSparkError, OutputError
 from gmm_spark.store import run_pointer
 from gmm_spark.store.model_directory import read_model
 from gmm_spark.store.untrusted import loads, parsed
-from tests.jobs.runs import run
+from tests.batch.runs import run
 
 if TYPE_CHECKING:
     from collections.abc import Callable

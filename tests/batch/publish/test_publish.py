@@ -15,7 +15,7 @@ from gmm_spark.batch.publish import modes
 from gmm_spark.batch.publish.target import check_apart, claim
 from gmm_spark.errors import InputError, OutputError, SchemaError
 from gmm_spark.store.run_pointer import followed
-from tests.jobs.runs import run
+from tests.batch.runs import run
 
 MODES = {mode.name: mode for mode in (modes.Create(), modes.Overwrite(), modes.Partitions(), modes.Runs())}
 

@@ -25,8 +25,8 @@ from gmm_spark.batch.options.redaction import redacted
 from gmm_spark.batch.publish.modes import Overwrite
 from gmm_spark.batch.publish.target import claim
 from gmm_spark.errors import GmmSparkError
+from tests.batch import runs
 from tests.core.mutations import CASES, HOSTILE, bytes_of, values_of
-from tests.jobs import runs
 from tests.jobs.submission import ROOT
 
 if TYPE_CHECKING:

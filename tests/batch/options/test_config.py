@@ -16,7 +16,7 @@ from gmm_spark.batch.runtime.status import STATUSES, run, status_of
 from gmm_spark.errors import ConfigurationError, GmmSparkError
 from gmm_spark.mixture.parameters import FAMILIES
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 FIT = ["--input.path=in", "--features.columns=a,b", "--output.path=out"]
 
 

@@ -18,7 +18,7 @@ from gmm_spark.batch.publish.lock import acquired, locked
 from gmm_spark.batch.publish.modes import Runs
 from gmm_spark.batch.publish.target import claim
 from gmm_spark.errors import OutputError
-from tests.jobs.runs import run
+from tests.batch.runs import run
 
 if TYPE_CHECKING:
     from pathlib import Path

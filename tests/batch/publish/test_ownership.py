@@ -15,8 +15,8 @@ from gmm_spark.batch.publish.ownership import foreign, holder_of, mixed
 from gmm_spark.batch.publish.replacing import take_place
 from gmm_spark.batch.publish.target import check_apart, claim
 from gmm_spark.errors import OutputError
-from tests.jobs.runs import run
-from tests.jobs.test_publish import contents, published
+from tests.batch.publish.test_publish import contents, published
+from tests.batch.runs import run
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -13,7 +13,7 @@ from gmm_spark.mixture.parameters import FloatArray, Parameters
 from gmm_spark.statistics import engines, kernel, sparse
 from gmm_spark.statistics.block import Block
 from gmm_spark.statistics.sparse import SparseSums
-from tests.core.test_paths import Path, direct
+from tests.core.statistics.test_paths import Path, direct
 from tests.strategies import Problem, assert_moments, assert_same, random_mixture, run, sample
 
 if TYPE_CHECKING:

@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 from gmm_spark import em
 from gmm_spark.em.checkpoint import decode, encode, most_bytes
 from gmm_spark.errors import CheckpointError, GmmSparkError
+from tests.core.em.test_states import accelerations, end_of, floors
 from tests.core.mutations import CASES, bytes_of, values_of
-from tests.core.test_states import accelerations, end_of, floors
 from tests.strategies import Problem, engine, problems, random_problem
 
 if TYPE_CHECKING:

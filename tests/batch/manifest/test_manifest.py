@@ -13,7 +13,7 @@ from gmm_spark.batch.manifest.manifest import SCHEMA_FILE, Manifest, read_manife
 from gmm_spark.batch.manifest.provenance import parents_in, run_id_in
 from gmm_spark.batch.runtime.run import file_name
 from gmm_spark.errors import OutputError
-from tests.jobs.runs import run
+from tests.batch.runs import run
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

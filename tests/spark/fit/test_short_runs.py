@@ -9,7 +9,7 @@ import numpy as np
 from gmm_spark import GaussianMixture
 from gmm_spark.search.short_runs import best_first, in_turn
 from gmm_spark.spark import short_run_tasks
-from tests.core.test_ranking import problem_of, ranking_of
+from tests.core.search.test_short_runs import problem_of, ranking_of
 from tests.spark.frames import assert_same_mixture, clusters, names, numbered, table
 
 if TYPE_CHECKING:

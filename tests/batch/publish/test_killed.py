@@ -33,7 +33,7 @@ READERS_SEE: dict[str, list[dict[str, list[str]]]] = {
 
 def attempts_by_mode(folder: Path, number: int) -> dict[str, list[dict[str, Any]]]:
     """Publish in each mode once for each step, and send it the signal there; return the attempts by mode."""
-    words = [sys.executable, "-m", "tests.jobs.killed", str(folder), str(number)]
+    words = [sys.executable, "-m", "tests.batch.killed", str(folder), str(number)]
     done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False, timeout=240)
     assert done.returncode == 0, done.stderr
     records = [json.loads(line) for line in done.stdout.splitlines()]

@@ -19,7 +19,7 @@ from gmm_spark.batch.publish import modes
 from gmm_spark.batch.publish.target import claim
 from gmm_spark.batch.runtime.signals import EndedBySignal, handled
 from gmm_spark.store.run_pointer import followed
-from tests.jobs.runs import run
+from tests.batch.runs import run
 
 if TYPE_CHECKING:
     from collections.abc import Callable

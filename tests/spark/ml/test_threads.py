@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from gmm_spark import GaussianMixtureModel
 
-SCRIPT = Path(__file__).parents[2] / "scripts" / "stress_threads.py"
+SCRIPT = Path(__file__).parents[3] / "scripts" / "stress_threads.py"
 BATCH_BYTES = "spark.sql.execution.arrow.maxBytesPerBatch"
 
 

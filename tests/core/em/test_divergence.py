@@ -12,7 +12,7 @@ from scipy.stats import multivariate_normal
 from gmm_spark import em
 from gmm_spark.em.convergence import remaining_after, step_divergence
 from gmm_spark.mixture.parameters import FAMILIES, Family
-from tests.core.test_stopping import crawling, gained_by_going_on
+from tests.core.em.test_convergence import crawling, gained_by_going_on
 from tests.strategies import Problem, engine, problems, run
 
 if TYPE_CHECKING:
