@@ -27,7 +27,7 @@ MAY_IMPORT = {
     "options": "mixture statistics em search",
     "selection": "errors mixture statistics em",
     "report": "errors mixture store em",
-    "spark": "errors search",
+    "spark": "errors",
     "spark.table": "errors mixture statistics options spark",
     "spark.blocks": "errors mixture statistics spark spark.table",
     "spark.scoring": "errors mixture statistics spark spark.table",

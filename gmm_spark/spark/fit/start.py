@@ -16,7 +16,7 @@ from gmm_spark.search.sample_size import GROWTH, accuracy, rows_to_tol, sample_r
 from gmm_spark.spark.blocks import pack, row_sample
 from gmm_spark.spark.blocks.expectation import DistributedExpectation, OverAll, OverPart, driver_bytes
 from gmm_spark.spark.fit import progress
-from gmm_spark.spark.short_run_tasks import on_executors
+from gmm_spark.spark.fit.ranking_tasks import on_executors
 from gmm_spark.spark.table import checks
 from gmm_spark.spark.table.checks import check_distinct
 from gmm_spark.statistics.least_likely import SIZE
