@@ -16,11 +16,12 @@ from gmm_spark.spark.blocks.expectation import DistributedExpectation
 from gmm_spark.spark.session import encrypts_files, shipped
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
     import pyarrow as pa
     from pyspark.sql import DataFrame
 
+    from gmm_spark.mixture.parameters import Family, FloatArray
     from gmm_spark.spark.table.prepare import Table
 
 # A Python task costs about 20 ms: a pass over many small partitions reads several of them in one task. The number
@@ -32,8 +33,16 @@ _LEVEL = StorageLevel.MEMORY_AND_DISK
 
 
 @contextmanager
-def packed(table: Table, packing: pack.Packing) -> Iterator[DistributedExpectation]:
-    """Give the engine over the table's blocks, which the executors and Spark keep until the end."""
+def packed(
+    table: Table, packing: pack.Packing, turns: Mapping[Family, FloatArray] | None = None
+) -> Iterator[DistributedExpectation]:
+    """Give the engine over the table's blocks, which the executors and Spark keep until the end.
+
+    Args:
+        table: the surveyed table.
+        packing: how its rows become blocks.
+        turns: (d, d) from the blocks' coordinates to those of a family, where they differ.
+    """
     rows, surveyed = table.rows, table.surveyed
     size = surveyed.counted * table.layout.d * 8
     fit = uuid.uuid4().hex if size >= _LEAST_FILED and not encrypts_files(rows.sparkSession) else None
@@ -49,7 +58,7 @@ def packed(table: Table, packing: pack.Packing) -> Iterator[DistributedExpectati
 
         first = kept(fit, None)
         yield DistributedExpectation(
-            first, tasks, packing.precision, partial(kept, None), Surveyed.of(table, packing).check
+            first, tasks, packing.precision, partial(kept, None), Surveyed.of(table, packing).check, turns or {}
         )
         if fit:  # after an error they stay until the executors end, as all their scratch files do
             first.select("partition").mapInArrow(partial(_remove_files, fit), "nothing int").toArrow()

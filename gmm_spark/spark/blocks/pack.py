@@ -14,7 +14,7 @@ from pyspark.sql import functions as f
 from gmm_spark.spark.arrow_types import one_row, spark_schema
 from gmm_spark.spark.blocks import block_files
 from gmm_spark.spark.blocks.row_sample import inclusion, row_keys
-from gmm_spark.spark.table.rows import Layout, decode
+from gmm_spark.spark.table.rows import RowLayout, decode
 from gmm_spark.spark.worker import settle, task_partition
 from gmm_spark.statistics.block import Block
 from gmm_spark.statistics.hashing import NO_FOLD, Folds
@@ -25,8 +25,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from pyspark.sql import DataFrame
 
-    from gmm_spark.mixture.coordinates import Coordinates
-    from gmm_spark.mixture.coordinates import Layout as LayoutName
+    from gmm_spark.mixture.coordinates import Coordinates, Layout
     from gmm_spark.mixture.parameters import FloatArray
     from gmm_spark.spark.session import Shipped
     from gmm_spark.statistics.engines import Precision
@@ -68,7 +67,7 @@ class Packing:
         square: the mean of |z|^2; None where it is d, for all rows have the scale.
     """
 
-    layout: Layout
+    layout: RowLayout
     coordinates: Coordinates
     seed: int
     sampled: float
@@ -170,7 +169,7 @@ class _OpenBlock:
     z: FloatArray
     weights: FloatArray | None
     fold: int
-    totals: LayoutName
+    totals: Layout
     rows: int = 0
     sample: list[tuple[NDArray[np.uint64], FloatArray, FloatArray]] = field(default_factory=list)
 

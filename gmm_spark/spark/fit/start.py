@@ -14,12 +14,13 @@ from gmm_spark.search import missed_clusters
 from gmm_spark.search.sample import Sample
 from gmm_spark.search.sample_size import GROWTH, accuracy, rows_to_tol, sample_rows, sample_tol
 from gmm_spark.spark.blocks import pack, row_sample
-from gmm_spark.spark.blocks.expectation import DistributedExpectation, OverAll, OverPart, driver_bytes
+from gmm_spark.spark.blocks.expectation import DistributedExpectation, driver_bytes
 from gmm_spark.spark.fit import progress
 from gmm_spark.spark.fit.ranking_tasks import on_executors
 from gmm_spark.spark.table import checks
 from gmm_spark.spark.table.checks import check_distinct
 from gmm_spark.statistics.least_likely import SIZE
+from gmm_spark.statistics.reading import Request
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -147,12 +148,12 @@ def _parts(options: Options, d: int, surveyed: Survey) -> Iterator[int]:
 def _over_part(
     expectation: DistributedExpectation, one_in: int, candidates: Sequence[Parameters]
 ) -> tuple[Moments, ...]:
-    return expectation.read(OverPart(OverAll(tuple(candidates), expectation.precision), one_in))
+    return expectation.read([Request(each) for each in candidates], one_in=one_in)
 
 
 def _seen(expectation: DistributedExpectation, candidate: Parameters) -> Moments:
     """Return a start's statistics over all rows, with as many of the least likely ones as the driver may hold."""
     room = driver_bytes(expectation.blocks.sparkSession) // 2 // (8 * expectation.partitions * (1 + candidate.d))
     kept = min(missed_clusters.KEPT, max(SIZE, room))
-    (moments,) = expectation.read(OverAll((missed_clusters.gathering(candidate),), expectation.precision, kept))
+    (moments,) = expectation.read([Request(missed_clusters.gathering(candidate))], kept=kept)
     return moments

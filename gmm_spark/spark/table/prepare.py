@@ -12,7 +12,7 @@ from gmm_spark.mixture import coordinates
 from gmm_spark.mixture.noise import Noise
 from gmm_spark.spark.table import checks, columns
 from gmm_spark.spark.table.names import Names
-from gmm_spark.spark.table.rows import Layout
+from gmm_spark.spark.table.rows import RowLayout
 from gmm_spark.spark.table.survey_pass import needs_products, survey
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class Table:
     """
 
     rows: DataFrame
-    layout: Layout
+    layout: RowLayout
     surveyed: Survey
     names: tuple[str, ...]
     warnings: tuple[str, ...] = ()
@@ -82,7 +82,7 @@ def prepare(
     rows = df.select(*features.select(), *weights)
     d = len(features.columns) if features.kind == "columns" else _dimension(rows, features, options)
     _check_initial(initial, d, options)
-    layout = Layout(d, array=features.kind != "columns", weighted=bool(weights))
+    layout = RowLayout(d, array=features.kind != "columns", weighted=bool(weights))
     surveyed = survey(rows, layout, products=needs_products(families or (options.family,), d))
     most_invalid = options.max_invalid_fraction if options.skip_invalid else None
     checks.check_rows(surveyed, most_invalid, (*features.columns, *([weight_col] if weight_col else ())))

@@ -10,7 +10,7 @@ import numpy as np
 
 from gmm_spark.mixture.parameters import ALIGNED
 from gmm_spark.spark.partials import partials
-from gmm_spark.spark.table.rows import Layout, Rows, decode
+from gmm_spark.spark.table.rows import RowLayout, Rows, decode
 from gmm_spark.spark.worker import task_partition
 from gmm_spark.statistics import far_rows
 from gmm_spark.statistics.survey import REASONS, Survey
@@ -35,7 +35,7 @@ def needs_products(families: Iterable[Family], d: int) -> bool:
     return d <= _FEW_FEATURES or not ALIGNED.issuperset(families)
 
 
-def survey(rows: DataFrame, layout: Layout, *, products: bool = True) -> Survey:
+def survey(rows: DataFrame, layout: RowLayout, *, products: bool = True) -> Survey:
     """Return what the rows are, by one read; where a few far ones have most of the variance, by another one.
 
     Partitions are merged in their order.
@@ -64,7 +64,7 @@ def mean_square(surveyed: Survey, frame: Coordinates) -> float:
     return spread + float((frame.rows(surveyed.mean[None]) ** 2).sum())
 
 
-def _read(rows: DataFrame, layout: Layout, zero: Survey, bounds: far_rows.Bounds | None) -> Survey:
+def _read(rows: DataFrame, layout: RowLayout, zero: Survey, bounds: far_rows.Bounds | None) -> Survey:
     """Read all rows once and return what those within the bounds are.
 
     Where a survey is large the executors merge runs of partitions first: the driver must not grow with their number.
@@ -109,7 +109,7 @@ def of_rows(rows: Rows, bounds: far_rows.Bounds | None = None, *, products: bool
 
 
 def _survey_task(
-    layout: Layout, zero: Survey, bounds: far_rows.Bounds | None, batches: Iterable[pa.RecordBatch]
+    layout: RowLayout, zero: Survey, bounds: far_rows.Bounds | None, batches: Iterable[pa.RecordBatch]
 ) -> Iterator[tuple[int, list[bytes]]]:
     surveyed = zero
     for batch in batches:

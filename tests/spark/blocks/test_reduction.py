@@ -12,7 +12,7 @@ from gmm_spark.spark import session
 from gmm_spark.spark.blocks import expectation, keep
 from gmm_spark.spark.session import result_limit
 from gmm_spark.spark.table import survey_pass
-from gmm_spark.spark.table.rows import Layout
+from gmm_spark.spark.table.rows import RowLayout
 from tests.spark.frames import assert_same_bits, assert_same_mixture, clusters, numbered, plain_steps, start, table
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def test_the_limit_of_results_is_read_as_spark_writes_it(text: str, expected: in
 def test_wide_surveys_are_merged_on_executors(spark: SparkSession, monkeypatch: pytest.MonkeyPatch) -> None:
     """Runs of partitions merged by executors give the survey that the driver's merging gives, to 1e-12."""
     df = table(spark, 5, **numbered(clusters())).cache()
-    layout = Layout(3, array=False, weighted=False)
+    layout = RowLayout(3, array=False, weighted=False)
     direct = survey_pass.survey(df, layout)
     monkeypatch.setattr(survey_pass, "_WIDE_BYTES", 0)
     monkeypatch.setattr(survey_pass, "_RUN", 2)
