@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from pyspark.sql import functions as f
 
+from gmm_spark.limits import LIMITS, Limits
 from gmm_spark.spark.blocks.pack import READ, read_blocks, sums_of
 from gmm_spark.spark.partials import partials, run_of
 from gmm_spark.spark.session import carried, result_limit
@@ -34,15 +35,11 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("gmm_spark")
 
-# More bytes of partial statistics than this are added by tasks first: the driver must not grow with the partitions.
-# Nor may they near the limit that Spark sets to what a job brings to the driver.
-_DRIVER_BYTES = 64 << 20
 
-
-def driver_bytes(spark: SparkSession) -> int:
+def driver_bytes(spark: SparkSession, limits: Limits = LIMITS) -> int:
     """Return how many bytes of partial statistics may come to the driver in one pass."""
-    limit = result_limit(spark)
-    return min(_DRIVER_BYTES, limit // 4) if limit else _DRIVER_BYTES
+    most, limit = limits.statistics_bytes, result_limit(spark)
+    return min(most, limit // 4) if limit else most
 
 
 @dataclass
@@ -60,6 +57,7 @@ class DistributedExpectation:
             files are not where the tasks run.
         check: refuses (1 + d or more,) sums of all rows that are not those of the survey.
         turns: (d, d) from the blocks' coordinates to those of a family, where they differ.
+        limits: what the driver and the function of a pass may hold.
         full: the reads of all rows so far.
         partial: the reads of parts of the rows, each counted by its share.
         repeated: the reads of the rows to pack them again, each counted by its share.
@@ -71,6 +69,7 @@ class DistributedExpectation:
     packed_anew: Callable[[frozenset[int] | None], DataFrame]
     check: Callable[[FloatArray], None]
     turns: Mapping[Family, FloatArray] = field(default_factory=dict)
+    limits: Limits = LIMITS
     full: int = field(default=0, init=False)
     partial: float = field(default=0.0, init=False)
     repeated: float = field(default=0.0, init=False)
@@ -107,8 +106,8 @@ class DistributedExpectation:
     def _measured(self, reading: Reading) -> tuple[Moments, ...]:
         zeros = reading.zeros()
         size = self.partitions * sum(len(zero.to_bytes()) for zero in zeros)
-        run = 1 if size <= driver_bytes(self.blocks.sparkSession) else math.isqrt(self.partitions)
-        with carried(self.blocks.sparkSession, reading) as parcel:
+        run = 1 if size <= driver_bytes(self.blocks.sparkSession, self.limits) else math.isqrt(self.partitions)
+        with carried(self.blocks.sparkSession, reading, self.limits.carried_bytes) as parcel:
             found = self._partials(parcel, run)
             if missing := {number for number, sums in found.items() if sums is None}:
                 _log.info("%d of %d files are missing: their rows are packed again", len(missing), len(found))

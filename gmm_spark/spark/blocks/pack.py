@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 from pyspark.sql import functions as f
 
+from gmm_spark.limits import LIMITS, Limits
 from gmm_spark.spark.arrow_types import one_row, spark_schema
 from gmm_spark.spark.blocks import block_files
 from gmm_spark.spark.blocks.row_sample import inclusion, row_keys
@@ -30,8 +31,6 @@ if TYPE_CHECKING:
     from gmm_spark.spark.session import Shipped
     from gmm_spark.statistics.engines import Precision
 
-# Blocks of 1 to 4 MB cost the same to move; a cached columnar batch closes at 4 MiB.
-BLOCK_BYTES = 2 << 20
 _SCHEMA = pa.schema(
     [
         ("partition", pa.int32()),
@@ -65,6 +64,7 @@ class Packing:
         precision: of the coordinates that are kept: float32 halves what a pass reads.
         only: the partitions to pack; None: all.
         square: the mean of |z|^2; None where it is d, for all rows have the scale.
+        limits: what a block, a file and a disk may hold.
     """
 
     layout: RowLayout
@@ -76,6 +76,7 @@ class Packing:
     precision: Precision = "float64"
     only: frozenset[int] | None = None
     square: float | None = None
+    limits: Limits = LIMITS
 
 
 def pack(rows: DataFrame, packing: Shipped[Packing]) -> DataFrame:
@@ -113,7 +114,7 @@ def _pack_partition(shipped: Shipped[Packing], batches: Iterable[pa.RecordBatch]
     packing = shipped.value
     if packing.only is not None and task_partition() not in packing.only:
         return
-    with closing(block_files.FileWriter(packing.filed)) as writer:
+    with closing(block_files.FileWriter(packing.filed, packing.limits.free_disk)) as writer:
         for block in _full_blocks(packing, batches):
             yield block.close(writer)
 
@@ -176,7 +177,7 @@ class _OpenBlock:
     @staticmethod
     def empty(packing: Packing, fold: int) -> _OpenBlock:
         d, kind = packing.layout.d, np.dtype(packing.precision)
-        capacity = max(64, BLOCK_BYTES // (kind.itemsize * d))
+        capacity = max(64, packing.limits.block_bytes // (kind.itemsize * d))
         weights = np.empty(capacity) if packing.layout.weighted else None
         return _OpenBlock(np.empty((d, capacity), kind), weights, fold, packing.coordinates.totals)
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from gmm_spark import em
 from gmm_spark.em.summary import summary_of
 from gmm_spark.errors import DataError
+from gmm_spark.limits import LIMITS, Limits
 from gmm_spark.mixture import families
 from gmm_spark.mixture.parameters import ALIGNED
 from gmm_spark.search.sample import Sample
@@ -58,6 +59,7 @@ def select(
     options: Options,
     choice: Choice,
     shelf: Callable[[str], Shelf] | None = None,
+    limits: Limits = LIMITS,
 ) -> Selection:
     """Fit all candidates together and choose one.
 
@@ -68,6 +70,7 @@ def select(
         options: how each is fitted; k and family are the choice's.
         choice: what to try.
         shelf: gives what keeps the fits of a selection with this fingerprint of data and options.
+        limits: of what is held where.
 
     Raises:
         SchemaError: the weight column does not fit the table.
@@ -75,15 +78,22 @@ def select(
     """
     clock = Clock()
     with clock("survey", df):
-        table = prepare(df, features, weight_col, options, families=choice.families)
+        table = prepare(df, features, weight_col, options, families=choice.families, limits=limits)
     own = shelf(_fingerprint(table, options, choice)) if shelf else None
     run = _Run(table, options, choice, _Axes.of(table, choice), clock, own)
     # Enough to decide where to look for the largest of them: all rows have more to do for most of the grid anyway.
-    share = sample_rows("full", max(choice.ks), table.layout.d, tol=0.0) / table.surveyed.counted
+    share = sample_rows("full", max(choice.ks), table.layout.d, tol=0.0, limits=limits) / table.surveyed.counted
     folds = choice.of_rows(options.seed)
     square = mean_square(table.surveyed, run.axes.stored)
     packing = pack.Packing(
-        table.layout, run.axes.stored, options.seed, share, folds, precision=options.precision, square=square
+        table.layout,
+        run.axes.stored,
+        options.seed,
+        share,
+        folds,
+        precision=options.precision,
+        square=square,
+        limits=limits,
     )
     with packed(table, packing, run.axes.turns) as expectation:
         return run.selection(expectation)
