@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gmm_spark import GaussianMixture
-from gmm_spark.batch.config import FitConfig, ScoreConfig, SelectConfig, SimulateConfig
-from gmm_spark.batch.mistakes import options
+from gmm_spark.batch.options.jobs import FitConfig, ScoreConfig, SelectConfig, SimulateConfig
+from gmm_spark.batch.options.mistakes import options
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

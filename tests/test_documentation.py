@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from gmm_spark.batch.layers import load
+from gmm_spark.batch.options.layers import load
 from gmm_spark.errors import ConfigurationError
 from tests.documents import DOCUMENTS, GUIDES, ROOT, anchors, blocks, links, paths, text
 
 if TYPE_CHECKING:
-    from gmm_spark.batch.config import JobConfig
+    from gmm_spark.batch.options.jobs import JobConfig
 
 MADE = {"gmm_spark/checkpoint"}  # named in a document, and made by a job
 # Runs each script with the words of its command, up to where its own parser has read them.
