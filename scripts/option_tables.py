@@ -15,9 +15,16 @@ if TYPE_CHECKING:
 
     from pydantic.fields import FieldInfo
 
+    from gmm_spark.batch.options.jobs import JobConfig
+
 BAR = r"\|"  # within a cell
 ROOT = Path(__file__).parents[1]
-JOBS = {"fit": FitConfig, "select": SelectConfig, "score": ScoreConfig, "simulate": SimulateConfig}
+JOBS: dict[str, type[JobConfig]] = {
+    "fit": FitConfig,
+    "select": SelectConfig,
+    "score": ScoreConfig,
+    "simulate": SimulateConfig,
+}
 _PLACE = re.compile(r"(<!-- (?:options|params): start -->\n)(.*?)(<!-- (?:options|params): end -->)", re.DOTALL)
 
 

@@ -31,7 +31,7 @@ from gmm_spark import GaussianMixture
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
-    from gmm_spark.parameters import FloatArray
+    from gmm_spark.mixture.parameters import FloatArray
 
 APART = 6.0  # standard deviations between the two means
 SYSTEMS = {"Spark ML": SparkMixture, "gmm_spark": GaussianMixture}
