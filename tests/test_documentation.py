@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import ast
+import dataclasses
 import json
 import os
 import re
 import runpy
 import shlex
+import signal
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from itertools import takewhile
+from typing import TYPE_CHECKING, get_args
 
 import pytest
 
+from gmm_spark.batch.options.jobs import ScoreConfig
 from gmm_spark.batch.options.layers import load
+from gmm_spark.batch.runtime.status import STATUSES
+from gmm_spark.em.convergence import Outcome
+from gmm_spark.em.summary import Summary
 from gmm_spark.errors import ConfigurationError
 from tests.documents import DOCUMENTS, GUIDES, ROOT, anchors, blocks, links, paths, text
+from tests.test_architecture import MAY_IMPORT
 
 if TYPE_CHECKING:
     from gmm_spark.batch.options.jobs import JobConfig
@@ -164,3 +172,46 @@ def test_blocks_of_code_are_valid(document: str) -> None:
 def test_the_readme_is_short() -> None:
     """What it is, and how to start, in 150 lines."""
     assert len(text("README.md").splitlines()) <= 150
+
+
+def table(document: str, head: str) -> list[str]:
+    """Return the names in the first column of the table whose heading starts so, one for each in backticks."""
+    lines = text(document).splitlines()
+    (start,) = [i for i, line in enumerate(lines) if line.startswith(f"| {head} |")]
+    cells = [line.split("|")[1] for line in takewhile(lambda line: line.startswith("|"), lines[start + 2 :])]
+    return [name for cell in cells for name in re.findall(r"`([^`]+)`", cell) or [cell.strip()]]
+
+
+def test_the_reading_order_is_the_order_of_imports() -> None:
+    """The packages stand in gmm_spark/README.md in the order of tests/test_architecture.py, none left out."""
+    named = [path.rstrip("/").removesuffix(".py").replace("/", ".") for path in table("gmm_spark/README.md", "package")]
+    read = [name.removeprefix("gmm_spark.") for name in named if name.startswith("gmm_spark.")]
+    assert read == list(MAY_IMPORT)
+
+
+def test_every_field_of_the_summary_is_explained() -> None:
+    """The table of the summary names each field and property of it."""
+    fields = {each.name for each in dataclasses.fields(Summary)} | {"penalizedLogLikelihood"}
+    assert sorted(table("gmm_spark/README.md", "field")) == sorted(fields)
+
+
+def test_every_outcome_and_finding_is_explained() -> None:
+    """Each way in which a fit ends, and each kind of suspicious component, has its words."""
+    document = text("gmm_spark/README.md")
+    assert all(f"`{outcome.value}`" in document for outcome in Outcome)
+    source = (ROOT / "gmm_spark" / "em" / "diagnosis.py").read_text(encoding="utf-8")
+    assert all(f'"{kind}"' in source for kind in table("gmm_spark/README.md", "kind"))
+
+
+def test_every_exit_status_is_explained() -> None:
+    """jobs/README.md has each status that a job can end with, in order."""
+    named = table("jobs/README.md", "status")
+    assert named[:-1] == ["0", "1", *map(str, sorted(set(STATUSES.values())))]
+    assert named[-1] == ", ".join(str(128 + number) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP))
+
+
+def test_every_output_mode_is_explained() -> None:
+    """jobs/README.md has each output.mode of a score, which has them all."""
+    field = runpy.run_path(str(ROOT / "scripts" / "option_tables.py"))["options"](ScoreConfig)["output.mode"]
+    named = table("jobs/README.md", "`output.mode` | what happens to an existing output")
+    assert sorted(named) == sorted(get_args(field.annotation))
