@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, get_args
 
 import pytest
 
+from gmm_spark import GaussianMixture, GaussianMixtureModel
 from gmm_spark.batch.options.jobs import ScoreConfig
 from gmm_spark.batch.options.layers import load
 from gmm_spark.batch.runtime.status import STATUSES
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from gmm_spark.batch.options.jobs import JobConfig
 
 MADE = {"gmm_spark/checkpoint"}  # named in a document, and made by a job
+WITHOUT_OPTIONS = {"scripts/option_tables.py", "scripts/schema.py"}
 # Runs each script with the words of its command, up to where its own parser has read them.
 PARSE = """
 import argparse, json, runpy, sys
@@ -141,7 +143,7 @@ def test_documented_scripts_take_their_words() -> None:
     """Each Python script that a document calls is there, and its own parser takes the words beside it."""
     called = [words for document in GUIDES for words in commands(document) if words[0].endswith("python")]
     scripts = [words[1:] for words in called if not words[1].startswith("jobs/")]
-    with_parser = [words for words in scripts if "parse_args" in (ROOT / words[0]).read_text(encoding="utf-8")]
+    with_parser = [words for words in scripts if words[0] not in WITHOUT_OPTIONS]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run(
         [sys.executable, "-c", PARSE, json.dumps(with_parser)],
@@ -215,3 +217,16 @@ def test_every_output_mode_is_explained() -> None:
     field = runpy.run_path(str(ROOT / "scripts" / "option_tables.py"))["options"](ScoreConfig)["output.mode"]
     named = table("jobs/README.md", "`output.mode` | what happens to an existing output")
     assert sorted(named) == sorted(get_args(field.annotation))
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_named_attributes_exist(document: str) -> None:
+    """What a document calls on a model, its summary or the estimator is there, in prose and in code."""
+    fields = {each.name for each in dataclasses.fields(Summary)} | {"penalizedLogLikelihood"}
+    for owner, known in (
+        ("model", {*dir(GaussianMixtureModel), "path"}),  # model.path is an option of score
+        ("mixture", {*dir(GaussianMixture), "k", "family"}),  # and these are options of fit
+        ("summary", fields),
+    ):
+        named = set(re.findall(rf"\b{owner}\.([A-Za-z]\w*)", text(document))) - {"py"}
+        assert named <= known, f"{owner} in {document}"
