@@ -230,3 +230,28 @@ def test_named_attributes_exist(document: str) -> None:
     ):
         named = set(re.findall(rf"\b{owner}\.([A-Za-z]\w*)", text(document))) - {"py"}
         assert named <= known, f"{owner} in {document}"
+
+
+def test_numbers_against_peers_have_their_command_and_date() -> None:
+    """Each number of README's comparisons stands in scripts/README.md too, whose measurements have both."""
+    measured = text("scripts/README.md")
+    section = text("README.md").partition("## Against its peers")[2].partition("\n## ")[0]
+    cells = [cell for line in section.splitlines() if line.startswith("|") for cell in line.split("|")[2:]]
+    numbers = [number for cell in cells for number in re.findall(r"\d[\d.]*", cell)]
+    assert len(numbers) > 10
+    assert [number for number in numbers if not re.search(rf"(?<![\d.]){re.escape(number)}(?![\d])", measured)] == []
+    failure = [
+        line for line in text("README.md").splitlines() if line.startswith("| ") and line.endswith(("1.00 |", "0.99 |"))
+    ]
+    assert len(failure) == 4
+    assert all(line in measured for line in failure)
+
+
+def test_every_measurement_has_a_command_and_a_date() -> None:
+    """Each section of scripts/README.md that shows a result has a block with its command, and says when it was run."""
+    sections = text("scripts/README.md").split("\n## ")[1:]
+    for section in sections:
+        title = section.partition("\n")[0]
+        if title != "Other scripts":
+            assert "```bash" in section, title
+            assert re.search(r"\d{1,2} November 2026|\d{4}-\d{2}-\d{2}", section), title
