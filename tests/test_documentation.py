@@ -240,9 +240,8 @@ def test_numbers_against_peers_have_their_command_and_date() -> None:
     numbers = [number for cell in cells for number in re.findall(r"\d[\d.]*", cell)]
     assert len(numbers) > 10
     assert [number for number in numbers if not re.search(rf"(?<![\d.]){re.escape(number)}(?![\d])", measured)] == []
-    failure = [
-        line for line in text("README.md").splitlines() if line.startswith("| ") and line.endswith(("1.00 |", "0.99 |"))
-    ]
+    lines = [line for line in text("README.md").splitlines() if line.startswith("| ")]
+    failure = [line for line in lines if line.endswith(("1.00 |", "0.99 |"))]
     assert len(failure) == 4
     assert all(line in measured for line in failure)
 
@@ -254,4 +253,4 @@ def test_every_measurement_has_a_command_and_a_date() -> None:
         title = section.partition("\n")[0]
         if title != "Other scripts":
             assert "```bash" in section, title
-            assert re.search(r"\d{1,2} November 2026|\d{4}-\d{2}-\d{2}", section), title
+            assert re.search(r"\b\d{1,2} [A-Z][a-z]+ 20\d\d\b", section), title
