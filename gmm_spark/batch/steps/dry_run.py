@@ -18,11 +18,10 @@ from gmm_spark.batch.publish import modes, target
 from gmm_spark.batch.runtime.advice import advising
 from gmm_spark.batch.steps import facts, initial_model, input_table, quality, scored_table
 from gmm_spark.errors import ModelError
-from gmm_spark.spark.fit.start import sample_rows
+from gmm_spark.search.sample_size import sample_rows
 from gmm_spark.spark.ml.model import GaussianMixtureModel
 from gmm_spark.spark.table.columns import Features, weight_column
 from gmm_spark.spark.table.names import Names
-from gmm_spark.spark.table.prepare import Options
 from gmm_spark.statistics import layouts
 
 if TYPE_CHECKING:
@@ -187,7 +186,7 @@ def _fits(spark: SparkSession, config: EstimatingConfig, job: str, mixtures: lis
 def _sizes(read: dict[str, Any], d: int, mixtures: list[tuple[int, Family]], tol: float) -> dict[str, Any]:
     partitions = read["partitions"]
     statistics = sum(layouts.statistics_bytes(k, d, family) for k, family in mixtures)
-    sample = 8 * d * max(sample_rows(Options(k, family, tol=tol), d) for k, family in mixtures)
+    sample = 8 * d * max(sample_rows(family, k, d, tol) for k, family in mixtures)
     cost = {
         "statistics_bytes": statistics,
         "bytes_to_driver_per_pass": partitions * statistics,
