@@ -146,6 +146,12 @@ def test_jobs_stand_alone() -> None:
         assert roots <= {"gmm_spark"}, f"{path.name} imports {sorted(roots)}"
 
 
+def test_no_job_hides_a_module_of_python() -> None:
+    """Python looks into the folder of the program that it runs first: a job `select.py` would replace its `select`."""
+    hidden = {path.stem for path in (ROOT / "jobs").glob("*.py")} & sys.stdlib_module_names
+    assert not hidden, f"jobs named as modules of Python: {sorted(hidden)}"
+
+
 BLOCKED = """
 import importlib, sys
 for name in ("pyspark", "pyarrow", "py4j", "pandas", "scipy", "sklearn", "yaml", "pydantic"):

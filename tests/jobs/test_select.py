@@ -1,4 +1,4 @@
-"""select.py as a scheduler runs it: the published tables of Old Faithful and iris, each from one run; and reruns."""
+"""select_model.py as a scheduler runs it: the published tables of Old Faithful and iris, each from one run; and reruns."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def runs(data: Path, tmp_path_factory: pytest.TempPathFactory, application: Appl
         "rerun": again,
         "refused": [*faithful, "--grid.k=2", "--output.path=faithful"],
     }
-    return folder, application.run(folder, {name: (JOBS / "select.py", words) for name, words in jobs.items()})
+    return folder, application.run(folder, {name: (JOBS / "select_model.py", words) for name, words in jobs.items()})
 
 
 @pytest.mark.parametrize(("name", "published"), [("faithful", FAITHFUL), ("iris", IRIS)])

@@ -1,6 +1,6 @@
 """Fit many Gaussian mixtures to a table together, choose one, and write them all with their table.
 
-spark-submit jobs/select.py --input.path=data/flights --features.columns=distance,air_time \
+spark-submit jobs/select_model.py --input.path=data/flights --features.columns=distance,air_time \
     --grid.k=2-8 --grid.families=full,tied --output.path=models/flights
 """
 
@@ -26,7 +26,7 @@ def select(argv: Sequence[str]) -> str:
     from gmm_spark.batch.options.layers import load  # noqa: PLC0415
     from gmm_spark.batch.runtime import logs  # noqa: PLC0415 - not above: see the end of this file
 
-    config = load(SelectConfig, argv, prog="select.py")
+    config = load(SelectConfig, argv, prog="select_model.py")
     logs.adopt(config)
     # Spark is imported only now, so that a mistake in the options is reported within a second.
     from gmm_spark.batch.files.locate import locate  # noqa: PLC0415
@@ -77,23 +77,6 @@ def summary(config: SelectConfig, found: ModelSelection, path: str) -> str:
         f"model in {path}/model"
     )
 
-
-def _give_way() -> None:
-    """Put the standard library's module `select` in the place of this file.
-
-    Python looks for modules in the folder of the program that it runs first, so that every job of this
-    folder would get this file where the standard library asks for `select`.
-    """
-    here = Path(__file__).resolve().parent
-    spec = PathFinder.find_spec("select", [path for path in sys.path if Path(path).resolve() != here])
-    if spec is None or spec.loader is None:
-        raise ImportError("no module named 'select' in the standard library")
-    sys.modules["select"] = module_from_spec(spec)
-    spec.loader.exec_module(sys.modules["select"])
-
-
-if __name__ == "select":
-    _give_way()
 
 if __name__ == "__main__":
     from gmm_spark.batch.runtime.status import run
