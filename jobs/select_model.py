@@ -6,65 +6,41 @@ spark-submit jobs/select_model.py --input.path=data/flights --features.columns=d
 
 from __future__ import annotations
 
-import sys
 from functools import partial
-from importlib.machinery import PathFinder
-from importlib.util import module_from_spec
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
+from gmm_spark.batch.job import Task, main
+from gmm_spark.batch.options.jobs import SelectConfig
 
-    from gmm_spark.batch.options.jobs import SelectConfig
+if TYPE_CHECKING:
     from gmm_spark.spark.ml.select import ModelSelection
 
 
-def select(argv: Sequence[str]) -> str:
-    """Select as the command line says; return the summary."""
-    from gmm_spark.batch.options.jobs import SelectConfig  # noqa: PLC0415
-    from gmm_spark.batch.options.layers import load  # noqa: PLC0415
-    from gmm_spark.batch.runtime import logs  # noqa: PLC0415 - not above: see the end of this file
+def select(task: Task[SelectConfig]) -> str:
+    """Select and publish the models; return the summary."""
+    from gmm_spark.batch.steps import estimate, facts, input_table, quality, selection_output
+    from gmm_spark.spark.ml.select import select as select_mixture
 
-    config = load(SelectConfig, argv, prog="select_model.py")
-    logs.adopt(config)
-    # Spark is imported only now, so that a mistake in the options is reported within a second.
-    from gmm_spark.batch.files.locate import locate  # noqa: PLC0415
-    from gmm_spark.batch.publish import target as publish  # noqa: PLC0415
-    from gmm_spark.batch.runtime.run import job_run  # noqa: PLC0415
-    from gmm_spark.batch.steps import dry_run, estimate, facts, input_table, quality, selection_output  # noqa: PLC0415
-    from gmm_spark.report.selection_table import candidates_table  # noqa: PLC0415
-    from gmm_spark.spark.ml import select as selector  # noqa: PLC0415
-    from gmm_spark.spark.session import job_session  # noqa: PLC0415
-
-    spark = job_session("gmm_spark select")
-    if config.dry_run:
-        return dry_run.of_select(spark, config)
-    with (
-        job_run("select", config, spark) as run,
-        publish.claimed(run, spark, config.output, partial(input_table.locations, spark, config.input)) as target,
-    ):
-        if target.done:
-            return target.done
-        rows = input_table.read(spark, config.input)
-        run.note(inputs=[facts.watched(run, rows, config.input)])
-        aside = quality.quarantine_of(target, config.quality.quarantine_path, rows)
-        most_invalid = config.quality.max_invalid_fraction
-        mixture = estimate.estimator(config.features, config.fit, maxInvalidFraction=most_invalid)
-        shelf = partial(selection_output.FolderShelf.within, target.office.folder)
-        how = {"finalists": config.grid.finalists, **config.choice.model_dump()}
-        with run.phase("select"), quality.counted(run):
-            found = selector.select(rows, mixture, config.grid.k, config.grid.families, shelf=shelf, **how)
-            run.took({f"select, {phase}": seconds for phase, seconds in found.seconds.items()})
-        table = selection_output.rows(found)
-        run.note(**facts.of_fit(found.bestModel), chosen=found.best.name, passes=found.numPasses, candidates=table)
-        estimate.check_convergence(config.fit, found.bestModel.summary)
-        with target.publication() as staging:
-            selection_output.write(spark, found, locate(spark, staging), candidates_table(table))
-            if aside is not None:
-                aside.publish(rows, config.features, found.bestModel)
-        selection_output.clear(target.office.folder)
-        return summary(config, found, str(target.location))
+    config, run, target = task.config, task.run, task.target
+    rows = input_table.read(task.spark, config.input)
+    run.note(inputs=[facts.watched(run, rows, config.input)])
+    quarantine = quality.quarantine_of(target, config.quality.quarantine_path, rows)
+    most_invalid = config.quality.max_invalid_fraction
+    mixture = estimate.estimator(config.features, config.fit, maxInvalidFraction=most_invalid)
+    finished = partial(selection_output.FinishedFits.beside, target.office.folder)
+    how = {"finalists": config.grid.finalists, **config.choice.model_dump()}
+    with run.phase("select"), quality.counted(run):
+        found = select_mixture(rows, mixture, config.grid.k, config.grid.families, shelf=finished, **how)
+        run.add_seconds({f"select, {phase}": seconds for phase, seconds in found.seconds.items()})
+    table = selection_output.rows(found)
+    run.note(**facts.of_fit(found.bestModel), chosen=found.best.name, passes=found.numPasses, candidates=table)
+    estimate.check_convergence(config.fit, found.bestModel.summary)
+    with target.publication() as staging:
+        selection_output.write(task.spark, found, staging)
+        if quarantine is not None:
+            quarantine.publish(rows, config.features, found.bestModel)
+    selection_output.clear(target.office.folder)
+    return summary(config, found, str(target.location))
 
 
 def summary(config: SelectConfig, found: ModelSelection, path: str) -> str:
@@ -79,6 +55,4 @@ def summary(config: SelectConfig, found: ModelSelection, path: str) -> str:
 
 
 if __name__ == "__main__":
-    from gmm_spark.batch.runtime.status import run
-
-    run("select", select, sys.argv[1:])
+    main("select", SelectConfig, select)

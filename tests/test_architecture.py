@@ -40,8 +40,9 @@ MAY_IMPORT = {
     "batch.manifest": "errors version store batch",
     "batch.runtime": "errors spark spark.fit batch.options batch.manifest",
     "batch.publish": "errors store spark batch.files batch.options batch.manifest batch.runtime",
-    "batch.steps": "errors mixture statistics store em selection spark spark.table spark.scoring spark.fit "
+    "batch.steps": "errors mixture statistics store em selection report spark spark.table spark.scoring spark.fit "
     "spark.selection spark.ml batch.files batch.options batch.manifest batch.runtime batch.publish",
+    "batch.job": "spark batch.options batch.runtime batch.publish batch.steps",
 }
 CORE = [name for name in MAY_IMPORT if not name.startswith(("spark", "batch"))]
 SPARK = {"numpy", "pyspark", "pyarrow", "py4j"}  # py4j comes with pyspark: its errors are caught by name
@@ -83,6 +84,7 @@ def test_every_package_has_its_line() -> None:
     """A new package says here what it may import, and none of the lines is of a package that is gone."""
     packages = {dotted(path.parent / "x").rpartition(".")[0] for path in MODULES if path.parent != PACKAGE}
     roots = {dotted(path) for path in PACKAGE.glob("*.py") if path.stem != "__init__"}
+    roots.add(dotted(PACKAGE / "batch" / "job.py"))  # above the packages beside it
     there = {name.partition(".")[2] for name in packages | roots}
     assert there == MAY_IMPORT.keys()
 
@@ -137,6 +139,12 @@ def test_nothing_imports_jobs() -> None:
     """Jobs are programs: no module of the package and no other job imports one."""
     for path in [*MODULES, *(ROOT / "jobs").glob("*.py")]:
         assert "jobs" not in {name.split(".")[0] for name in imported(path)}, path
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "jobs").glob("*.py")), ids=lambda path: path.stem)
+def test_a_job_keeps_what_is_its_own(path: Path) -> None:
+    """A job file has at most 60 lines: what jobs have in common is in `gmm_spark/batch/job.py`."""
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= 60
 
 
 def test_jobs_stand_alone() -> None:

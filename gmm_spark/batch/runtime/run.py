@@ -94,8 +94,8 @@ class Run:
             self.seconds[name] = round(self.seconds.get(name, 0.0) + time.perf_counter() - began, 3)
             report_phase(name, self.seconds[name])
 
-    def took(self, seconds: Mapping[str, float]) -> None:
-        """Add the seconds of phases that somebody else has counted."""
+    def add_seconds(self, seconds: Mapping[str, float]) -> None:
+        """Add the seconds of phases that were timed elsewhere."""
         self.seconds.update(seconds)
 
     def check_inputs(self) -> None:
