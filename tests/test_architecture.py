@@ -38,7 +38,7 @@ MAY_IMPORT = {
     "batch.files": "errors spark",
     "batch.options": "errors mixture selection spark batch.files",
     "batch.manifest": "errors version store batch",
-    "batch.runtime": "errors spark spark.fit batch.options batch.manifest",
+    "batch.runtime": "errors store spark spark.fit batch.options batch.manifest",
     "batch.publish": "errors store spark batch.files batch.options batch.manifest batch.runtime",
     "batch.steps": "errors mixture statistics store em selection report spark spark.table spark.scoring spark.fit "
     "spark.selection spark.ml batch.files batch.options batch.manifest batch.runtime batch.publish",

@@ -26,7 +26,7 @@ from gmm_spark.spark.ml.model_files import written
 from gmm_spark.spark.ml.select import TABLE
 from gmm_spark.spark.selection.choice import Fitted
 from gmm_spark.store.model_directory import MOST_METADATA, MOST_VALUES, StoredModel, decode, encode
-from gmm_spark.store.untrusted import loads
+from gmm_spark.store.untrusted import json_object
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -115,11 +115,11 @@ def _write_model(spark: SparkSession, model: GaussianMixtureModel, folder: Locat
 def _read(file: Location) -> Fitted | None:
     try:
         first, *components = (file.read() or "").split("\n")
-        record = loads(first, MOST_METADATA, MOST_VALUES)
+        record = json_object(first, MOST_METADATA, MOST_VALUES)
         stored = decode(record["header"], components, str(file))
         candidate = Candidate(record["family"], int(record["k"]), int(record["start"]))
         return Fitted(candidate, record["fold"], stored.parameters, Summary.from_dict(dict(stored.summary)))
-    except (ModelError, ValueError, KeyError, TypeError, RecursionError) as error:
+    except (ModelError, ValueError, KeyError, TypeError) as error:
         _LOG.warning("%s is fitted again: %s", file, error)
         return None
 
