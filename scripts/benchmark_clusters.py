@@ -27,7 +27,7 @@ from sklearn.metrics import adjusted_rand_score
 from sklearn.mixture import GaussianMixture as SklearnMixture
 
 from gmm_spark.mixture.parameters import Family
-from gmm_spark.spark.table.prepare import Options
+from gmm_spark.options import Options
 from gmm_spark.statistics import kernel
 
 if TYPE_CHECKING:

@@ -24,7 +24,7 @@ from benchmark_clusters import ours, theirs
 from benchmark_data import head, labelled, say
 
 from gmm_spark.mixture.parameters import Family
-from gmm_spark.spark.table.prepare import Options
+from gmm_spark.options import Options
 from gmm_spark.statistics import kernel, least_likely
 
 if TYPE_CHECKING:

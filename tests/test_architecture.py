@@ -24,15 +24,16 @@ MAY_IMPORT = {
     "statistics": "errors mixture",
     "em": "errors mixture statistics store",
     "search": "errors mixture statistics em",
+    "options": "mixture statistics em search",
     "selection": "errors mixture statistics em",
     "report": "errors mixture store em",
-    "spark": "errors search",
-    "spark.table": "errors mixture statistics em spark",
+    "spark": "errors",
+    "spark.table": "errors mixture statistics options spark",
     "spark.blocks": "errors mixture statistics spark spark.table",
     "spark.scoring": "errors mixture statistics spark spark.table",
-    "spark.fit": "errors version mixture statistics em search spark spark.table spark.blocks",
-    "spark.selection": "errors mixture statistics em search selection spark spark.table spark.blocks spark.fit",
-    "spark.ml": "errors mixture statistics store em selection spark spark.table spark.scoring spark.fit "
+    "spark.fit": "errors version mixture statistics em search options spark spark.table spark.blocks",
+    "spark.selection": "errors mixture statistics em search options selection spark spark.table spark.blocks spark.fit",
+    "spark.ml": "errors mixture statistics store em options selection spark spark.table spark.scoring spark.fit "
     "spark.selection",
     "batch": "",
     "batch.files": "errors spark",
@@ -40,7 +41,7 @@ MAY_IMPORT = {
     "batch.manifest": "errors version store batch",
     "batch.runtime": "errors store spark spark.fit batch.options batch.manifest",
     "batch.publish": "errors store spark batch.files batch.options batch.manifest batch.runtime",
-    "batch.steps": "errors mixture statistics store em selection report spark spark.table spark.scoring spark.fit "
+    "batch.steps": "errors mixture statistics store em search selection report spark spark.table spark.scoring "
     "spark.selection spark.ml batch.files batch.options batch.manifest batch.runtime batch.publish",
     "batch.job": "spark batch.options batch.runtime batch.publish batch.steps",
 }

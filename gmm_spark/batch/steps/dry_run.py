@@ -18,11 +18,11 @@ from gmm_spark.batch.options.redaction import redacted
 from gmm_spark.batch.publish import modes, target
 from gmm_spark.batch.runtime.advice import advising
 from gmm_spark.batch.steps import estimate, facts, input_table, quality, scored_table
-from gmm_spark.spark.fit.start import sample_rows
+from gmm_spark.search.sample_size import sample_rows
 from gmm_spark.spark.ml.model import GaussianMixtureModel
+from gmm_spark.spark.session import hadoop, jvm
 from gmm_spark.spark.table.columns import Features, weight_column
 from gmm_spark.spark.table.names import Names
-from gmm_spark.spark.table.prepare import Options
 from gmm_spark.statistics import layouts
 
 if TYPE_CHECKING:
@@ -119,25 +119,21 @@ def _input(rows: DataFrame, config: InputConfig) -> dict[str, Any]:
 
 def _rows(rows: DataFrame, files: Mapping[str, FileState]) -> int | None:
     """Return the number of rows by the footers of Parquet files, all of them or some; None for other formats."""
-    jvm: Any = rows.sparkSession._jvm  # noqa: SLF001 - the only door to Parquet's own reader
     if not files:
         return 0
     step = -(-len(files) // _MOST_FOOTERS)
     some = list(files)[::step]
     try:
-        counts = [_footer(rows.sparkSession, jvm, path) for path in some]
+        counts = [_footer(rows.sparkSession, path) for path in some]
     except (Py4JJavaError, Py4JError):  # another format, or a damaged file: the job itself will report it
         return None
     size = sum(files[path].size for path in some)
     return round(sum(counts) * sum(file.size for file in files.values()) / max(size, 1)) if step > 1 else sum(counts)
 
 
-def _footer(spark: SparkSession, jvm: Any, path: str) -> int:  # noqa: ANN401 - a Java gateway
-    configuration = spark._jsc.hadoopConfiguration()  # noqa: SLF001 - as above
-    file = jvm.org.apache.parquet.hadoop.util.HadoopInputFile.fromPath(
-        jvm.org.apache.hadoop.fs.Path(path), configuration
-    )
-    reader = jvm.org.apache.parquet.hadoop.ParquetFileReader.open(file)
+def _footer(spark: SparkSession, path: str) -> int:
+    (fs, configuration), parquet = hadoop(spark), jvm(spark).org.apache.parquet.hadoop
+    reader = parquet.ParquetFileReader.open(parquet.util.HadoopInputFile.fromPath(fs.Path(path), configuration))
     try:
         return int(reader.getRecordCount())
     finally:
@@ -167,7 +163,7 @@ def _fits(spark: SparkSession, config: EstimatingConfig, job: str, mixtures: lis
 def _sizes(read: dict[str, Any], d: int, mixtures: list[tuple[int, Family]], tol: float) -> dict[str, Any]:
     partitions = read["partitions"]
     statistics = sum(layouts.statistics_bytes(k, d, family) for k, family in mixtures)
-    sample = 8 * d * max(sample_rows(Options(k, family, tol=tol), d) for k, family in mixtures)
+    sample = 8 * d * max(sample_rows(family, k, d, tol) for k, family in mixtures)
     cost = {
         "statistics_bytes": statistics,
         "bytes_to_driver_per_pass": partitions * statistics,

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from gmm_spark.em import State
     from gmm_spark.mixture.coordinates import Coordinates
     from gmm_spark.mixture.parameters import FloatArray, Parameters
-    from gmm_spark.spark.table.prepare import Options, Table
+    from gmm_spark.options import Options
+    from gmm_spark.spark.table.prepare import Table
 
 Resume = Literal["auto", "never", "require"]
 

@@ -15,6 +15,7 @@ from pyspark.ml.util import (
     MLWriter,
 )
 
+from gmm_spark.options import Options
 from gmm_spark.spark.fit.checkpoint_store import Checkpoints
 from gmm_spark.spark.fit.train import train
 from gmm_spark.spark.ml import model_files
@@ -23,7 +24,6 @@ from gmm_spark.spark.ml.params import FitParams, constructor_defaults
 from gmm_spark.spark.session import workers_explained
 from gmm_spark.spark.table.frames import at_rest
 from gmm_spark.spark.table.names import Names
-from gmm_spark.spark.table.prepare import Options
 from gmm_spark.store.model_directory import decode, encode
 
 if TYPE_CHECKING:
