@@ -109,7 +109,7 @@ def references() -> tuple[dict[str, Callable[[], object]], float, float]:
     return runs, 2 * 512.0**3, float(source.nbytes)
 
 
-def line(shape: Shape, choice: engines.Choice, z: FloatArray, repeats: int) -> str:
+def line(shape: Shape, choice: engines.Method, z: FloatArray, repeats: int) -> str:
     """Measure one shape on one path."""
     mixture, rows = shape.mixture(), Block(z)
     block = Block(z, None, rows.total)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from gmm_spark.fit.arguments import checked_initial, checked_options, rows_of, table_of
-from gmm_spark.fit.observer import Observer
+from gmm_spark.fit.observer import Observer, timed
 from gmm_spark.fit.order import fit_rows
 from gmm_spark.fit.problem import Problem
 from gmm_spark.fit.rows_in_memory import RowsInMemory
@@ -166,8 +165,5 @@ class _Clock(Observer):
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
-        began = time.perf_counter()
-        try:
+        with timed(self.seconds, name):
             yield
-        finally:
-            self.seconds[name] = round(time.perf_counter() - began, 3)
