@@ -254,3 +254,13 @@ def test_every_measurement_has_a_command_and_a_date() -> None:
         if title != "Other scripts":
             assert "```bash" in section, title
             assert re.search(r"\b\d{1,2} [A-Z][a-z]+ 20\d\d\b", section), title
+
+
+def test_answers_to_where_is_it_are_right() -> None:
+    """A function that gmm_spark/README.md names beside a file is defined in that file."""
+    lines = text("gmm_spark/README.md").partition("### Where is ...?")[2].splitlines()
+    named = [pair for line in lines for pair in re.findall(r"`(gmm_spark/[\w/]+\.py)`, `(\w+)`", line)]
+    assert len(named) >= 3
+    for file, name in named:
+        tree = ast.parse((ROOT / file).read_text(encoding="utf-8"))
+        assert name in {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}, file
