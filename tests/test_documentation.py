@@ -188,7 +188,7 @@ def test_the_reading_order_is_the_order_of_imports() -> None:
     """The packages stand in gmm_spark/README.md in the order of tests/test_architecture.py, none left out."""
     named = [path.rstrip("/").removesuffix(".py").replace("/", ".") for path in table("gmm_spark/README.md", "package")]
     read = [name.removeprefix("gmm_spark.") for name in named if name.startswith("gmm_spark.")]
-    assert read == list(MAY_IMPORT)
+    assert read == list(MAY_IMPORT), "a line per package in that order, in 'How to read the code'"
 
 
 def test_every_field_of_the_summary_is_explained() -> None:
