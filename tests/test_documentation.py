@@ -121,7 +121,7 @@ def test_options_of_documented_jobs_exist(document: str) -> None:
     for words in commands(document):
         if words[0] == "scripts/submit.sh":
             (place,) = [i for i, word in enumerate(words) if word.startswith("jobs/")]
-            name = words[place].removeprefix("jobs/").removesuffix(".py").removesuffix("_model")
+            name = words[place].removeprefix("jobs/").removesuffix(".py")
             assert isinstance(parsed(jobs[name], words[place + 1 :]), jobs[name]), words
 
 
