@@ -1,105 +1,63 @@
-"""Two shows of scale: a driver whose memory does not grow with the partitions, and temporary files that do not pile up.
+"""Checks of scale: a driver whose memory does not grow with the partitions; temporary files that do not pile up.
 
-    .venv/bin/python scripts/check_scale.py              # a few minutes; ends with status 1 if one of them fails
+    scripts/benchmarks/scale.py              # a few minutes; ends with status 1 if one of them fails
 
 1. A fit over 2,000 partitions, each with statistics of its own, whose sum is many times what
    spark.driver.maxResultSize lets through; beside one over 200 partitions: the peak memory of the driver's JVM and
    Python, apart from the executors, which are processes of their own.
-2. 200 passes over a small table: the files in Spark's scratch folder after 20 passes and after 200.
+2. 200 passes over a small table: the files in Spark's scratch folder after a tenth of the passes and after all.
 """
 
 from __future__ import annotations
 
-import argparse
 import logging
-import os
 import subprocess
 import sys
 import tempfile
-import threading
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 from unittest import mock
 
-os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
-
-import numpy as np
-import psutil
-from pyspark.sql import SparkSession
-
 from gmm_spark import GaussianMixture, GaussianMixtureModel
 from gmm_spark.spark.blocks import keep
 from gmm_spark.statistics.layouts import feature_count
+from scripts.benchmarks import data, harness, sessions
 
 if TYPE_CHECKING:
-    from typing_extensions import Self
+    from collections.abc import Sequence
+
+    from pyspark.sql import SparkSession
 
 D, K, ROWS_PER_PARTITION, LIMIT = 48, 16, 100, "32m"
+_MORE_FILES = 5  # after all passes than after a tenth of them, at most
 
 
 def session(scratch: str) -> SparkSession:
     """Return a session whose driver may receive little."""
     settings = {
-        "spark.ui.enabled": "false", "spark.ui.showConsoleProgress": "false", "spark.driver.memory": "512m",
-        "spark.driver.maxResultSize": LIMIT, "spark.driver.bindAddress": "127.0.0.1",
-        "spark.driver.host": "127.0.0.1", "spark.local.dir": scratch, "spark.log.level": "ERROR",
-        "spark.python.unix.domain.socket.enabled": "true", "spark.sql.shuffle.partitions": "8",
+        "spark.master": "local-cluster[2,1,1024]", "spark.driver.memory": "512m", "spark.driver.maxResultSize": LIMIT,
+        "spark.local.dir": scratch, "spark.sql.shuffle.partitions": "8",
     }  # fmt: skip
-    builder = SparkSession.builder.master("local-cluster[2,1,1024]").appName("gmm_spark scale")
-    for name, value in settings.items():
-        builder = builder.config(name, value)
-    return builder.getOrCreate()
+    return sessions.session(settings=settings)
 
 
-def truth(d: int, k: int) -> GaussianMixtureModel:
-    """Return a mixture to draw rows from."""
-    means = 3 * np.random.default_rng(0).standard_normal((k, d))
-    return GaussianMixtureModel.fromArrays(np.full(k, 1 / k), means, np.stack([np.eye(d)] * k), "full")
-
-
-class Peak:
-    """Watches the resident memory of the driver's JVM and Python, in bytes."""
-
-    def __init__(self) -> None:
-        self.jvm = self.python = 0
-        self._end = threading.Event()
-        self._thread = threading.Thread(target=self._watch, daemon=True)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._end.set()
-        self._thread.join()
-
-    def _watch(self) -> None:
-        me = psutil.Process()
-        (jvm,) = (each for each in me.children() if "java" in each.name())
-        while not self._end.wait(0.1):
-            self.jvm, self.python = max(self.jvm, jvm.memory_info().rss), max(self.python, me.memory_info().rss)
-
-
-def many_partitions(partitions: int) -> None:
+def check_partitions(partitions: int) -> bool:
     """Fit one step over n partitions, each of them a task with statistics of its own."""
     with tempfile.TemporaryDirectory() as scratch:
-        spark, model = session(scratch), truth(D, K)
+        spark, model = session(scratch), GaussianMixtureModel(data.truth(D, K))
         df = model.sample(ROWS_PER_PARTITION * partitions, seed=1, spark=spark).select("features")
         df = df.repartition(partitions, "features").persist()
         mixture = GaussianMixture(k=K, maxIter=1, tol=0.0, acceleration="none").setInitialModel(model)
-        with mock.patch.object(keep, "_LEAST_TASKS", partitions), Peak() as peak:
-            began = time.perf_counter()
-            summary = mixture.fit(df).summary
-        sent, took = partitions * K * feature_count(D) * 8 / 2**20, time.perf_counter() - began
+        with mock.patch.object(keep, "_LEAST_TASKS", partitions), sessions.Memory() as memory:
+            took = sessions.CLOCK.time(lambda: mixture.fit(df).summary.numRows)
+        sent = partitions * K * feature_count(D) * 8 / 2**20
         print(
-            f"{partitions} partitions, {sent:.0f} MB of statistics a pass, at most {LIMIT} of results a job:", end=" "
+            f"{partitions} partitions, {sent:.0f} MiB of statistics per pass, at most {LIMIT} of results per job: "
+            f"{took.result} rows in {took.wall:.0f} s, peaks: {memory}",
+            flush=True,
         )
-        driver = f"{peak.jvm / 2**20:.0f} MiB of JVM and {peak.python / 2**20:.0f} MiB of Python"
-        print(f"{summary.numRows} rows in {took:.0f} s, the driver's peak {driver}", flush=True)
-        if summary.numRows != ROWS_PER_PARTITION * partitions:
-            raise SystemExit(1)
         spark.stop()
+    return took.result == ROWS_PER_PARTITION * partitions
 
 
 class Files(logging.Handler):
@@ -115,37 +73,37 @@ class Files(logging.Handler):
             self.counts.append(sum(path.is_file() for path in self.folder.rglob("*")))
 
 
-def many_passes() -> None:
-    """Run 200 passes over a small table."""
+def check_files(passes: int) -> bool:
+    """Run n passes over a small table."""
     with tempfile.TemporaryDirectory() as scratch:
-        spark, model = session(scratch), truth(8, 8)
+        spark, model = session(scratch), GaussianMixtureModel(data.truth(8, 8))
         files, log = Files(Path(scratch)), logging.getLogger("gmm_spark")
         log.addHandler(files)
         log.setLevel(logging.INFO)
         df = model.sample(20_000, seed=1, spark=spark).select("features")
-        mixture = GaussianMixture(k=8, maxIter=199, tol=0.0, acceleration="none").setInitialModel(model)
+        mixture = GaussianMixture(k=8, maxIter=passes - 1, tol=0.0, acceleration="none").setInitialModel(model)
         with mock.patch.object(keep, "_LEAST_FILED", 0):
             mixture.fit(df)
-        print(f"{len(files.counts)} passes: {files.counts[19]} files after 20, {files.counts[-1]} after the last")
-        if files.counts[-1] > files.counts[19] + 5:
-            raise SystemExit(1)
         spark.stop()
+    early, late = files.counts[passes // 10 - 1], files.counts[-1]
+    print(f"{len(files.counts)} passes: {early} files after {passes // 10}, {late} after the last", flush=True)
+    return late <= early + _MORE_FILES
 
 
-SHOWS = {"200": lambda: many_partitions(200), "2000": lambda: many_partitions(2000), "passes": many_passes}
-
-
-def main() -> None:
-    """Run each show in a process of its own, for its memory is its own."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("show", nargs="?", choices=SHOWS, help="this one alone, in this process")
-    chosen = parser.parse_args().show
-    if chosen:
-        SHOWS[chosen]()
-        return
-    for name in SHOWS:
-        subprocess.run([sys.executable, __file__, name], check=True)  # noqa: S603 - this very script
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run each check in a process of its own, so that its memory is its own; return 1 if one failed."""
+    parser = harness.parser(__doc__, {"partitions": [4, 8], "passes": 10})
+    parser.add_argument("--partitions", nargs="*", type=int, default=[200, 2000], help="a fit over each number of them")
+    parser.add_argument("--passes", type=int, default=200, help="over the small table; 0 for none")
+    options = harness.parsed(parser, argv)
+    checks = [f"--partitions={each}" for each in options.partitions], [f"--passes={options.passes}"]
+    if len(options.partitions) + bool(options.passes) == 1:
+        good = check_partitions(*options.partitions) if options.partitions else check_files(options.passes)
+        return 0 if good else 1
+    alone = [["--passes=0", each] for each in checks[0]] + [["--partitions", *checks[1]]] * bool(options.passes)
+    ended = [subprocess.run([sys.executable, __file__, *each], check=False).returncode for each in alone]  # noqa: S603
+    return int(any(ended))
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
