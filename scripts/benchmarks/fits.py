@@ -43,7 +43,7 @@ _BLOCK = 1 << 14
 
 @dataclass(frozen=True, eq=False)
 class Fitted:
-    """A fit of ours in memory.
+    """Our fit in memory.
 
     Args:
         parameters: in the user's units.

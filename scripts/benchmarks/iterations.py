@@ -6,7 +6,7 @@
 Rows come from a known mixture. Spark ML's iterations are counted (`summary.numIter`), because it may stop early. An
 iteration's time is the difference between a long and a short fit from the same start over the difference of their
 iterations, so that starting, packing and searching do not count; the systems take turns, repeat by repeat. The memory
-is that of our own first fit, before the others have run. scikit-learn's BLAS has as many threads as Spark has cores.
+is that of our first fit, before the others have run. scikit-learn's BLAS has as many threads as Spark has cores.
 """
 
 from __future__ import annotations
@@ -111,7 +111,7 @@ def sklearn(x: FloatArray, start: GaussianMixtureModel, options: argparse.Namesp
 
 
 def measure(options: argparse.Namespace, folder: str) -> dict[str, Any]:
-    """Run the systems in turn on the same rows; return and print their figures, and the memory of our own fit."""
+    """Run the systems in turn on the same rows; return and print their figures, and the memory of our fit."""
     mixture = data.truth(options.features, options.components, options.family)
     x, start = data.drawn(options.rows, mixture), started(mixture, options.family)
     df = sessions.stored(sessions.session(options.cores), x, folder, options.cores)
