@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gmm_spark.mixture.parameters import FAMILIES
-from gmm_spark.spark.table.prepare import Options
+from gmm_spark.options import Options
 from gmm_spark.statistics import kernel
 from scripts.benchmarks import data, fits, harness
 

@@ -17,11 +17,11 @@ from sklearn.mixture import GaussianMixture as SklearnMixture
 from gmm_spark import em
 from gmm_spark.mixture import coordinates
 from gmm_spark.mixture.parameters import Parameters
+from gmm_spark.options import Options
 from gmm_spark.search import best_start, missed_clusters
 from gmm_spark.search.sample import Sample
-from gmm_spark.spark.fit.start import plan_of, sample_rows, sample_tol
+from gmm_spark.search.sample_size import sample_rows, sample_tol
 from gmm_spark.spark.fit.train import RESEEDINGS
-from gmm_spark.spark.table.prepare import Options
 from gmm_spark.spark.table.rows import Rows
 from gmm_spark.spark.table.survey_pass import of_rows
 from gmm_spark.statistics import kernel, least_likely
@@ -72,9 +72,10 @@ def fitted(x: FloatArray, options: Options, names: tuple[str, ...] = (), sample:
     names = names or tuple(f"x{number}" for number in range(d))
     surveyed = of_rows(Rows(x.T, None, np.zeros(n, dtype=np.int8)))
     frame = coordinates.suited(options.family, surveyed.mean, surveyed.covariance, names)
-    taken = np.random.default_rng(options.seed).permutation(n)[: sample or sample_rows(options, d, n)]
+    enough = sample_rows(options.family, options.k, d, options.tol, n)
+    taken = np.random.default_rng(options.seed).permutation(n)[: sample or enough]
     drawn = Sample(np.ascontiguousarray(frame.rows(x[taken])), np.ones(len(taken)), surveyed.covariance)
-    plan = plan_of(options, sample_tol(options, drawn, n), surveyed)
+    plan = options.plan(sample_tol(options.family, options.k, options.tol, drawn, n), surveyed)
     found = best_start.best(drawn, frame, plan)
     blocks = [Block(np.ascontiguousarray(frame.rows(part))) for part in parts(x)]
     start, slowest, expectation = found.best.parameters, found.slowest, best_start.in_memory(blocks)

@@ -14,7 +14,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from gmm_spark.mixture.parameters import FAMILIES
-from gmm_spark.spark.table.prepare import Options
+from gmm_spark.options import Options
 from scripts.benchmarks import data, fits, harness
 
 if TYPE_CHECKING:

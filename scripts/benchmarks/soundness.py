@@ -31,8 +31,8 @@ from gmm_spark import em
 from gmm_spark.em.reseeding import point_masses
 from gmm_spark.mixture import coordinates
 from gmm_spark.mixture.parameters import FAMILIES
+from gmm_spark.options import Options
 from gmm_spark.search import best_start
-from gmm_spark.spark.table.prepare import Options
 from gmm_spark.statistics.block import Block
 from scripts.benchmarks import data, fits, harness
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from gmm_spark.mixture.parameters import FAMILIES
-from gmm_spark.spark.table.prepare import Options
+from gmm_spark.options import Options
 from scripts.benchmarks import data, fits, harness
 
 if TYPE_CHECKING:
