@@ -12,7 +12,6 @@ from gmm_spark.fit.order import fit_rows
 from gmm_spark.fit.problem import Problem
 from gmm_spark.fit.rows_in_memory import RowsInMemory
 from gmm_spark.options import Options
-from gmm_spark.search.sample_size import sample_rows
 from gmm_spark.statistics import doubts, kernel
 from gmm_spark.statistics.survey import needs_products
 
@@ -146,12 +145,7 @@ def _fitted(table: Table, options: Options, initial: Parameters | None) -> Fitte
     with clock.phase("survey"):
         surveyed = table.survey(products=needs_products((options.family,), d))
     problem = Problem.of(options, surveyed, names)
-    sampled = sample_rows(options.family, options.k, d, options.tol, surveyed.counted) / surveyed.counted
-    square = surveyed.mean_square(problem.frame)
-    rows = RowsInMemory.of(
-        table, problem.frame, sampled=sampled, square=square, seed=options.seed, precision=options.precision
-    )
-    fitted = fit_rows(problem, rows, clock, initial)
+    fitted = fit_rows(problem, RowsInMemory.of(table, problem), clock, initial)
     of_mixture = doubts.of_mixture(surveyed, options.k, options.family, noise=options.noise)
     warnings = (*of_mixture, *doubts.of_table(surveyed, names))
     return FittedMixture(fitted.parameters, fitted.summary(clock.seconds, warnings))
