@@ -7,15 +7,12 @@ from typing import TYPE_CHECKING
 
 from gmm_spark import em
 from gmm_spark.mixture import prior
-from gmm_spark.search.sample import Plan
 
 if TYPE_CHECKING:
     from gmm_spark.mixture.coordinates import Coordinates
-    from gmm_spark.mixture.noise import Noise
     from gmm_spark.mixture.parameters import Family
     from gmm_spark.mixture.prior import Prior
     from gmm_spark.statistics import engines
-    from gmm_spark.statistics.survey import Survey
 
 # Times d + 1, the fewest rows that could carry a covariance; but no more than half an equal share of all rows. Of 36
 # labelled fits 2 to 5 mended one, in which an outlier group of 68 rows was a component, and 8 cost two small clusters.
@@ -54,19 +51,3 @@ class Options:
         """Return the M-step in these coordinates, for n rows, as good as `effective_rows` of equal weight."""
         share, least = self.prior_share(effective_rows), self.least_rows(len(frame.center), rows)
         return em.Maximiser(frame, self.floor, share, least)
-
-    def plan(self, tol: float, surveyed: Survey, noise: Noise | None = None) -> Plan:
-        """Return what to look for in a sample of a surveyed table, in fits to tol."""
-        return Plan(
-            self.k,
-            self.family,
-            self.starts,
-            self.seed,
-            self.floor,
-            tol,
-            uniform=self.init_mode == "random",
-            noise=noise,
-            prior=self.prior_share(surveyed.effective_rows),
-            least=self.least_rows(len(surveyed.mean), surveyed.counted),
-            rows=surveyed.counted,
-        )

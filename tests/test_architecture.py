@@ -24,16 +24,17 @@ MAY_IMPORT = {
     "store": "errors mixture",
     "statistics": "errors mixture",
     "em": "errors mixture statistics store",
+    "options": "mixture statistics em",
     "search": "errors limits mixture statistics em",
-    "options": "mixture statistics em search",
+    "fit": "errors limits mixture statistics em options search",
     "selection": "errors mixture statistics em",
     "report": "errors mixture store em",
     "spark": "errors",
     "spark.table": "errors limits mixture statistics options spark",
-    "spark.blocks": "errors limits mixture statistics spark spark.table",
+    "spark.blocks": "errors limits mixture statistics search spark spark.table",
     "spark.scoring": "errors mixture statistics spark spark.table",
-    "spark.fit": "errors limits version mixture statistics em search options spark spark.table spark.blocks",
-    "spark.selection": "errors limits mixture statistics em search options selection spark spark.table spark.blocks "
+    "spark.fit": "errors limits version mixture statistics em options search fit spark spark.table spark.blocks",
+    "spark.selection": "errors limits mixture statistics em options search fit selection spark spark.table spark.blocks "
     "spark.fit",
     "spark.ml": "errors mixture statistics store em options selection spark spark.table spark.scoring spark.fit "
     "spark.selection",

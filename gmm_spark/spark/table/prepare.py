@@ -9,12 +9,12 @@ from pyspark.sql import functions as f
 
 from gmm_spark.errors import ConfigurationError, DataError
 from gmm_spark.limits import LIMITS, Limits
-from gmm_spark.mixture import coordinates
-from gmm_spark.mixture.noise import Noise
 from gmm_spark.spark.table import checks, columns
 from gmm_spark.spark.table.names import Names
 from gmm_spark.spark.table.rows import RowLayout
-from gmm_spark.spark.table.survey_pass import needs_products, survey
+from gmm_spark.spark.table.survey_pass import survey
+from gmm_spark.statistics import doubts
+from gmm_spark.statistics.survey import needs_products
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,9 +25,6 @@ if TYPE_CHECKING:
     from gmm_spark.mixture.parameters import Family, Parameters
     from gmm_spark.options import Options
     from gmm_spark.statistics.survey import Survey
-
-
-_STARTING_WEIGHT = 0.05
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,17 +53,7 @@ class Table:
         Raises:
             DataError: constant or dependent columns, or values whose squares overflow.
         """
-        all_rows, most = self.surveyed, self.surveyed.reference
-        try:
-            return coordinates.suited(family, most.mean, most.covariance, self.names)
-        except DataError:
-            if most is all_rows:
-                raise
-            return coordinates.suited(family, all_rows.mean, all_rows.covariance, self.names)
-
-    def noise(self, frame: Coordinates) -> Noise:
-        """Return a noise over the box that holds all rows, in these coordinates; its weight is only a start."""
-        return Noise(_STARTING_WEIGHT, self.surveyed.range).moved(frame.log_determinant)
+        return self.surveyed.frame(family, self.names)
 
 
 def prepare(
@@ -92,8 +79,8 @@ def prepare(
     most_invalid = options.max_invalid_fraction if options.skip_invalid else None
     checks.check_rows(surveyed, most_invalid, (*features.columns, *([weight_col] if weight_col else ())))
     names = features.names(d)
-    doubts = () if families else checks.of_mixture(surveyed, options.k, options.family, noise=options.noise)
-    warnings = (*doubts, *checks.of_table(surveyed, names))
+    of_mixture = () if families else doubts.of_mixture(surveyed, options.k, options.family, noise=options.noise)
+    warnings = (*of_mixture, *doubts.of_table(surveyed, names))
     checks.report(warnings)
     return Table(rows, layout, surveyed, names, warnings, limits)
 
