@@ -1,0 +1,63 @@
+"""A table on Spark and the same rows in memory lead to one mixture, by params of the same names and defaults."""
+
+from __future__ import annotations
+
+import inspect
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from gmm_spark import GaussianMixture, fit
+from gmm_spark.fit import fit as fit_function
+from gmm_spark.mixture.parameters import FAMILIES
+from tests.spark.frames import assert_same_mixture, clusters, names, numbered, table
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+    from gmm_spark.mixture.parameters import Family
+
+
+def test_params_have_one_name_and_one_default() -> None:
+    """What both the estimator and the function take has one default; the function has no params of columns or files."""
+    ours = inspect.signature(fit_function).parameters
+    theirs = inspect.signature(GaussianMixture.__init__).parameters
+    common = ours.keys() & theirs.keys() - {"k"}
+    assert {name: ours[name].default for name in common} == {name: theirs[name].default for name in common}
+    assert ours.keys() - theirs.keys() == {"x", "weights", "initial"}
+    left = {name for name in theirs.keys() - ours.keys() if not name.endswith(("Col", "Cols"))}
+    assert left == {
+        "self", "handleInvalid", "maxInvalidFraction", "checkpointDir", "checkpointSeconds", "keepLastCheckpoint",
+        "resume",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_table_in_one_partition_gives_the_same_bits(spark: SparkSession, family: Family) -> None:
+    """Survey, sample, search and EM are the same sums in the same order: parameters and log-likelihoods are equal."""
+    x = clusters(1500)
+    options: dict[str, Any] = {"covarianceType": family, "seed": 3, "starts": 4}
+    there = GaussianMixture(k=3, inputCols=names(3), **options).fit(
+        spark.createDataFrame(pa.table(numbered(x))).coalesce(1)
+    )
+    here = fit(x, 3, **options)
+    for one, other in zip(here.parameters.arrays, there.parameters.arrays, strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert here.summary.history == there.summary.history
+    assert here.summary.numPasses == there.summary.numPasses
+    left, right = ({**each.summary.to_dict(), "seconds": {}} for each in (here, there))
+    assert left == right
+
+
+def test_weights_and_partitions_give_the_same_mixture(spark: SparkSession) -> None:
+    """Rows of weight 0 left out, and sums in another order: parameters to 1e-9."""
+    x = clusters(1500)
+    weights = np.random.default_rng(0).integers(0, 4, len(x)).astype(np.float64)
+    options: dict[str, Any] = {"seed": 3, "starts": 4, "noise": True}
+    mixture = GaussianMixture(k=3, inputCols=names(3), weightCol="w", **options)
+    there = mixture.fit(table(spark, 3, **numbered(x), w=weights))
+    here = fit(x, 3, weights=weights, **options)
+    assert_same_mixture(there, type(there)(here.parameters), 1e-9)
+    assert here.summary.bic == pytest.approx(there.summary.bic, rel=1e-9)
