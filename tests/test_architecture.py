@@ -34,8 +34,8 @@ MAY_IMPORT = {
     "spark.blocks": "errors limits mixture statistics search spark spark.table",
     "spark.scoring": "errors mixture statistics spark spark.table",
     "spark.fit": "errors limits version mixture statistics em options search fit spark spark.table spark.blocks",
-    "spark.selection": "errors limits mixture statistics em options search fit selection spark spark.table spark.blocks "
-    "spark.fit",
+    "spark.selection": "errors limits mixture statistics em options search fit selection spark spark.table "
+    "spark.blocks spark.fit",
     "spark.ml": "errors mixture statistics store em options selection spark spark.table spark.scoring spark.fit "
     "spark.selection",
     "batch": "",

@@ -80,7 +80,7 @@ class Counted:
 def run(
     x: FloatArray,
     options: Options,
-    sampled: float,
+    sample: int | None = None,
     initial: Parameters | None = None,
     state: em.State | None = None,
 ) -> tuple[Fitted, Recorder, int]:
@@ -88,8 +88,7 @@ def run(
     table, recorder = Table(x), Recorder()
     surveyed = table.survey()
     problem = Problem.of(options, surveyed, tuple(f"x{i}" for i in range(x.shape[1])))
-    square = surveyed.mean_square(problem.frame)
-    rows = RowsInMemory.of(table, problem.frame, sampled=sampled, square=square, seed=options.seed, precision="float64")
+    rows = RowsInMemory.of(table, problem, sample)
     counted = Counted(rows)
     fitted = fit_rows(problem, counted, recorder, initial, state)  # type: ignore[arg-type] # as the rows
     return fitted, recorder, counted.reads
@@ -107,7 +106,7 @@ OPTIONS = Options(3, starts=5)
 
 def test_where_all_rows_are_the_sample_there_is_no_second_look() -> None:
     """Pack, starts, EM; one read for each pass."""
-    fitted, recorder, reads = run(two_and_a_few(n=3000), OPTIONS, 1.0)
+    fitted, recorder, reads = run(two_and_a_few(n=3000), OPTIONS)
     passes = len(fitted.fit.history)
     assert recorder.events == ["pack", "starts", "em", *["pass"] * passes]
     assert reads == passes
@@ -117,7 +116,7 @@ def test_where_all_rows_are_the_sample_there_is_no_second_look() -> None:
 
 def test_a_cluster_that_the_sample_missed_leads_to_another_start() -> None:
     """All rows are read for the first start and for the one found on a second look, which is the first pass of EM."""
-    fitted, recorder, reads = run(two_and_a_few(), OPTIONS, 500 / 20_000)
+    fitted, recorder, reads = run(two_and_a_few(), OPTIONS, 500)
     passes = len(fitted.fit.history)
     assert recorder.events == ["pack", "starts", "parts", "look", "replaced", "em", *["pass"] * passes]
     assert reads == passes + 1
@@ -129,10 +128,10 @@ def test_a_cluster_that_the_sample_missed_leads_to_another_start() -> None:
 def test_a_fit_goes_on_from_each_of_its_states_to_the_same_end() -> None:
     """Without a search: the bits of the parameters are those of the fit that was never broken off."""
     x = two_and_a_few(n=4000)
-    whole, recorder, _ = run(x, OPTIONS, 0.2)
+    whole, recorder, _ = run(x, OPTIONS, 800)
     assert len(recorder.states) == len(whole.fit.history) + 1
     for number, state in enumerate(recorder.states):
-        fitted, events, reads = run(x, OPTIONS, 0.2, state=state)
+        fitted, events, reads = run(x, OPTIONS, 800, state=state)
         assert [each for each in events.events if each != "pass"] == ["em"]
         assert reads == len(whole.fit.history) - number
         assert fitted.resumed == number
@@ -143,10 +142,10 @@ def test_a_fit_goes_on_from_each_of_its_states_to_the_same_end() -> None:
 def test_a_component_of_a_model_that_its_cluster_has_left_is_reported() -> None:
     """The search is left out, the component has its number in the model, and its sentence is in the summary."""
     x = two_and_a_few(n=3000)
-    before, _, _ = run(x, OPTIONS, 1.0)
+    before, _, _ = run(x, OPTIONS)
     left = x[x[:, 0] < 15]  # the lighter one of the two large clusters is gone
     gone = int(np.argmax(before.parameters.means[:, 0]))
-    fitted, recorder, _ = run(left, OPTIONS, 1.0, initial=before.parameters)
+    fitted, recorder, _ = run(left, OPTIONS, initial=before.parameters)
     assert recorder.events[:3] == ["em", "pass", f"emptied {gone}"]
     summary = fitted.summary({}, ["doubtful"])
     assert summary.emptied == (gone,)
@@ -157,7 +156,7 @@ def test_a_component_of_a_model_that_its_cluster_has_left_is_reported() -> None:
 def test_one_component_is_known_from_the_survey() -> None:
     """No search: the maximum is the mean and the covariance of the rows."""
     x = two_and_a_few(n=1000)
-    fitted, recorder, _ = run(x, Options(1, prior=0.0), 1.0)
+    fitted, recorder, _ = run(x, Options(1, prior=0.0))
     assert recorder.events[:2] == ["pack", "em"]
     np.testing.assert_allclose(fitted.parameters.means[0], x.mean(axis=0), rtol=1e-9, atol=1e-9)
     np.testing.assert_allclose(fitted.parameters.covariances[0], np.cov(x.T, bias=True), rtol=1e-9)
@@ -167,8 +166,7 @@ def test_a_sample_stands_for_all_rows() -> None:
     """Its weights add up to the rows' share, and a mean over it is that of all rows within five standard errors."""
     x = two_and_a_few(n=20_000)
     table = Table(x)
-    frame = Problem.of(OPTIONS, table.survey(), ("a", "b")).frame
-    rows = RowsInMemory.of(table, frame, sampled=0.1, square=2.0, seed=3, precision="float64")
+    rows = RowsInMemory.of(table, Problem.of(OPTIONS, table.survey(), ("a", "b")), 2000)
     z, weights = rows.sample()
     assert weights.sum() == pytest.approx(0.1 * len(x), rel=0.1)
     assert abs(weights @ z[0] / weights.sum()) < 5 / np.sqrt(len(weights))
