@@ -27,7 +27,7 @@ from sklearn.metrics import adjusted_rand_score
 from sklearn.mixture import GaussianMixture as SklearnMixture
 
 from gmm_spark.mixture.parameters import Family
-from gmm_spark.spark.table.prepare import Options
+from gmm_spark.options import Options
 from gmm_spark.statistics import kernel
 
 if TYPE_CHECKING:
@@ -160,7 +160,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--results", type=Path, help="JSON lines: fits that are kept, and are not repeated")
     parser.add_argument("--name", default="ours", help="of our fits, to distinguish settings in --results")
-    parser.add_argument("--option", action="append", default=[], help="of our fits, such as prior=0; may be repeated")
+    parser.add_argument("--option", action="append", default=[], help="of our fits: covariance_prior=0")
     arguments = parser.parse_args()
     arguments.ours = {name: _pseudo_rows(value) for name, value in (each.split("=") for each in arguments.option)}
     warnings.simplefilter("ignore")

@@ -23,10 +23,10 @@ from sklearn.mixture import GaussianMixture as SklearnMixture
 from gmm_spark import em
 from gmm_spark.mixture import coordinates
 from gmm_spark.mixture.parameters import Family
+from gmm_spark.options import Options
 from gmm_spark.search import best_start, missed_clusters
 from gmm_spark.search.sample import Sample
 from gmm_spark.spark.fit.start import plan_of, sample_rows, sample_tol
-from gmm_spark.spark.table.prepare import Options
 from gmm_spark.spark.table.rows import Rows
 from gmm_spark.spark.table.survey_pass import of_rows
 from gmm_spark.statistics import kernel
@@ -98,7 +98,9 @@ def compare(name: str, family: Family, seeds: int, floor: float) -> None:
     table, differences, seconds = Table.of(x, family), [], []
     for seed in range(seeds):
         began = time.perf_counter()
-        fit = fitted_in_memory(table, Options(k, family, seed=seed, floor=floor, prior=0.0, least=0.0))
+        fit = fitted_in_memory(
+            table, Options(k, family, seed=seed, covariance_floor=floor, covariance_prior=0.0, min_component_weight=0.0)
+        )
         ours = fit.best.moments.mean_log_likelihood - table.frame.log_determinant
         between = time.perf_counter()
         differences.append(ours - best_of_five(x, table, k, family, seed))
@@ -114,7 +116,7 @@ def main() -> None:
     parser.add_argument("--data", default=",".join(DATA), help="tables, comma separated")
     parser.add_argument("--families", default="full,tied,diag,spherical", help="comma separated")
     parser.add_argument("--seeds", type=int, default=10)
-    parser.add_argument("--floor", type=float, default=Options.floor, help="covarianceFloor of our fits")
+    parser.add_argument("--floor", type=float, default=Options.covariance_floor, help="covarianceFloor of our fits")
     options = parser.parse_args()
     warnings.simplefilter("ignore")
     head("table", "family", "K", "as good", "median difference", "least", "our s", "scikit-learn's s")

@@ -25,11 +25,12 @@ from pyspark.sql import SparkSession
 from gmm_spark import GaussianMixtureModel
 from gmm_spark.mixture import coordinates
 from gmm_spark.mixture.parameters import Parameters
+from gmm_spark.options import Options
 from gmm_spark.spark.blocks import pack
 from gmm_spark.spark.blocks.keep import packed
 from gmm_spark.spark.table.columns import Features
 from gmm_spark.spark.table.names import Names
-from gmm_spark.spark.table.prepare import Options, prepare
+from gmm_spark.spark.table.prepare import prepare
 from gmm_spark.statistics.layouts import feature_count
 
 

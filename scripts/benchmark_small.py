@@ -1,6 +1,6 @@
 """Seconds of fits of small tables: ours, scikit-learn's default, and its best of n_init=5; a Markdown table.
 
-    benchmark_small.py [--data iris,digits] [--families full,diag] [--seeds 5] [--option prior=0]
+    benchmark_small.py [--data iris,digits] [--families full,diag] [--seeds 5] [--option covariance_prior=0]
 
 The tables, their K and how they are fitted are those of `benchmark_clusters.py`: standardised, in memory, without
 Spark. The three take turns, seed by seed, in one process and with as many BLAS threads as the environment allows, and
@@ -24,7 +24,7 @@ from benchmark_clusters import ours, theirs
 from benchmark_data import head, labelled, say
 
 from gmm_spark.mixture.parameters import Family
-from gmm_spark.spark.table.prepare import Options
+from gmm_spark.options import Options
 from gmm_spark.statistics import kernel, least_likely
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ def main() -> None:
     parser.add_argument("--data", default=_SMALL, help="tables, comma separated")
     parser.add_argument("--families", default="full,tied,diag,spherical", help="comma separated")
     parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--option", action="append", default=[], help="of our fits, such as prior=0; may be repeated")
+    parser.add_argument("--option", action="append", default=[], help="of our fits: covariance_prior=0")
     arguments = parser.parse_args()
     arguments.ours = {name: float(value) for name, value in (each.split("=") for each in arguments.option)}
     warnings.simplefilter("ignore")

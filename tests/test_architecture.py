@@ -23,24 +23,25 @@ MAY_IMPORT = {
     "store": "errors mixture",
     "statistics": "errors mixture",
     "em": "errors mixture statistics store",
+    "options": "errors mixture statistics em",
     "search": "errors mixture statistics em",
     "selection": "errors mixture statistics em",
     "report": "errors mixture store em",
     "spark": "errors search",
-    "spark.table": "errors mixture statistics em spark",
+    "spark.table": "errors mixture statistics options spark",
     "spark.blocks": "errors mixture statistics spark spark.table",
     "spark.scoring": "errors mixture statistics spark spark.table",
-    "spark.fit": "errors version mixture statistics em search spark spark.table spark.blocks",
-    "spark.selection": "errors mixture statistics em search selection spark spark.table spark.blocks spark.fit",
-    "spark.ml": "errors mixture statistics store em selection spark spark.table spark.scoring spark.fit "
+    "spark.fit": "errors version mixture statistics em options search spark spark.table spark.blocks",
+    "spark.selection": "errors mixture statistics em options search selection spark spark.table spark.blocks spark.fit",
+    "spark.ml": "errors mixture statistics store em options selection spark spark.table spark.scoring spark.fit "
     "spark.selection",
     "batch": "",
     "batch.files": "errors spark",
-    "batch.options": "errors mixture selection spark batch.files",
+    "batch.options": "errors mixture statistics em options selection spark batch.files",
     "batch.manifest": "errors version store batch",
     "batch.runtime": "errors spark spark.fit batch.options batch.manifest",
     "batch.publish": "errors store spark batch.files batch.options batch.manifest batch.runtime",
-    "batch.steps": "errors mixture statistics store em selection spark spark.table spark.scoring spark.fit "
+    "batch.steps": "errors mixture statistics store em options selection spark spark.table spark.scoring spark.fit "
     "spark.selection spark.ml batch.files batch.options batch.manifest batch.runtime batch.publish",
 }
 CORE = [name for name in MAY_IMPORT if not name.startswith(("spark", "batch"))]

@@ -18,11 +18,11 @@ from gmm_spark.batch.publish import modes, target
 from gmm_spark.batch.runtime.advice import advising
 from gmm_spark.batch.steps import facts, initial_model, input_table, quality, scored_table
 from gmm_spark.errors import ModelError
+from gmm_spark.options import Options
 from gmm_spark.spark.fit.start import sample_rows
 from gmm_spark.spark.ml.model import GaussianMixtureModel
 from gmm_spark.spark.table.columns import Features, weight_column
 from gmm_spark.spark.table.names import Names
-from gmm_spark.spark.table.prepare import Options
 from gmm_spark.statistics import layouts
 
 if TYPE_CHECKING:

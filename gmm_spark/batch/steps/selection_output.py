@@ -20,6 +20,7 @@ import pyarrow as pa
 from gmm_spark.em.summary import Summary
 from gmm_spark.errors import ModelError
 from gmm_spark.selection.evaluation import Candidate
+from gmm_spark.spark.ml.model import stored
 from gmm_spark.spark.ml.model_files import written
 from gmm_spark.spark.ml.select import TABLE
 from gmm_spark.spark.selection.choice import Fitted
@@ -104,7 +105,7 @@ def write(spark: SparkSession, found: ModelSelection, folder: Location, text: st
 
 def _write_model(spark: SparkSession, model: GaussianMixtureModel, folder: Location) -> None:
     # As plain files, not by Spark: two jobs for each of many small models would take longer than their fits.
-    for name, lines in written(spark, model, model.stored()).items():
+    for name, lines in written(spark, model, stored(model)).items():
         part = folder.child(f"{name}/part-00000")
         part.parent().make_folder()
         part.replace("".join(f"{line}\n" for line in lines))

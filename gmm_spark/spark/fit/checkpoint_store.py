@@ -10,7 +10,7 @@ import hashlib
 import logging
 import time
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 from py4j.protocol import Py4JError, Py4JJavaError  # type: ignore[import-untyped]
@@ -18,6 +18,7 @@ from pyspark.errors import AnalysisException, PySparkException
 
 from gmm_spark.em.checkpoint import Identity, damaged, decode, encode, most_bytes
 from gmm_spark.errors import CheckpointError
+from gmm_spark.options import CheckpointOptions
 from gmm_spark.spark.session import described, is_connect
 from gmm_spark.version import __version__
 
@@ -27,9 +28,8 @@ if TYPE_CHECKING:
     from gmm_spark.em import State
     from gmm_spark.mixture.coordinates import Coordinates
     from gmm_spark.mixture.parameters import FloatArray, Parameters
-    from gmm_spark.spark.table.prepare import Options, Table
-
-Resume = Literal["auto", "never", "require"]
+    from gmm_spark.options import Options
+    from gmm_spark.spark.table.prepare import Table
 
 _log = logging.getLogger("gmm_spark")
 _SLOTS = ("checkpoint-a", "checkpoint-b")
@@ -37,21 +37,8 @@ _FILES = "part-*.txt"  # no others: Spark would unpack a file named .gz to any s
 _READABLE = 64 << 20  # bytes that are read in any case, so that the error can name what differs
 
 
-@dataclass(frozen=True)
-class Checkpoints:
-    """Where a fit keeps its progress, how often, and whether it goes on from there.
-
-    Args:
-        path: a folder for this fit alone; made when needed.
-        seconds: the least time between two checkpoints; 0 keeps every pass.
-        resume: auto goes on where it can and else starts again; require refuses to start again; never does not look.
-        keep: leave the last checkpoint when the fit has ended, for the caller to `clear`.
-    """
-
-    path: str
-    seconds: float = 30.0
-    resume: Resume = "auto"
-    keep: bool = False
+class Checkpoints(CheckpointOptions):
+    """Where a fit keeps its progress, how often, and whether it goes on from there."""
 
     def open(self, spark: SparkSession, identity: Identity) -> Progress:
         """Return the progress of the fit with this identity, as far as it has been kept.

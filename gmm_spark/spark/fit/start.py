@@ -27,8 +27,9 @@ if TYPE_CHECKING:
     from gmm_spark.mixture.coordinates import Coordinates
     from gmm_spark.mixture.noise import Noise
     from gmm_spark.mixture.parameters import Parameters
+    from gmm_spark.options import Options
     from gmm_spark.spark.fit.progress import Clock
-    from gmm_spark.spark.table.prepare import Options, Table
+    from gmm_spark.spark.table.prepare import Table
     from gmm_spark.statistics.moments import Moments
     from gmm_spark.statistics.survey import Survey
 
@@ -201,7 +202,7 @@ def plan_of(options: Options, tol: float, surveyed: Survey, noise: Noise | None 
         options.family,
         options.starts,
         options.seed,
-        options.floor,
+        options.covariance_floor,
         tol,
         uniform=options.init_mode == "random",
         noise=noise,

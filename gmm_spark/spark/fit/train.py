@@ -25,10 +25,11 @@ if TYPE_CHECKING:
 
     from gmm_spark.mixture.coordinates import Coordinates
     from gmm_spark.mixture.parameters import Parameters
+    from gmm_spark.options import Options
     from gmm_spark.spark.blocks.expectation import DistributedExpectation
     from gmm_spark.spark.fit.checkpoint_store import Checkpoints, Progress
     from gmm_spark.spark.table import columns
-    from gmm_spark.spark.table.prepare import Options, Table
+    from gmm_spark.spark.table.prepare import Table
 
 # Components that do no work were restarted on the sample already: once more is enough where a pass is expensive.
 RESEEDINGS = 1

@@ -28,7 +28,7 @@ from gmm_spark.spark.selection.grouped_expectation import GridExpectation
 from gmm_spark.spark.session import describe
 from gmm_spark.spark.table import checks
 from gmm_spark.spark.table.checks import check_distinct
-from gmm_spark.spark.table.prepare import Options, Table, prepare
+from gmm_spark.spark.table.prepare import Table, prepare
 from gmm_spark.spark.table.survey_pass import mean_square
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from gmm_spark.em.summary import Summary
     from gmm_spark.mixture.coordinates import Coordinates
     from gmm_spark.mixture.parameters import Family, FloatArray, Parameters
+    from gmm_spark.options import Options
     from gmm_spark.spark.blocks.expectation import DistributedExpectation
     from gmm_spark.spark.table.columns import Features
     from gmm_spark.statistics.moments import Moments

@@ -1,4 +1,4 @@
-"""What a fit is asked for, and the table that it is asked of: surveyed, and refused where it can't be fitted."""
+"""The table of a fit: surveyed, and refused where it can't be fitted."""
 
 from __future__ import annotations
 
@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 
 from pyspark.sql import functions as f
 
-from gmm_spark import em
 from gmm_spark.errors import ConfigurationError, DataError
-from gmm_spark.mixture import coordinates, prior
+from gmm_spark.mixture import coordinates
 from gmm_spark.mixture.noise import Noise
 from gmm_spark.spark.table import checks, columns
 from gmm_spark.spark.table.names import Names
@@ -23,49 +22,11 @@ if TYPE_CHECKING:
 
     from gmm_spark.mixture.coordinates import Coordinates
     from gmm_spark.mixture.parameters import Family, Parameters
-    from gmm_spark.mixture.prior import Prior
-    from gmm_spark.statistics import engines
+    from gmm_spark.options import Options
     from gmm_spark.statistics.survey import Survey
 
 
-# Times d + 1, the fewest rows that could carry a covariance; but no more than half an equal share of all rows. Of 36
-# labelled fits 2 to 5 mended one, in which an outlier group of 68 rows was a component, and 8 cost two small clusters.
-_LEAST = 4.0
 _STARTING_WEIGHT = 0.05
-
-
-@dataclass(frozen=True)
-class Options:
-    """What a fit is asked for; the fields mean what the params of `GaussianMixture` say."""
-
-    k: int
-    family: Family = "full"
-    max_iter: int = 100
-    tol: float = 1e-4
-    seed: int = 0
-    init_mode: str = "k-means++"
-    starts: int = 20
-    acceleration: em.Acceleration = "squarem"
-    floor: float = 1e-6
-    prior: Prior = "auto"
-    least: Prior = "auto"
-    noise: bool = False
-    skip_invalid: bool = False
-    max_invalid_fraction: float = 1.0
-    precision: engines.Precision = "float64"
-
-    def prior_share(self, effective_rows: float) -> float:
-        """Return the pseudo-rows of the data's covariance in each component's, per row of n at mean weight."""
-        return prior.share_of(self.prior, effective_rows)
-
-    def least_rows(self, d: int, rows: int) -> float:
-        """Return how many rows of mean weight a sound component of d features holds at least, of n rows."""
-        return min(_LEAST * (d + 1), rows / (2 * self.k)) if self.least == "auto" else self.least
-
-    def maximiser(self, frame: Coordinates, rows: int, effective_rows: float) -> em.Maximiser:
-        """Return the M-step in these coordinates, for n rows, as good as `effective_rows` of equal weight."""
-        share, least = self.prior_share(effective_rows), self.least_rows(len(frame.center), rows)
-        return em.Maximiser(frame, self.floor, share, least)
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,7 +84,7 @@ def prepare(
     _check_initial(initial, d, options)
     layout = Layout(d, array=features.kind != "columns", weighted=bool(weights))
     surveyed = survey(rows, layout, products=needs_products(families or (options.family,), d))
-    most_invalid = options.max_invalid_fraction if options.skip_invalid else None
+    most_invalid = options.max_invalid_fraction if options.handle_invalid == "skip" else None
     checks.check_rows(surveyed, most_invalid, (*features.columns, *([weight_col] if weight_col else ())))
     names = features.names(d)
     doubts = () if families else checks.of_mixture(surveyed, options.k, options.family, noise=options.noise)
@@ -135,7 +96,7 @@ def prepare(
 def _dimension(rows: DataFrame, features: columns.Features, options: Options) -> int:
     """Return the length of any array; where rows may be skipped the commonest, for the first may be one of them."""
     sizes = rows.where("size(x) > 0").select(f.size("x").alias("d"))
-    found = (sizes.select(f.mode("d", deterministic=True)) if options.skip_invalid else sizes).first()
+    found = (sizes.select(f.mode("d", deterministic=True)) if options.handle_invalid == "skip" else sizes).first()
     if found is None or found[0] is None:
         raise DataError(
             f"column {features.columns[0]!r}",

@@ -1,0 +1,114 @@
+"""An option of a fit is the same in Python without Spark, in the estimator and in the jobs: name by name, both ways."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from pydantic import ValidationError
+
+from gmm_spark import GaussianMixture, GaussianMixtureModel, MeanLogLikelihoodEvaluator
+from gmm_spark.batch.options.jobs import EstimatingConfig, FitConfig, SelectConfig
+from gmm_spark.batch.options.mistakes import options
+from gmm_spark.errors import ConfigurationError
+from gmm_spark.options import BY_PARAM, OPTIONS, Options
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from gmm_spark.options import Option
+
+# What a job alone has, in the sections that hold the options of a fit.
+OF_JOBS = {"fit.require_convergence", "grid.finalists", "quality.quarantine_path"}
+# A job has no column that all others go without, and three words where an estimator has two.
+OTHER_DEFAULTS = {"features_col", "handle_invalid"}
+OF_ONE_FIT = {"resume", "seconds"}
+VALUES = (0, 1, 2, -1, 2.0, 0.5, 1.5, -0.5, 2**31, math.inf, math.nan, "auto", "never", "full", "none", "words")
+NAMES = [each.name for each in OPTIONS.values() if each.kinds <= {int, float} and each.name not in OTHER_DEFAULTS]
+
+
+def key_of(name: str, job: type[EstimatingConfig]) -> str | None:
+    """Return a job's key of an option, or None."""
+    return next((key for key in OPTIONS[name].keys if key in options(job)), None)
+
+
+def test_the_estimator_has_every_option() -> None:
+    """Its params are those of the table, with default and help, in the constructor too."""
+    mixture, given = GaussianMixture(), inspect.signature(GaussianMixture.__init__).parameters
+    assert {each.name for each in mixture.params} == BY_PARAM.keys() == given.keys() - {"self"}
+    for param in mixture.params:
+        each = BY_PARAM[param.name]
+        assert param.doc == each.doc
+        assert given[param.name].default == each.default
+        assert not mixture.isSet(param)
+        assert (mixture.getOrDefault(param) if mixture.isDefined(param) else None) == each.default
+
+
+@pytest.mark.parametrize(
+    "made", [lambda: GaussianMixtureModel.fromArrays([1], [[0]], [[[1]]]), MeanLogLikelihoodEvaluator]
+)
+def test_model_and_evaluator_have_its_defaults(made: Callable[[], Any]) -> None:
+    """What they share with the estimator has the same default there."""
+    instance = made()
+    for param in instance.params:
+        default = BY_PARAM[param.name].default
+        assert (instance.getOrDefault(param) if instance.isDefined(param) else None) == default
+
+
+@pytest.mark.parametrize("job", [FitConfig, SelectConfig])
+def test_jobs_have_every_option(job: type[EstimatingConfig]) -> None:
+    """The sections of a fit hold the options of the table, with default and help, and besides what is a job's alone."""
+    known = options(job)
+    found = {name: key for name in OPTIONS if (key := key_of(name, job))}
+    wanted = {name for name, each in OPTIONS.items() if each.keys}
+    assert found.keys() == wanted - (OF_ONE_FIT if job is SelectConfig else set())
+    sections = {key.split(".")[0] for key in found.values()}
+    assert {key for key in known if key.split(".")[0] in sections} - set(found.values()) == OF_JOBS & known.keys()
+    for name, key in found.items():
+        if name != "handle_invalid" and not key.startswith("grid."):
+            assert str(known[key].description).startswith(OPTIONS[name].doc), key
+            assert known[key].default == (None if name in OTHER_DEFAULTS else OPTIONS[name].default), key
+
+
+def accepts(read: Callable[..., object], *value: object, **option: object) -> bool:
+    """Return whether a value is taken."""
+    try:
+        read(*value, **option)
+    except (ConfigurationError, ValidationError):
+        return False
+    return True
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_all_layers_take_and_refuse_the_same_values(name: str) -> None:
+    """What the table takes the estimator and the jobs take, and nothing else; each with the same value."""
+    each: Option = OPTIONS[name]
+    section, _, option = str(key_of(name, FitConfig)).partition(".")
+    kind: Any = FitConfig.model_fields[section].annotation
+    taken = [value for value in (*VALUES, *each.words) if accepts(each.checked, value)]
+    assert taken
+    assert len(taken) < len(VALUES)
+    for value in (*VALUES, *each.words):
+        assert accepts(GaussianMixture, **{each.param: value}) == (value in taken), value
+        assert accepts(kind, **{option: value}) == (value in taken), value
+    for value in taken:
+        assert GaussianMixture().setParams(**{each.param: value}).getOrDefault(each.param) == each.checked(value)
+        assert getattr(kind(**{option: value}), option) == each.checked(value)
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name in Options.__dataclass_fields__])
+def test_a_fit_without_spark_refuses_them_too(name: str) -> None:
+    """`Options` takes what the table takes."""
+    for value in (*VALUES, *OPTIONS[name].words):
+        wanted = accepts(OPTIONS[name].checked, value)
+        assert accepts(Options, **{name: value}) == wanted, value
+
+
+def test_a_refusal_says_what_the_layer_calls_the_option() -> None:
+    """The param of the estimator, the option of a fit without Spark."""
+    with pytest.raises(ConfigurationError, match=r"^param maxIter: got -1; expected a whole number of at least 0"):
+        GaussianMixture(maxIter=-1)
+    with pytest.raises(ConfigurationError, match=r"^option max_iter: got -1; expected a whole number of at least 0"):
+        Options(max_iter=-1)
