@@ -53,11 +53,15 @@ class GmmSparkError(ValueError):
         super().__init__(self.what, self.got, self.expected, self.do)
 
     def __str__(self) -> str:
+        return self.sentences + (f" Options: {', '.join(self.options)}." if self.options else "")
+
+    @property
+    def sentences(self) -> str:
+        """The text without the names of options: for a text that is read in another layer."""
         # Cut before and after: escapes make a text longer, and of a very long one they take long.
         parts = (self.what, self.got, self.expected, self.do)
         what, got, expected, do = (shortened(one_line(shortened(str(part)))) for part in parts)
-        options = f" Options: {', '.join(self.options)}." if self.options else ""
-        return f"{what}: got {got}; expected {expected}. {do}{options}"
+        return f"{what}: got {got}; expected {expected}. {do}"
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({str(self)!r})"

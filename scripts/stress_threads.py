@@ -32,6 +32,7 @@ from pyspark.ml.tuning import CrossValidator, ParamGridBuilder, TrainValidationS
 from pyspark.sql import SparkSession
 
 from gmm_spark import GaussianMixture, GaussianMixtureModel, MeanLogLikelihoodEvaluator
+from gmm_spark.em.summary import fields_of
 from gmm_spark.spark.ml.select import select
 
 if TYPE_CHECKING:
@@ -99,7 +100,7 @@ def mixture(**params: Any) -> GaussianMixture:  # noqa: ANN401 - those of the es
 def digest(model: GaussianMixtureModel) -> str:
     """Return a fingerprint of everything that a fit returns but the seconds that it took."""
     arrays = b"".join(each.tobytes() for each in (model.weights, model.means, model.covariances))
-    summary = model.summary.to_dict() | {"seconds": None}
+    summary = fields_of(model.summary) | {"seconds": None}
     return hashlib.sha256(arrays + repr(sorted(summary.items())).encode()).hexdigest()[:16]
 
 

@@ -2,21 +2,33 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
 import math
+import re
+from contextlib import nullcontext
+from functools import partial
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 from pydantic import ValidationError
 
 from gmm_spark import GaussianMixture, GaussianMixtureModel, MeanLogLikelihoodEvaluator
 from gmm_spark.batch.options.jobs import EstimatingConfig, FitConfig, SelectConfig
-from gmm_spark.batch.options.mistakes import options
-from gmm_spark.errors import ConfigurationError
+from gmm_spark.batch.options.mistakes import key_of, options
+from gmm_spark.errors import ConfigurationError, DataError, options_called
+from gmm_spark.mixture import coordinates
 from gmm_spark.options import BY_PARAM, OPTIONS, Options
+from gmm_spark.search.best_start import best
+from gmm_spark.search.sample import Plan, Sample
+from gmm_spark.spark.ml import estimator
+from tests.test_architecture import CORE, MODULES, dotted, package_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from gmm_spark.options import Option
 
@@ -27,11 +39,6 @@ OTHER_DEFAULTS = {"features_col", "handle_invalid"}
 OF_ONE_FIT = {"resume", "seconds"}
 VALUES = (0, 1, 2, -1, 2.0, 0.5, 1.5, -0.5, 2**31, math.inf, math.nan, "auto", "never", "full", "none", "words")
 NAMES = [each.name for each in OPTIONS.values() if each.kinds <= {int, float} and each.name not in OTHER_DEFAULTS]
-
-
-def key_of(name: str, job: type[EstimatingConfig]) -> str | None:
-    """Return a job's key of an option, or None."""
-    return next((key for key in OPTIONS[name].keys if key in options(job)), None)
 
 
 def test_the_estimator_has_every_option() -> None:
@@ -61,7 +68,7 @@ def test_model_and_evaluator_have_its_defaults(made: Callable[[], Any]) -> None:
 def test_jobs_have_every_option(job: type[EstimatingConfig]) -> None:
     """The sections of a fit hold the options of the table, with default and help, and besides what is a job's alone."""
     known = options(job)
-    found = {name: key for name in OPTIONS if (key := key_of(name, job))}
+    found = {name: key for name in OPTIONS if (key := key_of(job, name))}
     wanted = {name for name, each in OPTIONS.items() if each.keys}
     assert found.keys() == wanted - (OF_ONE_FIT if job is SelectConfig else set())
     sections = {key.split(".")[0] for key in found.values()}
@@ -85,7 +92,7 @@ def accepts(read: Callable[..., object], *value: object, **option: object) -> bo
 def test_all_layers_take_and_refuse_the_same_values(name: str) -> None:
     """What the table takes the estimator and the jobs take, and nothing else; each with the same value."""
     each: Option = OPTIONS[name]
-    section, _, option = str(key_of(name, FitConfig)).partition(".")
+    section, _, option = key_of(FitConfig, name).partition(".")
     kind: Any = FitConfig.model_fields[section].annotation
     taken = [value for value in (*VALUES, *each.words) if accepts(each.checked, value)]
     assert taken
@@ -112,3 +119,67 @@ def test_a_refusal_says_what_the_layer_calls_the_option() -> None:
         GaussianMixture(maxIter=-1)
     with pytest.raises(ConfigurationError, match=r"^option max_iter: got -1; expected a whole number of at least 0"):
         Options(max_iter=-1)
+
+
+# name in Python without Spark: param, key of a fit, key of a selection
+CALLED = {
+    "k": ("k", "mixture.k", "grid.k"),
+    "family": ("covarianceType", "mixture.family", "grid.families"),
+    "max_iter": ("maxIter", "fit.max_iter", "fit.max_iter"),
+    "covariance_floor": ("covarianceFloor", "fit.covariance_floor", "fit.covariance_floor"),
+    "handle_invalid": ("handleInvalid", "fit.invalid", "fit.invalid"),
+    "resume": ("resume", "fit.resume", ""),
+    "input_cols": ("inputCols", "features.columns", "features.columns"),
+    "log_density_col": ("logDensityCol", "", ""),
+}
+
+
+@pytest.mark.parametrize("name", CALLED)
+def test_each_layer_has_its_name_for_an_option(name: str) -> None:
+    """A job knows an option by its name without Spark and by the param, for both stand in errors."""
+    param, *keys = CALLED[name]
+    assert OPTIONS[name].param == param
+    jobs = FitConfig, SelectConfig
+    assert [key_of(job, name) for job in jobs] == [key_of(job, param) for job in jobs] == keys
+
+
+def of_collapse() -> DataError:
+    """Return the error of a search all of whose starts collapsed."""
+    frame = coordinates.suited("full", np.zeros(1), np.eye(1), ("x",))
+    sample = Sample(np.arange(8.0)[None], np.ones(8), np.eye(1))
+    with pytest.raises(DataError) as caught:
+        best(sample, frame, Plan(2, "full", 0, 0, 0.0, 1e-4))
+    return caught.value
+
+
+def test_the_same_fault_names_its_options_in_each_layer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without Spark, by the estimator and in a job: the same sentences, with the names of each."""
+    error = of_collapse()
+    assert error.options == ("k", "starts", "covariance_floor")
+    assert "covariance floor" in error.sentences
+    assert not re.search(r"[a-z][A-Z]|[a-z]_[a-z]", error.sentences)
+    monkeypatch.setattr(estimator, "train", lambda *_: (_ for _ in ()).throw(error))
+    monkeypatch.setattr(estimator, "at_rest", lambda df, _: df)
+    monkeypatch.setattr(estimator, "request_of", lambda *_: ())
+    monkeypatch.setattr(estimator, "workers_explained", lambda _: nullcontext())
+    with pytest.raises(DataError) as caught:
+        GaussianMixture()._fit(SimpleNamespace(sparkSession=None))  # type: ignore[arg-type] # noqa: SLF001
+    assert str(caught.value) == f"{error.sentences} Options: k, starts, covarianceFloor."
+    with pytest.raises(DataError), options_called(partial(key_of, FitConfig)):
+        raise caught.value
+    assert str(caught.value) == f"{error.sentences} Options: mixture.k, fit.starts, fit.covariance_floor."
+
+
+TEXTS = [path for path in MODULES if dotted(path).split(".")[1:2] and package_of(dotted(path)) in CORE]
+
+
+@pytest.mark.parametrize("path", TEXTS, ids=dotted)
+def test_the_core_names_no_option_of_another_layer(path: Path) -> None:
+    """No text of the core holds a param of the estimator in camelCase or a key of a job; docstrings count too."""
+    params = {each.param for each in OPTIONS.values() if each.param.lower() != each.param}
+    keys = {key for each in OPTIONS.values() for key in each.keys}
+    words = re.compile("|".join(rf"\b{re.escape(name)}\b" for name in sorted(params | keys)))
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    texts = [node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)]
+    named = {found for text in texts for found in words.findall(text)}
+    assert not named or path.name == "options.py", named

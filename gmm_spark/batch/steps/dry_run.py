@@ -5,6 +5,7 @@ Spark's own inference of a Parquet schema reads one footer by a Spark job; nothi
 
 from __future__ import annotations
 
+from functools import partial
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
@@ -13,11 +14,12 @@ from py4j.protocol import Py4JError, Py4JJavaError  # type: ignore[import-untype
 
 from gmm_spark.batch.files import snapshot
 from gmm_spark.batch.files.locate import locate
+from gmm_spark.batch.options.mistakes import key_of
 from gmm_spark.batch.options.redaction import redacted
 from gmm_spark.batch.publish import modes, target
 from gmm_spark.batch.runtime.advice import advising
 from gmm_spark.batch.steps import facts, initial_model, input_table, quality, scored_table
-from gmm_spark.errors import ModelError
+from gmm_spark.errors import ModelError, options_called
 from gmm_spark.options import Options
 from gmm_spark.spark.fit.start import sample_rows
 from gmm_spark.spark.ml.model import GaussianMixtureModel
@@ -56,7 +58,7 @@ def of_fit(spark: SparkSession, config: FitConfig) -> str:
         GmmSparkError: input, columns or output are not what the job needs.
     """
     initial_model.check_places(spark, config, locate(spark, config.output.path))
-    with advising(config.input):
+    with options_called(partial(key_of, type(config))), advising(config.input):
         return _fits(spark, config, "fit", [(config.mixture.k, config.mixture.family)])
 
 
@@ -66,7 +68,7 @@ def of_select(spark: SparkSession, config: SelectConfig) -> str:
     Raises:
         GmmSparkError: input, columns or output are not what the job needs.
     """
-    with advising(config.input):
+    with options_called(partial(key_of, type(config))), advising(config.input):
         return _fits(spark, config, "select", list(product(config.grid.k, config.grid.families)))
 
 
@@ -83,7 +85,7 @@ def of_score(spark: SparkSession, config: ScoreConfig) -> str:
     )
     model = GaussianMixtureModel.load(config.model.path)
     rows = input_table.read(spark, config.input)
-    with advising(config.input):
+    with options_called(partial(key_of, type(config))), advising(config.input):
         passing = scored_table.columns(Names.of(rows), config.output, input_table.partition_columns(rows, config.input))
         with target.reaching(output):
             modes.mode_of(config.output).check_columns(output, passing.partition_by)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from gmm_spark.em.convergence import Outcome
 from gmm_spark.errors import NotConvergedError
 from gmm_spark.spark.ml.estimator import GaussianMixture
 
@@ -55,4 +56,5 @@ def check_convergence(how: EstimationConfig, summary: Summary) -> None:
             got=f"{summary.outcome} after {summary.numPasses} passes",
             expected="converged, as fit.require_convergence asks",
             do=summary.message,
+            options=Outcome(summary.outcome).options,
         )

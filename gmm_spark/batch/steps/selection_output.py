@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from gmm_spark.em.summary import Summary
+from gmm_spark.em.summary import fields_of, summary_from
 from gmm_spark.errors import ModelError
 from gmm_spark.selection.evaluation import Candidate
 from gmm_spark.spark.ml.model import stored
@@ -66,7 +66,7 @@ class FolderShelf:
     def keep(self, fitted: Fitted) -> None:
         """Keep a fit that has ended."""
         candidate = fitted.candidate
-        header, components = encode(StoredModel(fitted.parameters, _numbered(fitted), fitted.summary.to_dict()))
+        header, components = encode(StoredModel(fitted.parameters, _numbered(fitted), fields_of(fitted.summary)))
         record = {"family": candidate.family, "k": candidate.k, "start": candidate.start, "fold": fitted.fold}
         fold = "" if fitted.fold is None else f"-fold{fitted.fold}"
         file = self.folder.child(f"{candidate.name}{fold}.json")
@@ -117,7 +117,7 @@ def _read(file: Location) -> Fitted | None:
         record = loads(first, MOST_METADATA, MOST_VALUES)
         stored = decode(record["header"], components, str(file))
         candidate = Candidate(record["family"], int(record["k"]), int(record["start"]))
-        return Fitted(candidate, record["fold"], stored.parameters, Summary.from_dict(dict(stored.summary)))
+        return Fitted(candidate, record["fold"], stored.parameters, summary_from(dict(stored.summary)))
     except (ModelError, ValueError, KeyError, TypeError, RecursionError) as error:
         _LOG.warning("%s is fitted again: %s", file, error)
         return None

@@ -95,7 +95,9 @@ class Progress:
         elif self.settings.resume == "require":
             raise refused[0] if refused else _missing(self.settings.path)
         for error in refused:
-            _log.warning("%s a checkpoint that can't be used: %s", "left out" if found else "starting again;", error)
+            _log.warning(
+                "%s a checkpoint that can't be used: %s", "left out" if found else "starting again;", error.sentences
+            )
 
     def save(self, state: State) -> None:
         """Keep this state, unless one has been kept a short while ago; a failure is logged and the fit goes on."""
@@ -221,6 +223,7 @@ def _missing(path: str) -> CheckpointError:
     return CheckpointError(
         f"checkpoint {path}",
         got="none",
-        expected='one to go on from, as resume="require" asks',
-        do='Check the path, or use resume="auto" to start again.',
+        expected="one to go on from, as resuming is required",
+        do="Check the path, or allow to start again.",
+        options=("resume",),
     )

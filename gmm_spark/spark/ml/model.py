@@ -9,7 +9,7 @@ from pyspark.ml import Model
 from pyspark.ml.util import DefaultParamsReader, MLReadable, MLReader, MLWritable, MLWriter
 from pyspark.sql import SparkSession
 
-from gmm_spark.em.summary import Summary
+from gmm_spark.em.summary import Summary, fields_of, summary_from
 from gmm_spark.errors import ModelError, quoted
 from gmm_spark.mixture.alignment import aligned
 from gmm_spark.mixture.parameters import Parameters
@@ -159,7 +159,7 @@ class GaussianMixtureModel(Model, ColumnParams, MLReadable["GaussianMixtureModel
 
 def stored(model: GaussianMixtureModel) -> StoredModel:
     """Return what the directory of a model holds."""
-    return StoredModel(model.parameters, model.features, model.summary.to_dict() if model.hasSummary else {})
+    return StoredModel(model.parameters, model.features, fields_of(model.summary) if model.hasSummary else {})
 
 
 def features_in(model: GaussianMixtureModel, dataset: DataFrame) -> Features:
@@ -173,18 +173,20 @@ def features_in(model: GaussianMixtureModel, dataset: DataFrame) -> Features:
     found = model._features(names)  # noqa: SLF001 - of this module
     if found.size not in (None, model.parameters.d):
         raise ModelError(
-            "inputCols" if found.kind == "columns" else f"column {found.columns[0]!r}",
+            "feature columns" if found.kind == "columns" else f"column {found.columns[0]!r}",
             got=f"{found.size} {'columns' if found.kind == 'columns' else 'numbers, as its metadata says'}",
             expected=f"the model's {model.parameters.d} features {quoted(model.features)}",
             do="Name the columns that the model was fitted on.",
+            options=("inputCols" if found.kind == "columns" else "featuresCol",),
         )
     given, own = ([names.folded(name) for name in each] for each in (found.columns, model.features))
     if model.hasSummary and given != own and sorted(given) == sorted(own):
         raise ModelError(
-            "inputCols",
+            "feature columns",
             got=f"the model's features in another order, {quoted(found.columns)}",
             expected=quoted(model.features),
             do="Name them in the order of the model: the numbers go by their places.",
+            options=("inputCols",),
         )
     return found
 
@@ -201,7 +203,7 @@ class _Writer(MLWriter):
 class _Reader(MLReader[GaussianMixtureModel]):
     def load(self, path: str) -> GaussianMixtureModel:
         metadata, stored = model_files.load(self.sparkSession, path)
-        summary = Summary.from_dict(dict(stored.summary)) if stored.summary else None
+        summary = summary_from(dict(stored.summary)) if stored.summary else None
         model = GaussianMixtureModel(stored.parameters, stored.features, summary)
         try:
             model._resetUid(metadata["uid"])  # noqa: SLF001 - pyspark.ml's own idiom

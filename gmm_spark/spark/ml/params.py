@@ -48,8 +48,8 @@ def params_named() -> AbstractContextManager[None]:
 
 
 def accessors(cls: P) -> P:
-    """Give a class `getName` and `setName` for each of its own params, as pyspark.ml writes them by hand."""
-    for name in [name for name, value in vars(cls).items() if isinstance(value, Param)]:
+    """Give a class `getName` and `setName` for each of its params, as pyspark.ml writes them by hand."""
+    for name in [name for name in dir(cls) if isinstance(getattr(cls, name), Param)]:
         getter, setter = f"get{name[0].upper()}{name[1:]}", f"set{name[0].upper()}{name[1:]}"
         if not hasattr(cls, getter):
             setattr(cls, getter, _getter(name, getter))

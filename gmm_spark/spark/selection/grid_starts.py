@@ -103,7 +103,7 @@ def _outcome(searches: Searches, number: int) -> tuple[list[bytes], float, str |
     try:
         found = searches.run(number)
     except DataError as error:  # one search that finds nothing must not end the others
-        return [], float("nan"), str(error)
+        return [], float("nan"), error.sentences
     return [_to_bytes(each) for each in found.mixtures], found.stability, None
 
 

@@ -73,9 +73,8 @@ def check_rows(surveyed: Survey, most_invalid: float | None, names: Sequence[str
             expected="finite features (at most 1e150) of one length and finite weights of at least 0 in every row"
             if most_invalid is None
             else f"at most {100 * most_invalid:g} % of them",
-            do='Mend them, or leave them out with handleInvalid="skip" (fit.invalid: drop in a job).'
-            if most_invalid is None
-            else "Mend them, or raise maxInvalidFraction (quality.max_invalid_fraction in a job).",
+            do="Mend them, or leave them out." if most_invalid is None else "Mend them, or put up with more of them.",
+            options=("handle_invalid" if most_invalid is None else "max_invalid_fraction",),
         )
     if surveyed.weight <= 0:
         raise DataError(
@@ -147,7 +146,7 @@ def of_far_rows(error: DataError, surveyed: Survey, names: Sequence[str]) -> Dat
         return error
     return DataError(
         "features",
-        got=f"{', '.join(far)} (without these: {error})",
+        got=f"{', '.join(far)} (without these: {error.sentences})",
         expected="rows within about 1e9 standard deviations",
         do="Filter the rows with such values, or rescale these features, by a logarithm for example.",
     )
@@ -159,8 +158,8 @@ def _far(surveyed: Survey, names: Sequence[str]) -> Iterator[str]:
     if far and surveyed.within is not None:
         yield (
             f"far values: {', '.join(far)}; {surveyed.rows - surveyed.within.rows} of {surveyed.rows} rows are far, "
-            "and the coordinates and covarianceFloor go by the scale of the others; filter these rows if such values "
-            "are errors or stand for missing ones, else give them components of their own (a larger k)"
+            "and the coordinates and the covariance floor go by the scale of the others; filter these rows if such "
+            "values are errors or stand for missing ones, else give them components of their own (a larger k)"
         )
 
 

@@ -117,7 +117,8 @@ def _check_initial(initial: Parameters | None, d: int, options: Options) -> None
             "initial model",
             got=_shape(*given),
             expected=_shape(*asked),
-            do="Set k, covarianceType and noise to the model's, and give it the features that it was fitted on.",
+            do="Set these options to the model's, and give it the features that it was fitted on.",
+            options=("k", "family", "noise"),
         )
 
 
