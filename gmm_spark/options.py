@@ -21,12 +21,15 @@ from gmm_spark.errors import ConfigurationError
 from gmm_spark.mixture import prior
 from gmm_spark.mixture.parameters import Family
 from gmm_spark.mixture.prior import Prior
+from gmm_spark.search.sample import Plan
 from gmm_spark.statistics.engines import Precision
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from gmm_spark.mixture.coordinates import Coordinates
+    from gmm_spark.mixture.noise import Noise
+    from gmm_spark.statistics.survey import Survey
 
 InitMode = Literal["k-means++", "random"]
 Resume = Literal["auto", "never", "require"]
@@ -211,6 +214,22 @@ class Options:
         """Return the M-step in these coordinates, for n rows, as good as `effective_rows` of equal weight."""
         share, least = self.prior_share(effective_rows), self.least_rows(len(frame.center), rows)
         return em.Maximiser(frame, self.covariance_floor, share, least)
+
+    def plan(self, tol: float, surveyed: Survey, noise: Noise | None = None) -> Plan:
+        """Return what to look for in a sample of a surveyed table, in fits to tol."""
+        return Plan(
+            self.k,
+            self.family,
+            self.starts,
+            self.seed,
+            self.covariance_floor,
+            tol,
+            uniform=self.init_mode == "random",
+            noise=noise,
+            prior=self.prior_share(surveyed.effective_rows),
+            least=self.least_rows(len(surveyed.mean), surveyed.counted),
+            rows=surveyed.counted,
+        )
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ from gmm_spark.mixture.parameters import Family
 from gmm_spark.options import Options
 from gmm_spark.search import best_start, missed_clusters
 from gmm_spark.search.sample import Sample
-from gmm_spark.spark.fit.start import plan_of, sample_rows, sample_tol
+from gmm_spark.search.sample_size import sample_rows, sample_tol
 from gmm_spark.spark.table.rows import Rows
 from gmm_spark.spark.table.survey_pass import of_rows
 from gmm_spark.statistics import kernel
@@ -64,10 +64,12 @@ class Table:
 def fitted_in_memory(table: Table, options: Options) -> em.Fit:
     """Return our fit, in coordinates z."""
     n, k = len(table.x), options.k
-    taken = np.random.default_rng(options.seed).permutation(n)[: sample_rows(options, table.x.shape[1], n)]
+    taken = np.random.default_rng(options.seed).permutation(n)[
+        : sample_rows(options.family, k, table.x.shape[1], options.tol, n)
+    ]
     sample = Sample(np.ascontiguousarray(table.z[:, taken]), np.ones(len(taken)), table.covariance)
     surveyed = of_rows(Rows(table.x.T, None, np.zeros(n, dtype=np.int8)))
-    plan = plan_of(options, sample_tol(options, sample, n), surveyed)
+    plan = options.plan(sample_tol(options.family, k, options.tol, sample, n), surveyed)
     found, blocks = best_start.best(sample, table.frame, plan), table.blocks()
     start, slowest = found.best.parameters, found.slowest
     if len(taken) < n and k > 1:

@@ -23,26 +23,27 @@ MAY_IMPORT = {
     "store": "errors mixture",
     "statistics": "errors mixture",
     "em": "errors mixture statistics store",
-    "options": "errors mixture statistics em",
     "search": "errors mixture statistics em",
+    "options": "errors mixture statistics em search",
     "selection": "errors mixture statistics em",
     "report": "errors mixture store em",
-    "spark": "errors search",
+    "spark": "errors",
     "spark.table": "errors mixture statistics options spark",
     "spark.blocks": "errors mixture statistics spark spark.table",
     "spark.scoring": "errors mixture statistics spark spark.table",
-    "spark.fit": "errors version mixture statistics em options search spark spark.table spark.blocks",
-    "spark.selection": "errors mixture statistics em options search selection spark spark.table spark.blocks spark.fit",
+    "spark.fit": "errors version mixture statistics em search options spark spark.table spark.blocks",
+    "spark.selection": "errors mixture statistics em search options selection spark spark.table spark.blocks spark.fit",
     "spark.ml": "errors mixture statistics store em options selection spark spark.table spark.scoring spark.fit "
     "spark.selection",
     "batch": "",
     "batch.files": "errors spark",
     "batch.options": "errors mixture statistics em options selection spark batch.files",
     "batch.manifest": "errors version store batch",
-    "batch.runtime": "errors spark spark.fit batch.options batch.manifest",
+    "batch.runtime": "errors store spark spark.fit batch.options batch.manifest",
     "batch.publish": "errors store spark batch.files batch.options batch.manifest batch.runtime",
-    "batch.steps": "errors mixture statistics store em options selection spark spark.table spark.scoring spark.fit "
+    "batch.steps": "errors mixture statistics store em search selection report spark spark.table spark.scoring "
     "spark.selection spark.ml batch.files batch.options batch.manifest batch.runtime batch.publish",
+    "batch.job": "spark batch.options batch.runtime batch.publish batch.steps",
 }
 CORE = [name for name in MAY_IMPORT if not name.startswith(("spark", "batch"))]
 SPARK = {"numpy", "pyspark", "pyarrow", "py4j"}  # py4j comes with pyspark: its errors are caught by name
@@ -84,6 +85,7 @@ def test_every_package_has_its_line() -> None:
     """A new package says here what it may import, and none of the lines is of a package that is gone."""
     packages = {dotted(path.parent / "x").rpartition(".")[0] for path in MODULES if path.parent != PACKAGE}
     roots = {dotted(path) for path in PACKAGE.glob("*.py") if path.stem != "__init__"}
+    roots.add(dotted(PACKAGE / "batch" / "job.py"))  # above the packages beside it
     there = {name.partition(".")[2] for name in packages | roots}
     assert there == MAY_IMPORT.keys()
 
@@ -140,11 +142,23 @@ def test_nothing_imports_jobs() -> None:
         assert "jobs" not in {name.split(".")[0] for name in imported(path)}, path
 
 
+@pytest.mark.parametrize("path", sorted((ROOT / "jobs").glob("*.py")), ids=lambda path: path.stem)
+def test_a_job_keeps_what_is_its_own(path: Path) -> None:
+    """A job file has at most 60 lines: what jobs have in common is in `gmm_spark/batch/job.py`."""
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= 60
+
+
 def test_jobs_stand_alone() -> None:
     """A job imports the standard library and gmm_spark only: everything else is behind a layer."""
     for path in (ROOT / "jobs").glob("*.py"):
         roots = {name.split(".")[0] for name in imported(path)} - set(sys.stdlib_module_names)
         assert roots <= {"gmm_spark"}, f"{path.name} imports {sorted(roots)}"
+
+
+def test_no_job_hides_a_module_of_python() -> None:
+    """Python looks into the folder of the program that it runs first: a job `select.py` would replace its `select`."""
+    hidden = {path.stem for path in (ROOT / "jobs").glob("*.py")} & sys.stdlib_module_names
+    assert not hidden, f"jobs named as modules of Python: {sorted(hidden)}"
 
 
 BLOCKED = """

@@ -27,7 +27,7 @@ from gmm_spark.mixture.noise import Noise
 from gmm_spark.mixture.parameters import ALIGNED, FloatArray, Parameters
 from gmm_spark.statistics.layouts import feature_count
 from gmm_spark.statistics.moments import Moments
-from gmm_spark.store.untrusted import loads
+from gmm_spark.store.untrusted import json_object
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -123,8 +123,8 @@ def _sealed(lines: Sequence[str], where: str) -> dict[str, Any]:
     """Return the line before the mark, once the mark has been found true."""
     if len(lines) < 2 or lines[-1] != _mark(lines[:-1]):  # noqa: PLR2004 - it and the mark
         raise damaged(where, "no mark at its end that agrees with what is before: cut short or changed")
-    content = loads(lines[-2], len(lines[-2]), _MOST_VALUES)
-    if not isinstance(content, dict) or content.get("format") != FORMAT:
+    content = json_object(lines[-2], len(lines[-2]), _MOST_VALUES)
+    if content.get("format") != FORMAT:
         raise damaged(where, f"no gmm_spark checkpoint of format {FORMAT}")
     return content
 
@@ -216,7 +216,7 @@ class _Reader:
         if (place, kind) not in self.made:
             if place < 0:
                 raise ValueError("a line before the first")
-            line = loads(self.lines[place], len(self.lines[place]), _MOST_ARRAYS)
+            line = json_object(self.lines[place], len(self.lines[place]), _MOST_ARRAYS)
             self.made[place, kind] = _to_parameters(line) if kind is Parameters else _to_moments(line)
         return self.made[place, kind]
 

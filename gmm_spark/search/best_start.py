@@ -22,6 +22,7 @@ from gmm_spark.errors import DataError
 from gmm_spark.mixture import families
 from gmm_spark.search import evidence
 from gmm_spark.search.long_runs import SAME_OPTIMUM, is_better, run_to_end
+from gmm_spark.search.sample_size import GROWTH, accuracy, rows_to_search
 from gmm_spark.search.short_runs import Race, Ranking, in_turn
 from gmm_spark.search.split_merge import LEAST_COMPONENTS, moves
 from gmm_spark.statistics import kernel
@@ -31,34 +32,21 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from gmm_spark.mixture.coordinates import Coordinates
-    from gmm_spark.mixture.parameters import Family, Parameters
+    from gmm_spark.mixture.parameters import Parameters
     from gmm_spark.search.sample import Plan, Sample
     from gmm_spark.search.short_runs import Each
 
 # How many of the short runs go on: three, or as many as cost next to nothing on a small sample, for the best after
 # ten steps need not be the best at the end; and of few components more, for a run of two costs a fifth of one of ten.
 _SURVIVORS, _SURVIVOR_OPERATIONS, _SURVIVOR_COMPONENTS = 3, 4e8, 24
-# The first part of the sample, where the survivors run, and by how much each part is larger than the one before.
-_ROWS_PER_PARAMETER, _LEAST_ROWS, GROWTH = 50, 20_000, 4
 _MOVES, _MOST_MOVES = 16, 10  # tried at a time, and made one after the other
 # Times p / (2n): to what accuracy optima are distinguished. A move must gain ten times that.
 _WORTH = 0.001
 # The order of the best on few rows need not be that on more, up to _UNSURE times p / (2n), by which each is optimistic.
 _FINALISTS, _UNSURE = 3, 3
-_OWN_ACCURACY = 0.1  # times p / (2n)
 # Deviations of a component by which its mean is moved, to leave a saddle: with half of one, two components that were
 # the same became it again, for to first order nothing parts them where they have the covariance of their rows.
 _SHAKE = 1.0
-
-
-def rows_to_search(family: Family, k: int, d: int) -> int:
-    """Return how many rows decide where to look."""
-    return max(_LEAST_ROWS, _ROWS_PER_PARAMETER * families.free_parameters(family, k, d))
-
-
-def accuracy(family: Family, k: int, d: int, rows: float) -> float:
-    """Return to how many nats per unit of weight it is worth running EM on a random part of n rows."""
-    return _OWN_ACCURACY * families.sample_error(family, k, d, rows)
 
 
 def best(sample: Sample, frame: Coordinates, plan: Plan, each: Each = in_turn) -> em.Fit:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from gmm_spark.spark.session import jvm
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -57,5 +59,5 @@ def format_advice(spark: SparkSession, name: str) -> str:
 
 
 def _hadoop_version(spark: SparkSession) -> str:
-    jvm: Any = getattr(spark, "_jvm", None)  # Spark Connect has none
-    return str(jvm.org.apache.hadoop.util.VersionInfo.getVersion()) if jvm is not None else "VERSION"
+    java = jvm(spark)
+    return "VERSION" if java is None else str(java.org.apache.hadoop.util.VersionInfo.getVersion())

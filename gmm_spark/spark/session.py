@@ -9,7 +9,7 @@ import shutil
 import sys
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 from uuid import uuid4
 
 from pyspark import SparkConf, SparkContext
@@ -110,6 +110,19 @@ def _workers_python(spark: SparkSession) -> str:
 def is_connect(spark: SparkSession) -> bool:
     """Return whether this session talks to a Spark Connect server: no SparkContext, no broadcast."""
     return type(spark).__module__.startswith("pyspark.sql.connect")
+
+
+def jvm(spark: SparkSession) -> Any:  # noqa: ANN401 - py4j's view of all Java packages
+    """Return the Java packages of the driver, by their names; None on Spark Connect, which has no JVM here."""
+    return None if is_connect(spark) else spark._jvm  # noqa: SLF001 - no public way
+
+
+def hadoop(spark: SparkSession) -> tuple[Any, Any]:
+    """Return the Java package org.apache.hadoop.fs, and the configuration by which a Path finds its filesystem.
+
+    Spark itself reads and writes through these, so what it reaches is reached here. Not on Spark Connect.
+    """
+    return jvm(spark).org.apache.hadoop.fs, spark._jsc.hadoopConfiguration()  # noqa: SLF001 - no public way
 
 
 @contextmanager

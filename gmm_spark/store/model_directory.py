@@ -23,7 +23,7 @@ from gmm_spark.mixture.noise import Noise
 from gmm_spark.mixture.parameters import FloatArray, Parameters
 from gmm_spark.mixture.spread import Variances
 from gmm_spark.store.run_pointer import followed
-from gmm_spark.store.untrusted import parsed
+from gmm_spark.store.untrusted import json_object
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -98,7 +98,7 @@ def decode(header: object, lines: Iterable[str], where: str) -> StoredModel:
         fields = dict(cast("dict[str, Any]", header))
         most = _NUMBER * (numbers + d + 4), numbers + 2 * d + 16
         few = islice(lines, k + 1)  # one more than there may be is refused below
-        components = sorted((parsed(line, *most) for line in few), key=lambda c: _whole(c["component"]))
+        components = sorted((json_object(line, *most) for line in few), key=lambda c: _whole(c["component"]))
         ordered = [json.dumps(component) for component in components]
         if fields.pop("sha256", None) != _checksum(fields, ordered):
             raise _damaged(where, "a checksum that does not match its contents")
@@ -140,8 +140,8 @@ def _no_model(root: Path, got: str) -> ModelError:
 def header_of(metadata: str, where: str) -> object:
     """Return the gmm_spark header within a line of pyspark.ml metadata."""
     try:
-        return parsed(metadata, MOST_METADATA, MOST_VALUES).get("gmm_spark")
-    except (ValueError, RecursionError) as error:
+        return json_object(metadata, MOST_METADATA, MOST_VALUES).get("gmm_spark")
+    except ValueError as error:
         raise _damaged(where, f"metadata that is no JSON of a model ({error})") from error
 
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gmm_spark.errors import InputError
-from gmm_spark.store.untrusted import loads
+from gmm_spark.store.untrusted import json_object
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -50,12 +50,10 @@ def decode(text: str, where: str) -> Pointer:
         InputError: it is none, or points out of its output.
     """
     try:
-        found = loads(text, LARGEST, _MOST_VALUES)
+        found = json_object(text, LARGEST, _MOST_VALUES)
         folder, published = str(found["folder"]), tuple(map(str, found["published"]))
         pointer = Pointer(folder, published)
-    except (ValueError, TypeError, KeyError, RecursionError) as error:
-        if isinstance(error, InputError):
-            raise
+    except (ValueError, TypeError, KeyError) as error:
         raise _damaged(where, f"{type(error).__name__}: {error}") from error
     if not all(map(_FOLDER.fullmatch, (folder, *published))):
         raise _damaged(where, f"a folder that is no child of {RUNS}: {folder!r}")

@@ -1,4 +1,4 @@
-"""The taxi table through a year of nights: the README's recipe, its commands as they are printed there.
+"""The taxi table through a year of nights: the recipe of jobs/README.md, its commands as they are printed there.
 
 A shell runs them with a submit.sh that only writes down what it is called with; one application then runs those jobs.
 """
@@ -82,8 +82,8 @@ class Year:
 
 
 def recipe(folder: Path) -> Iterator[tuple[str, list[str]]]:
-    """Yield job and command line of each command of the README's recipe, as a shell understands it."""
-    (script,) = RECIPE.findall((ROOT / "README.md").read_text(encoding="utf-8"))
+    """Yield job and command line of each command of the recipe of jobs/README.md, as a shell understands it."""
+    (script,) = RECIPE.findall((ROOT / "jobs" / "README.md").read_text(encoding="utf-8"))
     (folder / "scripts").mkdir()
     submit = folder / "scripts" / "submit.sh"
     submit.write_text(RECORDER)
@@ -168,7 +168,7 @@ def source(year: Year, month: str) -> pa.Table:
 
 
 def test_every_job_of_the_recipe_ends_well(year: Year) -> None:
-    """The commands of the README work as printed, and there is one for each month."""
+    """The commands of jobs/README.md work as printed, and there is one for each month."""
     failed = {name: each["err"] for name, each in year.results.items() if each["status"] and name != "strict"}
     assert failed == {}
     assert set(year.months) < set(year.results)

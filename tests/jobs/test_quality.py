@@ -53,7 +53,10 @@ JOBS_RUN: Mapping[str, tuple[str, list[str]]] = {
         ],
     ),
     "too many": ("fit", [MIXED, *XW, DROP, "--quality.max_invalid_fraction=0.049", "--output.path=no/fit"]),
-    "select": ("select", [MIXED, *XW, "--grid.k=2", ASIDE, QUARANTINE, "--output.path=m/select", "--run.id=thursday"]),
+    "select": (
+        "select_model",
+        [MIXED, *XW, "--grid.k=2", ASIDE, QUARANTINE, "--output.path=m/select", "--run.id=thursday"],
+    ),
     "not one": ("fit", [MIXED, *XW, "--output.path=no/one"]),
     "score": ("score", [MIXED, "--model.path=m/clean", "--output.path=scored"]),
     "dry fit": (
@@ -71,7 +74,7 @@ JOBS_RUN: Mapping[str, tuple[str, list[str]]] = {
     "dry columns": ("fit", ["--input.path=taken", "--features.columns=x,y", "--output.path=no/dry", "--dry-run"]),
     "dry score": ("score", [MIXED, "--model.path=m/clean", "--output.path=no/dry", "--dry-run"]),
     "dry select": (
-        "select",
+        "select_model",
         ["--input.path=taken", "--features.columns=x,y", "--grid.k=1,2", "--output.path=no/dry", "--dry-run"],
     ),
     "dry misfit": ("fit", [MIXED, "--features.column=xx", "--output.path=no/dry", "--dry-run"]),

@@ -98,11 +98,12 @@ REFUSED: Mapping[str, tuple[str, list[str], int, list[str]]] = {
 WITHOUT_SPARK_JOB = [name for name in REFUSED if name.startswith(("output ", "no such path", "no such filesystem"))]
 MISCOUNT = """
 import sys
-from gmm_spark.batch import scoring, status
+from gmm_spark.batch.runtime import status
+from gmm_spark.batch.steps import scored_table
 from pyspark.sql import SparkSession
 
 table = SparkSession.builder.getOrCreate().read.parquet("once")
-status.run("miscount", lambda _: str(scoring.verified(table, "once", table.count() + 1)), [])
+status.run("miscount", lambda _: str(scored_table.verified(table, "once", table.count() + 1)), [])
 """
 DAMAGE = """
 import pathlib, shutil, sys

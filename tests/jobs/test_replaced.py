@@ -22,7 +22,7 @@ pytestmark = pytest.mark.timeout(600)
 ROWS, FILES = 600, 3
 XY = "--features.columns=x,y"
 FIT = ["fit", XY, "--fit.starts=2", "--fit.invalid=drop", "--mixture.k=2"]
-SELECT = ["select", XY, "--fit.starts=2", "--fit.invalid=drop", "--grid.k=1-2"]
+SELECT = ["select_model", XY, "--fit.starts=2", "--fit.invalid=drop", "--grid.k=1-2"]
 SCORE = ["score", "--model.path=model"]
 # name, which is the input's too: what happens when the files are listed and no row is read; job and options
 REFUSED: dict[str, tuple[str, list[str]]] = {

@@ -1,4 +1,4 @@
-"""select.py as a scheduler runs it: the published tables of Old Faithful and iris, each from one run; and reruns."""
+"""select_model.py as a scheduler runs it: the published tables of Old Faithful and iris, one run each; and reruns."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from gmm_spark.batch.files.local import LocalLocation
-from gmm_spark.batch.steps.selection_output import FolderShelf
+from gmm_spark.batch.steps.selection_output import FinishedFits
 from gmm_spark.em.summary import Summary
 from gmm_spark.mixture.parameters import Parameters
 from gmm_spark.selection.evaluation import Candidate
@@ -68,7 +68,7 @@ def runs(data: Path, tmp_path_factory: pytest.TempPathFactory, application: Appl
         "rerun": again,
         "refused": [*faithful, "--grid.k=2", "--output.path=faithful"],
     }
-    return folder, application.run(folder, {name: (JOBS / "select.py", words) for name, words in jobs.items()})
+    return folder, application.run(folder, {name: (JOBS / "select_model.py", words) for name, words in jobs.items()})
 
 
 @pytest.mark.parametrize(("name", "published"), [("faithful", FAITHFUL), ("iris", IRIS)])
@@ -137,7 +137,7 @@ def test_an_output_that_exists_is_refused(runs: tuple[Path, dict[str, Any]]) -> 
 
 def test_a_damaged_file_on_the_shelf_is_fitted_again(tmp_path: Path) -> None:
     """What was kept comes back to the bit; a file that was cut or changed counts as not there."""
-    shelf = FolderShelf.within(LocalLocation(tmp_path), "f00d")
+    shelf = FinishedFits.beside(LocalLocation(tmp_path), "f00d")
     mixture = Parameters([0.7, 0.3], [[0.1, 1 / 3], [2.0, 3.0]], [[[1.0, 0.1], [0.1, 2.0]]] * 2, "tied")
     history, values = (-0.3, -0.1), (1.0, 2.0, 3.0, 95.0)
     summary = Summary(-9.5, -0.1, 3, 5, "converged", "", history, *values, 95, {"nan": 0}, 0, {"em": 1.0})

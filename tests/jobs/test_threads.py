@@ -33,4 +33,4 @@ def test_the_driver_of_a_job_has_one_blas_thread(job: str) -> None:
 def test_the_environment_of_a_job_may_ask_for_more_blas_threads(variable: str) -> None:
     """What the environment sets is what numpy is left with."""
     asked = {variable: "2"}
-    assert _threads("from gmm_spark.batch import status", **asked) == _threads("pass", **asked)
+    assert _threads("from gmm_spark.batch.runtime import status", **asked) == _threads("pass", **asked)

@@ -6,7 +6,6 @@ The model here is the definition; `manifest.schema.json` beside it is made from 
 from __future__ import annotations
 
 import json
-import math
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -14,7 +13,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, FailFast, Field, ValidationError
 
 from gmm_spark.errors import OutputError
-from gmm_spark.store.untrusted import loads
+from gmm_spark.store.plain import plain
+from gmm_spark.store.untrusted import json_object
 
 MANIFEST = "_manifest.json"  # hidden from readers of tables, as every name with such a first character
 SCHEMA_FILE = Path(__file__).with_name("manifest.schema.json")
@@ -23,12 +23,8 @@ LARGEST, _MOST_VALUES = 32 << 20, 1 << 20  # characters, values
 MOST_FILES = 100_000  # an output may have more; their bytes are counted
 
 
-def _finite(value: object) -> object:
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
 # JSON has no word for infinity: what is not finite is written as null.
-Number = Annotated[float | None, BeforeValidator(_finite)]
+Number = Annotated[float | None, BeforeValidator(plain)]
 
 
 class _Part(BaseModel):
@@ -138,10 +134,10 @@ def read_manifest(text: str, where: str) -> Manifest:
         OutputError: it is no manifest.
     """
     try:
-        return Manifest.model_validate(loads(text, LARGEST, _MOST_VALUES))
+        return Manifest.model_validate(json_object(text, LARGEST, _MOST_VALUES))
     except ValidationError as error:  # its text, which repeats what is wrong, may be larger than the document
         raise _damaged(where, f"{error.error_count()} mistakes in its fields") from None
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise _damaged(where, str(error)) from error
 
 

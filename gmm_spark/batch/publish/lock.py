@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from gmm_spark.batch.runtime.signals import deferred
 from gmm_spark.errors import OutputError, shortened
-from gmm_spark.store.untrusted import loads
+from gmm_spark.store.untrusted import json_object
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -171,10 +171,9 @@ def _began(pid: object) -> str | None:
 
 def _parsed(text: str) -> dict[str, Any]:
     try:
-        found = loads(text, _MOST_TEXT, _MOST_VALUES)
-    except (ValueError, RecursionError):
+        return json_object(text, _MOST_TEXT, _MOST_VALUES)
+    except ValueError:
         return {}
-    return found if isinstance(found, dict) else {}
 
 
 def _described(text: str | None) -> str:

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import json
 import logging
-import math
 import sys
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING
 
 from gmm_spark.batch.options import redaction
 from gmm_spark.errors import one_line
+from gmm_spark.store.plain import plain
 
 if TYPE_CHECKING:
     from gmm_spark.batch.options.jobs import JobConfig
@@ -59,18 +60,8 @@ class JsonLines(Lines):
         }
         if record.exc_info:
             event["traceback"] = self.formatException(record.exc_info)
-        return json.dumps(self._safe(event), allow_nan=False)
-
-    def _safe(self, value: object) -> Any:  # noqa: ANN401 - a JSON value
-        if isinstance(value, dict):
-            return {str(name): self._safe(each) for name, each in value.items()}
-        if isinstance(value, (list, tuple)):
-            return [self._safe(each) for each in value]
-        if isinstance(value, float) and not math.isfinite(value):
-            return None  # JSON has no word for it
-        if value is None or isinstance(value, (bool, int, float)):
-            return value
-        return redaction.scrubbed(str(value), self.hidden)
+        scrubbed = partial(redaction.scrubbed, hidden=self.hidden)
+        return json.dumps(plain(event, scrubbed), allow_nan=False)
 
 
 def start() -> None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import math
 import re
 import time
 from contextlib import contextmanager
@@ -29,6 +28,7 @@ from gmm_spark.batch.runtime.advice import advising
 from gmm_spark.batch.runtime.status import status_of
 from gmm_spark.errors import InputError, options_called
 from gmm_spark.spark.fit.progress import report_phase
+from gmm_spark.store.plain import plain
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -96,8 +96,8 @@ class Run:
             self.seconds[name] = round(self.seconds.get(name, 0.0) + time.perf_counter() - began, 3)
             report_phase(name, self.seconds[name])
 
-    def took(self, seconds: Mapping[str, float]) -> None:
-        """Add the seconds of phases that somebody else has counted."""
+    def add_seconds(self, seconds: Mapping[str, float]) -> None:
+        """Add the seconds of phases that were timed elsewhere."""
         self.seconds.update(seconds)
 
     def check_inputs(self) -> None:
@@ -206,16 +206,3 @@ def file_name(run_id: str) -> str:
     if safe == run_id and safe[0].isalnum() and len(safe) <= _LONGEST_NAME:
         return safe
     return f"r{safe[:_LONGEST_NAME]}-{hashlib.sha256(run_id.encode()).hexdigest()[:10]}"
-
-
-def plain(value: object) -> Any:  # noqa: ANN401 - a JSON value
-    """Return a value as JSON types: no fact is so odd that a run should fail to report it."""
-    if isinstance(value, dict):
-        return {str(name): plain(each) for name, each in value.items()}
-    if isinstance(value, (list, tuple, set, frozenset)):
-        return [plain(each) for each in value]
-    if hasattr(value, "tolist"):  # numpy's arrays and numbers
-        return plain(value.tolist())
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    return value if value is None or isinstance(value, (bool, int, str)) else str(value)

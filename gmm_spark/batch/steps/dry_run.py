@@ -14,15 +14,16 @@ from py4j.protocol import Py4JError, Py4JJavaError  # type: ignore[import-untype
 
 from gmm_spark.batch.files import snapshot
 from gmm_spark.batch.files.locate import locate
+from gmm_spark.batch.options.jobs import FitConfig, ScoreConfig, SelectConfig, SimulateConfig
 from gmm_spark.batch.options.mistakes import key_of
 from gmm_spark.batch.options.redaction import redacted
 from gmm_spark.batch.publish import modes, target
 from gmm_spark.batch.runtime.advice import advising
-from gmm_spark.batch.steps import facts, initial_model, input_table, quality, scored_table
-from gmm_spark.errors import ModelError, options_called
-from gmm_spark.options import Options
-from gmm_spark.spark.fit.start import sample_rows
+from gmm_spark.batch.steps import estimate, facts, input_table, quality, scored_table
+from gmm_spark.errors import options_called
+from gmm_spark.search.sample_size import sample_rows
 from gmm_spark.spark.ml.model import GaussianMixtureModel
+from gmm_spark.spark.session import hadoop, jvm
 from gmm_spark.spark.table.columns import Features, weight_column
 from gmm_spark.spark.table.names import Names
 from gmm_spark.statistics import layouts
@@ -34,14 +35,7 @@ if TYPE_CHECKING:
 
     from gmm_spark.batch.files.locate import Location, Source
     from gmm_spark.batch.files.snapshot import FileState
-    from gmm_spark.batch.options.jobs import (
-        EstimatingConfig,
-        FitConfig,
-        JobConfig,
-        ScoreConfig,
-        SelectConfig,
-        SimulateConfig,
-    )
+    from gmm_spark.batch.options.jobs import EstimatingConfig, JobConfig
     from gmm_spark.batch.options.sections import InputConfig, OutputConfig
     from gmm_spark.mixture.parameters import Family
 
@@ -51,44 +45,37 @@ _MOST_FOOTERS = 50
 _LEAST_PASSES, _OTHER_PASSES = 3, 3
 
 
-def of_fit(spark: SparkSession, config: FitConfig) -> str:
-    """Return what a fit would do, as YAML; or refuse it as the fit itself would.
+def plan(spark: SparkSession, config: FitConfig | SelectConfig | ScoreConfig | SimulateConfig) -> str:
+    """Return what a job would do, as YAML; or refuse it as the job itself would.
 
     Raises:
-        GmmSparkError: input, columns or output are not what the job needs.
+        GmmSparkError: input, columns, model or output are not what the job needs.
     """
-    initial_model.check_places(spark, config, locate(spark, config.output.path))
-    with options_called(partial(key_of, type(config))), advising(config.input):
+    with options_called(partial(key_of, type(config))):
+        if isinstance(config, FitConfig):
+            return _of_fit(spark, config)
+        if isinstance(config, SelectConfig):
+            return _of_select(spark, config)
+        return _of_score(spark, config) if isinstance(config, ScoreConfig) else _of_simulate(spark, config)
+
+
+def _of_fit(spark: SparkSession, config: FitConfig) -> str:
+    estimate.check_places(spark, config, locate(spark, config.output.path))
+    with advising(config.input):
         return _fits(spark, config, "fit", [(config.mixture.k, config.mixture.family)])
 
 
-def of_select(spark: SparkSession, config: SelectConfig) -> str:
-    """Return what a selection would do, as YAML; or refuse it as the selection itself would.
-
-    Raises:
-        GmmSparkError: input, columns or output are not what the job needs.
-    """
-    with options_called(partial(key_of, type(config))), advising(config.input):
+def _of_select(spark: SparkSession, config: SelectConfig) -> str:
+    with advising(config.input):
         return _fits(spark, config, "select", list(product(config.grid.k, config.grid.families)))
 
 
-def of_score(spark: SparkSession, config: ScoreConfig) -> str:
-    """Return what a score would do, as YAML; or refuse it as the score itself would.
-
-    Raises:
-        GmmSparkError: input, columns or output are not what the job needs.
-    """
-    output = _checked(
-        spark,
-        config.output,
-        [*input_table.locations(spark, config.input), locate(spark, config.model.path, ModelError)],
-    )
+def _of_score(spark: SparkSession, config: ScoreConfig) -> str:
+    output = _checked(spark, config.output, input_table.sources(spark, config))
     model = GaussianMixtureModel.load(config.model.path)
     rows = input_table.read(spark, config.input)
-    with options_called(partial(key_of, type(config))), advising(config.input):
-        passing = scored_table.columns(Names.of(rows), config.output, input_table.partition_columns(rows, config.input))
-        with target.reaching(output):
-            modes.mode_of(config.output).check_columns(output, passing.partition_by)
+    with advising(config.input):
+        passing = scored_table.passing_columns(rows, config, output, modes.mode_of(config.output))
         scored = scored_table.scored(rows, model, passing, config.output)
     read = _input(rows, config.input)
     cost: dict[str, Any] = {"passes": 1}
@@ -102,13 +89,8 @@ def of_score(spark: SparkSession, config: ScoreConfig) -> str:
     return _document(config, "score", input=read, features=features, output=written, cost=cost)
 
 
-def of_simulate(spark: SparkSession, config: SimulateConfig) -> str:
-    """Return what a simulation would do, as YAML; or refuse it as the simulation itself would.
-
-    Raises:
-        OutputError: the output overlaps the model, or exists.
-    """
-    _checked(spark, config.output, [locate(spark, config.model.path, ModelError)])
+def _of_simulate(spark: SparkSession, config: SimulateConfig) -> str:
+    _checked(spark, config.output, input_table.sources(spark, config))
     model = GaussianMixtureModel.load(config.model.path)
     features = {"columns": list(model.features), "components": model.parameters.k}
     return _document(config, "simulate", features=features, cost={"bytes": 8 * config.sample.rows * model.parameters.d})
@@ -141,25 +123,21 @@ def _input(rows: DataFrame, config: InputConfig) -> dict[str, Any]:
 
 def _rows(rows: DataFrame, files: Mapping[str, FileState]) -> int | None:
     """Return the number of rows by the footers of Parquet files, all of them or some; None for other formats."""
-    jvm: Any = rows.sparkSession._jvm  # noqa: SLF001 - the only door to Parquet's own reader
     if not files:
         return 0
     step = -(-len(files) // _MOST_FOOTERS)
     some = list(files)[::step]
     try:
-        counts = [_footer(rows.sparkSession, jvm, path) for path in some]
+        counts = [_footer(rows.sparkSession, path) for path in some]
     except (Py4JJavaError, Py4JError):  # another format, or a damaged file: the job itself will report it
         return None
     size = sum(files[path].size for path in some)
     return round(sum(counts) * sum(file.size for file in files.values()) / max(size, 1)) if step > 1 else sum(counts)
 
 
-def _footer(spark: SparkSession, jvm: Any, path: str) -> int:  # noqa: ANN401 - a Java gateway
-    configuration = spark._jsc.hadoopConfiguration()  # noqa: SLF001 - as above
-    file = jvm.org.apache.parquet.hadoop.util.HadoopInputFile.fromPath(
-        jvm.org.apache.hadoop.fs.Path(path), configuration
-    )
-    reader = jvm.org.apache.parquet.hadoop.ParquetFileReader.open(file)
+def _footer(spark: SparkSession, path: str) -> int:
+    (fs, configuration), parquet = hadoop(spark), jvm(spark).org.apache.parquet.hadoop
+    reader = parquet.ParquetFileReader.open(parquet.util.HadoopInputFile.fromPath(fs.Path(path), configuration))
     try:
         return int(reader.getRecordCount())
     finally:
@@ -189,7 +167,7 @@ def _fits(spark: SparkSession, config: EstimatingConfig, job: str, mixtures: lis
 def _sizes(read: dict[str, Any], d: int, mixtures: list[tuple[int, Family]], tol: float) -> dict[str, Any]:
     partitions = read["partitions"]
     statistics = sum(layouts.statistics_bytes(k, d, family) for k, family in mixtures)
-    sample = 8 * d * max(sample_rows(Options(k, family, tol=tol), d) for k, family in mixtures)
+    sample = 8 * d * max(sample_rows(family, k, d, tol) for k, family in mixtures)
     cost = {
         "statistics_bytes": statistics,
         "bytes_to_driver_per_pass": partitions * statistics,

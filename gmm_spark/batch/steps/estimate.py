@@ -1,15 +1,25 @@
-"""From the options of a job to an estimator, and what a fitted model must be."""
+"""From the options of a job to a fitted model: the estimator, the earlier models that a fit starts from, its checks."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from gmm_spark.batch.files.locate import locate
+from gmm_spark.batch.publish.target import check_apart
 from gmm_spark.em.convergence import Outcome
-from gmm_spark.errors import NotConvergedError
+from gmm_spark.errors import ModelError, NotConvergedError, quoted
 from gmm_spark.spark.ml.estimator import GaussianMixture
+from gmm_spark.spark.ml.model import GaussianMixtureModel
+from gmm_spark.spark.table.names import Names
 
 if TYPE_CHECKING:
-    from gmm_spark.batch.options.sections import EstimationConfig, FeaturesConfig
+    from collections.abc import Sequence
+
+    from pyspark.sql import DataFrame, SparkSession
+
+    from gmm_spark.batch.files.locate import Location
+    from gmm_spark.batch.options.jobs import FitConfig
+    from gmm_spark.batch.options.sections import EstimationConfig, FeaturesConfig, MixtureConfig
     from gmm_spark.em.summary import Summary
 
 
@@ -57,4 +67,124 @@ def check_convergence(how: EstimationConfig, summary: Summary) -> None:
             expected="converged, as fit.require_convergence asks",
             do=summary.message,
             options=Outcome(summary.outcome).options,
+        )
+
+
+def fit(config: FitConfig, rows: DataFrame, checkpoints: str) -> GaussianMixtureModel:
+    """Fit as the options say, from an earlier model and with its numbers where they name one.
+
+    Args:
+        config: the options.
+        rows: the input.
+        checkpoints: where the progress is kept; the last checkpoint stays, until the model is published.
+
+    Raises:
+        ModelError: an earlier model is missing or damaged, or does not fit the options.
+        GmmSparkError: as `GaussianMixture.fit`.
+    """
+    start, mixture = config.start, config.mixture
+    own = {
+        "k": mixture.k,
+        "covarianceType": mixture.family,
+        "maxInvalidFraction": config.quality.max_invalid_fraction,
+        "checkpointDir": checkpoints,
+        "checkpointSeconds": config.fit.checkpoint_seconds,
+        "keepLastCheckpoint": True,
+        "resume": config.fit.resume,
+    }
+    mixture_estimator = estimator(config.features, config.fit, **own)
+    reference = _earlier(start.align_to, "start.align_to", config.features, rows)
+    if reference is not None:
+        _check_numbers(reference, str(start.align_to), mixture)
+    initial = _earlier(start.model, "start.model", config.features, rows)
+    if initial is not None:
+        _check_start(initial, str(start.model), config)
+        mixture_estimator.setInitialModel(initial)
+    model = mixture_estimator.fit(rows)
+    return model if reference is None else model.alignedTo(reference)
+
+
+def check_places(spark: SparkSession, config: FitConfig, output: Location) -> None:
+    """Refuse an output inside an earlier model, or around one that it would remove.
+
+    It may be that model itself, which has been read by the time it is replaced, and keep runs of which that is one.
+
+    Raises:
+        OutputError: it is inside or around one.
+        ModelError: the filesystem of a model cannot be reached.
+    """
+    for path in filter(None, (config.start.model, config.start.align_to)):
+        model = locate(spark, path, ModelError)
+        here, there = output.address(), model.address()
+        if here == there or (config.output.mode == "runs" and there[: len(here)] == here):
+            continue
+        check_apart(output, [model])
+
+
+def _earlier(path: str | None, option: str, columns: FeaturesConfig, rows: DataFrame) -> GaussianMixtureModel | None:
+    """Return the model at a path, or None where the options name none.
+
+    Args:
+        path: a model directory.
+        option: the option that names it, for the error.
+        columns: the features of the fit.
+        rows: the input, whose columns they are.
+
+    Raises:
+        ModelError: there is no model, it is damaged, or it describes other features.
+    """
+    if path is None:
+        return None
+    model = GaussianMixtureModel.load(path)
+    if columns.columns is not None and not _same(Names.of(rows), model.features, columns.columns):
+        raise ModelError(
+            f"{option} {path}",
+            got=f"a model of the features {quoted(model.features)}",
+            expected=f"one of {quoted(columns.columns)}, as features.columns says",
+            do="Name a model of the same features in the same order, or unset the option.",
+        )
+    return model
+
+
+def _same(table: Names, known: Sequence[str], wanted: Sequence[str]) -> bool:
+    """Say whether these names are one after the other those of the same columns, however they are spelt."""
+    spelt = [table.find(name).name for name in wanted]
+    return list(map(table.folded, known)) == list(map(table.folded, spelt))
+
+
+def _check_start(model: GaussianMixtureModel, path: str, config: FitConfig) -> None:
+    """Refuse to start from a mixture that is not the one asked for.
+
+    Raises:
+        ModelError: other numbers of components, another family, or a noise on one side only.
+    """
+    found, noise = model.parameters, model.parameters.noise is not None
+    wanted = config.mixture
+    if (found.k, found.family, noise) != (wanted.k, wanted.family, config.fit.noise):
+        raise ModelError(
+            f"start.model {path}",
+            got=_mixture(found.k, found.family, noise=noise),
+            expected=f"{_mixture(wanted.k, wanted.family, noise=config.fit.noise)}, as mixture.k, mixture.family and "
+            "fit.noise say",
+            do=f"Set mixture.k={found.k}, mixture.family={found.family} and fit.noise={str(noise).lower()}, or name "
+            "another model.",
+        )
+
+
+def _mixture(k: int, family: str, *, noise: bool) -> str:
+    return f"{k} components, {family}, {'with' if noise else 'without'} a noise"
+
+
+def _check_numbers(model: GaussianMixtureModel, path: str, mixture: MixtureConfig) -> None:
+    """Refuse to keep more numbers than there will be components; before the fit, for it may be long.
+
+    Raises:
+        ModelError: the model has more components than are asked for.
+    """
+    if model.parameters.k > mixture.k:
+        raise ModelError(
+            f"start.align_to {path}",
+            got=f"{model.parameters.k} components",
+            expected=f"at most the {mixture.k} of mixture.k, or a number would be left over",
+            do="Fit at least as many components, or do without the alignment.",
         )

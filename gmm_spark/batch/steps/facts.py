@@ -6,26 +6,26 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from gmm_spark.batch.files import snapshot
-from gmm_spark.batch.files.locate import matches
+from gmm_spark.batch.files.locate import locate, matches
 from gmm_spark.batch.manifest.manifest import Fit, Input
 from gmm_spark.batch.manifest.provenance import digest
 from gmm_spark.batch.options.redaction import scrubbed
 from gmm_spark.batch.publish.published_runs import pointer_of
 from gmm_spark.batch.steps import input_table
-from gmm_spark.spark.ml.model import stored
+from gmm_spark.errors import ModelError
+from gmm_spark.spark.ml.model import GaussianMixtureModel, stored_model
 from gmm_spark.statistics.survey import REASONS
 from gmm_spark.store.model_directory import encode
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from pyspark.sql import DataFrame
+    from pyspark.sql import DataFrame, SparkSession
 
     from gmm_spark.batch.files.locate import Location
     from gmm_spark.batch.files.snapshot import FileState
     from gmm_spark.batch.options.sections import InputConfig
     from gmm_spark.batch.runtime.run import Run
-    from gmm_spark.spark.ml.model import GaussianMixtureModel
 
 
 def watched(run: Run, rows: DataFrame, config: InputConfig) -> Input:
@@ -54,9 +54,14 @@ def of_input(rows: DataFrame, config: InputConfig, files: Mapping[str, FileState
     )
 
 
-def of_model(model: GaussianMixtureModel, place: Location) -> Input:
-    """Return what a model is, and which run of its path it was where that keeps its runs."""
-    return Input(name=scrubbed(str(place)), kind="model", version=_run_of(place), sha256=_checksum(model))
+def load_model(spark: SparkSession, path: str) -> tuple[GaussianMixtureModel, Input]:
+    """Return a model, and what it is: which run of its path, where that keeps its runs.
+
+    Raises:
+        ModelError: there is none, or it is damaged.
+    """
+    model, place = GaussianMixtureModel.load(path), locate(spark, path, ModelError)
+    return model, Input(name=scrubbed(str(place)), kind="model", version=_run_of(place), sha256=_checksum(model))
 
 
 def of_fit(model: GaussianMixtureModel) -> dict[str, Any]:
@@ -95,7 +100,7 @@ def of_scored(counts: dict[str, int]) -> dict[str, Any]:
 
 
 def _checksum(model: GaussianMixtureModel) -> str:
-    return str(encode(stored(model))[0]["sha256"])
+    return str(encode(stored_model(model))[0]["sha256"])
 
 
 def _version(rows: DataFrame, config: InputConfig) -> str | None:

@@ -11,9 +11,10 @@ from pyspark.errors import PySparkException
 from gmm_spark.batch.files.locate import Location, Source, locate, matches
 from gmm_spark.batch.files.relations import identity_columns, relations
 from gmm_spark.batch.files.table_kinds import table_around, tables_below
+from gmm_spark.batch.options.jobs import FitConfig, ScoreConfig, SelectConfig, SimulateConfig
 from gmm_spark.batch.publish.published_runs import pointer_of
 from gmm_spark.batch.runtime.advice import for_files
-from gmm_spark.errors import InputError, SchemaError
+from gmm_spark.errors import InputError, ModelError, SchemaError
 from gmm_spark.spark.complaints import complaints, first_line, sentence
 from gmm_spark.spark.packages import filesystem_advice, format_advice, lacks_filesystem, lacks_format
 
@@ -28,6 +29,17 @@ if TYPE_CHECKING:
 _SUBQUERY = re.compile(r"\bselect\b", re.IGNORECASE)
 # Formats whose schema Spark would infer again, from the rows or from footers; table formats know theirs.
 _INFERRED = frozenset({"avro", "csv", "json", "orc", "parquet", "text", "xml"})
+
+
+def sources(spark: SparkSession, config: FitConfig | SelectConfig | ScoreConfig | SimulateConfig) -> tuple[Source, ...]:
+    """Return all that a job reads: its input, as `locations`, and the model that it uses.
+
+    Raises:
+        GmmSparkError: as `locations`; or the filesystem of the model cannot be reached.
+    """
+    table = () if isinstance(config, SimulateConfig) else locations(spark, config.input)
+    model = isinstance(config, (ScoreConfig, SimulateConfig)) and locate(spark, config.model.path, ModelError)
+    return (*table, model) if model else table
 
 
 def locations(spark: SparkSession, config: InputConfig) -> tuple[Source, ...]:

@@ -8,18 +8,24 @@ from typing import TYPE_CHECKING
 from pyspark.sql import functions as f
 from pyspark.sql.types import AtomicType
 
+from gmm_spark.batch.publish.target import reaching
+from gmm_spark.batch.steps import input_table
 from gmm_spark.errors import ConfigurationError, ModelError, OutputError, SchemaError, quoted
 from gmm_spark.spark.ml.model import features_in
 from gmm_spark.spark.scoring.posterior import ScoreColumns, with_posterior
+from gmm_spark.spark.table.names import Names
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pyspark.sql import DataFrame
 
+    from gmm_spark.batch.files.location import Location
+    from gmm_spark.batch.options.jobs import ScoreConfig
     from gmm_spark.batch.options.sections import ScoredConfig
+    from gmm_spark.batch.publish.modes import Mode
     from gmm_spark.spark.ml.model import GaussianMixtureModel
-    from gmm_spark.spark.table.names import Field, Names
+    from gmm_spark.spark.table.names import Field
 
 POSTERIOR = ("prediction", "probability", "log_density", "status")
 
@@ -37,18 +43,28 @@ class Columns:
     partition_by: tuple[str, ...]
 
 
-def columns(table: Names, output: ScoredConfig, found: Sequence[str]) -> Columns:
-    """Return the columns that pass through.
+def passing_columns(rows: DataFrame, config: ScoreConfig, target: Location, mode: Mode) -> Columns:
+    """Return the columns that pass through, and refuse a target whose partitions are by other columns.
 
     Args:
-        table: the input's columns.
-        output: what the options say.
-        found: the columns by which the input is laid out, the default of output.partition_by.
+        rows: the input.
+        config: the options.
+        target: the output.
+        mode: how it is published.
 
     Raises:
         SchemaError: a column is missing, has the name of another or of one that scoring adds, or cannot be a folder.
         ConfigurationError: output.mode=partitions, and there are none.
+        OutputError: the partitions of the target are by other columns.
     """
+    passing = _columns(Names.of(rows), config.output, input_table.partition_columns(rows, config.input))
+    with reaching(target):
+        mode.check_columns(target, passing.partition_by)
+    return passing
+
+
+def _columns(table: Names, output: ScoredConfig, found: Sequence[str]) -> Columns:
+    # The columns by which the input is laid out are the default of output.partition_by.
     partition_by = tuple(found) if output.partition_by is None else output.partition_by
     if output.mode == "partitions" and not partition_by:
         raise ConfigurationError(

@@ -1,4 +1,4 @@
-"""The candidates of a selection as files: kept as they end, so that a rerun skips them, and published together.
+"""The candidates of a selection as files: each saved as its fit ends, so that a rerun skips it; published together.
 
 A selection's output holds
 
@@ -17,15 +17,17 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from gmm_spark.batch.files.locate import locate
 from gmm_spark.em.summary import fields_of, summary_from
 from gmm_spark.errors import ModelError
+from gmm_spark.report.selection_table import candidates_table
 from gmm_spark.selection.evaluation import Candidate
-from gmm_spark.spark.ml.model import stored
+from gmm_spark.spark.ml.model import stored_model
 from gmm_spark.spark.ml.model_files import written
 from gmm_spark.spark.ml.select import TABLE
 from gmm_spark.spark.selection.choice import Fitted
 from gmm_spark.store.model_directory import MOST_METADATA, MOST_VALUES, StoredModel, decode, encode
-from gmm_spark.store.untrusted import loads
+from gmm_spark.store.untrusted import json_object
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -40,8 +42,8 @@ _SCHEMA = TABLE.append(pa.field("model", pa.string()))
 
 
 @dataclass(frozen=True)
-class FolderShelf:
-    """Fits that have ended, a file each, in a folder named by the fingerprint of data and options.
+class FinishedFits:
+    """The finished fits of a selection: one file per fit, in a folder named by the fingerprint of data and options.
 
     Args:
         folder: where it is.
@@ -50,11 +52,11 @@ class FolderShelf:
     folder: Location
 
     @staticmethod
-    def within(office: Location, fingerprint: str) -> FolderShelf:
-        """Return the shelf of a selection beside its output."""
-        folder = office.child(_PREFIX + fingerprint)
+    def beside(hidden: Location, fingerprint: str) -> FinishedFits:
+        """Return those in the hidden folder of an output, which is made where it is missing."""
+        folder = hidden.child(_PREFIX + fingerprint)
         folder.make_folder()
-        return FolderShelf(folder)
+        return FinishedFits(folder)
 
     def kept(self) -> list[Fitted]:
         """Return the fits of an earlier run; a file that is damaged counts as none."""
@@ -73,9 +75,9 @@ class FolderShelf:
         file.replace("\n".join([json.dumps({**record, "header": header}), *components]))
 
 
-def clear(office: Location) -> None:
-    """Remove all fits that were kept beside an output; only for the holder of its lock."""
-    for each in office.children():
+def clear(hidden: Location) -> None:
+    """Remove all finished fits from the hidden folder of an output; only for the holder of its lock."""
+    for each in hidden.children():
         if each.name.startswith(_PREFIX):
             each.discard()
 
@@ -86,26 +88,26 @@ def rows(found: ModelSelection) -> list[dict[str, Any]]:
     return [{**row, "model": f"models/{row['name']}" if row["name"] in fitted else None} for row in found.table]
 
 
-def write(spark: SparkSession, found: ModelSelection, folder: Location, text: str) -> None:
+def write(spark: SparkSession, found: ModelSelection, path: str) -> None:
     """Write the output of a selection.
 
     Args:
         spark: the session.
         found: the selection.
-        folder: where to.
-        text: the table for people.
+        path: a folder, which is made.
     """
+    folder, table = locate(spark, path), rows(found)
     for candidate, model in found.models.items():
         _write_model(spark, model, folder.child(f"models/{candidate.name}"))
     _write_model(spark, found.bestModel, folder.child("model"))
-    table = spark.createDataFrame(pa.Table.from_pylist(rows(found), _SCHEMA))
-    table.coalesce(1).write.parquet(str(folder.child("table")))
-    folder.child("table.txt").replace(text)
+    frame = spark.createDataFrame(pa.Table.from_pylist(table, _SCHEMA))
+    frame.coalesce(1).write.parquet(str(folder.child("table")))
+    folder.child("table.txt").replace(candidates_table(table))
 
 
 def _write_model(spark: SparkSession, model: GaussianMixtureModel, folder: Location) -> None:
     # As plain files, not by Spark: two jobs for each of many small models would take longer than their fits.
-    for name, lines in written(spark, model, stored(model)).items():
+    for name, lines in written(spark, model, stored_model(model)).items():
         part = folder.child(f"{name}/part-00000")
         part.parent().make_folder()
         part.replace("".join(f"{line}\n" for line in lines))
@@ -114,11 +116,11 @@ def _write_model(spark: SparkSession, model: GaussianMixtureModel, folder: Locat
 def _read(file: Location) -> Fitted | None:
     try:
         first, *components = (file.read() or "").split("\n")
-        record = loads(first, MOST_METADATA, MOST_VALUES)
+        record = json_object(first, MOST_METADATA, MOST_VALUES)
         stored = decode(record["header"], components, str(file))
         candidate = Candidate(record["family"], int(record["k"]), int(record["start"]))
         return Fitted(candidate, record["fold"], stored.parameters, summary_from(dict(stored.summary)))
-    except (ModelError, ValueError, KeyError, TypeError, RecursionError) as error:
+    except (ModelError, ValueError, KeyError, TypeError) as error:
         _LOG.warning("%s is fitted again: %s", file, error)
         return None
 

@@ -11,13 +11,15 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pyarrow as pa
 
 from gmm_spark.errors import InputError
+from gmm_spark.spark.partials import partials
+from gmm_spark.spark.worker import task_partition
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    import pyarrow as pa
     from pyspark.sql import DataFrame
 
     from gmm_spark.mixture.parameters import FloatArray
@@ -81,16 +83,20 @@ class Surveyed:
 
 def total_of(blocks: DataFrame, d: int) -> FloatArray:
     """Return the (1 + d,) weight and sums of coordinates over all blocks, held-out rows too: one read of their sums."""
-    heads = blocks.select("total").mapInArrow(partial(_heads, d), "total binary").toArrow().column(0)
-    return np.asarray(np.sum([np.frombuffer(each, dtype="<f8") for each in heads.to_pylist()], axis=0))
+    read = partials(blocks.select("total"), partial(_heads, d), _added)
+    return np.frombuffer(_added([sums for sums in read.values() if sums is not None])[0], dtype="<f8")
 
 
-def _heads(d: int, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+def _added(totals: list[list[bytes]]) -> list[bytes]:
+    return [np.sum([np.frombuffer(each, dtype="<f8") for (each,) in totals], axis=0).tobytes()]
+
+
+def _heads(d: int, batches: Iterable[pa.RecordBatch]) -> Iterator[tuple[int, list[bytes]]]:
     total = np.zeros(1 + d)
     for batch in batches:
         for each in batch.column(0):
             total += np.frombuffer(each.as_buffer(), dtype="<f8", count=1 + d)
-    yield pa.record_batch([pa.array([total.tobytes()], pa.binary())], names=["total"])
+    yield task_partition(), [total.tobytes()]
 
 
 def _other_rows(got: str, expected: str) -> InputError:

@@ -8,17 +8,14 @@ from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain, groupby
 from operator import itemgetter
-from typing import TYPE_CHECKING, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Protocol
 from zlib import crc32
 
-import pyarrow as pa
-import pyarrow.compute as pc
 from pyspark.sql import functions as f
-from pyspark.sql import types as t
 
 from gmm_spark.spark.blocks.pack import READ, read_blocks, sums_of
+from gmm_spark.spark.partials import partials, run_of
 from gmm_spark.spark.session import carried, result_limit
-from gmm_spark.spark.worker import settle
 from gmm_spark.statistics import least_likely
 from gmm_spark.statistics.kernel import accumulate, check_balance, zero_moments
 from gmm_spark.statistics.moments import Moments, added
@@ -26,23 +23,16 @@ from gmm_spark.statistics.moments import Moments, added
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from pyspark.sql import Column, DataFrame, SparkSession
+    import pyarrow as pa
+    from pyspark.sql import DataFrame, SparkSession
 
     from gmm_spark.mixture.parameters import FloatArray, Parameters
+    from gmm_spark.spark.partials import Partials
     from gmm_spark.spark.session import Shipped
     from gmm_spark.statistics.block import Block
     from gmm_spark.statistics.engines import Precision
 
-# The statistics of each run of partitions, by its number; None where a file is missing.
-_Partials: TypeAlias = "dict[int, list[bytes] | None]"
-
 _log = logging.getLogger("gmm_spark")
-
-_SCHEMA = pa.schema([("partition", pa.int32()), ("moments", pa.list_(pa.binary()))])
-_TYPE = t.StructType(  # not a string, which each pass would have the JVM parse
-    [t.StructField("partition", t.IntegerType()), t.StructField("moments", t.ArrayType(t.BinaryType()))]
-)
-
 
 # More bytes of partial statistics than this are added by tasks first: the driver must not grow with the partitions.
 # Nor may they near the limit that Spark sets to what a job brings to the driver.
@@ -161,21 +151,21 @@ class DistributedExpectation:
         size = self.partitions * sum(len(zero.to_bytes()) for zero in zeros)
         run = 1 if size <= driver_bytes(self.blocks.sparkSession) else math.isqrt(self.partitions)
         with carried(self.blocks.sparkSession, sums) as parcel:
-            partials = self._partials(parcel, run)
-            if missing := {number for number, own in partials.items() if own is None}:
-                _log.info("%d of %d files are missing: their rows are packed again", len(missing), len(partials))
-                partials = self._completed(partials, missing, parcel, run)
-        moments = _added([partials[number] for number in sorted(partials)], zeros)
+            found = self._partials(parcel, run)
+            if missing := {number for number, sums in found.items() if sums is None}:
+                _log.info("%d of %d files are missing: their rows are packed again", len(missing), len(found))
+                found = self._completed(found, missing, parcel, run)
+        moments = _added(zeros, [sums for sums in found.values() if sums is not None])
         if isinstance(sums, OverAll):
             self.check(moments[0].total)
         return moments
 
-    def _partials(self, parcel: Shipped[Sums], run: int) -> _Partials:
+    def _partials(self, parcel: Shipped[Sums], run: int) -> Partials:
         # Selected once: each step of a plan costs a pass over few rows some milliseconds.
         self._selected = self._selected or self.blocks.select(*READ)
-        return _by_partition(_summed(self._selected, parcel, run).toArrow())
+        return _summed(self._selected, parcel, run)
 
-    def _completed(self, partials: _Partials, missing: set[int], parcel: Shipped[Sums], run: int) -> _Partials:
+    def _completed(self, found: Partials, missing: set[int], parcel: Shipped[Sums], run: int) -> Partials:
         """Return the statistics with those of the runs of partitions that are missing, from blocks that Spark keeps.
 
         Partitions are what they were as long as Spark plans the read of the rows as before, as their sums show; else
@@ -192,54 +182,29 @@ class DistributedExpectation:
                 self.repeated += 1
                 return self._partials(parcel, run)
             self._moved = wanted, moved
-        rest = moved.where(_run(f.col("partition"), run).isin(missing)).select(*READ)
-        return partials | _by_partition(_summed(rest, parcel, run).toArrow())
+        rest = moved.where(run_of(f.col("partition"), run).isin(missing)).select(*READ)
+        return found | _summed(rest, parcel, run)
 
 
-def _run(partition: Column, run: int) -> Column:
-    return f.floor(partition / run)
+def _summed(selected: DataFrame, parcel: Shipped[Sums], run: int) -> Partials:
+    return partials(selected, partial(_sum_task, parcel), partial(_add_run, parcel), run)
 
 
-def _summed(selected: DataFrame, parcel: Shipped[Sums], run: int) -> DataFrame:
-    """Return the statistics of each run of n partitions, by its number; None where a file is missing.
-
-    A run of more than one partition is added on the executors.
-    """
-    partials = selected.mapInArrow(partial(_sum_partition, parcel), _TYPE)
-    if run > 1:
-
-        def add_run(table: pa.Table) -> pa.Table:
-            number = pc.min(table.column("partition")).as_py() // run
-            own = _by_partition(table)
-            return _table(number, None if None in own.values() else _added(own.values(), parcel.value.zeros()))
-
-        partials = partials.groupBy(_run(f.col("partition"), run).alias("run")).applyInArrow(add_run, _TYPE)
-    return partials
+def _add_run(parcel: Shipped[Sums], sums: list[list[bytes]]) -> list[bytes]:
+    return [each.to_bytes() for each in _added(parcel.value.zeros(), sums)]
 
 
-def _by_partition(table: pa.Table) -> _Partials:
-    columns = (table.column(name).to_pylist() for name in ("partition", "moments"))
-    return dict(sorted(zip(*columns, strict=True), key=itemgetter(0)))
+def _added(zeros: tuple[Moments, ...], sums: list[list[bytes]]) -> tuple[Moments, ...]:
+    return tuple(added((Moments.from_bytes(each[c], zero) for each in sums), zero) for c, zero in enumerate(zeros))
 
 
-def _added(partials: Iterable[list[bytes] | None], zeros: tuple[Moments, ...]) -> tuple[Moments, ...]:
-    own = [each for each in partials if each is not None]
-    return tuple(added((Moments.from_bytes(each[c], zero) for each in own), zero) for c, zero in enumerate(zeros))
-
-
-def _table(partition: int, moments: Iterable[Moments] | None) -> pa.Table:
-    values = [None if moments is None else [each.to_bytes() for each in moments]]
-    return pa.Table.from_pydict({"partition": [partition], "moments": values}, schema=_SCHEMA)
-
-
-def _sum_partition(parcel: Shipped[Sums], batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    settle()
+def _sum_task(parcel: Shipped[Sums], batches: Iterable[pa.RecordBatch]) -> Iterator[tuple[int, list[bytes] | None]]:
     numbered = (each for batch in batches for each in read_blocks(batch))
     for partition, group in groupby(numbered, key=itemgetter(0)):
         moments = _sums(parcel.value, group)
         for each in moments or ():
             check_balance(each, f"partition {partition}", parcel.value.precision)
-        yield from _table(partition, moments).to_batches()
+        yield partition, None if moments is None else [each.to_bytes() for each in moments]
 
 
 def _sums(sums: Sums, group: Iterable[tuple[int, int, Block | None]]) -> tuple[Moments, ...] | None:

@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 from pyspark.sql import functions as f
 
+from gmm_spark.spark.arrow_types import one_row, spark_schema
 from gmm_spark.spark.blocks import block_files
 from gmm_spark.spark.blocks.row_sample import inclusion, row_keys
 from gmm_spark.spark.table.rows import Layout, decode
@@ -48,10 +49,7 @@ _SCHEMA = pa.schema(
         ("sample_weights", pa.binary()),
     ]
 )
-_DDL = (
-    "partition int, file string, offset bigint, rows int, features int, z binary, weights binary, total binary, "
-    "fold int, sample_key binary, sample_z binary, sample_weights binary"
-)
+_TYPE = spark_schema(_SCHEMA)
 
 
 @dataclass(frozen=True)
@@ -83,7 +81,7 @@ class Packing:
 
 def pack(rows: DataFrame, packing: Shipped[Packing]) -> DataFrame:
     """Return the blocks of the usable rows of a weight above 0, one row a block, in the order of the rows."""
-    return rows.mapInArrow(partial(_pack_partition, packing), _DDL)
+    return rows.mapInArrow(partial(_pack_partition, packing), _TYPE)
 
 
 def sums_of(blocks: DataFrame, partitions: Collection[int]) -> list[tuple[int, bytes]]:
@@ -217,8 +215,7 @@ class _OpenBlock:
         values: dict[str, Any] = {"partition": task_partition(), "fold": self.fold, "rows": self.rows}
         values |= {"features": len(rows), "sample_key": keys, "sample_z": z, "sample_weights": sampled}
         values |= {"total": packed.total.tobytes(), **(_in_file(packed, writer) or _in_row(packed))}
-        arrays = [pa.array([values.get(each.name)], each.type) for each in _SCHEMA]
-        return pa.RecordBatch.from_arrays(arrays, schema=_SCHEMA)
+        return one_row(_SCHEMA, values)
 
 
 def _in_file(block: Block, writer: block_files.FileWriter) -> dict[str, Any]:

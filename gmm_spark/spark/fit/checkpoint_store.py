@@ -10,7 +10,7 @@ import hashlib
 import logging
 import time
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 from py4j.protocol import Py4JError, Py4JJavaError  # type: ignore[import-untyped]
@@ -19,7 +19,7 @@ from pyspark.errors import AnalysisException, PySparkException
 from gmm_spark.em.checkpoint import Identity, damaged, decode, encode, most_bytes
 from gmm_spark.errors import CheckpointError
 from gmm_spark.options import CheckpointOptions
-from gmm_spark.spark.session import described, is_connect
+from gmm_spark.spark.session import described, hadoop, is_connect
 from gmm_spark.version import __version__
 
 if TYPE_CHECKING:
@@ -204,11 +204,11 @@ def _reader(spark: SparkSession, source: str) -> DataFrameReader:
 
 def _delete(spark: SparkSession, path: str) -> None:
     """Delete the folders, and the one around them if nothing else is in it."""
-    jvm: Any = spark._jvm  # noqa: SLF001 - the only door to Hadoop's filesystems
-    folder = jvm.org.apache.hadoop.fs.Path(path)
-    files = folder.getFileSystem(spark._jsc.hadoopConfiguration())  # noqa: SLF001 - as above
+    fs, configuration = hadoop(spark)
+    folder = fs.Path(path)
+    files = folder.getFileSystem(configuration)
     for slot in _SLOTS:
-        files.delete(jvm.org.apache.hadoop.fs.Path(folder, slot), True)  # noqa: FBT003 - Java has no keywords
+        files.delete(fs.Path(folder, slot), True)  # noqa: FBT003 - Java has no keywords
     if files.exists(folder) and not files.listStatus(folder):
         files.delete(folder, False)  # noqa: FBT003
 

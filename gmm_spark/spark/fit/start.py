@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 
 from gmm_spark import em
 from gmm_spark.errors import DataError, ParametersError
-from gmm_spark.mixture import families
 from gmm_spark.search import best_start as sample_search
 from gmm_spark.search import missed_clusters
-from gmm_spark.search.sample import Plan, Sample
+from gmm_spark.search.sample import Sample
+from gmm_spark.search.sample_size import GROWTH, accuracy, rows_to_tol, sample_rows, sample_tol
 from gmm_spark.spark.blocks import pack, row_sample
 from gmm_spark.spark.blocks.expectation import DistributedExpectation, OverAll, OverPart, driver_bytes
 from gmm_spark.spark.fit import progress
-from gmm_spark.spark.short_run_tasks import on_executors
+from gmm_spark.spark.fit.ranking_tasks import on_executors
 from gmm_spark.spark.table import checks
 from gmm_spark.spark.table.checks import check_distinct
 from gmm_spark.statistics.least_likely import SIZE
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from gmm_spark.mixture.coordinates import Coordinates
-    from gmm_spark.mixture.noise import Noise
     from gmm_spark.mixture.parameters import Parameters
     from gmm_spark.options import Options
     from gmm_spark.spark.fit.progress import Clock
@@ -34,11 +33,6 @@ if TYPE_CHECKING:
     from gmm_spark.statistics.survey import Survey
 
 _ONE_STEP = 1.0  # EM of one component is at its end after one step, from anywhere
-# On a plateau SQUAREM takes what is left for a tenth of it: where a pass is cheap, it is asked for more.
-_SURER, _LEAST_TOL = 0.03, 1e-9
-# The most that a sample may have, and what is enough where even that would not bring its error to tol: then all rows
-# have something to do anyway.
-_SAMPLE_BYTES, _SHORT_BYTES = 64 << 20, 16 << 20
 _PARTS, _LEAST_BLOCKS = (64, 16, 4), 8  # one in this many blocks, and no fewer of them
 
 
@@ -92,8 +86,8 @@ def search(
     with clock("starts", rows):
         check_distinct(z[:, weights > 0], rows, options.k)
         sample = Sample(z, weights, surveyed.reference.covariance)
-        tol = sample_tol(options, sample, surveyed.counted)
-        plan = plan_of(options, tol, surveyed, table.noise(frame) if options.noise else None)
+        tol = sample_tol(options.family, options.k, options.tol, sample, surveyed.counted)
+        plan = options.plan(tol, surveyed, table.noise(frame) if options.noise else None)
         with on_executors(rows.sparkSession) as each:
             try:
                 found = sample_search.best(sample, frame, plan, each)
@@ -126,7 +120,7 @@ def _through_parts(
     """
     reads, maximise = 0.0, options.maximiser(frame, surveyed.counted, surveyed.effective_rows)
     for one_in in _parts(options, len(frame.center), surveyed):
-        worth = sample_search.accuracy(options.family, options.k, len(frame.center), surveyed.effective_rows / one_in)
+        worth = accuracy(options.family, options.k, len(frame.center), surveyed.effective_rows / one_in)
         goal = em.Goal(max(options.tol, worth), options.max_iter)
         state = em.begin(found.best.parameters, options.acceleration, found.slowest)
         try:
@@ -143,10 +137,10 @@ def _parts(options: Options, d: int, surveyed: Survey) -> Iterator[int]:
 
     None where the sample was enough.
     """
-    sampled = sample_rows(options, d, surveyed.counted)
-    if sampled < _rows_to_tol(options, d):
+    sampled = sample_rows(options.family, options.k, d, options.tol, surveyed.counted)
+    if sampled < rows_to_tol(options.family, options.k, d, options.tol):
         there = max(surveyed.partitions, 8 * d * surveyed.counted // pack.BLOCK_BYTES)
-        enough = min(surveyed.counted // (sample_search.GROWTH * sampled), there // _LEAST_BLOCKS)
+        enough = min(surveyed.counted // (GROWTH * sampled), there // _LEAST_BLOCKS)
         yield from (one_in for one_in in _PARTS if one_in <= enough)
 
 
@@ -162,51 +156,3 @@ def _seen(expectation: DistributedExpectation, candidate: Parameters) -> Moments
     kept = min(missed_clusters.KEPT, max(SIZE, room))
     (moments,) = expectation.read(OverAll((missed_clusters.gathering(candidate),), expectation.precision, kept))
     return moments
-
-
-def sample_rows(options: Options, d: int, rows: float = math.inf) -> int:
-    """Return how many of the rows to bring to the driver: enough that their own error is tol, if it can hold them.
-
-    Where it can't, as many as show where to look, and not many more.
-    """
-    enough, most = max(rows_to_search(options, d), min(_rows_to_tol(options, d), rows)), _most_rows(d)
-    return int(enough if enough <= most else min(most, max(rows_to_search(options, d), _SHORT_BYTES // (8 * d))))
-
-
-def _rows_to_tol(options: Options, d: int) -> float:
-    """Return of how many random rows the optimum lies tol below that of all rows."""
-    free = families.free_parameters(options.family, options.k, d)
-    return free / (2 * options.tol) if options.tol > 0 else 0.0
-
-
-def rows_to_search(options: Options, d: int) -> int:
-    """Return how many rows to look for starts on."""
-    return min(sample_search.rows_to_search(options.family, options.k, d), _most_rows(d))
-
-
-def _most_rows(d: int) -> int:
-    return _SAMPLE_BYTES // (8 * d)
-
-
-def sample_tol(options: Options, sample: Sample, rows: int) -> float:
-    """Return the tol of the fits to the sample: its own accuracy, or what spares all rows the steps if that is more."""
-    d, n = sample.z.shape
-    worth = sample_search.accuracy(options.family, options.k, d, sample.effective_rows) if n < rows else 0.0
-    return max(_SURER * options.tol, worth, _LEAST_TOL)
-
-
-def plan_of(options: Options, tol: float, surveyed: Survey, noise: Noise | None = None) -> Plan:
-    """Return what to look for in a sample of a table."""
-    return Plan(
-        options.k,
-        options.family,
-        options.starts,
-        options.seed,
-        options.covariance_floor,
-        tol,
-        uniform=options.init_mode == "random",
-        noise=noise,
-        prior=options.prior_share(surveyed.effective_rows),
-        least=options.least_rows(len(surveyed.mean), surveyed.counted),
-        rows=surveyed.counted,
-    )

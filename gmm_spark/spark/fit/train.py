@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from gmm_spark import em
 from gmm_spark.em.summary import Summary, summary_of
 from gmm_spark.search import missed_clusters
+from gmm_spark.search.sample_size import sample_rows
 from gmm_spark.spark.blocks import pack
 from gmm_spark.spark.blocks.keep import packed
 from gmm_spark.spark.fit import progress as events
@@ -98,7 +99,8 @@ def train(
 def _packing(table: Table, frame: Coordinates, options: Options, *, searches: bool) -> pack.Packing:
     """Return how to pack the rows, with a sample of them where a start is searched for."""
     surveyed = table.surveyed
-    share = starting.sample_rows(options, table.layout.d, surveyed.counted) / surveyed.counted if searches else 0.0
+    wanted = sample_rows(options.family, options.k, table.layout.d, options.tol, surveyed.counted) if searches else 0
+    share = wanted / surveyed.counted
     square = mean_square(surveyed, frame)
     return pack.Packing(table.layout, frame, options.seed, share, precision=options.precision, square=square)
 

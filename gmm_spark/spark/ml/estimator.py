@@ -19,7 +19,7 @@ from gmm_spark.options import CheckpointOptions, Options, options_of
 from gmm_spark.spark.fit.checkpoint_store import Checkpoints
 from gmm_spark.spark.fit.train import train
 from gmm_spark.spark.ml import model_files
-from gmm_spark.spark.ml.model import GaussianMixtureModel, stored
+from gmm_spark.spark.ml.model import GaussianMixtureModel, stored_model
 from gmm_spark.spark.ml.params import FitParams, params_named, set_defaults
 from gmm_spark.spark.session import workers_explained
 from gmm_spark.spark.table.frames import at_rest
@@ -147,7 +147,7 @@ class _EstimatorWriter(MLWriter):
 
     def save(self, path: str) -> None:
         initial = self._mixture._initial  # noqa: SLF001
-        extra = {"initial_model": encode(stored(GaussianMixtureModel(initial)))} if initial else None
+        extra = {"initial_model": encode(stored_model(GaussianMixtureModel(initial)))} if initial else None
         with model_files.saving(self.sparkSession, path, overwrite=self.shouldOverwrite):
             DefaultParamsWriter.saveMetadata(self._mixture, path, self.sparkSession, extra)
 

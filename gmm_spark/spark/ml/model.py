@@ -157,7 +157,7 @@ class GaussianMixtureModel(Model, ColumnParams, MLReadable["GaussianMixtureModel
         return _Reader()
 
 
-def stored(model: GaussianMixtureModel) -> StoredModel:
+def stored_model(model: GaussianMixtureModel) -> StoredModel:
     """Return what the directory of a model holds."""
     return StoredModel(model.parameters, model.features, fields_of(model.summary) if model.hasSummary else {})
 
@@ -197,7 +197,9 @@ class _Writer(MLWriter):
         self._model = model
 
     def save(self, path: str) -> None:
-        model_files.save(self.sparkSession, self._model, stored(self._model), path, overwrite=self.shouldOverwrite)
+        model_files.save(
+            self.sparkSession, self._model, stored_model(self._model), path, overwrite=self.shouldOverwrite
+        )
 
 
 class _Reader(MLReader[GaussianMixtureModel]):

@@ -15,7 +15,7 @@ from pyspark.sql import functions as f
 
 from gmm_spark.errors import ModelError, OutputError
 from gmm_spark.spark.packages import filesystem_advice, lacks_filesystem
-from gmm_spark.spark.session import is_connect
+from gmm_spark.spark.session import hadoop, is_connect
 from gmm_spark.store import run_pointer as pointers
 from gmm_spark.store.model_directory import MOST_METADATA, StoredModel, decode, encode, header_of, limits
 from gmm_spark.store.run_pointer import POINTER
@@ -157,16 +157,16 @@ def _refuse_existing(spark: SparkSession, path: str) -> None:
 
 def _clear(spark: SparkSession, path: str) -> None:
     """Delete what pyspark.ml or gmm_spark saved at a path, all of it: another model has other folders."""
-    jvm: Any = spark._jvm  # noqa: SLF001 - the only door to Hadoop's filesystems
-    folder = jvm.org.apache.hadoop.fs.Path(path)
-    files = folder.getFileSystem(spark._jsc.hadoopConfiguration())  # noqa: SLF001 - as above
+    fs, configuration = hadoop(spark)
+    folder = fs.Path(path)
+    files = folder.getFileSystem(configuration)
     if not files.exists(folder):
         return
     names = {status.getPath().getName() for status in files.listStatus(folder)}
     if not (names <= _OURS or (names & {"metadata"} and names <= _SAVED)):
         raise _foreign(path, f"a folder with {', '.join(sorted(names)[:5])}")
     for name in names:  # not the folder, which may be a link
-        files.delete(jvm.org.apache.hadoop.fs.Path(folder, name), True)  # noqa: FBT003 - Java has no keywords
+        files.delete(fs.Path(folder, name), True)  # noqa: FBT003 - Java has no keywords
 
 
 def _refuse_leftovers(spark: SparkSession, path: str) -> None:

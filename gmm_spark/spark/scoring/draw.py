@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from gmm_spark.errors import ConfigurationError
+from gmm_spark.spark.arrow_types import spark_schema
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -24,21 +25,21 @@ def sample(spark: SparkSession, parameters: Parameters, n: int, seed: int, featu
     """Return n rows: one array column, or d numeric ones, and the int `component` that drew them."""
     if n < 0:
         raise ConfigurationError("number of rows n", got=n, expected="at least 0", do="Ask for some rows.")
-    quoted = ["`" + name.replace("`", "``") + "`" for name in ([features] if isinstance(features, str) else features)]
-    kind = "array<double>" if isinstance(features, str) else "double"
-    ddl = ", ".join([*(f"{name} {kind}" for name in quoted), "component int"])
-    return spark.range(n).mapInArrow(partial(_rows, parameters, seed, as_array=isinstance(features, str)), ddl)
+    feature = pa.list_(pa.float64()) if isinstance(features, str) else pa.float64()
+    names = [features] if isinstance(features, str) else features
+    schema = pa.schema([*((name, feature) for name in names), ("component", pa.int32())])
+    return spark.range(n).mapInArrow(partial(_rows, parameters, seed, schema), spark_schema(schema))
 
 
 def _rows(
-    parameters: Parameters, seed: int, batches: Iterable[pa.RecordBatch], *, as_array: bool
+    parameters: Parameters, seed: int, schema: pa.Schema, batches: Iterable[pa.RecordBatch]
 ) -> Iterator[pa.RecordBatch]:
     for batch in batches:
         ids = batch.column(0).to_numpy()
         for chunk in np.unique(ids // _CHUNK):
             x, component = _chunk(parameters, np.random.default_rng([seed % 2**63, int(chunk)]))
             own = ids[ids // _CHUNK == chunk] % _CHUNK
-            yield _batch(x[own], component[own], as_array=as_array)
+            yield _batch(x[own], component[own], schema)
 
 
 def _chunk(parameters: Parameters, rng: np.random.Generator) -> tuple[FloatArray, FloatArray]:
@@ -55,9 +56,9 @@ def _chunk(parameters: Parameters, rng: np.random.Generator) -> tuple[FloatArray
     return x, component.astype(np.int32)
 
 
-def _batch(x: FloatArray, component: FloatArray, *, as_array: bool) -> pa.RecordBatch:
+def _batch(x: FloatArray, component: FloatArray, schema: pa.Schema) -> pa.RecordBatch:
     n, d = x.shape
     offsets = pa.array(np.arange(n + 1, dtype=np.int32) * d)
+    as_array = pa.types.is_list(schema.field(0).type)
     features = [pa.ListArray.from_arrays(offsets, pa.array(x.ravel()))] if as_array else [pa.array(c) for c in x.T]
-    names = ["features"] if as_array else [f"x{i}" for i in range(d)]
-    return pa.RecordBatch.from_arrays([*features, pa.array(component)], names=[*names, "component"])
+    return pa.RecordBatch.from_arrays([*features, pa.array(component)], schema=schema)

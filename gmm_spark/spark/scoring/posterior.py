@@ -11,6 +11,7 @@ import pyarrow as pa
 from pyspark.sql import functions as f
 
 from gmm_spark.errors import SchemaError, quoted
+from gmm_spark.spark.arrow_types import spark_schema
 from gmm_spark.spark.table.names import Names
 from gmm_spark.spark.table.rows import Layout, decode
 from gmm_spark.spark.worker import settle, variadic
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from gmm_spark.spark.table.names import Field
 
 _SCORE = "__gmm_spark_score"
+_FIELDS = ("prediction", "probability", "log_density", "status")
 
 
 @dataclass(frozen=True)
@@ -50,8 +52,7 @@ class ScoreColumns:
     def named(self) -> list[tuple[str, str]]:
         """Return each column's name and its field of the score, in the order of the columns."""
         names = (self.prediction, self.probability, self.log_density, self.status)
-        fields = ("prediction", "probability", "log_density", "status")
-        return [(name, source) for name, source in zip(names, fields, strict=True) if name]
+        return [(name, source) for name, source in zip(names, _FIELDS, strict=True) if name]
 
 
 def with_posterior(
@@ -80,10 +81,9 @@ def with_posterior(
     passing = df.columns if kept is None else [each.leaf for each in kept]
     _refuse_clash(names, passing, [name for name, _ in columns.named()])
     layout = Layout(parameters.d, array=features.kind != "columns", weighted=False)
-    element = "float" if columns.single else "double"
-    ddl = f"prediction int, probability array<{element}>, log_density double, status string"
-    function = partial(_score, parameters, layout, columns.single)
-    score = f.arrow_udf(variadic(function), ddl)  # type: ignore[attr-defined] # PySpark 4.1's stubs lack it
+    schema = _schema(single=columns.single)
+    function = partial(_score, parameters, layout, schema)
+    score = f.arrow_udf(variadic(function), spark_schema(schema))  # type: ignore[attr-defined] # PySpark 4.1's stubs lack it
     own = _free(_SCORE, df.columns)
     scored = df.withColumn(own, score(*features.select()))
     appended = [f.col(own)[source].alias(name) for name, source in columns.named()]
@@ -92,11 +92,17 @@ def with_posterior(
     return scored.select(*(each.column.alias(each.leaf) for each in kept), *appended)
 
 
-def _score(parameters: Parameters, layout: Layout, single: bool, arrays: list[pa.Array]) -> pa.Array:  # noqa: FBT001
+def _schema(*, single: bool) -> pa.Schema:
+    probability = pa.list_(pa.float32() if single else pa.float64())
+    kinds = (pa.int32(), probability, pa.float64(), pa.string())
+    return pa.schema(list(zip(_FIELDS, kinds, strict=True)))
+
+
+def _score(parameters: Parameters, layout: Layout, schema: pa.Schema, arrays: list[pa.Array]) -> pa.Array:
     settle()
     rows = decode(arrays, layout)
     ok = rows.reasons == 0
-    probability = np.zeros((len(ok), parameters.rows), dtype=np.float32 if single else np.float64)
+    probability = np.zeros((len(ok), parameters.rows), dtype=schema.field(1).type.value_type.to_pandas_dtype())
     log_density, prediction = np.zeros(len(ok)), np.zeros(len(ok), dtype=np.int32)
     exact, log_density[ok] = kernel.posteriors(rows.x[:, ok].T, parameters)
     probability[ok], prediction[ok] = exact, kernel.most_probable(exact, parameters)
@@ -109,7 +115,7 @@ def _score(parameters: Parameters, layout: Layout, single: bool, arrays: list[pa
             pa.array(log_density, mask=~ok),
             pa.array(np.array(REASONS, dtype=object)[rows.reasons], pa.string()),
         ],
-        names=["prediction", "probability", "log_density", "status"],
+        fields=list(schema),
     )
 
 

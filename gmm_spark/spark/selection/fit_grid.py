@@ -14,13 +14,14 @@ from gmm_spark.errors import DataError
 from gmm_spark.mixture import families
 from gmm_spark.mixture.parameters import ALIGNED
 from gmm_spark.search.sample import Sample
+from gmm_spark.search.sample_size import sample_rows, sample_tol
 from gmm_spark.selection import race
 from gmm_spark.selection.evaluation import FAILED, RETIRED, Candidate, Evaluation, grid, winner
 from gmm_spark.spark.blocks import agreement, pack, row_sample
 from gmm_spark.spark.blocks.keep import packed
 from gmm_spark.spark.fit import progress
 from gmm_spark.spark.fit.progress import Clock
-from gmm_spark.spark.fit.start import of_one, plan_of, rows_to_search, sample_tol
+from gmm_spark.spark.fit.start import of_one
 from gmm_spark.spark.fit.train import RESEEDINGS
 from gmm_spark.spark.selection import grid_starts
 from gmm_spark.spark.selection.choice import Choice, Fitted, Selection, Shelf
@@ -74,7 +75,8 @@ def select(
         table = prepare(df, features, weight_col, options, families=choice.families)
     own = shelf(_fingerprint(table, options, choice)) if shelf else None
     run = _Run(table, options, choice, _Axes.of(table, choice), clock, own)
-    share = rows_to_search(replace(options, k=max(choice.ks), family="full"), table.layout.d) / table.surveyed.counted
+    # Enough to decide where to look for the largest of them: all rows have more to do for most of the grid anyway.
+    share = sample_rows("full", max(choice.ks), table.layout.d, tol=0.0) / table.surveyed.counted
     folds = choice.of_rows(options.seed)
     square = mean_square(table.surveyed, run.axes.stored)
     packing = pack.Packing(
@@ -175,9 +177,10 @@ class _Run:
         rows, thoroughness = self.table.surveyed.counted, 1 / len(grid(self.choice.ks, self.choice.families))
         asked = [replace(self.options, k=cell.k, family=cell.family) for cell in cells if self._is_searched(cell)]
         noises = [self.table.noise(self.axes.frames[how.family]) if how.noise else None for how in asked]
+        tols = [sample_tol(how.family, how.k, how.tol, sample, rows) for how in asked]
         plans = tuple(
-            replace(plan_of(how, sample_tol(how, sample, rows), self.table.surveyed, noise), thoroughness=thoroughness)
-            for how, noise in zip(asked, noises, strict=True)
+            replace(how.plan(tol, self.table.surveyed, noise), thoroughness=thoroughness)
+            for how, tol, noise in zip(asked, tols, noises, strict=True)
         )
         searches = grid_starts.Searches(sample, plans, self.axes.frames, self.axes.turns)
         found = iter(grid_starts.search(self.table.rows.sparkSession, searches) if plans else ())

@@ -1,4 +1,4 @@
-"""The table of a fit: surveyed, and refused where it can't be fitted."""
+"""A table before a fit: surveyed, and refused where it can't be fitted."""
 
 from __future__ import annotations
 

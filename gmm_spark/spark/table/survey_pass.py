@@ -7,26 +7,23 @@ from functools import partial, reduce
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
-from pyspark.sql import functions as f
 
 from gmm_spark.mixture.parameters import ALIGNED
+from gmm_spark.spark.partials import partials
 from gmm_spark.spark.table.rows import Layout, Rows, decode
-from gmm_spark.spark.worker import settle, task_partition
+from gmm_spark.spark.worker import task_partition
 from gmm_spark.statistics import far_rows
 from gmm_spark.statistics.survey import REASONS, Survey
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    import pyarrow as pa
     from pyspark.sql import DataFrame
 
     from gmm_spark.mixture.coordinates import Coordinates
     from gmm_spark.mixture.parameters import Family
 
-_SCHEMA = pa.schema([("partition", pa.int32()), ("partitions", pa.int32()), ("survey", pa.binary())])
-_DDL = "partition int, partitions int, survey binary"
 # Scatters larger than this are merged by the executors, this many partitions at a time.
 _WIDE_BYTES, _RUN = 8 << 10, 64
 # Up to this many features their products cost next to nothing, and show columns that hold the same values.
@@ -72,26 +69,22 @@ def _read(rows: DataFrame, layout: Layout, zero: Survey, bounds: far_rows.Bounds
 
     Where a survey is large the executors merge runs of partitions first: the driver must not grow with their number.
     """
-    partials = rows.mapInArrow(partial(_survey_partition, layout, zero, bounds), _DDL)
-    if zero.scatter.nbytes > _WIDE_BYTES:
-
-        def merge_run(table: pa.Table) -> pa.Table:
-            return _table(pc.min(table.column("partition")).as_py(), _merged(table, zero))
-
-        run = f.floor(f.col("partition") / _RUN).alias("run")
-        partials = partials.groupBy(run).applyInArrow(merge_run, _DDL)
-    return _merged(partials.toArrow(), zero)
+    run = _RUN if zero.scatter.nbytes > _WIDE_BYTES else 1
+    read = partials(rows, partial(_survey_task, layout, zero, bounds), partial(_add, zero), run)
+    return _merged(zero, [sums for sums in read.values() if sums is not None])
 
 
-def _merged(table: pa.Table, zero: Survey) -> Survey:
-    ordered = sorted(zip(*(table.column(name).to_pylist() for name in _SCHEMA.names), strict=True))
-    merged = reduce(Survey.__add__, (Survey.from_bytes(data, zero) for _, _, data in ordered), zero)
-    return replace(merged, partitions=sum(partitions for _, partitions, _ in ordered))
+def _merged(zero: Survey, sums: list[list[bytes]]) -> Survey:
+    merged = reduce(Survey.__add__, (Survey.from_bytes(data, zero) for data, _ in sums), zero)
+    return replace(merged, partitions=sum(int.from_bytes(partitions, "little") for _, partitions in sums))
 
 
-def _table(partition: int, surveyed: Survey) -> pa.Table:
-    values = {"partition": [partition], "partitions": [surveyed.partitions], "survey": [surveyed.to_bytes()]}
-    return pa.Table.from_pydict(values, schema=_SCHEMA)
+def _add(zero: Survey, sums: list[list[bytes]]) -> list[bytes]:
+    return _to_bytes(_merged(zero, sums))
+
+
+def _to_bytes(surveyed: Survey) -> list[bytes]:
+    return [surveyed.to_bytes(), surveyed.partitions.to_bytes(8, "little")]
 
 
 def of_rows(rows: Rows, bounds: far_rows.Bounds | None = None, *, products: bool = True) -> Survey:
@@ -115,12 +108,11 @@ def of_rows(rows: Rows, bounds: far_rows.Bounds | None = None, *, products: bool
     return Survey(counts, total, centre[:, 0] + offset, scatter, squares, limits, few, counted.shape[1])
 
 
-def _survey_partition(
+def _survey_task(
     layout: Layout, zero: Survey, bounds: far_rows.Bounds | None, batches: Iterable[pa.RecordBatch]
-) -> Iterator[pa.RecordBatch]:
-    settle()
+) -> Iterator[tuple[int, list[bytes]]]:
     surveyed = zero
     for batch in batches:
         surveyed += of_rows(decode(batch.columns, layout), bounds, products=zero.scatter.ndim > 1)
     if surveyed.counts.any():
-        yield from _table(task_partition(), replace(surveyed, partitions=1)).to_batches()
+        yield task_partition(), _to_bytes(replace(surveyed, partitions=1))

@@ -260,11 +260,11 @@ def test_example_files_hold_every_option_with_its_default(job: type[JobConfig], 
 def test_numbers_of_components_are_ranges_and_lists(text: str, tmp_path: Path) -> None:
     """A grid's k means the same in all notations, on the command line and in a file."""
     rest = ["--input.path=in", "--features.columns=a", "--output.path=out"]
-    config = load(SelectConfig, [*rest, f"--grid.k={text}", "--grid.families=all"], prog="select.py")
+    config = load(SelectConfig, [*rest, f"--grid.k={text}", "--grid.families=all"], prog="select_model.py")
     assert config.grid.k == (2, 3, 4, 8)
     assert config.grid.families == FAMILIES
     (tmp_path / "s.yaml").write_text(f"grid: {{k: {text if text[0] == '[' else repr(text)}, families: full}}")
-    config = load(SelectConfig, [*rest, "--config", str(tmp_path / "s.yaml")], prog="select.py")
+    config = load(SelectConfig, [*rest, "--config", str(tmp_path / "s.yaml")], prog="select_model.py")
     assert (config.grid.k, config.grid.families) == ((2, 3, 4, 8), ("full",))
 
 

@@ -22,7 +22,7 @@ TABLE = ["--input.path=in", "--output.path=out"]
 GIVEN: dict[str, tuple[type[JobConfig], list[str]]] = {
     "fit": (FitConfig, [*TABLE, "--features.columns=a,b"]),
     "score": (ScoreConfig, [*TABLE, "--model.path=m"]),
-    "select": (SelectConfig, [*TABLE, "--features.columns=a,b"]),
+    "select_model": (SelectConfig, [*TABLE, "--features.columns=a,b"]),
     "simulate": (SimulateConfig, ["--model.path=m", "--sample.rows=5", "--output.path=out"]),
 }
 OF_ALL: Mistakes = [
@@ -84,7 +84,7 @@ OF_JOB: dict[str, Mistakes] = {
         (["--output.compression=rar"], "output.compression", "'snappy'"),
         (["--mixture.k=2"], "mixture.k", "does not exist"),
     ],
-    "select": [
+    "select_model": [
         (["--grid.k=0-3"], "grid.k", "greater than or equal to 1"),
         (["--grid.k=2-5000"], "grid.k", "less than or equal to 1000"),
         (["--grid.k=5000-6000"], "grid.k", "less than or equal to 1000"),
@@ -112,7 +112,7 @@ OF_JOB: dict[str, Mistakes] = {
 KINDS = {
     "fit": [*OF_ALL, *OF_TABLES, *OF_ESTIMATES, *OF_JOB["fit"]],
     "score": [*OF_ALL, *OF_TABLES, *OF_JOB["score"]],
-    "select": [*OF_ALL, *OF_TABLES, *OF_ESTIMATES, *OF_JOB["select"]],
+    "select_model": [*OF_ALL, *OF_TABLES, *OF_ESTIMATES, *OF_JOB["select_model"]],
     "simulate": [*OF_ALL, *OF_JOB["simulate"]],
 }
 

@@ -17,7 +17,7 @@ from gmm_spark.em import checkpoint
 from gmm_spark.errors import GmmSparkError, OutputError
 from gmm_spark.store import run_pointer
 from gmm_spark.store.model_directory import read_model
-from gmm_spark.store.untrusted import loads, parsed
+from gmm_spark.store.untrusted import json_object
 from tests.batch.runs import run
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ def test_a_damaged_candidate_is_fitted_again(tmp_path: Path) -> None:
     """A kept fit that is no JSON, too large or too deep counts as none."""
     for i, text in enumerate(["", "[" * 10_000_000, FILLERS["lists"], '{"header":{}}', "[]"]):
         (tmp_path / f"{i}.json").write_text(text)
-    assert selection_output.FolderShelf(LocalLocation(tmp_path)).kept() == []
+    assert selection_output.FinishedFits(LocalLocation(tmp_path)).kept() == []
 
 
 def test_the_manifest_of_an_output_of_many_files_can_be_read() -> None:
@@ -120,11 +120,21 @@ def test_the_manifest_of_an_output_of_many_files_can_be_read() -> None:
 )
 def test_what_is_no_object_of_ours_is_refused(wrong: str) -> None:
     """Each key once, JSON's own words only, no longer and no more values than it may have."""
-    with pytest.raises((ValueError, RecursionError)):
-        parsed(wrong, 15, 100)
-    assert parsed('{"a":"1234567"}', 15, 3) == {"a": "1234567"}
+    with pytest.raises(ValueError, match=r"\S"):
+        json_object(wrong, 200_000 if wrong.startswith("[[") else 15, 200_000)
+    assert json_object('{"a":"1234567"}', 15, 3) == {"a": "1234567"}
     with pytest.raises(ValueError, match="4 values, where 3"):
-        loads("[1,2,3,4]", 15, 3)
+        json_object("[1,2,3,4]", 15, 3)
+
+
+@pytest.mark.parametrize("value", ['{"b":1,"b":2}', "NaN", "-Infinity"])
+@pytest.mark.parametrize("made", [model, components, pointing, manifest, checkpoints, locked])
+def test_all_files_are_read_by_one_strict_reader(
+    tmp_path: Path, made: Callable[..., Callable[[], object]], value: str
+) -> None:
+    """A key twice and the words that are no JSON are refused in models, pointers, manifests, checkpoints and locks."""
+    with pytest.raises(GmmSparkError, match=r"a key twice|which is no JSON|\(run unknown"):
+        made(tmp_path, value)()
 
 
 def test_a_manifest_of_mistakes_is_refused_cheaply() -> None:

@@ -16,6 +16,7 @@ from gmm_spark.mixture import families
 from gmm_spark.mixture.parameters import FAMILIES, Family, FloatArray, Parameters
 from gmm_spark.search import best_start, kmeans
 from gmm_spark.search.sample import Plan, Sample
+from gmm_spark.search.sample_size import rows_to_search
 from gmm_spark.search.split_merge import moves
 from gmm_spark.statistics import kernel
 from tests.strategies import Problem, assert_close, frame_of, problems, run, survey
@@ -99,7 +100,7 @@ def test_only_what_may_still_win_is_run_on_more_rows(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(kmeans, "draw", lambda *_: [frame.inward(each) for each in (problem.start, good)])
     monkeypatch.setattr(best_start, "grown", seen)
     plan = Plan(4, "full", starts=2, seed=0, floor=1e-6, tol=1e-6)
-    first = sample.head(best_start.rows_to_search("full", 4, 2))
+    first = sample.head(rows_to_search("full", 4, 2))
     assert len(best_start.ranked(first, frame, plan)) == 2
     best_start.best(sample, frame, plan)
     assert [len(call.args[0]) for call in seen.call_args_list] == [1]

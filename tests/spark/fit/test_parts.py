@@ -9,8 +9,8 @@ import pytest
 
 from gmm_spark import GaussianMixture
 from gmm_spark.mixture.parameters import Parameters
+from gmm_spark.search import sample_size
 from gmm_spark.spark.blocks.expectation import OverAll, OverPart
-from gmm_spark.spark.fit import start
 from gmm_spark.statistics.block import Block
 from tests.spark.frames import assert_same_mixture, clusters, names, numbered, table
 
@@ -28,7 +28,7 @@ def test_a_fit_goes_from_a_small_sample_through_parts_of_the_blocks_to_all_rows(
     df = table(spark, PARTITIONS, **numbered(clusters(ROWS)[:, :2]))
     mixture = GaussianMixture(k=2, inputCols=names(2), tol=1e-9)
     wanted = mixture.fit(df)
-    monkeypatch.setattr(start, "_SAMPLE_BYTES", 70 * 2 * 8)
+    monkeypatch.setattr(sample_size, "SAMPLE_BYTES", 70 * 2 * 8)
     with caplog.at_level("INFO", "gmm_spark"):
         through_parts = mixture.fit(df)
     parts = [fields for each in caplog.records if (fields := getattr(each, "fields", {})).get("event") == "part"]

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from gmm_spark import GaussianMixture
+from gmm_spark.search import sample_size
 from gmm_spark.spark.blocks.row_sample import inclusion
-from gmm_spark.spark.fit import start
 from tests.spark.frames import assert_same_mixture, clusters, names, numbered, table
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def rows(place: float) -> FloatArray:
 
 def fit(df: DataFrame, monkeypatch: pytest.MonkeyPatch, **params: object) -> GaussianMixtureModel:
     """Fit three components with starts from a sample of about 500 rows."""
-    monkeypatch.setattr(start, "_SAMPLE_BYTES", 500 * 2 * 8)
+    monkeypatch.setattr(sample_size, "SAMPLE_BYTES", 500 * 2 * 8)
     return GaussianMixture(k=3, inputCols=names(2), **params).fit(df)  # type: ignore[arg-type]
 
 

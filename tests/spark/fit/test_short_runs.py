@@ -8,7 +8,7 @@ import numpy as np
 
 from gmm_spark import GaussianMixture
 from gmm_spark.search.short_runs import best_first, in_turn
-from gmm_spark.spark import short_run_tasks
+from gmm_spark.spark.fit import ranking_tasks
 from tests.core.search.test_short_runs import problem_of, ranking_of
 from tests.spark.frames import assert_same_mixture, clusters, names, numbered, table
 
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
 def test_tasks_rank_as_the_driver_does(spark: SparkSession, monkeypatch: pytest.MonkeyPatch) -> None:
     """Groups of starts and of mixtures, in two jobs on one sample, come back in their order, run as in this process."""
-    monkeypatch.setattr(short_run_tasks, "_LEAST_OPERATIONS", 0)
+    monkeypatch.setattr(ranking_tasks, "_LEAST_OPERATIONS", 0)
     of = ranking_of(problem_of(), 40)
-    with short_run_tasks.on_executors(spark) as each:
+    with ranking_tasks.on_executors(spark) as each:
         started = each(of, of.of_starts, -np.inf)
         groups = of.groups([candidate for one in started for _, candidate in one.alive])
         gone_on, without_hope = each(of, groups, -np.inf), each(of, groups, np.inf)
@@ -39,7 +39,7 @@ def test_a_fit_is_the_same_wherever_its_starts_are_run(spark: SparkSession, monk
     df = table(spark, 3, **numbered(clusters(600))).cache()
     mixture, models = GaussianMixture(k=4, inputCols=names(3), tol=1e-6), []
     for least in (0.0, np.inf):
-        monkeypatch.setattr(short_run_tasks, "_LEAST_OPERATIONS", least)
+        monkeypatch.setattr(ranking_tasks, "_LEAST_OPERATIONS", least)
         models.append(mixture.fit(df))
     df.unpersist()
     assert_same_mixture(models[0], models[1], 1e-9)
