@@ -17,19 +17,18 @@ import numpy as np
 
 from gmm_spark import em
 from gmm_spark.em import Acceleration
-from gmm_spark.errors import ConfigurationError
+from gmm_spark.errors import ConfigurationError, options_called
 from gmm_spark.mixture import prior
 from gmm_spark.mixture.parameters import Family
 from gmm_spark.mixture.prior import Prior
-from gmm_spark.search.sample import Plan
 from gmm_spark.statistics.engines import Precision
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
+    from contextlib import AbstractContextManager
 
     from gmm_spark.mixture.coordinates import Coordinates
-    from gmm_spark.mixture.noise import Noise
-    from gmm_spark.statistics.survey import Survey
+    from gmm_spark.mixture.parameters import Parameters
 
 InitMode = Literal["k-means++", "random"]
 Resume = Literal["auto", "never", "require"]
@@ -201,6 +200,23 @@ class Options:
         for each in fields(self):
             OPTIONS[each.name].checked(getattr(self, each.name))
 
+    def check_initial(self, initial: Parameters | None, d: int) -> None:
+        """Refuse a mixture to start from that is not one of these options, of d features.
+
+        Raises:
+            ConfigurationError: it is not.
+        """
+        wanted = self.k, d, self.family, self.noise
+        given = initial and (initial.k, initial.d, initial.family, initial.noise is not None)
+        if given and given != wanted:
+            raise ConfigurationError(
+                "initial model",
+                got=_shape(*given),
+                expected=_shape(*wanted),
+                do="Set these options to the model's, and give the features that it was fitted on.",
+                options=("k", "family", "noise"),
+            )
+
     def prior_share(self, effective_rows: float) -> float:
         """Return the pseudo-rows of the data's covariance in each component's, per row of n at mean weight."""
         return prior.share_of(self.covariance_prior, effective_rows)
@@ -215,21 +231,9 @@ class Options:
         share, least = self.prior_share(effective_rows), self.least_rows(len(frame.center), rows)
         return em.Maximiser(frame, self.covariance_floor, share, least)
 
-    def plan(self, tol: float, surveyed: Survey, noise: Noise | None = None) -> Plan:
-        """Return what to look for in a sample of a surveyed table, in fits to tol."""
-        return Plan(
-            self.k,
-            self.family,
-            self.starts,
-            self.seed,
-            self.covariance_floor,
-            tol,
-            uniform=self.init_mode == "random",
-            noise=noise,
-            prior=self.prior_share(surveyed.effective_rows),
-            least=self.least_rows(len(surveyed.mean), surveyed.counted),
-            rows=surveyed.counted,
-        )
+
+def _shape(k: int, d: int, family: Family, noise: bool) -> str:  # noqa: FBT001 - the parts of a sentence
+    return f"{k} components of {d} features, {family}{', with a noise' if noise else ''}"
 
 
 @dataclass(frozen=True)
@@ -307,3 +311,18 @@ def _flat(hint: Any) -> Iterable[Any]:  # noqa: ANN401 - a type as it is annotat
 
 OPTIONS = {each.name: each for kind in (Options, Columns, CheckpointOptions) for each in options_of(kind)}
 BY_PARAM = {each.param: each for each in OPTIONS.values()}
+
+
+def by_params(given: Mapping[str, object]) -> Options:
+    """Return the options that are given by the names of params; a seed of any size.
+
+    Raises:
+        ConfigurationError: a value that an option cannot have.
+    """
+    values = {BY_PARAM[name].name: BY_PARAM[name].checked(value, f"param {name}") for name, value in given.items()}
+    return Options(**{**values, "seed": values["seed"] % 2**63})
+
+
+def params_named() -> AbstractContextManager[None]:
+    """Let errors of a fit name params where they name options."""
+    return options_called(lambda name: OPTIONS[name].param if name in OPTIONS else name)

@@ -21,6 +21,7 @@ from benchmark_data import DATA, head, of_sklearn, say
 from sklearn.mixture import GaussianMixture as SklearnMixture
 
 from gmm_spark import em
+from gmm_spark.fit.problem import Problem
 from gmm_spark.mixture import coordinates
 from gmm_spark.mixture.parameters import Family
 from gmm_spark.options import Options
@@ -69,16 +70,16 @@ def fitted_in_memory(table: Table, options: Options) -> em.Fit:
     ]
     sample = Sample(np.ascontiguousarray(table.z[:, taken]), np.ones(len(taken)), table.covariance)
     surveyed = of_rows(Rows(table.x.T, None, np.zeros(n, dtype=np.int8)))
-    plan = options.plan(sample_tol(options.family, k, options.tol, sample, n), surveyed)
+    plan = Problem(options, surveyed, (), table.frame).plan(sample_tol(options.family, k, options.tol, sample, n))
     found, blocks = best_start.best(sample, table.frame, plan), table.blocks()
     start, slowest = found.best.parameters, found.slowest
     if len(taken) < n and k > 1:
 
         def measure(candidate: Parameters) -> Moments:
-            return kernel.accumulate(blocks, [missed_clusters.gathering(candidate)], kept=missed_clusters.KEPT)[0]
+            return kernel.accumulate(blocks, [candidate], kept=missed_clusters.KEPT)[0]
 
-        looked = missed_clusters.look(measure, found, sample, table.frame, plan)
-        start, slowest = looked.start, looked.slowest
+        checked = missed_clusters.check_start(measure, found, sample, table.frame, plan)
+        start, slowest = checked.parameters, checked.slowest
     maximise, goal = options.maximiser(table.frame, n, n), em.Goal(options.tol, options.max_iter)
     return em.run(best_start.in_memory(blocks), em.begin(start, "squarem", slowest), maximise, goal)
 

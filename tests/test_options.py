@@ -19,8 +19,9 @@ from gmm_spark import GaussianMixture, GaussianMixtureModel, MeanLogLikelihoodEv
 from gmm_spark.batch.options.jobs import EstimatingConfig, FitConfig, SelectConfig
 from gmm_spark.batch.options.mistakes import key_of, options
 from gmm_spark.errors import ConfigurationError, DataError, options_called
+from gmm_spark.fit import in_memory
 from gmm_spark.mixture import coordinates
-from gmm_spark.options import BY_PARAM, OPTIONS, Options
+from gmm_spark.options import BY_PARAM, OPTIONS, Options, options_of
 from gmm_spark.search.best_start import best
 from gmm_spark.search.sample import Plan, Sample
 from gmm_spark.spark.ml import estimator
@@ -37,6 +38,7 @@ OF_JOBS = {"fit.require_convergence", "grid.finalists", "quality.quarantine_path
 # A job has no column that all others go without, and three words where an estimator has two.
 OTHER_DEFAULTS = {"features_col", "handle_invalid"}
 OF_ONE_FIT = {"resume", "seconds"}
+OF_TABLES = {"handle_invalid", "max_invalid_fraction"}  # an array has no unusable rows to leave out
 VALUES = (0, 1, 2, -1, 2.0, 0.5, 1.5, -0.5, 2**31, math.inf, math.nan, "auto", "never", "full", "none", "words")
 NAMES = [each.name for each in OPTIONS.values() if each.kinds <= {int, float} and each.name not in OTHER_DEFAULTS]
 
@@ -62,6 +64,15 @@ def test_model_and_evaluator_have_its_defaults(made: Callable[[], Any]) -> None:
     for param in instance.params:
         default = BY_PARAM[param.name].default
         assert (instance.getOrDefault(param) if instance.isDefined(param) else None) == default
+
+
+def test_a_fit_of_arrays_has_its_defaults() -> None:
+    """`gmm_spark.fit` has the options of one fit by the names of the params, with their defaults."""
+    given = inspect.signature(in_memory.fit).parameters
+    params = {each.param: each for each in options_of(Options) if each.name not in OF_TABLES}
+    assert given.keys() - {"x", "weights", "initial"} == params.keys()
+    for name, each in params.items():
+        assert given[name].default == (inspect.Parameter.empty if name == "k" else each.default), name
 
 
 @pytest.mark.parametrize("job", [FitConfig, SelectConfig])
@@ -170,7 +181,7 @@ def test_the_same_fault_names_its_options_in_each_layer(monkeypatch: pytest.Monk
     assert str(caught.value) == f"{error.sentences} Options: mixture.k, fit.starts, fit.covariance_floor."
 
 
-TEXTS = [path for path in MODULES if dotted(path).split(".")[1:2] and package_of(dotted(path)) in CORE]
+TEXTS = [path for path in MODULES if package_of(dotted(path)) in CORE and path.stem != "in_memory"]
 
 
 @pytest.mark.parametrize("path", TEXTS, ids=dotted)
@@ -182,4 +193,4 @@ def test_the_core_names_no_option_of_another_layer(path: Path) -> None:
     tree = ast.parse(path.read_text(encoding="utf-8"))
     texts = [node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)]
     named = {found for text in texts for found in words.findall(text)}
-    assert not named or path.name == "options.py", named
+    assert not named or path.stem == "options", named

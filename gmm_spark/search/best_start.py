@@ -192,7 +192,9 @@ def grown(fits: Sequence[em.Fit], sample: Sample, frame: Coordinates, plan: Plan
     return run_to_end(sample, [fit.best.parameters for fit in fits], frame, plan, within=within) or list(fits)
 
 
-def again(start: Parameters, more: evidence.Unseen, sample: Sample, frame: Coordinates, plan: Plan) -> em.Fit | None:
+def search_with(
+    start: Parameters, more: evidence.Unseen, sample: Sample, frame: Coordinates, plan: Plan
+) -> em.Fit | None:
     """Return the best fit to the sample and rows that it has nothing like; None if the first start is as good.
 
     Args:

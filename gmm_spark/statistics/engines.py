@@ -83,10 +83,18 @@ class Choice:
         return SparseSums(k, d, width, np.dtype(self.precision))
 
 
-def choose(candidates: Sequence[Parameters], precision: Precision = "float64") -> Choice:
-    """Choose how to compute a stack: safe first, then fast."""
+def choose(candidates: Sequence[Parameters], precision: Precision = "float64", *, densities: bool = False) -> Choice:
+    """Choose how to compute a stack: safe first, then fast.
+
+    Args:
+        candidates: the stack.
+        precision: of the products, where their bound allows it.
+        densities: whether the density of each row is needed: the linear layout leaves out what is common to all.
+    """
     kappa = max(float(condition(each).max()) for each in candidates)
     layout, d = layouts.layout_for(candidates), candidates[0].d
+    if densities and layout == "linear":
+        layout = "quadratic"
     if not kappa <= _CAREFUL or any(_cancels(each) for each in candidates):
         return Choice("difference", layouts.total_layout(layout))
     few = d >= _WIDE and _WIDE_PER_COMPONENT * sum(each.rows for each in candidates) <= d

@@ -46,7 +46,7 @@ def accumulate(
     candidates: Sequence[Parameters],
     *,
     precision: Precision = "float64",
-    kept: int = least_likely.SIZE,
+    kept: int | None = None,
 ) -> tuple[Moments, ...]:
     """Return each candidate's sufficient statistics over all the blocks: one read serves them all.
 
@@ -55,9 +55,9 @@ def accumulate(
         candidates: mixtures of one d, each of any k and family.
         precision: float32 computes a tile's features and products in float32 where no log-density can then be
             wrong by more than 1e-3 (every kappa at most 833), and in float64 elsewhere.
-        kept: how many rows of least density to return.
+        kept: how many rows of least density to return; None: a few, where the layout of the candidates has densities.
     """
-    choice = choose(candidates, precision)
+    choice = choose(candidates, precision, densities=bool(kept))
     zeros = _zeros(candidates, choice, kept)
     running = _Running(choice, candidates, zeros)
     total, rows = np.zeros_like(zeros[0].total), 0
@@ -115,16 +115,17 @@ class _Running:
         return self._log_likelihoods, [sums[low:high].copy() for low, high in pairwise(self._bounds)], self._lowest
 
 
-def zero_moments(candidates: Sequence[Parameters], kept: int = least_likely.SIZE) -> tuple[Moments, ...]:
+def zero_moments(candidates: Sequence[Parameters], kept: int | None = None) -> tuple[Moments, ...]:
     """Return the statistics of no rows, in the layout and about the centers that `accumulate` uses."""
-    return _zeros(candidates, choose(candidates), kept)
+    return _zeros(candidates, choose(candidates, densities=bool(kept)), kept)
 
 
-def _zeros(candidates: Sequence[Parameters], choice: Choice, kept: int) -> tuple[Moments, ...]:
+def _zeros(candidates: Sequence[Parameters], choice: Choice, kept: int | None) -> tuple[Moments, ...]:
+    room = least_likely.SIZE if kept is None else kept
     about_means = choice.path == "difference"
     centers = (each.means if about_means else np.zeros_like(each.means) for each in candidates)
     return tuple(
-        Moments.zero(center, choice.layout, kept, noise=each.noise is not None)
+        Moments.zero(center, choice.layout, room, noise=each.noise is not None)
         for center, each in zip(centers, candidates, strict=True)
     )
 

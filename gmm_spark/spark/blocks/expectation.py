@@ -16,7 +16,6 @@ from pyspark.sql import functions as f
 from gmm_spark.spark.blocks.pack import READ, read_blocks, sums_of
 from gmm_spark.spark.partials import partials, run_of
 from gmm_spark.spark.session import carried, result_limit
-from gmm_spark.statistics import least_likely
 from gmm_spark.statistics.kernel import accumulate, check_balance, zero_moments
 from gmm_spark.statistics.moments import Moments, added
 
@@ -69,12 +68,12 @@ class OverAll:
     Args:
         candidates: the mixtures, in the coordinates of the blocks.
         precision: of the products, where their bound allows it.
-        kept: how many rows of least density to return with each.
+        kept: how many rows of least density to return with each; None: a few, where their densities are known.
     """
 
     candidates: tuple[Parameters, ...]
     precision: Precision = "float64"
-    kept: int = least_likely.SIZE
+    kept: int | None = None
 
     def zeros(self) -> tuple[Moments, ...]:
         """Return the statistics of no rows."""

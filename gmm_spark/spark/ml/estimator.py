@@ -15,12 +15,12 @@ from pyspark.ml.util import (
     MLWriter,
 )
 
-from gmm_spark.options import CheckpointOptions, Options, options_of
+from gmm_spark.options import CheckpointOptions, Options, by_params, options_of, params_named
 from gmm_spark.spark.fit.checkpoint_store import Checkpoints
 from gmm_spark.spark.fit.train import train
 from gmm_spark.spark.ml import model_files
 from gmm_spark.spark.ml.model import GaussianMixtureModel, stored_model
-from gmm_spark.spark.ml.params import FitParams, params_named, set_defaults
+from gmm_spark.spark.ml.params import FitParams, set_defaults
 from gmm_spark.spark.session import workers_explained
 from gmm_spark.spark.table.frames import at_rest
 from gmm_spark.spark.table.names import Names
@@ -117,17 +117,15 @@ def request_of(mixture: GaussianMixture, df: DataFrame) -> tuple[Features, str |
     """Return the feature columns, the weight column as the table spells it, and the options of a fit to a table."""
     table = Names.of(df)
     weight = table.find(mixture.getOrDefault("weightCol")).name if mixture.isDefined("weightCol") else None
-    values = _values(mixture, Options)
-    return mixture._features(table), weight, Options(**{**values, "seed": values["seed"] % 2**63})  # noqa: SLF001
+    options = by_params({each.param: mixture.getOrDefault(each.param) for each in options_of(Options)})
+    return mixture._features(table), weight, options  # noqa: SLF001 - pyspark.ml's idiom
 
 
 def checkpoints_of(mixture: GaussianMixture) -> Checkpoints | None:
     """Return the checkpoints that the params of an estimator ask for."""
-    return Checkpoints(**_values(mixture, CheckpointOptions)) if mixture.isDefined("checkpointDir") else None
-
-
-def _values(mixture: GaussianMixture, kind: type) -> dict[str, Any]:
-    return {each.name: mixture.getOrDefault(each.param) for each in options_of(kind)}
+    if not mixture.isDefined("checkpointDir"):
+        return None
+    return Checkpoints(**{each.name: mixture.getOrDefault(each.param) for each in options_of(CheckpointOptions)})
 
 
 def model_of(

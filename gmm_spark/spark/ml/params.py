@@ -8,12 +8,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from pyspark.ml.param import Param, Params
 from pyspark.ml.param.shared import HasInputCols
 
-from gmm_spark.errors import options_called
-from gmm_spark.options import BY_PARAM, OPTIONS
+from gmm_spark.options import BY_PARAM
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from contextlib import AbstractContextManager
 
     from gmm_spark.spark.table.columns import Features
     from gmm_spark.spark.table.names import Names
@@ -40,11 +38,6 @@ def set_defaults(instance: Params) -> None:
     """Give the params of an instance the defaults of their options."""
     defaults = {each.name: BY_PARAM[each.name].default for each in instance.params}
     instance._setDefault(**{name: value for name, value in defaults.items() if value is not None})  # noqa: SLF001 - as above
-
-
-def params_named() -> AbstractContextManager[None]:
-    """Let errors of the fit name params where they name options."""
-    return options_called(lambda name: OPTIONS[name].param if name in OPTIONS else name)
 
 
 def accessors(cls: P) -> P:

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from gmm_spark.options import params_named
 from gmm_spark.selection.evaluation import gains
 from gmm_spark.spark.ml.estimator import model_of, request_of
-from gmm_spark.spark.ml.params import params_named
 from gmm_spark.spark.selection import fit_grid
 from gmm_spark.spark.selection.choice import Choice
 from gmm_spark.spark.session import workers_explained

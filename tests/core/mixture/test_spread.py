@@ -192,11 +192,11 @@ def test_moves_reseeding_and_a_second_look_make_no_matrix(family: Family, no_mat
     assert again.reseeded
     rare = np.concatenate([sample.z, np.full((d, 20), 9.0) + np.random.default_rng(1).normal(0, 0.1, (d, 20))], axis=1)
     plan = Plan(k, family, 4, 0, 1e-6, 1e-4)
-    looked = missed_clusters.look(
+    checked = missed_clusters.check_start(
         lambda at: kernel.accumulate([Block(rare)], [at], kept=64)[0], fit, sample, frame, plan
     )
-    assert looked.evidence.alarming
-    assert looked.replaced
+    assert checked.evidence.alarming
+    assert checked.replaced
 
 
 @aligned

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from gmm_spark import GaussianMixture, GaussianMixtureModel
+from gmm_spark.search.row_sample import in_order
 from gmm_spark.spark.blocks import keep
-from gmm_spark.spark.blocks.row_sample import in_order
 from tests.spark import upstream
 from tests.spark.frames import (
     assert_same_bits,

@@ -9,7 +9,7 @@ import pytest
 
 from gmm_spark import GaussianMixture
 from gmm_spark.search import sample_size
-from gmm_spark.spark.blocks.row_sample import inclusion
+from gmm_spark.search.row_sample import inclusion
 from tests.spark.frames import assert_same_mixture, clusters, names, numbered, table
 
 if TYPE_CHECKING:
