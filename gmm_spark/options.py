@@ -154,7 +154,7 @@ class Options:
         least=0,
     )
     seed: int = option(0, "Seed of the sample and the starts; the same data, layout and seed give the same model.")
-    init_mode: InitMode = option("k-means++", "How a start places its components.")
+    init_mode: InitMode = option("k-means++", "How a start places its components: k-means++, or random rows (random).")
     starts: int = option(20, "Short EM runs on a sample, of which the best go on.", least=1, most=_MOST)
     acceleration: Acceleration = option("squarem", "Fewer passes by extrapolation (squarem), or plain EM (none).")
     covariance_floor: float = option(
@@ -180,7 +180,8 @@ class Options:
         "probabilities is its own.",
     )
     precision: Precision = option(
-        "float64", "float32 halves what a pass reads, and multiplies in float32 where that errs by < 1e-3 nats."
+        "float64",
+        "float64; or float32: half the bytes per pass, and products in float32 where they err by < 1e-3 nats.",
     )
     handle_invalid: HandleInvalid = option(
         "error",

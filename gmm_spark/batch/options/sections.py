@@ -70,7 +70,10 @@ class InputConfig(Section):
         default=None, description="File or folder to read, on any filesystem that Spark reaches; may hold * patterns."
     )
     table: Text | None = Field(default=None, description="Name of a catalog table to read, instead of a path.")
-    format: Text = Field(default="parquet", description="Spark's name of the format of the files under input.path.")
+    format: Text = Field(
+        default="parquet",
+        description="Spark's name of the format of the files under input.path: parquet, orc, csv, json, delta ...",
+    )
     schema_ddl: Text | None = Field(
         default=None,
         description="Columns and types of the files, such as 'x DOUBLE, y DOUBLE'; null reads them from the files.",
@@ -235,10 +238,10 @@ class ScoredConfig(OutputConfig):
         default=None, description="Columns that become folders; null takes those of the input, [] none."
     )
     probability: Literal["float", "double"] = Field(
-        default="float", description="Precision of the numbers in the column probability."
+        default="float", description="Precision of the numbers in the column probability: float or double."
     )
     compression: Literal["snappy", "zstd", "gzip", "lz4", "none"] = Field(
-        default="zstd", description="Codec of the Parquet files."
+        default="zstd", description="Codec of the Parquet files: snappy, zstd, gzip, lz4 or none."
     )
 
 
@@ -246,7 +249,8 @@ class RunConfig(Section):
     """Which run this is."""
 
     id: Annotated[str, Field(min_length=1, max_length=250, pattern=r"^[!-~]+$")] | None = Field(
-        default=None, description="Name of this run; null takes the scheduler's, or makes one."
+        default=None,
+        description="Name of this run; null takes the scheduler's, or makes one. Twice the same does nothing.",
     )
 
 
