@@ -20,7 +20,6 @@ import threading
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
-from unittest import mock
 
 os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
 
@@ -28,11 +27,16 @@ import numpy as np
 import psutil
 from pyspark.sql import SparkSession
 
-from gmm_spark import GaussianMixture, GaussianMixtureModel
-from gmm_spark.spark.blocks import keep
+from gmm_spark import GaussianMixtureModel
+from gmm_spark.limits import Limits
+from gmm_spark.options import Options
+from gmm_spark.spark.fit.train import Trained, train
+from gmm_spark.spark.table.columns import Features
+from gmm_spark.spark.table.names import Names
 from gmm_spark.statistics.layouts import feature_count
 
 if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
     from typing_extensions import Self
 
 D, K, ROWS_PER_PARTITION, LIMIT = 48, 16, 100, "32m"
@@ -81,16 +85,22 @@ class Peak:
             self.jvm, self.python = max(self.jvm, jvm.memory_info().rss), max(self.python, me.memory_info().rss)
 
 
+def steps(df: DataFrame, model: GaussianMixtureModel, count: int, limits: Limits) -> Trained:
+    """Run plain EM steps from a model, within limits."""
+    features = Features.of(Names.of(df), features_col="features")
+    options = Options(model.parameters.k, max_iter=count, tol=0.0, acceleration="none")
+    return train(df, features, None, options, model.parameters, limits=limits)
+
+
 def many_partitions(partitions: int) -> None:
     """Fit one step over n partitions, each of them a task with statistics of its own."""
     with tempfile.TemporaryDirectory() as scratch:
         spark, model = session(scratch), truth(D, K)
         df = model.sample(ROWS_PER_PARTITION * partitions, seed=1, spark=spark).select("features")
         df = df.repartition(partitions, "features").persist()
-        mixture = GaussianMixture(k=K, maxIter=1, tol=0.0, acceleration="none").setInitialModel(model)
-        with mock.patch.object(keep, "_LEAST_TASKS", partitions), Peak() as peak:
+        with Peak() as peak:
             began = time.perf_counter()
-            summary = mixture.fit(df).summary
+            summary = steps(df, model, 1, Limits(least_tasks=partitions)).summary
         sent, took = partitions * K * feature_count(D) * 8 / 2**20, time.perf_counter() - began
         print(
             f"{partitions} partitions, {sent:.0f} MB of statistics a pass, at most {LIMIT} of results a job:", end=" "
@@ -123,9 +133,7 @@ def many_passes() -> None:
         log.addHandler(files)
         log.setLevel(logging.INFO)
         df = model.sample(20_000, seed=1, spark=spark).select("features")
-        mixture = GaussianMixture(k=8, maxIter=199, tol=0.0, acceleration="none").setInitialModel(model)
-        with mock.patch.object(keep, "_LEAST_FILED", 0):
-            mixture.fit(df)
+        steps(df, model, 199, Limits(least_filed_bytes=0))
         print(f"{len(files.counts)} passes: {files.counts[19]} files after 20, {files.counts[-1]} after the last")
         if files.counts[-1] > files.counts[19] + 5:
             raise SystemExit(1)

@@ -19,22 +19,23 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 MAY_IMPORT = {
     "errors": "",
     "version": "",
+    "limits": "",
     "mixture": "errors",
     "store": "errors mixture",
     "statistics": "errors mixture",
     "em": "errors mixture statistics store",
     "options": "errors mixture statistics em",
-    "search": "errors mixture statistics em",
-    "fit": "errors mixture statistics em options search",
+    "search": "errors limits mixture statistics em",
+    "fit": "errors limits mixture statistics em options search",
     "selection": "errors mixture statistics em",
     "report": "errors mixture store em",
     "spark": "errors",
-    "spark.table": "errors mixture statistics options spark",
-    "spark.blocks": "errors mixture statistics search spark spark.table",
+    "spark.table": "errors limits mixture statistics options spark",
+    "spark.blocks": "errors limits mixture statistics search spark spark.table",
     "spark.scoring": "errors mixture statistics spark spark.table",
-    "spark.fit": "errors version mixture statistics em options search fit spark spark.table spark.blocks",
-    "spark.selection": "errors mixture statistics em options search fit selection spark spark.table spark.blocks "
-    "spark.fit",
+    "spark.fit": "errors version limits mixture statistics em options search fit spark spark.table spark.blocks",
+    "spark.selection": "errors limits mixture statistics em options search fit selection spark spark.table "
+    "spark.blocks spark.fit",
     "spark.ml": "errors mixture statistics store em options selection spark spark.table spark.scoring spark.fit "
     "spark.selection",
     "batch": "",
@@ -43,7 +44,8 @@ MAY_IMPORT = {
     "batch.manifest": "errors version store batch",
     "batch.runtime": "errors store spark spark.fit batch.options batch.manifest",
     "batch.publish": "errors store spark batch.files batch.options batch.manifest batch.runtime",
-    "batch.steps": "errors mixture statistics store em search selection report spark spark.table spark.scoring "
+    "batch.steps": "errors mixture statistics store em search selection report spark spark.table spark.blocks "
+    "spark.scoring "
     "spark.selection spark.ml batch.files batch.options batch.manifest batch.runtime batch.publish",
     "batch.job": "spark batch.options batch.runtime batch.publish batch.steps",
 }

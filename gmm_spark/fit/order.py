@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
@@ -49,8 +48,12 @@ class Rows(Protocol):
     def distinct(self, most: int) -> int:
         """Return the number of distinct rows, counted up to a number."""
 
-    def refined(self, found: em.Fit) -> tuple[em.Fit, float]:
-        """Return where EM leads on parts of the rows, and the reads that took, each counted by its share."""
+    @property
+    def passes(self) -> int:
+        """Full reads of the rows so far, without that which brings them into coordinates z."""
+
+    def refined(self, found: em.Fit) -> em.Fit:
+        """Return where EM leads on parts of the rows."""
 
     def runner(self) -> AbstractContextManager[Each]:
         """Give what runs the groups of a ranking."""
@@ -64,18 +67,11 @@ class Start:
         parameters: the start, in coordinates z.
         slowest: SQUAREM's estimate of the slowest direction's stretch there.
         checked: what all rows showed of it; None where they are the sample.
-        partial: reads of parts of the rows, each counted by its share.
     """
 
     parameters: Parameters
     slowest: float | None = None
     checked: CheckedStart | None = None
-    partial: float = 0.0
-
-    @property
-    def passes(self) -> int:
-        """Full reads of the data between packing and the first pass of EM; reads of parts add up to some."""
-        return math.ceil(self.partial) + (self.checked.passes if self.checked else 0)
 
     @property
     def replaced(self) -> bool:
@@ -94,6 +90,7 @@ class Fitted:
         searched: whether it is from a start that was searched for, by this run or the one that it goes on from.
         resumed: passes before the state that it went on from.
         emptied: components of the initial model that held next to no rows.
+        passes: full reads of the rows by this run, without that which brings them into coordinates z.
     """
 
     problem: Problem
@@ -102,23 +99,22 @@ class Fitted:
     searched: bool
     resumed: int
     emptied: tuple[Emptied, ...]
+    passes: int
 
     @property
     def parameters(self) -> Parameters:
         """The mixture in the user's units, its components in order."""
         return self.problem.frame.outward(self.fit.best.parameters).ordered()
 
-    def summary(self, seconds: dict[str, float], warnings: Sequence[str] = (), repeated: float = 0.0) -> Summary:
+    def summary(self, seconds: dict[str, float], warnings: Sequence[str] = ()) -> Summary:
         """Return how the fit went.
 
         Args:
             seconds: by phase.
             warnings: what was doubtful before the fit.
-            repeated: reads of the data that had to be repeated, each counted by its share.
         """
         surveyed, start = self.problem.surveyed, self.start
-        passes = surveyed.passes + self.searched + (start.passes if start else 0) + len(self.fit.history)
-        passes += math.ceil(repeated)
+        passes = surveyed.passes + self.searched + self.resumed + self.passes
         summary = summary_of(self.fit, self.problem.maximise, surveyed, self.problem.names, seconds, passes)
         said = (*(each.message for each in self.emptied), *(each.message for each in summary.findings))
         return replace(
@@ -159,7 +155,7 @@ def fit_rows(
     emptied: list[Emptied] = []
     with observer.phase("em"):
         fit = _run_to_end(problem, rows, observer, state, start, emptied if initial else None)
-    return Fitted(problem, fit, start, initial is None, resumed, tuple(emptied))
+    return Fitted(problem, fit, start, initial is None, resumed, tuple(emptied), rows.passes)
 
 
 def find_start(problem: Problem, rows: Rows, observer: Observer) -> Start:
@@ -182,11 +178,11 @@ def find_start(problem: Problem, rows: Rows, observer: Observer) -> Start:
     if len(weights) >= surveyed.counted:
         return Start(found.best.parameters, found.slowest)
     with observer.phase("parts"):
-        found, partial = rows.refined(found)
+        found = rows.refined(found)
     with observer.phase("look"):
         checked = check_start(rows.with_lowest, found, sample, frame, plan)
     observer.start_checked(checked)
-    return Start(checked.parameters, checked.slowest, checked, partial)
+    return Start(checked.parameters, checked.slowest, checked)
 
 
 def _run_to_end(

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial, reduce
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from gmm_spark.limits import LIMITS
 from gmm_spark.search import short_runs
 from gmm_spark.search.missed_clusters import KEPT
 from gmm_spark.search.row_sample import inclusion, order_of, row_keys
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from gmm_spark.statistics.moments import Moments
 
 _CHUNK = 10_000  # rows that are surveyed and moved into coordinates at a time, as Spark brings them to Python
-_BLOCK_BYTES = 2 << 20
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,7 +63,7 @@ class Table:
         return reduce(Survey.__add__, surveys, Survey.zero(self.x.shape[1], products=products))
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class RowsInMemory:
     """The rows of a fit as blocks in coordinates z; an `Expectation`, and what a search for a start needs.
 
@@ -75,6 +75,7 @@ class RowsInMemory:
         square: the mean of |z|^2.
         seed: of the sample.
         precision: of the products.
+        passes: full reads of the rows so far.
     """
 
     table: Table
@@ -84,6 +85,7 @@ class RowsInMemory:
     square: float
     seed: int
     precision: Precision
+    passes: int = field(default=0, init=False)
 
     @staticmethod
     def of(
@@ -91,7 +93,7 @@ class RowsInMemory:
     ) -> RowsInMemory:
         """Return the rows of a table in these coordinates; the other arguments are those of the class."""
         z = np.concatenate([frame.rows(x.T) for x, _ in table.chunks()], axis=1)
-        capacity = max(64, _BLOCK_BYTES // (np.dtype(precision).itemsize * len(z)))
+        capacity = max(64, LIMITS.block_bytes // (np.dtype(precision).itemsize * len(z)))
         blocks = []
         for low in range(0, z.shape[1], capacity):
             rows = np.ascontiguousarray(z[:, low : low + capacity], dtype=precision)
@@ -101,10 +103,12 @@ class RowsInMemory:
 
     def __call__(self, candidates: Sequence[Parameters]) -> tuple[Moments, ...]:
         """Return each candidate's statistics over all rows."""
+        self.passes += 1
         return kernel.accumulate(self.blocks, candidates, precision=self.precision)
 
     def with_lowest(self, candidate: Parameters) -> Moments:
         """Return a candidate's statistics over all rows, with many of the least likely ones."""
+        self.passes += 1
         return kernel.accumulate(self.blocks, [candidate], precision=self.precision, kept=KEPT)[0]
 
     def sample(self) -> tuple[FloatArray, FloatArray]:
@@ -121,9 +125,9 @@ class RowsInMemory:
         """Return the number of distinct rows, counted up to a number."""
         return min(most, len(np.unique(self.table.x, axis=0)))
 
-    def refined(self, found: em.Fit) -> tuple[em.Fit, float]:
+    def refined(self, found: em.Fit) -> em.Fit:
         """Return the fit to the sample as it is: reading a part of the rows would spare nothing."""
-        return found, 0.0
+        return found
 
     def runner(self) -> AbstractContextManager[Each]:
         """Give what runs the groups of a ranking."""

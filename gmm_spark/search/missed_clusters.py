@@ -34,7 +34,6 @@ class CheckedStart:
         moments: its statistics over all rows.
         evidence: what spoke for a second look, or against it.
         replaced: whether the start is not the first one.
-        passes: the reads of all rows that measured a start which is not this one.
     """
 
     parameters: Parameters
@@ -42,7 +41,6 @@ class CheckedStart:
     moments: Moments
     evidence: Evidence
     replaced: bool = False
-    passes: int = 0
 
 
 def check_start(
@@ -76,5 +74,5 @@ def check_start(
     before = em.Position(start).measured(moments, maximise)
     after = em.Position(other.best.parameters).measured(measured, maximise)
     if after.standing <= before.standing:
-        return replace(first, passes=1)
-    return CheckedStart(other.best.parameters, other.slowest, measured, evidence, replaced=True, passes=1)
+        return first
+    return CheckedStart(other.best.parameters, other.slowest, measured, evidence, replaced=True)

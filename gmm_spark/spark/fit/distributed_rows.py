@@ -10,13 +10,13 @@ from gmm_spark import em
 from gmm_spark.errors import ParametersError
 from gmm_spark.search import missed_clusters
 from gmm_spark.search.sample_size import GROWTH, accuracy, rows_to_tol, sample_rows
-from gmm_spark.spark.blocks import pack
 from gmm_spark.spark.blocks.collect_sample import collect_sample
-from gmm_spark.spark.blocks.expectation import DistributedExpectation, OverAll, OverPart, driver_bytes
+from gmm_spark.spark.blocks.expectation import DistributedExpectation, driver_bytes
 from gmm_spark.spark.fit import progress
 from gmm_spark.spark.fit.ranking_tasks import on_executors
 from gmm_spark.spark.table.checks import distinct_rows
 from gmm_spark.statistics.least_likely import SIZE
+from gmm_spark.statistics.reading import Request
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -52,11 +52,16 @@ class DistributedRows:
 
     def with_lowest(self, candidate: Parameters) -> Moments:
         """Return a candidate's statistics, with as many of the least likely rows as the driver may hold."""
-        spark = self.expectation.blocks.sparkSession
-        room = driver_bytes(spark) // 2 // (8 * self.expectation.partitions * (1 + candidate.d))
-        kept = min(missed_clusters.KEPT, max(SIZE, room))
-        (moments,) = self.expectation.read(OverAll((candidate,), self.expectation.precision, kept))
+        engine = self.expectation
+        most = driver_bytes(engine.blocks.sparkSession, engine.limits) // 2
+        kept = min(missed_clusters.KEPT, max(SIZE, most // (8 * engine.partitions * (1 + candidate.d))))
+        (moments,) = engine.read([Request(candidate)], kept=kept)
         return moments
+
+    @property
+    def passes(self) -> int:
+        """Full reads of the blocks so far; reads of parts add up to some."""
+        return self.expectation.passes
 
     def sample(self) -> tuple[FloatArray, FloatArray]:
         """Return the rows that packing sampled."""
@@ -68,16 +73,15 @@ class DistributedRows:
 
     def runner(self) -> AbstractContextManager[Each]:
         """Give what runs short runs as tasks, where they are work enough."""
-        return on_executors(self.table.sparkSession)
+        return on_executors(self.table.sparkSession, self.expectation.limits)
 
-    def refined(self, found: em.Fit) -> tuple[em.Fit, float]:
+    def refined(self, found: em.Fit) -> em.Fit:
         """Go on from a fit to a sample on parts of the rows that grow fourfold, where the sample can't be big enough.
 
-        Return where that ends, and the reads that it took, each counted by its share. A part is a random choice of
-        blocks, not of rows: where the table is sorted it knows less than as many random rows, and all rows have more
-        to do.
+        A part is a random choice of blocks, not of rows: where the table is sorted it knows less than as many random
+        rows, and all rows have more to do.
         """
-        reads, options, surveyed = 0.0, self.problem.options, self.problem.surveyed
+        options, surveyed = self.problem.options, self.problem.surveyed
         for one_in in self._parts():
             rows = surveyed.effective_rows / one_in
             worth = accuracy(options.family, options.k, len(self.problem.names), rows)
@@ -87,9 +91,8 @@ class DistributedRows:
                 found = em.run(partial(self._over_part, one_in), state, self.problem.maximise, goal)
             except ParametersError:  # no block fell into the part
                 continue
-            reads += len(found.history) / one_in
             progress.report_part(one_in, found)
-        return found, reads
+        return found
 
     def _parts(self) -> Iterator[int]:
         """Yield of how many blocks one is in each part that has four times the sample's rows, and not too few blocks.
@@ -97,11 +100,12 @@ class DistributedRows:
         None where the sample was enough.
         """
         options, surveyed, d = self.problem.options, self.problem.surveyed, len(self.problem.names)
-        sampled = sample_rows(options.family, options.k, d, options.tol, surveyed.counted)
+        limits = self.expectation.limits
+        sampled = sample_rows(options.family, options.k, d, options.tol, surveyed.counted, limits)
         if sampled < rows_to_tol(options.family, options.k, d, options.tol):
-            there = max(surveyed.partitions, 8 * d * surveyed.counted // pack.BLOCK_BYTES)
+            there = max(surveyed.partitions, 8 * d * surveyed.counted // limits.block_bytes)
             enough = min(surveyed.counted // (GROWTH * sampled), there // _LEAST_BLOCKS)
             yield from (one_in for one_in in _PARTS if one_in <= enough)
 
     def _over_part(self, one_in: int, candidates: Sequence[Parameters]) -> tuple[Moments, ...]:
-        return self.expectation.read(OverPart(OverAll(tuple(candidates), self.expectation.precision), one_in))
+        return self.expectation.read([Request(each) for each in candidates], one_in=one_in)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from gmm_spark.fit.order import fit_rows
 from gmm_spark.fit.problem import Problem
+from gmm_spark.limits import LIMITS, Limits
 from gmm_spark.search.sample_size import sample_rows
 from gmm_spark.spark.blocks import pack
 from gmm_spark.spark.blocks.keep import packed
@@ -42,6 +43,7 @@ def train(
     options: Options,
     initial: Parameters | None,
     checkpoints: Checkpoints | None = None,
+    limits: Limits = LIMITS,
 ) -> Trained:
     """Fit a Gaussian mixture to a table.
 
@@ -52,6 +54,7 @@ def train(
         options: what is asked for.
         initial: start EM here instead of searching.
         checkpoints: where to keep the progress, and to go on from.
+        limits: of what is held where.
 
     Raises:
         SchemaError: the weight column does not fit the table.
@@ -62,7 +65,7 @@ def train(
     """
     clock = Clock()
     with clock("survey", df):
-        table = prepare(df, features, weight_col, options, initial)
+        table = prepare(df, features, weight_col, options, initial, limits=limits)
     problem = Problem.of(options, table.surveyed, table.names)
     identity = identity_of(table, problem.frame, options, weight_col, initial)
     progress = checkpoints.open(df.sparkSession, identity) if checkpoints else None
@@ -73,14 +76,17 @@ def train(
         fitted = fit_rows(problem, rows, events, initial, state)
     if progress:
         progress.ended()
-    summary = fitted.summary(clock.seconds, table.warnings, expectation.repeated)
+    summary = fitted.summary(clock.seconds, table.warnings)
     report_findings(summary.findings)
     return Trained(fitted.parameters, table.names, summary)
 
 
 def _packing(table: Table, problem: Problem, *, searches: bool) -> pack.Packing:
     """Return how to pack the rows, with a sample of them where a start is searched for."""
-    surveyed, options = table.surveyed, problem.options
-    wanted = sample_rows(options.family, options.k, table.layout.d, options.tol, surveyed.counted) if searches else 0
-    share, square = wanted / surveyed.counted, surveyed.mean_square(problem.frame)
-    return pack.Packing(table.layout, problem.frame, options.seed, share, precision=options.precision, square=square)
+    surveyed, options, limits = table.surveyed, problem.options, table.limits
+    mixture = options.family, options.k, table.layout.d, options.tol
+    share = sample_rows(*mixture, surveyed.counted, limits) / surveyed.counted if searches else 0.0
+    square, precision = surveyed.mean_square(problem.frame), options.precision
+    return pack.Packing(
+        table.layout, problem.frame, options.seed, share, precision=precision, square=square, limits=limits
+    )

@@ -75,7 +75,7 @@ def test_a_cluster_that_the_sample_missed_is_found(family: Family) -> None:
     search = Search(with_a_rare_cluster(seed=1), 3, family, slice(500))
     checked = search.checked()
     assert checked.replaced
-    assert (len(search.reads), checked.passes) == (2, 1)
+    assert len(search.reads) == 2
     maximise = em.Maximiser(search.frame, 1e-6)
     state = em.begin(checked.parameters, "squarem")
     fit = em.run(in_memory([Block(search.z)]), state, maximise, em.Goal(1e-7, 200), measured=checked.moments)
