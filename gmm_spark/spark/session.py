@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import pickle
 import re
@@ -24,9 +25,12 @@ from gmm_spark.spark import sockets
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from pyspark.sql import DataFrame
+
 # A module that a worker can't import, or a Python of another minor version.
 _MISSING = re.compile(r"No module named '(numpy|pyarrow|gmm_spark)|PYTHON_VERSION_MISMATCH")
 _CORES = 64
+_LOG = logging.getLogger(__name__)
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -122,6 +126,21 @@ def hadoop(spark: SparkSession) -> tuple[Any, Any]:
     Spark itself reads and writes through these, so what it reaches is reached here. Not on Spark Connect.
     """
     return jvm(spark).org.apache.hadoop.fs, spark._jsc.hadoopConfiguration()  # noqa: SLF001 - no public way
+
+
+def query_of(rows: DataFrame) -> Any:  # noqa: ANN401 - a Java object
+    """Return the QueryExecution of a data frame, which knows its plans. Not on Spark Connect."""
+    return rows._jdf.queryExecution()  # noqa: SLF001 - no public way
+
+
+def has_ended(spark: SparkSession) -> bool:
+    """Return whether Spark has stopped, or its JVM is gone."""
+    context: Any = spark.sparkContext
+    try:
+        return bool(context._jsc.sc().isStopped())  # noqa: SLF001 - no public way
+    except Exception as error:  # noqa: BLE001 - whatever py4j says of a JVM that is gone
+        _LOG.debug("no answer from the JVM: %s", error)
+        return True
 
 
 @contextmanager

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import logging
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from gmm_spark.errors import EndedError, GmmSparkError, InputError, OutputError, StorageError
-from gmm_spark.spark.complaints import _line_at, complaints, first_line
+from gmm_spark.spark.complaints import _line_at, complaints, first_line, reason
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
-
-_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -63,12 +60,11 @@ _FAULTS = (
 
 def spark_ended(spark: SparkSession) -> EndedError | None:
     """Return the error of a Spark that has ended under the job: whatever the job complains of is a consequence."""
-    context: Any = spark.sparkContext
-    try:
-        if not context._jsc.sc().isStopped():  # noqa: SLF001 - no public way asks the JVM
-            return None
-    except Exception as error:  # noqa: BLE001 - whatever py4j says of a JVM that is gone
-        _LOG.debug("no answer from the JVM: %s", error)
+    # Not above: a mistake in the options is reported before pyspark is imported.
+    from gmm_spark.spark.session import has_ended  # noqa: PLC0415
+
+    if not has_ended(spark):
+        return None
     return EndedError(
         "Spark",
         got="its end before that of the job",
@@ -98,10 +94,9 @@ def as_output(error: BaseException, place: str) -> BaseException:
     known = explained(error)
     if isinstance(known, GmmSparkError):
         return known
-    found = list(complaints(error)) or [str(error)]
     return OutputError(
         f"the output {place}",
-        got=first_line(found[0]),
+        got=reason(error),
         expected="a folder that this user may write: the bucket, the host or the folder around it must exist",
         do="Check output.path and the filesystem's settings; nothing was published.",
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from gmm_spark.batch.files import snapshot
+from gmm_spark.batch.files import relations, snapshot
 from gmm_spark.batch.files.locate import locate, matches
 from gmm_spark.batch.manifest.manifest import Fit, Input
 from gmm_spark.batch.manifest.provenance import digest
@@ -33,7 +33,7 @@ def watched(run: Run, rows: DataFrame, config: InputConfig) -> Input:
     before = snapshot.taken(rows)
     if before is not None:
         run.checks.append(partial(snapshot.check, before, input_table.again(rows, config)))
-    elif (version := snapshot.version(rows)) is not None:
+    elif (version := relations.version(rows)) is not None:
         run.checks.append(partial(snapshot.check_version, version, input_table.again(rows, config)))
     return of_input(rows, config, None if before is None else before.files)
 
@@ -107,7 +107,7 @@ def _version(rows: DataFrame, config: InputConfig) -> str | None:
     """Return which run of one of our outputs a path holds, or what version Spark knows of a table's snapshot."""
     if config.path is not None and len(found := matches(rows.sparkSession, config.path)) == 1:
         return _run_of(found[0])
-    return snapshot.version(rows)
+    return relations.version(rows)
 
 
 def _run_of(place: Location) -> str | None:

@@ -19,6 +19,7 @@ from pyspark.errors import AnalysisException, PySparkException
 from gmm_spark.em.checkpoint import Identity, damaged, decode, encode, most_bytes
 from gmm_spark.errors import CheckpointError
 from gmm_spark.options import CheckpointOptions
+from gmm_spark.spark.complaints import reason
 from gmm_spark.spark.session import described, hadoop, is_connect
 from gmm_spark.version import __version__
 
@@ -109,7 +110,7 @@ class Progress:
             with described(self.spark, f"gmm fit, checkpoint of pass {len(state.trace.history)}"):
                 _write(self.spark, f"{self.settings.path}/{_SLOTS[self.next_slot]}", encode(state, self.identity))
         except (PySparkException, Py4JJavaError) as error:
-            _log.warning("no checkpoint of pass %d: %s", len(state.trace.history), _reason(error))
+            _log.warning("no checkpoint of pass %d: %s", len(state.trace.history), reason(error))
         else:
             self.next_slot = 1 - self.next_slot
             _log.debug("checkpoint of pass %d: %.2f s", len(state.trace.history), time.perf_counter() - began)
@@ -130,7 +131,7 @@ class Progress:
         except CheckpointError as error:
             return error
         except (PySparkException, Py4JJavaError) as error:  # Hadoop's checksum of a file is wrong, or it is gone
-            return damaged(where, _reason(error))
+            return damaged(where, reason(error))
 
 
 def identity_of(
@@ -170,10 +171,6 @@ def _write(spark: SparkSession, folder: str, lines: list[str]) -> None:
 
 def _overwrite(folder: str, lines: DataFrame) -> None:
     lines.write.mode("overwrite").text(folder, compression="none")
-
-
-def _reason(error: Exception) -> str:
-    return str(getattr(error, "java_exception", error)).split("\n", 1)[0]
 
 
 def _sizes(spark: SparkSession, path: str) -> dict[str, int]:
