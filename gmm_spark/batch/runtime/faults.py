@@ -72,7 +72,7 @@ def spark_ended(spark: SparkSession) -> EndedError | None:
     )
 
 
-def explained(error: BaseException) -> BaseException:
+def as_known_error(error: BaseException) -> BaseException:
     """Return our error that says what is wrong; the error itself where it is one, or is not understood."""
     if isinstance(error, GmmSparkError):
         return error
@@ -87,9 +87,9 @@ def explained(error: BaseException) -> BaseException:
     return error
 
 
-def as_output(error: BaseException, place: str) -> BaseException:
+def as_output_error(error: BaseException, place: str) -> BaseException:
     """Return what went wrong with an output on its filesystem as an OutputError, or as what it is known to be."""
-    known = explained(error)
+    known = as_known_error(error)
     if isinstance(known, GmmSparkError):
         return known
     return OutputError(

@@ -1,6 +1,6 @@
 """One run of a job: who it is, what it found out and how long each phase took; all of it ends in the manifest.
 
-with job_run("fit", config, spark) as run, publish.claimed(run, spark, config.output, find_inputs) as target:
+with job_run("fit", config, spark) as run, claim_output(run, spark, config.output, find_inputs) as target:
     with run.phase("fit"):
         ...
     run.note(rows={"read": 10, "used": 9}, warnings=["..."])
@@ -18,8 +18,8 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 from gmm_spark.batch.manifest import provenance
-from gmm_spark.batch.manifest.manifest import Manifest, Rows
-from gmm_spark.batch.options.layers import merged
+from gmm_spark.batch.manifest.manifest import Manifest, RowCounts
+from gmm_spark.batch.options.layers import merge_trees
 from gmm_spark.batch.options.redaction import redacted
 from gmm_spark.batch.runtime import faults, logs, signals
 from gmm_spark.batch.runtime.advice import advising
@@ -82,7 +82,7 @@ class Run:
 
         A name that is a field of `Manifest` goes there, any other under its `notes`.
         """
-        self.facts = merged(self.facts, facts)
+        self.facts = merge_trees(self.facts, facts)
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
@@ -148,7 +148,7 @@ class Run:
                 "configuration": self.configuration(),
                 "configuration_sha256": self.configuration_hash(),
                 "parents": dict(self.parents),
-                "rows": Rows(),
+                "rows": RowCounts(),
                 "seconds": self.seconds,
                 "notes": plain({name: value for name, value in self.facts.items() if name not in own}),
                 **own,
@@ -176,7 +176,7 @@ def job_run(job: str, config: JobConfig, spark: SparkSession) -> Iterator[Run]:
         run.record_failure(end)
         raise
     except Exception as error:
-        known = _cause(faults.explained(error), run, spark)
+        known = _cause(faults.as_known_error(error), run, spark)
         run.record_failure(known)
         if known is error:
             raise
