@@ -19,20 +19,22 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 MAY_IMPORT = {
     "errors": "",
     "version": "",
+    "limits": "",
     "mixture": "errors",
     "store": "errors mixture",
     "statistics": "errors mixture",
     "em": "errors mixture statistics store",
-    "search": "errors mixture statistics em",
+    "search": "errors limits mixture statistics em",
     "options": "mixture statistics em search",
     "selection": "errors mixture statistics em",
     "report": "errors mixture store em",
     "spark": "errors",
-    "spark.table": "errors mixture statistics options spark",
-    "spark.blocks": "errors mixture statistics spark spark.table",
+    "spark.table": "errors limits mixture statistics options spark",
+    "spark.blocks": "errors limits mixture statistics spark spark.table",
     "spark.scoring": "errors mixture statistics spark spark.table",
-    "spark.fit": "errors version mixture statistics em search options spark spark.table spark.blocks",
-    "spark.selection": "errors mixture statistics em search options selection spark spark.table spark.blocks spark.fit",
+    "spark.fit": "errors limits version mixture statistics em search options spark spark.table spark.blocks",
+    "spark.selection": "errors limits mixture statistics em search options selection spark spark.table spark.blocks "
+    "spark.fit",
     "spark.ml": "errors mixture statistics store em options selection spark spark.table spark.scoring spark.fit "
     "spark.selection",
     "batch": "",
@@ -41,8 +43,8 @@ MAY_IMPORT = {
     "batch.manifest": "errors version store spark batch",
     "batch.runtime": "errors store spark spark.fit batch.options batch.manifest",
     "batch.publish": "errors store spark batch.files batch.options batch.manifest batch.runtime",
-    "batch.steps": "errors mixture statistics store em search selection report spark spark.table spark.scoring "
-    "spark.selection spark.ml batch.files batch.options batch.manifest batch.runtime batch.publish",
+    "batch.steps": "errors mixture statistics store em search selection report spark spark.table spark.blocks "
+    "spark.scoring spark.selection spark.ml batch.files batch.options batch.manifest batch.runtime batch.publish",
     "batch.job": "spark batch.options batch.runtime batch.publish batch.steps",
 }
 CORE = [name for name in MAY_IMPORT if not name.startswith(("spark", "batch"))]

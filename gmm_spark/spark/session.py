@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
 # A module that a worker can't import, or a Python of another minor version.
 _MISSING = re.compile(r"No module named '(numpy|pyarrow|gmm_spark)|PYTHON_VERSION_MISMATCH")
-_MOST_CARRIED = 64 << 10  # bytes; of a closure of a megabyte Spark makes a broadcast that nothing destroys
 _CORES = 64
 _LOG = logging.getLogger(__name__)
 
@@ -145,14 +144,14 @@ def has_ended(spark: SparkSession) -> bool:
 
 
 @contextmanager
-def carried(spark: SparkSession, value: T) -> Iterator[Shipped[T]]:
-    """Send a value to the tasks of the jobs run inside, as `shipped` does; a small one within their function.
+def carried(spark: SparkSession, value: T, most_bytes: int) -> Iterator[Shipped[T]]:
+    """Send a value to the tasks of the jobs run inside, as `shipped` does; one of few bytes within their function.
 
     That spares a pass over few rows the broadcast. The function, and so the value, belongs to the plan that it is
     given to and to no other: neither a thread that fits at the same time nor the event log can read it, as they can
     the properties of a job.
     """
-    if is_connect(spark) or len(pickle.dumps(value)) <= _MOST_CARRIED:
+    if is_connect(spark) or len(pickle.dumps(value)) <= most_bytes:
         yield _Carried(value)
         return
     with shipped(spark, value) as parcel:

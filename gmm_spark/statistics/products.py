@@ -27,17 +27,36 @@ if TYPE_CHECKING:
 
 # Rows of a tile. No power of two: rows of Phi in the same cache set halved the speed of the second product.
 _WIDTH, _MOST_WIDTH = 768, 8128
-# All features of a tile are kept for the second product up to this many bytes, else they are built a second time:
-# at d = 32, K = 32 keeping 3.4 MB was as fast, at d = 64 keeping 13 MB a tenth slower.
-_KEPT_BYTES = 4 << 20
-# OpenBLAS skips its packing, which costs as much as the arithmetic of few components, for products of at most 1e6
-# multiplications (and, with a transposed factor, at most 1,024 results). Cutting both products to that size took
-# (d, K) = (16, 16) from 0.43 to 0.56 of dgemm and (16, 64) from 0.68 to 0.75. Other BLAS lose a per cent or two.
-_UNPACKED, _UNPACKED_RESULTS = 1_000_000, 1024
-_LEAST_COLUMNS, _LEAST_FEATURES = 128, 16
+_LEAST_FEATURES = 16
 _MANY = 32  # from this many components on packing pays in the first product
-_CHUNK = 384  # features built at once: with 768 rows 2.4 MB
 _JOINT_BYTES = 1 << 20
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """How the two products are cut; the sums are the same but for rounding.
+
+    OpenBLAS skips its packing, which costs as much as the arithmetic of few components, for products of at most 1e6
+    multiplications (and, with a transposed factor, at most 1,024 results). Cutting both products to that size took
+    (d, K) = (16, 16) from 0.43 to 0.56 of dgemm and (16, 64) from 0.68 to 0.75. Other BLAS lose a per cent or two.
+
+    Args:
+        kept_bytes: all features of a tile are kept for the second product up to this many bytes, else they are built a
+            second time: at d = 32, K = 32 keeping 3.4 MB was as fast, at d = 64 keeping 13 MB a tenth slower.
+        chunk: features built at once: with 768 rows 2.4 MB.
+        unpacked: multiplications of a product that BLAS does not pack.
+        unpacked_results: results of one with a transposed factor.
+        least_columns: rows of a tile; a product of fewer is not cut off.
+    """
+
+    kept_bytes: int = 4 << 20
+    chunk: int = 384
+    unpacked: int = 1_000_000
+    unpacked_results: int = 1024
+    least_columns: int = 128
+
+
+_SIZES = Sizes()
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,13 +87,17 @@ class ByProduct:
         d: coordinates of a row.
         layout: which features.
         dtype: float64 or float32: of the features and the products. The sums over tiles are float64.
+        sizes: how they are cut.
     """
 
-    def __init__(self, theta: FloatArray, d: int, layout: Layout, dtype: np.dtype[np.floating]) -> None:
+    def __init__(
+        self, theta: FloatArray, d: int, layout: Layout, dtype: np.dtype[np.floating], sizes: Sizes = _SIZES
+    ) -> None:
         k, count = theta.shape
-        self.width, self.dtype = _width(k, count), dtype
-        self._d, self._kept = d, dtype.itemsize * count * self.width <= _KEPT_BYTES
-        size = count if self._kept and k > _MANY else int(np.clip(_UNPACKED // (256 * k), _CHUNK // 2, _CHUNK))
+        self.width, self.dtype = _width(k, count, sizes), dtype
+        self._d, self._kept, self._sizes = d, dtype.itemsize * count * self.width <= sizes.kept_bytes, sizes
+        chunk = int(np.clip(sizes.unpacked // (256 * k), sizes.chunk // 2, sizes.chunk))
+        size = count if self._kept and k > _MANY else chunk
         self._order = _by_distance(d, layout)
         self._chunks = tuple(_chunks(d, layout, size, kept=self._kept))
         ordered = np.maximum(theta[:, self._order], np.finfo(dtype).min / 4).astype(dtype)
@@ -92,7 +115,7 @@ class ByProduct:
         for chunk, theta in zip(self._chunks, self._thetas, strict=True):
             self._fill(chunk, n)
             first = chunk is self._chunks[0]
-            _columnwise(theta, self._rows(chunk, n), joint if first else part)
+            _columnwise(theta, self._rows(chunk, n), joint if first else part, self._sizes)
             if not first:
                 np.add(joint, part, out=joint)
         return joint
@@ -103,7 +126,7 @@ class ByProduct:
         for chunk in reversed(self._chunks):
             if not self._kept and chunk is not self._chunks[-1]:
                 self._fill(chunk, n)
-            _featurewise(shares, self._rows(chunk, n), self._product[:, chunk.columns])
+            _featurewise(shares, self._rows(chunk, n), self._product[:, chunk.columns], self._sizes)
         self._sums += self._product
 
     @property
@@ -123,10 +146,10 @@ class ByProduct:
             np.multiply(phi[one : one + size], phi[other : other + size], out=phi[place : place + size])
 
 
-def _columnwise(theta: FloatArray, phi: FloatArray, out: FloatArray) -> None:
+def _columnwise(theta: FloatArray, phi: FloatArray, out: FloatArray, sizes: Sizes) -> None:
     """Write theta @ phi."""
-    n, step = phi.shape[1], _UNPACKED // theta.size
-    if step >= n or step < _LEAST_COLUMNS:
+    n, step = phi.shape[1], sizes.unpacked // theta.size
+    if step >= n or step < sizes.least_columns:
         np.matmul(theta, phi, out=out)
         return
     step = ceil(n / ceil(n / step) / 8) * 8
@@ -134,9 +157,9 @@ def _columnwise(theta: FloatArray, phi: FloatArray, out: FloatArray) -> None:
         np.matmul(theta, phi[:, low : low + step], out=out[:, low : low + step])
 
 
-def _featurewise(shares: FloatArray, phi: FloatArray, out: FloatArray) -> None:
+def _featurewise(shares: FloatArray, phi: FloatArray, out: FloatArray, sizes: Sizes) -> None:
     """Write shares @ phi.T."""
-    count, step = len(phi), _UNPACKED_RESULTS // len(shares)
+    count, step = len(phi), sizes.unpacked_results // len(shares)
     if step >= count or step < _LEAST_FEATURES:
         np.matmul(shares, phi.T, out=out)
         return
@@ -144,9 +167,10 @@ def _featurewise(shares: FloatArray, phi: FloatArray, out: FloatArray) -> None:
         np.matmul(shares, phi[low : low + step].T, out=out[:, low : low + step])
 
 
-def _width(k: int, count: int) -> int:
+def _width(k: int, count: int, sizes: Sizes) -> int:
     """Return how many rows a tile has: more where a row is little work, fewer where it has very many components."""
-    width = _WIDTH if k * count > _UNPACKED_RESULTS else min(_UNPACKED // (k * count), _MOST_WIDTH)
+    small = k * count <= sizes.unpacked_results
+    width = min(sizes.unpacked // (k * count), _MOST_WIDTH) if small else _WIDTH
     width = max(128, min(width, _JOINT_BYTES // (8 * k))) // 64 * 64
     return width - 64 if width % 512 == 0 else width
 

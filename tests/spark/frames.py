@@ -8,6 +8,9 @@ import numpy as np
 import pyarrow as pa
 
 from gmm_spark import GaussianMixture, GaussianMixtureModel
+from gmm_spark.limits import LIMITS, Limits
+from gmm_spark.spark.fit.train import train
+from gmm_spark.spark.ml.estimator import asked_for
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -71,6 +74,7 @@ def plain_steps(
     df: DataFrame,
     initial: GaussianMixtureModel,
     steps: int,
+    limits: Limits = LIMITS,
     **params: Any,  # noqa: ANN401 - whatever the estimator takes
 ) -> GaussianMixtureModel:
     """Run exactly `steps` plain EM steps from a start, on the columns x0, x1 ... unless params say otherwise."""
@@ -78,7 +82,15 @@ def plain_steps(
     family = initial.parameters.family
     columns: dict[str, Any] = {} if "featuresCol" in params else {"inputCols": names(d)}
     estimator = GaussianMixture(k=k, covarianceType=family, maxIter=steps, **PLAIN, **columns, **params)
-    return estimator.setInitialModel(initial).fit(df)
+    return fit_within(limits, estimator.setInitialModel(initial), df)
+
+
+def fit_within(limits: Limits, mixture: GaussianMixture, df: DataFrame) -> GaussianMixtureModel:
+    """Fit a mixture to a table as its own `fit` does, within limits."""
+    if limits == LIMITS:
+        return mixture.fit(df)
+    trained = train(df, *mixture.asked(df), mixture._initial, asked_for(mixture), limits)  # noqa: SLF001
+    return mixture.model_of(trained.parameters, trained.features, trained.summary)
 
 
 def assert_same_mixture(found: GaussianMixtureModel, expected: GaussianMixtureModel, rtol: float) -> None:

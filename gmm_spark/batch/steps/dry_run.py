@@ -19,6 +19,7 @@ from gmm_spark.batch.publish import modes, target
 from gmm_spark.batch.runtime.advice import advising
 from gmm_spark.batch.steps import estimate, facts, input_table, quality, scored_table
 from gmm_spark.search.sample_size import sample_rows
+from gmm_spark.spark.blocks.expectation import driver_bytes
 from gmm_spark.spark.ml.model import GaussianMixtureModel
 from gmm_spark.spark.session import hadoop, jvm
 from gmm_spark.spark.table.columns import Features, weight_column
@@ -156,19 +157,30 @@ def _fits(spark: SparkSession, config: EstimatingConfig, job: str, mixtures: lis
     features = {"columns": list(found.columns), "kind": found.kind, "count": d or "known once a row is read"}
     cost: dict[str, Any] = {"passes": f"{_LEAST_PASSES} to {config.fit.max_iter + _OTHER_PASSES}"}
     if d is not None:
-        cost |= _sizes(read, d, mixtures, config.fit.tol)
+        cost |= cost_of(spark, read, d, mixtures, config.fit.tol)
     return _document(config, job, input=read, features=features, cost=cost)
 
 
-def _sizes(read: dict[str, Any], d: int, mixtures: list[tuple[int, Family]], tol: float) -> dict[str, Any]:
+def cost_of(
+    spark: SparkSession, read: dict[str, Any], d: int, mixtures: list[tuple[int, Family]], tol: float
+) -> dict[str, Any]:
+    """Return what a fit of these mixtures to d features costs, in bytes and operations.
+
+    Args:
+        spark: the session, whose limit of results counts.
+        read: what is known of the input: its partitions and rows.
+        d: the number of features.
+        mixtures: numbers of components and families, all in one pass.
+        tol: of the fit.
+    """
     partitions = read["partitions"]
     statistics = sum(layouts.statistics_bytes(k, d, family) for k, family in mixtures)
     sample = 8 * d * max(sample_rows(family, k, d, tol) for k, family in mixtures)
     cost = {
         "statistics_bytes": statistics,
         "bytes_to_driver_per_pass": partitions * statistics,
-        # The sample with its working copies, a few candidates, and the partials: above 64 MB the executors add them.
-        "driver_bytes": 4 * sample + 8 * statistics + min(partitions * statistics, 64 << 20),
+        # The sample with its working copies, a few candidates, and the partials: tasks add them where they are more.
+        "driver_bytes": 4 * sample + 8 * statistics + min(partitions * statistics, driver_bytes(spark)),
     }
     if isinstance(count := read["rows"], int):
         cost |= {"kept_bytes": 8 * d * count, "flops_per_pass": count * 4 * statistics // 8}

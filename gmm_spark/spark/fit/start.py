@@ -13,17 +13,19 @@ from gmm_spark.search import best_start as sample_search
 from gmm_spark.search import missed_clusters
 from gmm_spark.search.sample import Sample
 from gmm_spark.search.sample_size import GROWTH, accuracy, rows_to_tol, sample_rows, sample_tol
-from gmm_spark.spark.blocks import pack, row_sample
-from gmm_spark.spark.blocks.expectation import DistributedExpectation, OverAll, OverPart, driver_bytes
+from gmm_spark.spark.blocks import row_sample
+from gmm_spark.spark.blocks.expectation import DistributedExpectation, driver_bytes
 from gmm_spark.spark.fit import progress
 from gmm_spark.spark.fit.ranking_tasks import on_executors
 from gmm_spark.spark.table import checks
 from gmm_spark.spark.table.checks import check_distinct
 from gmm_spark.statistics.least_likely import SIZE
+from gmm_spark.statistics.reading import Request
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from gmm_spark.limits import Limits
     from gmm_spark.mixture.coordinates import Coordinates
     from gmm_spark.mixture.parameters import Parameters
     from gmm_spark.options import Options
@@ -88,7 +90,7 @@ def search(
         sample = Sample(z, weights, surveyed.reference.covariance)
         tol = sample_tol(options.family, options.k, options.tol, sample, surveyed.counted)
         plan = options.plan(tol, surveyed, table.noise(frame) if options.noise else None)
-        with on_executors(rows.sparkSession) as each:
+        with on_executors(rows.sparkSession, table.limits) as each:
             try:
                 found = sample_search.best(sample, frame, plan, each)
             except DataError as error:
@@ -119,7 +121,7 @@ def _through_parts(
     not of rows: where the table is sorted it knows less than as many random rows, and all rows have more to do.
     """
     reads, maximise = 0.0, options.maximiser(frame, surveyed.counted, surveyed.effective_rows)
-    for one_in in _parts(options, len(frame.center), surveyed):
+    for one_in in _parts(options, len(frame.center), surveyed, expectation.limits):
         worth = accuracy(options.family, options.k, len(frame.center), surveyed.effective_rows / one_in)
         goal = em.Goal(max(options.tol, worth), options.max_iter)
         state = em.begin(found.best.parameters, options.acceleration, found.slowest)
@@ -132,14 +134,14 @@ def _through_parts(
     return found, reads
 
 
-def _parts(options: Options, d: int, surveyed: Survey) -> Iterator[int]:
+def _parts(options: Options, d: int, surveyed: Survey, limits: Limits) -> Iterator[int]:
     """Yield of how many blocks one is in each part that has four times the sample's rows, and not too few blocks.
 
     None where the sample was enough.
     """
-    sampled = sample_rows(options.family, options.k, d, options.tol, surveyed.counted)
+    sampled = sample_rows(options.family, options.k, d, options.tol, surveyed.counted, limits)
     if sampled < rows_to_tol(options.family, options.k, d, options.tol):
-        there = max(surveyed.partitions, 8 * d * surveyed.counted // pack.BLOCK_BYTES)
+        there = max(surveyed.partitions, 8 * d * surveyed.counted // limits.block_bytes)
         enough = min(surveyed.counted // (GROWTH * sampled), there // _LEAST_BLOCKS)
         yield from (one_in for one_in in _PARTS if one_in <= enough)
 
@@ -147,12 +149,16 @@ def _parts(options: Options, d: int, surveyed: Survey) -> Iterator[int]:
 def _over_part(
     expectation: DistributedExpectation, one_in: int, candidates: Sequence[Parameters]
 ) -> tuple[Moments, ...]:
-    return expectation.read(OverPart(OverAll(tuple(candidates), expectation.precision), one_in))
+    return expectation.read([Request(each) for each in candidates], one_in=one_in)
 
 
 def _seen(expectation: DistributedExpectation, candidate: Parameters) -> Moments:
     """Return a start's statistics over all rows, with as many of the least likely ones as the driver may hold."""
-    room = driver_bytes(expectation.blocks.sparkSession) // 2 // (8 * expectation.partitions * (1 + candidate.d))
+    room = (
+        driver_bytes(expectation.blocks.sparkSession, expectation.limits)
+        // 2
+        // (8 * expectation.partitions * (1 + candidate.d))
+    )
     kept = min(missed_clusters.KEPT, max(SIZE, room))
-    (moments,) = expectation.read(OverAll((missed_clusters.gathering(candidate),), expectation.precision, kept))
+    (moments,) = expectation.read([Request(missed_clusters.gathering(candidate))], kept=kept)
     return moments

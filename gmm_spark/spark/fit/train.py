@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from gmm_spark import em
 from gmm_spark.em.summary import Summary, summary_of
+from gmm_spark.limits import LIMITS, Limits
 from gmm_spark.search import missed_clusters
 from gmm_spark.search.sample_size import sample_rows
 from gmm_spark.spark.blocks import pack
@@ -52,6 +53,7 @@ def train(
     options: Options,
     initial: Parameters | None,
     checkpoints: Checkpoints | None = None,
+    limits: Limits = LIMITS,
 ) -> Trained:
     """Fit a Gaussian mixture to a table.
 
@@ -62,6 +64,7 @@ def train(
         options: what is asked for.
         initial: start EM here instead of searching.
         checkpoints: where to keep the progress, and to go on from.
+        limits: of what is held where.
 
     Raises:
         SchemaError: the weight column does not fit the table.
@@ -72,7 +75,7 @@ def train(
     """
     clock = Clock()
     with clock("survey", df):
-        table = prepare(df, features, weight_col, options, initial)
+        table = prepare(df, features, weight_col, options, initial, limits=limits)
     surveyed, frame = table.surveyed, table.frame(options.family)
     identity = identity_of(table, frame, options, weight_col, initial)
     progress = checkpoints.open(df.sparkSession, identity) if checkpoints else None
@@ -99,10 +102,12 @@ def train(
 def _packing(table: Table, frame: Coordinates, options: Options, *, searches: bool) -> pack.Packing:
     """Return how to pack the rows, with a sample of them where a start is searched for."""
     surveyed = table.surveyed
-    wanted = sample_rows(options.family, options.k, table.layout.d, options.tol, surveyed.counted) if searches else 0
-    share = wanted / surveyed.counted
+    mixture = options.family, options.k, table.layout.d, options.tol
+    share = sample_rows(*mixture, surveyed.counted, table.limits) / surveyed.counted if searches else 0.0
     square = mean_square(surveyed, frame)
-    return pack.Packing(table.layout, frame, options.seed, share, precision=options.precision, square=square)
+    return pack.Packing(
+        table.layout, frame, options.seed, share, precision=options.precision, square=square, limits=table.limits
+    )
 
 
 def _first_state(start: starting.Start, options: Options, progress: Progress | None) -> em.State:

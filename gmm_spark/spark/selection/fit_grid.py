@@ -6,11 +6,13 @@ import hashlib
 import logging
 import math
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from gmm_spark import em
 from gmm_spark.em.summary import summary_of
 from gmm_spark.errors import DataError
+from gmm_spark.limits import LIMITS, Limits
 from gmm_spark.mixture import families
 from gmm_spark.mixture.parameters import ALIGNED
 from gmm_spark.search.sample import Sample
@@ -25,12 +27,12 @@ from gmm_spark.spark.fit.start import of_one
 from gmm_spark.spark.fit.train import RESEEDINGS
 from gmm_spark.spark.selection import grid_starts
 from gmm_spark.spark.selection.choice import Choice, Fitted, Selection, Shelf
-from gmm_spark.spark.selection.grouped_expectation import GridExpectation
 from gmm_spark.spark.session import describe
 from gmm_spark.spark.table import checks
 from gmm_spark.spark.table.checks import check_distinct
 from gmm_spark.spark.table.prepare import Table, prepare
 from gmm_spark.spark.table.survey_pass import mean_square
+from gmm_spark.statistics.reading import Request
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -43,9 +45,11 @@ if TYPE_CHECKING:
     from gmm_spark.options import Options
     from gmm_spark.spark.blocks.expectation import DistributedExpectation
     from gmm_spark.spark.table.columns import Features
-    from gmm_spark.statistics.moments import Moments
 
 _log = logging.getLogger("gmm_spark")
+# This many blocks are read, then given to one group of candidates after the other: setting up a group's engine costs
+# less the more there are, and 8 of 2 MB are little memory.
+_TOGETHER = 8
 
 
 def select(
@@ -55,6 +59,7 @@ def select(
     options: Options,
     choice: Choice,
     shelf: Callable[[str], Shelf] | None = None,
+    limits: Limits = LIMITS,
 ) -> Selection:
     """Fit all candidates together and choose one.
 
@@ -65,6 +70,7 @@ def select(
         options: how each is fitted; k and family are the choice's.
         choice: what to try.
         shelf: gives what keeps the fits of a selection with this fingerprint of data and options.
+        limits: of what is held where.
 
     Raises:
         SchemaError: the weight column does not fit the table.
@@ -72,17 +78,24 @@ def select(
     """
     clock = Clock()
     with clock("survey", df):
-        table = prepare(df, features, weight_col, options, families=choice.families)
+        table = prepare(df, features, weight_col, options, families=choice.families, limits=limits)
     own = shelf(_fingerprint(table, options, choice)) if shelf else None
     run = _Run(table, options, choice, _Axes.of(table, choice), clock, own)
     # Enough to decide where to look for the largest of them: all rows have more to do for most of the grid anyway.
-    share = sample_rows("full", max(choice.ks), table.layout.d, tol=0.0) / table.surveyed.counted
+    share = sample_rows("full", max(choice.ks), table.layout.d, tol=0.0, limits=limits) / table.surveyed.counted
     folds = choice.of_rows(options.seed)
     square = mean_square(table.surveyed, run.axes.stored)
     packing = pack.Packing(
-        table.layout, run.axes.stored, options.seed, share, folds, precision=options.precision, square=square
+        table.layout,
+        run.axes.stored,
+        options.seed,
+        share,
+        folds,
+        precision=options.precision,
+        square=square,
+        limits=limits,
     )
-    with packed(table, packing) as expectation:
+    with packed(table, packing, run.axes.turns) as expectation:
         return run.selection(expectation)
 
 
@@ -113,17 +126,17 @@ class _Run:
     shelf: Shelf | None
 
     def selection(self, expectation: DistributedExpectation) -> Selection:
-        engine = _Counting(GridExpectation(expectation, self.axes.turns))
+        measure = partial(expectation.read, together=_TOGETHER)
         done = {each.key: each for each in (self.shelf.kept() if self.shelf else ())}
         runners, failed = self._runners(expectation, done)
         with self.clock("em", self.table.rows):
-            for finish in self._race(engine, runners, done):
+            for finish in self._race(measure, runners, done):
                 if finish.outcome == FAILED and not finish.runner.shadow:
                     failed[finish.runner.candidate] = finish.message
                 elif (fitted := self._fitted(finish)) is not None:
                     done[fitted.key] = fitted
         with self.clock("heldout", self.table.rows):
-            heldout = self._heldout(engine, done)
+            heldout = self._heldout(measure, done)
         mains = {candidate: each for (candidate, fold), each in done.items() if fold is None}
         rows = [each.evaluation(heldout.get(candidate)) for candidate, each in mains.items()]
         rows += [self._failure(candidate, message) for candidate, message in failed.items()]
@@ -131,7 +144,7 @@ class _Run:
         best = winner(rows, self.choice.criterion, self.choice.least_gain).candidate
         checks.report(checks.of_mixture(self.table.surveyed, best.k, best.family, noise=self.options.noise))
         progress.report_findings(mains[best].summary.findings)
-        passes = self.table.surveyed.passes + 1 + engine.passes + math.ceil(expectation.repeated)
+        passes = self.table.surveyed.passes + 1 + expectation.passes
         return Selection(tuple(rows), mains, best, self.table.names, passes, self.clock.seconds)
 
     def _runners(
@@ -203,7 +216,7 @@ class _Run:
             yield race.Runner(candidate, state, maximise, fold, shadow=True)
 
     def _race(
-        self, engine: _Counting, runners: Sequence[race.Runner], done: dict[tuple[Candidate, int | None], Fitted]
+        self, measure: race.Measure, runners: Sequence[race.Runner], done: dict[tuple[Candidate, int | None], Fitted]
     ) -> Iterator[race.Finish]:
         spark, criterion = self.table.rows.sparkSession, self.choice.criterion if self.choice.retire else None
 
@@ -213,7 +226,7 @@ class _Run:
 
         rivals = [each.standing() for (_, fold), each in done.items() if fold is None]
         goal = em.Goal(self.options.tol, self.options.max_iter, RESEEDINGS)
-        return race.race(engine, runners, goal, criterion, rivals, on_pass)
+        return race.race(measure, runners, goal, criterion, rivals, on_pass)
 
     def _fitted(self, finish: race.Finish) -> Fitted | None:
         """Return the fit that has ended in the user's units, and keep it."""
@@ -238,18 +251,20 @@ class _Run:
         own = checks.of_mixture(self.table.surveyed, candidate.k, candidate.family, noise=self.options.noise)
         return (*own, *self.table.warnings, *(each.message for each in summary.findings))
 
-    def _heldout(self, engine: _Counting, done: dict[tuple[Candidate, int | None], Fitted]) -> dict[Candidate, float]:
+    def _heldout(
+        self, measure: race.Measure, done: dict[tuple[Candidate, int | None], Fitted]
+    ) -> dict[Candidate, float]:
         """Return the mean log-likelihood of rows that were held out, by one more read of all of them."""
         measured = [each for each in done.values() if self.choice.of_rows(0) and self._judges(each)]
         if not measured:
             return {}
         frames = [self.axes.frames[each.candidate.family] for each in measured]
         requests = [
-            race.Request(frame.inward(each.parameters), only=each.fold or 0)
+            Request(frame.inward(each.parameters), only=each.fold or 0)
             for each, frame in zip(measured, frames, strict=True)
         ]
         sums: dict[Candidate, list[tuple[float, float]]] = {}
-        for each, frame, moments in zip(measured, frames, engine(requests), strict=True):
+        for each, frame, moments in zip(measured, frames, measure(requests), strict=True):
             sums.setdefault(each.candidate, []).append((race.in_user_units(moments, frame), moments.weight))
         totals = {
             candidate: (sum(value for value, _ in parts), sum(weight for _, weight in parts))
@@ -278,18 +293,6 @@ class _Run:
             passes=self.table.surveyed.passes + 1,
             floor_hits=0,
         )
-
-
-@dataclass
-class _Counting:
-    """An engine that counts its reads of the data."""
-
-    engine: race.Engine
-    passes: int = 0
-
-    def __call__(self, requests: Sequence[race.Request]) -> Sequence[Moments]:
-        self.passes += 1
-        return self.engine(requests)
 
 
 def _fold(runner: race.Runner) -> int | None:

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 from pyspark.sql import functions as f
 
 from gmm_spark.errors import ConfigurationError, DataError
+from gmm_spark.limits import LIMITS, Limits
 from gmm_spark.mixture import coordinates
 from gmm_spark.mixture.noise import Noise
 from gmm_spark.spark.table import checks, columns
 from gmm_spark.spark.table.names import Names
-from gmm_spark.spark.table.rows import Layout
+from gmm_spark.spark.table.rows import RowLayout
 from gmm_spark.spark.table.survey_pass import needs_products, survey
 
 if TYPE_CHECKING:
@@ -39,13 +40,15 @@ class Table:
         surveyed: what its rows are.
         names: d feature names.
         warnings: what is doubtful about fitting it.
+        limits: of what a fit to it holds where.
     """
 
     rows: DataFrame
-    layout: Layout
+    layout: RowLayout
     surveyed: Survey
     names: tuple[str, ...]
     warnings: tuple[str, ...] = ()
+    limits: Limits = LIMITS
 
     def frame(self, family: Family) -> Coordinates:
         """Return the coordinates EM runs in for this family: by the scale of most rows, where few far ones inflate it.
@@ -73,6 +76,7 @@ def prepare(
     options: Options,
     initial: Parameters | None = None,
     families: Sequence[Family] = (),
+    limits: Limits = LIMITS,
 ) -> Table:
     """Survey a table and refuse one that can't be fitted; the arguments and errors are those of `train`.
 
@@ -82,15 +86,16 @@ def prepare(
     rows = df.select(*features.select(), *weights)
     d = len(features.columns) if features.kind == "columns" else _dimension(rows, features, options)
     _check_initial(initial, d, options)
-    layout = Layout(d, array=features.kind != "columns", weighted=bool(weights))
-    surveyed = survey(rows, layout, products=needs_products(families or (options.family,), d))
+    layout = RowLayout(d, array=features.kind != "columns", weighted=bool(weights))
+    products = needs_products(families or (options.family,), d)
+    surveyed = survey(rows, layout, products=products, limits=limits)
     most_invalid = options.max_invalid_fraction if options.skip_invalid else None
     checks.check_rows(surveyed, most_invalid, (*features.columns, *([weight_col] if weight_col else ())))
     names = features.names(d)
     doubts = () if families else checks.of_mixture(surveyed, options.k, options.family, noise=options.noise)
     warnings = (*doubts, *checks.of_table(surveyed, names))
     checks.report(warnings)
-    return Table(rows, layout, surveyed, names, warnings)
+    return Table(rows, layout, surveyed, names, warnings, limits)
 
 
 def _dimension(rows: DataFrame, features: columns.Features, options: Options) -> int:

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from gmm_spark.limits import LIMITS, Limits
 from gmm_spark.mixture.parameters import ALIGNED
 from gmm_spark.spark.partials import partials
-from gmm_spark.spark.table.rows import Layout, Rows, decode
+from gmm_spark.spark.table.rows import RowLayout, Rows, decode
 from gmm_spark.spark.worker import task_partition
 from gmm_spark.statistics import far_rows
 from gmm_spark.statistics.survey import REASONS, Survey
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
     from gmm_spark.mixture.coordinates import Coordinates
     from gmm_spark.mixture.parameters import Family
 
-# Scatters larger than this are merged by the executors, this many partitions at a time.
-_WIDE_BYTES, _RUN = 8 << 10, 64
 # Up to this many features their products cost next to nothing, and show columns that hold the same values.
 _FEW_FEATURES = 64
 
@@ -35,7 +34,7 @@ def needs_products(families: Iterable[Family], d: int) -> bool:
     return d <= _FEW_FEATURES or not ALIGNED.issuperset(families)
 
 
-def survey(rows: DataFrame, layout: Layout, *, products: bool = True) -> Survey:
+def survey(rows: DataFrame, layout: RowLayout, *, products: bool = True, limits: Limits = LIMITS) -> Survey:
     """Return what the rows are, by one read; where a few far ones have most of the variance, by another one.
 
     Partitions are merged in their order.
@@ -44,13 +43,14 @@ def survey(rows: DataFrame, layout: Layout, *, products: bool = True) -> Survey:
         rows: features and weights.
         layout: what the columns mean.
         products: sum the products of features; else their squares alone, O(d) in time and memory.
+        limits: what comes to the driver as it is.
     """
     zero = Survey.zero(layout.d, products=products)
-    surveyed = _read(rows, layout, zero, None)
+    surveyed = _read(rows, layout, zero, limits, None)
     bounds = far_rows.bounds(surveyed.sample, surveyed.variances)
     if bounds is None:
         return surveyed
-    return replace(surveyed, bounds=bounds, within=_read(rows, layout, zero, bounds))
+    return replace(surveyed, bounds=bounds, within=_read(rows, layout, zero, limits, bounds))
 
 
 def mean_square(surveyed: Survey, frame: Coordinates) -> float:
@@ -64,12 +64,12 @@ def mean_square(surveyed: Survey, frame: Coordinates) -> float:
     return spread + float((frame.rows(surveyed.mean[None]) ** 2).sum())
 
 
-def _read(rows: DataFrame, layout: Layout, zero: Survey, bounds: far_rows.Bounds | None) -> Survey:
+def _read(rows: DataFrame, layout: RowLayout, zero: Survey, limits: Limits, bounds: far_rows.Bounds | None) -> Survey:
     """Read all rows once and return what those within the bounds are.
 
     Where a survey is large the executors merge runs of partitions first: the driver must not grow with their number.
     """
-    run = _RUN if zero.scatter.nbytes > _WIDE_BYTES else 1
+    run = limits.survey_run if zero.scatter.nbytes > limits.survey_bytes else 1
     read = partials(rows, partial(_survey_task, layout, zero, bounds), partial(_add, zero), run)
     return _merged(zero, [sums for sums in read.values() if sums is not None])
 
@@ -109,7 +109,7 @@ def of_rows(rows: Rows, bounds: far_rows.Bounds | None = None, *, products: bool
 
 
 def _survey_task(
-    layout: Layout, zero: Survey, bounds: far_rows.Bounds | None, batches: Iterable[pa.RecordBatch]
+    layout: RowLayout, zero: Survey, bounds: far_rows.Bounds | None, batches: Iterable[pa.RecordBatch]
 ) -> Iterator[tuple[int, list[bytes]]]:
     surveyed = zero
     for batch in batches:

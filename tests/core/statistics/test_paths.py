@@ -65,17 +65,12 @@ def test_cut_features_give_the_sums_of_whole_ones(layout: Layout, d: int, k: int
     rows = generator.standard_normal((d, 200))
     theta = generator.standard_normal((k, feature_count(d, layout)))
     whole = products.ByProduct(theta, d, layout, np.dtype(np.float64))
-    with (
-        mock.patch.object(products, "_KEPT_BYTES", kept),
-        mock.patch.object(products, "_CHUNK", size // 16),
-        mock.patch.object(products, "_UNPACKED", 40_000),
-        mock.patch.object(products, "_LEAST_COLUMNS", 8),
-    ):
-        cut = products.ByProduct(theta, d, layout, np.dtype(np.float64))
-        for engine in (whole, cut):
-            for tile in (rows[:, :size], rows[:, size:]):
-                shares = np.cos(engine.joint(tile))
-                engine.add(shares, tile)
+    sizes = products.Sizes(kept_bytes=kept, chunk=size // 16, unpacked=40_000, least_columns=8)
+    cut = products.ByProduct(theta, d, layout, np.dtype(np.float64), sizes)
+    for engine in (whole, cut):
+        for tile in (rows[:, :size], rows[:, size:]):
+            shares = np.cos(engine.joint(tile))
+            engine.add(shares, tile)
     np.testing.assert_allclose(cut.sums, whole.sums, rtol=1e-12, atol=1e-9)
 
 
