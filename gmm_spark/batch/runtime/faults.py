@@ -4,14 +4,9 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from gmm_spark.errors import EndedError, GmmSparkError, InputError, OutputError, StorageError
 from gmm_spark.spark.complaints import _line_at, complaints, first_line, reason
-from gmm_spark.spark.session import has_ended
-
-if TYPE_CHECKING:
-    from pyspark.sql import SparkSession
 
 
 @dataclass(frozen=True)
@@ -59,10 +54,8 @@ _FAULTS = (
 )
 
 
-def spark_ended(spark: SparkSession) -> EndedError | None:
+def spark_ended() -> EndedError:
     """Return the error of a Spark that has ended under the job: whatever the job complains of is a consequence."""
-    if not has_ended(spark):
-        return None
     return EndedError(
         "Spark",
         got="its end before that of the job",

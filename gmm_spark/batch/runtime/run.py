@@ -26,6 +26,7 @@ from gmm_spark.batch.runtime.advice import advising
 from gmm_spark.batch.runtime.status import status_of
 from gmm_spark.errors import InputError
 from gmm_spark.spark.fit.progress import report_phase
+from gmm_spark.spark.session import has_ended
 from gmm_spark.store.plain import plain
 
 if TYPE_CHECKING:
@@ -185,7 +186,10 @@ def job_run(job: str, config: JobConfig, spark: SparkSession) -> Iterator[Run]:
 
 def _cause(error: BaseException, run: Run, spark: SparkSession) -> BaseException:
     """Return what an error is a consequence of, if that is known; else the error itself."""
-    cause = faults.spark_ended(spark) or (None if isinstance(error, InputError) else run.changed_input())
+    if has_ended(spark):
+        cause: BaseException | None = faults.spark_ended()
+    else:
+        cause = None if isinstance(error, InputError) else run.changed_input()
     if cause is None:
         return error
     _LOG.warning("%s: %s", type(error).__name__, logs.redact(str(error))[:_LONGEST_CAUSE])
