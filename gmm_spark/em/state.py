@@ -183,10 +183,8 @@ def _restart(state: State, new: Pass, entry: Reseeding, maximise: Maximiser) -> 
 
 def _ended(state: State, entry: Reseeding) -> State:
     """Return the end of a fit: as it would have ended before a reseeding that led to nothing better."""
-    assert state.trace.best is not None  # noqa: S101 - a fit that ends has measured a pass
-    best = state.trace.history.index(state.trace.best.moments.mean_log_likelihood) + 1
-    true = next(each for each in (*state.reseedings, entry) if best <= each.passes)
-    return replace(state, outcome=true.outcome, detail=true.detail)
+    own = next(each for each in (*state.reseedings, entry) if state.trace.best_pass <= each.passes)
+    return replace(state, outcome=own.outcome, detail=own.detail)
 
 
 def run(

@@ -58,12 +58,14 @@ class Trace:
         floored: floor hits over all passes.
         earlier: whether the best one is from before components were last restarted: a sound one then replaces one
             that is not, whatever their objectives.
+        best_pass: the number of the best one, the start's is 1; 0 before the first.
     """
 
     best: Pass | None = None
     history: tuple[float, ...] = ()
     floored: int = 0
     earlier: bool = False
+    best_pass: int = 0
 
     def add(self, new: Pass, goal: Goal) -> Trace:
         """Return the trace with one more pass.
@@ -80,8 +82,9 @@ class Trace:
             raise ParametersError(where, got=value, expected="a number", do="Rescale the data.")
         exact = goal.tol == 0 and new.gain is not None
         better = exact or self._is_better(new)
-        best, floored = new if better else self.best, self.floored + new.floored
-        return Trace(best, (*self.history, value), floored, self.earlier and not better)
+        best, best_pass = (new, len(self.history) + 1) if better else (self.best, self.best_pass)
+        floored = self.floored + new.floored
+        return Trace(best, (*self.history, value), floored, self.earlier and not better, best_pass)
 
     def seen(self, new: Pass) -> Trace:
         """Return the trace with a pass that measured the same parameters once more."""
