@@ -177,7 +177,7 @@ def thin_sentence(components: Sequence[int], least: float) -> str:
     """Return what it means that these components hold fewer rows of mean weight than the least."""
     return (
         f"Components {list(components)} hold fewer than {least:g} rows each, and no start led to others: they may "
-        "describe single rows. Use fewer components, another family, or a smaller minComponentWeight."
+        "describe single rows. Use fewer components, another family, or a smaller minimum component weight."
     )
 
 

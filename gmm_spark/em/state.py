@@ -135,7 +135,7 @@ def advance(state: State, moments: Moments, maximise: Maximiser, goal: Goal) -> 
     except ParametersError as error:
         if state.trace.best is None:
             raise
-        outcome, detail = Outcome.DEGENERATE, str(error)
+        outcome, detail = Outcome.DEGENERATE, error.sentences
     entry = Reseeding(len(state.trace.history), (), outcome, detail)
     if goal.tol > 0 and entry.passes + 1 < goal.max_iter and len(state.reseedings) < goal.reseedings:
         return _restart(state, new, entry, maximise)

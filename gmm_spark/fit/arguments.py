@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gmm_spark.errors import ConfigurationError, DataError
+from gmm_spark.errors import DataError
 from gmm_spark.fit.rows_in_memory import Table
-from gmm_spark.mixture.parameters import FAMILIES
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
-    from gmm_spark.mixture.parameters import FloatArray, Parameters
-    from gmm_spark.options import Options
+    from gmm_spark.mixture.parameters import FloatArray
 
 _LARGEST = 1e150  # squares of larger magnitudes overflow: they are as unusable as an infinity
 _LEAST_WEIGHT = 1e-140  # the square of a smaller total is no number
@@ -84,61 +82,3 @@ def _weights_of(weights: ArrayLike, n: int) -> FloatArray:
         got = f"{bad.size} that are negative, NaN or infinite, the first {own[bad[0]]:g} in row {bad[0]}"
         raise DataError("weights", got=got, expected=expected, do="Mend them, or leave these rows out.")
     return own
-
-
-def checked_initial(initial: Parameters | None, d: int, options: Options) -> Parameters | None:
-    """Return the initial mixture if it fits the rows and the options.
-
-    Raises:
-        ConfigurationError: it does not.
-    """
-    if initial is None:
-        return None
-    given = initial.k, initial.d, initial.family, initial.noise is not None
-    wanted = options.k, d, options.family, options.noise
-    if given != wanted:
-        raise ConfigurationError(
-            "initial mixture",
-            got="k = {}, d = {}, covarianceType = {}, noise = {}".format(*given),
-            expected="k = {}, d = {}, covarianceType = {}, noise = {}".format(*wanted),
-            do="Set k, covarianceType and noise to the mixture's, and give the features that it was fitted on.",
-        )
-    return initial
-
-
-def checked_options(options: Options) -> Options:
-    """Return the options.
-
-    Raises:
-        ConfigurationError: one is out of its range.
-    """
-    auto = "auto, or a finite number of at least 0"
-    _check("k", options.k, "a whole number of at least 1", ok=_is_whole(options.k, 1))
-    _check("covarianceType", options.family, f"one of {', '.join(FAMILIES)}", ok=options.family in FAMILIES)
-    _check("maxIter", options.max_iter, "a whole number of at least 0", ok=_is_whole(options.max_iter, 0))
-    _check("starts", options.starts, "a whole number of at least 1", ok=_is_whole(options.starts, 1))
-    _check("seed", options.seed, "a whole number of at least 0", ok=_is_whole(options.seed, 0))
-    _check("tol", options.tol, "a finite number of at least 0", ok=_is_measure(options.tol))
-    _check("covarianceFloor", options.floor, "a finite number of at least 0", ok=_is_measure(options.floor))
-    _check("covariancePrior", options.prior, auto, ok=options.prior == "auto" or _is_measure(options.prior))
-    _check("minComponentWeight", options.least, auto, ok=options.least == "auto" or _is_measure(options.least))
-    for name, value, words in (
-        ("initMode", options.init_mode, ("k-means++", "random")),
-        ("acceleration", options.acceleration, ("squarem", "none")),
-        ("precision", options.precision, ("float64", "float32")),
-    ):
-        _check(name, value, f"one of {', '.join(words)}", ok=value in words)
-    return options
-
-
-def _check(name: str, value: object, expected: str, *, ok: bool) -> None:
-    if not ok:
-        raise ConfigurationError(name, got=repr(value), expected=expected, do="Set it to such a value.")
-
-
-def _is_whole(value: Any, least: int) -> bool:  # noqa: ANN401 - whatever the caller gave
-    return bool(isinstance(value, int | np.integer) and not isinstance(value, bool) and value >= least)
-
-
-def _is_measure(value: Any) -> bool:  # noqa: ANN401 - whatever the caller gave
-    return bool(isinstance(value, int | float | np.number) and 0 <= value < np.inf)

@@ -6,12 +6,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from gmm_spark.fit.arguments import checked_initial, checked_options, rows_of, table_of
+from gmm_spark.fit.arguments import rows_of, table_of
 from gmm_spark.fit.observer import Observer, timed
 from gmm_spark.fit.order import fit_rows
 from gmm_spark.fit.problem import Problem
 from gmm_spark.fit.rows_in_memory import RowsInMemory
-from gmm_spark.options import Options
+from gmm_spark.options import by_params, params_named
 from gmm_spark.statistics import doubts, kernel
 from gmm_spark.statistics.survey import needs_products
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from gmm_spark.fit.rows_in_memory import Table
     from gmm_spark.mixture.parameters import Family, FloatArray, Parameters
     from gmm_spark.mixture.prior import Prior
+    from gmm_spark.options import InitMode, Options
     from gmm_spark.statistics.engines import Precision
 
 
@@ -82,7 +83,7 @@ def fit(
     maxIter: int = 100,
     tol: float = 1e-4,
     seed: int = 0,
-    initMode: str = "k-means++",
+    initMode: InitMode = "k-means++",
     starts: int = 20,
     acceleration: Acceleration = "squarem",
     covarianceFloor: float = 1e-6,
@@ -117,26 +118,26 @@ def fit(
         ConfigurationError: an option out of its range, or an initial mixture of another shape.
         DataError: values that can't be used, constant or dependent columns, or too few distinct rows.
     """
-    options = checked_options(
-        Options(
-            k,
-            covarianceType,
-            maxIter,
-            tol,
-            seed,
-            initMode,
-            starts,
-            acceleration,
-            covarianceFloor,
-            covariancePrior,
-            minComponentWeight,
-            noise,
-            precision=precision,
-        )
-    )
-    table = table_of(x, weights)
-    start = initial.parameters if isinstance(initial, FittedMixture) else initial
-    return _fitted(table, options, checked_initial(start, table.x.shape[1], options))
+    given = {
+        "k": k,
+        "covarianceType": covarianceType,
+        "maxIter": maxIter,
+        "tol": tol,
+        "seed": seed,
+        "initMode": initMode,
+        "starts": starts,
+        "acceleration": acceleration,
+        "covarianceFloor": covarianceFloor,
+        "covariancePrior": covariancePrior,
+        "minComponentWeight": minComponentWeight,
+        "noise": noise,
+        "precision": precision,
+    }
+    with params_named():
+        table, options = table_of(x, weights), by_params(given)
+        start = initial.parameters if isinstance(initial, FittedMixture) else initial
+        options.check_initial(start, table.x.shape[1])
+        return _fitted(table, options, start)
 
 
 def _fitted(table: Table, options: Options, initial: Parameters | None) -> FittedMixture:

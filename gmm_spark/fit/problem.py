@@ -57,7 +57,7 @@ class Problem:
             options.family,
             options.starts,
             options.seed,
-            options.floor,
+            options.covariance_floor,
             tol,
             uniform=options.init_mode == "random",
             noise=surveyed.noise(self.frame) if options.noise else None,

@@ -127,7 +127,8 @@ def ranked(
             f"starts for {plan.k} components",
             got=f"{plan.starts} starts that all became singular",
             expected="at least one valid mixture",
-            do="Use fewer components, more starts, or a larger covarianceFloor.",
+            do="Use fewer components, more starts, or a larger covariance floor.",
+            options=("k", "starts", "covariance_floor"),
         )
     ranked_on = race.heats[-1].sample
     if plan.starts and len(ranked_on.weights) < len(sample.weights):

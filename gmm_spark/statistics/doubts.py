@@ -97,7 +97,7 @@ def of_far_rows(error: DataError, surveyed: Survey, names: Sequence[str]) -> Dat
         return error
     return DataError(
         "features",
-        got=f"{', '.join(far)} (without these: {error})",
+        got=f"{', '.join(far)} (without these: {error.sentences})",
         expected="rows within about 1e9 standard deviations",
         do="Filter the rows with such values, or rescale these features, by a logarithm for example.",
     )
@@ -109,8 +109,8 @@ def _far(surveyed: Survey, names: Sequence[str]) -> Iterator[str]:
     if far and surveyed.within is not None:
         yield (
             f"far values: {', '.join(far)}; {surveyed.rows - surveyed.within.rows} of {surveyed.rows} rows are far, "
-            "and the coordinates and covarianceFloor go by the scale of the others; filter these rows if such values "
-            "are errors or stand for missing ones, else give them components of their own (a larger k)"
+            "and the coordinates and the covariance floor go by the scale of the others; filter these rows if such "
+            "values are errors or stand for missing ones, else give them components of their own (a larger k)"
         )
 
 
@@ -155,8 +155,9 @@ def check_distinct(z: FloatArray, k: int, count: Callable[[int], int]) -> None:
     distinct = count(k)
     if distinct < k:
         raise DataError(
-            f"number of components k = {k}",
+            f"{k} components",
             got=f"{distinct} distinct rows",
             expected="at least as many distinct rows as components",
-            do=f"Set k to at most {distinct}.",
+            do=f"Fit at most {distinct}.",
+            options=("k",),
         )

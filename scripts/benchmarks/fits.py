@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import warnings
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,11 +18,11 @@ from gmm_spark.fit.order import fit_rows
 from gmm_spark.fit.problem import Problem
 from gmm_spark.fit.rows_in_memory import RowsInMemory, Table
 from gmm_spark.mixture.parameters import Parameters
-from gmm_spark.options import Options
+from gmm_spark.options import Options, options_of
 from gmm_spark.statistics import kernel
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -121,15 +120,10 @@ def standardised(x: FloatArray) -> FloatArray:
 def option(text: str) -> tuple[str, Any]:
     """Return the name and value of a field of `Options` that the command line gives as name=value."""
     name, _, value = text.partition("=")
-    kinds = {each.name: each.type for each in dataclasses.fields(Options)}
-    if name not in kinds:
-        raise argparse.ArgumentTypeError(f"got {name}; expected one of {', '.join(kinds)}")
-    read: dict[str, Callable[[str], Any]] = {"int": int, "float": float, "Prior": _prior}
-    return name, read.get(str(kinds[name]), str)(value)
-
-
-def _prior(text: str) -> float | str:
-    return text if text == "auto" else float(text)
+    known = {each.name: each for each in options_of(Options)}
+    if name not in known:
+        raise argparse.ArgumentTypeError(f"got {name}; expected one of {', '.join(known)}")
+    return name, known[name].checked(value if value in known[name].words else float(value))
 
 
 class Reads:

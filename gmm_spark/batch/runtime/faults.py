@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from gmm_spark.errors import EndedError, GmmSparkError, InputError, OutputError, StorageError
 from gmm_spark.spark.complaints import _line_at, complaints, first_line, reason
-from gmm_spark.spark.session import has_ended
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -61,6 +60,9 @@ _FAULTS = (
 
 def spark_ended(spark: SparkSession) -> EndedError | None:
     """Return the error of a Spark that has ended under the job: whatever the job complains of is a consequence."""
+    # Not above: a mistake in the options is reported before pyspark is imported.
+    from gmm_spark.spark.session import has_ended  # noqa: PLC0415
+
     if not has_ended(spark):
         return None
     return EndedError(

@@ -14,16 +14,18 @@ import re
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from gmm_spark.batch.manifest import provenance
 from gmm_spark.batch.manifest.manifest import Manifest, Rows
 from gmm_spark.batch.options.layers import merged
+from gmm_spark.batch.options.mistakes import key_of
 from gmm_spark.batch.options.redaction import redacted
 from gmm_spark.batch.runtime import faults, logs, signals
 from gmm_spark.batch.runtime.advice import advising
 from gmm_spark.batch.runtime.status import status_of
-from gmm_spark.errors import InputError
+from gmm_spark.errors import InputError, options_called
 from gmm_spark.spark.fit.progress import reported
 from gmm_spark.store.plain import plain
 
@@ -164,7 +166,7 @@ def job_run(job: str, config: JobConfig, spark: SparkSession) -> Iterator[Run]:
     _LOG.info("%s: run %s", job, run.id, extra={"fields": {"event": "start", **run.parents}})
     signals.install()  # once more: Spark sets its own handler of Ctrl-C when it starts
     try:
-        with advising(getattr(config, "input", None)):
+        with options_called(partial(key_of, type(config))), advising(getattr(config, "input", None)):
             yield run
     except signals.EndedBySignal as end:
         run.record_failure(end)

@@ -184,7 +184,7 @@ class _Run:
                 check_distinct(z, self.table.rows, k)
                 break
             except DataError as error:
-                messages[k] = str(error)
+                messages[k] = error.sentences
         return {cell: messages[cell.k] for cell in cells if cell.k in messages}
 
     def _search(self, cells: Sequence[Candidate], sample: Sample) -> list[grid_starts.Found | str]:

@@ -41,9 +41,8 @@ def check_rows(surveyed: Survey, most_invalid: float | None, names: Sequence[str
             expected="finite features (at most 1e150) of one length and finite weights of at least 0 in every row"
             if most_invalid is None
             else f"at most {100 * most_invalid:g} % of them",
-            do='Mend them, or leave them out with handleInvalid="skip" (fit.invalid: drop in a job).'
-            if most_invalid is None
-            else "Mend them, or raise maxInvalidFraction (quality.max_invalid_fraction in a job).",
+            do="Mend them, or leave them out." if most_invalid is None else "Mend them, or put up with more of them.",
+            options=("handle_invalid" if most_invalid is None else "max_invalid_fraction",),
         )
     if surveyed.weight <= 0:
         raise DataError(

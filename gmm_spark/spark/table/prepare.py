@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from pyspark.sql import functions as f
 
-from gmm_spark.errors import ConfigurationError, DataError
+from gmm_spark.errors import DataError
 from gmm_spark.limits import LIMITS, Limits
 from gmm_spark.spark.table import checks, columns
 from gmm_spark.spark.table.names import Names
@@ -72,11 +72,11 @@ def prepare(
     weights = [columns.weight_column(Names.of(df), weight_col)] if weight_col else []
     rows = df.select(*features.select(), *weights)
     d = len(features.columns) if features.kind == "columns" else _dimension(rows, features, options)
-    _check_initial(initial, d, options)
+    options.check_initial(initial, d)
     layout = RowLayout(d, array=features.kind != "columns", weighted=bool(weights))
     products = needs_products(families or (options.family,), d)
     surveyed = survey(rows, layout, products=products, limits=limits)
-    most_invalid = options.max_invalid_fraction if options.skip_invalid else None
+    most_invalid = options.max_invalid_fraction if options.handle_invalid == "skip" else None
     checks.check_rows(surveyed, most_invalid, (*features.columns, *([weight_col] if weight_col else ())))
     names = features.names(d)
     of_mixture = () if families else doubts.of_mixture(surveyed, options.k, options.family, noise=options.noise)
@@ -88,7 +88,7 @@ def prepare(
 def _dimension(rows: DataFrame, features: columns.Features, options: Options) -> int:
     """Return the length of any array; where rows may be skipped the commonest, for the first may be one of them."""
     sizes = rows.where("size(x) > 0").select(f.size("x").alias("d"))
-    found = (sizes.select(f.mode("d", deterministic=True)) if options.skip_invalid else sizes).first()
+    found = (sizes.select(f.mode("d", deterministic=True)) if options.handle_invalid == "skip" else sizes).first()
     if found is None or found[0] is None:
         raise DataError(
             f"column {features.columns[0]!r}",
@@ -97,21 +97,3 @@ def _dimension(rows: DataFrame, features: columns.Features, options: Options) ->
             do="Check the input's path and its filter.",
         )
     return int(found[0])
-
-
-def _check_initial(initial: Parameters | None, d: int, options: Options) -> None:
-    if initial is None:
-        return
-    given = initial.k, initial.d, initial.family, initial.noise is not None
-    asked = options.k, d, options.family, options.noise
-    if given != asked:
-        raise ConfigurationError(
-            "initial model",
-            got=_shape(*given),
-            expected=_shape(*asked),
-            do="Set k, covarianceType and noise to the model's, and give it the features that it was fitted on.",
-        )
-
-
-def _shape(k: int, d: int, family: Family, noise: bool) -> str:  # noqa: FBT001 - the parts of a sentence
-    return f"{k} components of {d} features, {family}{', with a noise' if noise else ''}"

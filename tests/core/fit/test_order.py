@@ -156,7 +156,7 @@ def test_a_component_of_a_model_that_its_cluster_has_left_is_reported() -> None:
 def test_one_component_is_known_from_the_survey() -> None:
     """No search: the maximum is the mean and the covariance of the rows."""
     x = two_and_a_few(n=1000)
-    fitted, recorder, _ = run(x, Options(1, prior=0.0))
+    fitted, recorder, _ = run(x, Options(1, covariance_prior=0.0))
     assert recorder.events[:2] == ["pack", "em"]
     np.testing.assert_allclose(fitted.parameters.means[0], x.mean(axis=0), rtol=1e-9, atol=1e-9)
     np.testing.assert_allclose(fitted.parameters.covariances[0], np.cov(x.T, bias=True), rtol=1e-9)
