@@ -70,7 +70,7 @@ class Choice:
 
 
 @dataclass(frozen=True, eq=False)
-class Fitted:
+class FittedCandidate:
     """A candidate's mixture in the user's units, and how its fit went.
 
     Args:
@@ -121,11 +121,11 @@ class Fitted:
 class Shelf(Protocol):
     """Keeps fits that have ended, so that a rerun after a crash skips them."""
 
-    def kept(self) -> Sequence[Fitted]:
+    def kept(self) -> Sequence[FittedCandidate]:
         """Return the fits of an earlier run."""
         ...
 
-    def keep(self, fitted: Fitted) -> None:
+    def keep(self, fitted: FittedCandidate) -> None:
         """Keep a fit that has ended."""
         ...
 
@@ -144,7 +144,7 @@ class Selection:
     """
 
     evaluations: tuple[Evaluation, ...]
-    fitted: dict[Candidate, Fitted]
+    fitted: dict[Candidate, FittedCandidate]
     winner: Candidate
     features: tuple[str, ...]
     passes: int
