@@ -56,10 +56,8 @@ def table_of(x: ArrayLike, weights: ArrayLike | None) -> Table:
         rows, own = (rows, own) if own.all() else (rows[own > 0], own[own > 0])
     if not len(rows) or (own is not None and own.sum() < _LEAST_WEIGHT):
         raise DataError(
-            "x" if own is None or not len(rows) else "weights",
-            got="no rows with a weight above 0"
-            if not len(rows)
-            else f"{own.sum() if own is not None else 0:.3g} in all",
+            "weights" if len(rows) else "x",
+            got=f"{len(rows)} rows of a weight above 0, {0.0 if own is None else own.sum():.3g} in all",
             expected=f"at least one row, and weights of at least {_LEAST_WEIGHT:g} in all",
             do="Check how the rows were selected.",
         )

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from gmm_spark.fit.arguments import rows_of, table_of
-from gmm_spark.fit.observer import Observer
+from gmm_spark.fit.observer import Observer, timed
 from gmm_spark.fit.order import fit_rows
 from gmm_spark.fit.problem import Problem
 from gmm_spark.fit.rows_in_memory import RowsInMemory
 from gmm_spark.options import by_params, params_named
-from gmm_spark.search.sample_size import sample_rows
 from gmm_spark.statistics import doubts, kernel
 from gmm_spark.statistics.survey import needs_products
 
@@ -148,12 +146,7 @@ def _fitted(table: Table, options: Options, initial: Parameters | None) -> Fitte
     with clock.phase("survey"):
         surveyed = table.survey(products=needs_products((options.family,), d))
     problem = Problem.of(options, surveyed, names)
-    sampled = sample_rows(options.family, options.k, d, options.tol, surveyed.counted) / surveyed.counted
-    square = surveyed.mean_square(problem.frame)
-    rows = RowsInMemory.of(
-        table, problem.frame, sampled=sampled, square=square, seed=options.seed, precision=options.precision
-    )
-    fitted = fit_rows(problem, rows, clock, initial)
+    fitted = fit_rows(problem, RowsInMemory.of(table, problem), clock, initial)
     of_mixture = doubts.of_mixture(surveyed, options.k, options.family, noise=options.noise)
     warnings = (*of_mixture, *doubts.of_table(surveyed, names))
     return FittedMixture(fitted.parameters, fitted.summary(clock.seconds, warnings))
@@ -167,8 +160,5 @@ class _Clock(Observer):
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
-        began = time.perf_counter()
-        try:
+        with timed(self.seconds, name):
             yield
-        finally:
-            self.seconds[name] = round(time.perf_counter() - began, 3)

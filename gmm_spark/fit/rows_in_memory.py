@@ -13,6 +13,7 @@ from gmm_spark.limits import LIMITS
 from gmm_spark.search import short_runs
 from gmm_spark.search.missed_clusters import KEPT
 from gmm_spark.search.row_sample import inclusion, order_of, row_keys
+from gmm_spark.search.sample_size import sample_rows
 from gmm_spark.statistics import kernel
 from gmm_spark.statistics.block import Block
 from gmm_spark.statistics.survey import Survey, surveyed_by
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from gmm_spark import em
-    from gmm_spark.mixture.coordinates import Coordinates
+    from gmm_spark.fit.problem import Problem
+    from gmm_spark.mixture.coordinates import Layout
     from gmm_spark.mixture.parameters import FloatArray, Parameters
     from gmm_spark.search.short_runs import Each
     from gmm_spark.statistics.engines import Precision
@@ -88,18 +90,21 @@ class RowsInMemory:
     passes: int = field(default=0, init=False)
 
     @staticmethod
-    def of(
-        table: Table, frame: Coordinates, *, sampled: float, square: float, seed: int, precision: Precision
-    ) -> RowsInMemory:
-        """Return the rows of a table in these coordinates; the other arguments are those of the class."""
+    def of(table: Table, problem: Problem, sample: int | None = None) -> RowsInMemory:
+        """Return the rows of a table in the coordinates of a fit.
+
+        Args:
+            table: the rows.
+            problem: what is fitted to them.
+            sample: how many to search for a start on; None: enough for the options.
+        """
+        options, surveyed, frame = problem.options, problem.surveyed, problem.frame
         z = np.concatenate([frame.rows(x.T) for x, _ in table.chunks()], axis=1)
-        capacity = max(64, LIMITS.block_bytes // (np.dtype(precision).itemsize * len(z)))
-        blocks = []
-        for low in range(0, z.shape[1], capacity):
-            rows = np.ascontiguousarray(z[:, low : low + capacity], dtype=precision)
-            weights = None if table.weights is None else table.weights[low : low + capacity]
-            blocks.append(Block(rows, weights, Block(rows, weights).total_in(frame.totals)))
-        return RowsInMemory(table, z, tuple(blocks), sampled, square, seed, precision)
+        mixture = options.family, options.k, len(z), options.tol
+        wanted = sample_rows(*mixture, surveyed.counted) if sample is None else sample
+        blocks = tuple(_blocks(table, z, frame.totals, options.precision))
+        square = surveyed.mean_square(frame)
+        return RowsInMemory(table, z, blocks, wanted / surveyed.counted, square, options.seed, options.precision)
 
     def __call__(self, candidates: Sequence[Parameters]) -> tuple[Moments, ...]:
         """Return each candidate's statistics over all rows."""
@@ -132,3 +137,12 @@ class RowsInMemory:
     def runner(self) -> AbstractContextManager[Each]:
         """Give what runs the groups of a ranking."""
         return nullcontext(short_runs.in_turn)
+
+
+def _blocks(table: Table, z: FloatArray, totals: Layout, precision: Precision) -> Iterator[Block]:
+    """Yield the rows (d, n) as blocks, each with its sums in a layout."""
+    capacity = max(64, LIMITS.block_bytes // (np.dtype(precision).itemsize * len(z)))
+    for low in range(0, z.shape[1], capacity):
+        rows = np.ascontiguousarray(z[:, low : low + capacity], dtype=precision)
+        weights = None if table.weights is None else table.weights[low : low + capacity]
+        yield Block(rows, weights, Block(rows, weights).total_in(totals))

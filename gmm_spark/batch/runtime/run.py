@@ -11,7 +11,6 @@ from __future__ import annotations
 import hashlib
 import logging
 import re
-import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
@@ -27,11 +26,12 @@ from gmm_spark.batch.runtime import faults, logs, signals
 from gmm_spark.batch.runtime.advice import advising
 from gmm_spark.batch.runtime.status import status_of
 from gmm_spark.errors import InputError, options_called
-from gmm_spark.spark.fit.progress import report_phase
+from gmm_spark.spark.fit.progress import reported
 from gmm_spark.store.plain import plain
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+    from contextlib import AbstractContextManager
 
     from pyspark.sql import SparkSession
 
@@ -86,15 +86,9 @@ class Run:
         """
         self.facts = merged(self.facts, facts)
 
-    @contextmanager
-    def phase(self, name: str) -> Iterator[None]:
+    def phase(self, name: str) -> AbstractContextManager[None]:
         """Count the seconds of the block under a name, and log them."""
-        began = time.perf_counter()
-        try:
-            yield
-        finally:
-            self.seconds[name] = round(self.seconds.get(name, 0.0) + time.perf_counter() - began, 3)
-            report_phase(name, self.seconds[name])
+        return reported(self.seconds, name)
 
     def add_seconds(self, seconds: Mapping[str, float]) -> None:
         """Add the seconds of phases that were timed elsewhere."""

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING
 
 from gmm_spark.em.convergence import passes_to
-from gmm_spark.fit.observer import Observer
+from gmm_spark.fit.observer import Observer, timed
 from gmm_spark.spark.session import describe, described
 
 if TYPE_CHECKING:
@@ -28,10 +28,15 @@ if TYPE_CHECKING:
 _log = logging.getLogger("gmm_spark")
 
 
-def report_phase(phase: str, seconds: float) -> None:
-    """Report that a phase of the fit is over."""
-    fields = {"event": "phase", "phase": phase, "seconds": seconds}
-    _log.info("%s: %.2f s", phase, seconds, extra={"fields": fields})
+@contextmanager
+def reported(seconds: dict[str, float], phase: str) -> Iterator[None]:
+    """Add the wall-clock seconds of the block to those of its phase, and log them."""
+    try:
+        with timed(seconds, phase):
+            yield
+    finally:
+        fields = {"event": "phase", "phase": phase, "seconds": seconds[phase]}
+        _log.info("%s: %.2f s", phase, seconds[phase], extra={"fields": fields})
 
 
 def report_pass(number: int, measured: em.Pass, remaining: float, value: float, seconds: float, tol: float) -> None:
@@ -124,13 +129,8 @@ class Clock:
     @contextmanager
     def __call__(self, phase: str, df: DataFrame) -> Iterator[None]:
         """Time what is done inside."""
-        began = time.perf_counter()
-        try:
-            with described(df.sparkSession, f"gmm fit, {phase}"):
-                yield
-        finally:
-            self.seconds[phase] = round(time.perf_counter() - began, 3)
-            report_phase(phase, self.seconds[phase])
+        with reported(self.seconds, phase), described(df.sparkSession, f"gmm fit, {phase}"):
+            yield
 
 
 @dataclass

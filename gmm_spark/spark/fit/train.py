@@ -83,10 +83,15 @@ def train(
 
 def _packing(table: Table, problem: Problem, *, searches: bool) -> pack.Packing:
     """Return how to pack the rows, with a sample of them where a start is searched for."""
-    surveyed, options, limits = table.surveyed, problem.options, table.limits
+    surveyed, options = table.surveyed, problem.options
     mixture = options.family, options.k, table.layout.d, options.tol
-    share = sample_rows(*mixture, surveyed.counted, limits) / surveyed.counted if searches else 0.0
-    square, precision = surveyed.mean_square(problem.frame), options.precision
+    share = sample_rows(*mixture, surveyed.counted, table.limits) / surveyed.counted if searches else 0.0
     return pack.Packing(
-        table.layout, problem.frame, options.seed, share, precision=precision, square=square, limits=limits
+        table.layout,
+        problem.frame,
+        options.seed,
+        share,
+        precision=options.precision,
+        square=surveyed.mean_square(problem.frame),
+        limits=table.limits,
     )
