@@ -150,7 +150,7 @@ BAD: list[tuple[str, tuple[Any, ...], dict[str, Any], str]] = [
     ("negative", (X, 2), {"weights": -np.ones(30)}, "weights: got 30 that are negative"),
     ("no weight", (X, 2), {"weights": np.zeros(30)}, "x: got 0 rows of a weight above 0"),
     ("constant", (np.ones((30, 2)), 2), {}, "x0"),
-    ("few", (np.repeat(X[:3], 10, axis=0)[:, :1], 5), {}, "k = 5: got 3 distinct rows"),
+    ("few", (np.repeat(X[:3], 10, axis=0)[:, :1], 5), {}, "5 components: got 3 distinct rows"),
 ]
 
 
