@@ -40,7 +40,7 @@ _SLACK = 1 << 16  # bytes for names and scalars
 _LONG, _MANY = 60, 20  # characters of a differing value, and differences, that are worth showing
 
 
-def encode(state: State, identity: Identity) -> list[str]:
+def encode_state(state: State, identity: Identity) -> list[str]:
     """Return the lines of a checkpoint.
 
     Args:
@@ -53,7 +53,7 @@ def encode(state: State, identity: Identity) -> list[str]:
     return [*lines, _mark(lines)]
 
 
-def decode(lines: Sequence[str], identity: Identity, where: str) -> State:
+def decode_state(lines: Sequence[str], identity: Identity, where: str) -> State:
     """Return the state that a checkpoint holds, or refuse it.
 
     Args:

@@ -22,7 +22,7 @@ from gmm_spark.errors import ModelError, ParametersError
 from gmm_spark.mixture.noise import Noise
 from gmm_spark.mixture.parameters import FloatArray, Parameters
 from gmm_spark.mixture.spread import Variances
-from gmm_spark.store.run_pointer import followed
+from gmm_spark.store.run_pointer import follow_pointer
 from gmm_spark.store.untrusted import json_object
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class StoredModel:
     summary: Mapping[str, Any] = field(default_factory=dict)
 
 
-def encode(model: StoredModel) -> tuple[dict[str, Any], list[str]]:
+def encode_model(model: StoredModel) -> tuple[dict[str, Any], list[str]]:
     """Return the header for the metadata and the lines of the components."""
     parameters = model.parameters
     spread, form = parameters.spread, 2 if isinstance(parameters.spread, Variances) else 1
@@ -82,7 +82,7 @@ def encode(model: StoredModel) -> tuple[dict[str, Any], list[str]]:
     return {**header, "sha256": _checksum(header, lines)}, lines
 
 
-def decode(header: object, lines: Iterable[str], where: str) -> StoredModel:
+def decode_model(header: object, lines: Iterable[str], where: str) -> StoredModel:
     """Return the model of a header and component lines, in any order, or refuse them.
 
     Args:
@@ -119,13 +119,13 @@ def read_model(path: str | Path) -> StoredModel:
         ModelError: there is no model, or it is damaged.
         InputError: the folder keeps several runs, and its pointer to the last is damaged.
     """
-    root = followed(Path(path))
+    root = follow_pointer(Path(path))
     metadata = _lines(root / "metadata", MOST_METADATA)
     if len(metadata) != 1:
         raise _no_model(root, f"{len(metadata)} lines of metadata")
     header = header_of(metadata[0], str(root))
     rows, characters = limits(header, str(root))
-    return decode(header, _lines(root / "components", rows * (characters + 1)), str(root))
+    return decode_model(header, _lines(root / "components", rows * (characters + 1)), str(root))
 
 
 def _no_model(root: Path, got: str) -> ModelError:

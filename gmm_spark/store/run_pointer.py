@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 POINTER, RUNS = "current.gmm_spark.json", "runs"
 # A pointer is untrusted input. These are the runs of every hour in 25 years.
-LARGEST, _MOST_VALUES = 16 << 20, 1 << 18  # characters, values
+MOST_CHARACTERS, _MOST_VALUES = 16 << 20, 1 << 18  # characters, values
 _FOLDER = re.compile(rf"{RUNS}/[A-Za-z0-9][A-Za-z0-9._=-]*")  # never out of the output
 
 
@@ -43,14 +43,14 @@ class Pointer:
         return json.dumps({"folder": self.folder, "published": self.published}, indent=1) + "\n"
 
 
-def decode(text: str, where: str) -> Pointer:
+def decode_pointer(text: str, where: str) -> Pointer:
     """Return the pointer of a file's text, or refuse it.
 
     Raises:
         InputError: it is none, or points out of its output.
     """
     try:
-        found = json_object(text, LARGEST, _MOST_VALUES)
+        found = json_object(text, MOST_CHARACTERS, _MOST_VALUES)
         folder, published = str(found["folder"]), tuple(map(str, found["published"]))
         pointer = Pointer(folder, published)
     except (ValueError, TypeError, KeyError) as error:
@@ -60,7 +60,7 @@ def decode(text: str, where: str) -> Pointer:
     return pointer
 
 
-def followed(root: Path) -> Path:
+def follow_pointer(root: Path) -> Path:
     """Return the run folder that a folder of the local filesystem points to; the folder itself without a pointer.
 
     Raises:
@@ -70,7 +70,7 @@ def followed(root: Path) -> Path:
     if not file.is_file():  # opening a pipe waits for ever
         return root
     with file.open(encoding="utf-8", errors="replace") as opened:
-        return root / decode(opened.read(LARGEST + 1), str(file)).folder
+        return root / decode_pointer(opened.read(MOST_CHARACTERS + 1), str(file)).folder
 
 
 def _damaged(where: str, got: str) -> InputError:

@@ -18,7 +18,7 @@ from gmm_spark.batch.files.local import LocalLocation
 from gmm_spark.batch.publish import modes
 from gmm_spark.batch.publish.target import claim
 from gmm_spark.batch.runtime.signals import EndedBySignal, handled
-from gmm_spark.store.run_pointer import followed
+from gmm_spark.store.run_pointer import follow_pointer
 from tests.batch.runs import run
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def write(folder: Path, content: str, days: tuple[int, ...] = (1, 2)) -> None:
 
 def seen(target: Path) -> dict[str, list[str]]:
     """Return the content that a reader finds in each partition."""
-    root = followed(target)
+    root = follow_pointer(target)
     return {day.name: [part.read_text() for part in day.glob("part-*")] for day in sorted(root.glob("day=*"))}
 
 
@@ -102,7 +102,7 @@ def attempt(mode: str, folder: Path, step: int, number: int) -> dict[str, Any]:
         publish(mode, target, "new")
 
     ended = forked(killed)
-    after_kill, left = seen(target), in_office(folder)
+    after_kill, left = seen(target), in_hidden_folder(folder)
     rerun = forked(lambda: publish(mode, target, "new"))
     return {
         "ended": ended,
@@ -110,12 +110,12 @@ def attempt(mode: str, folder: Path, step: int, number: int) -> dict[str, Any]:
         "left": left,
         "rerun": rerun,
         "seen_then": seen(target),
-        "office": in_office(folder),
+        "hidden": in_hidden_folder(folder),
         "runs": sorted(path.name for path in (target / "runs").glob("*")),
     }
 
 
-def in_office(folder: Path) -> list[str]:
+def in_hidden_folder(folder: Path) -> list[str]:
     """Return what is in the hidden folder beside the output."""
     return sorted(path.name for path in (folder / ".out.gmm_spark").glob("*"))
 

@@ -98,7 +98,7 @@ class Changes:
         return f"files that are not what they were: {counts}; such as {first}"
 
 
-def taken(rows: DataFrame) -> Snapshot | None:
+def take_snapshot(rows: DataFrame) -> Snapshot | None:
     """Return the files that a DataFrame reads, as its plan has listed them; None where it reads no files.
 
     A condition on partition columns leaves the files of the others out.
@@ -107,7 +107,7 @@ def taken(rows: DataFrame) -> Snapshot | None:
     return None if files is None else Snapshot(_with_nanoseconds(files), _is_pinned(rows))
 
 
-def check(before: Snapshot, reread: Callable[[], DataFrame]) -> Changes:
+def check_unchanged(before: Snapshot, reread: Callable[[], DataFrame]) -> Changes:
     """Compare the files of an input with those now, and refuse what has changed under a run.
 
     Args:

@@ -4,13 +4,9 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from gmm_spark.errors import EndedError, GmmSparkError, InputError, OutputError, StorageError
 from gmm_spark.spark.complaints import _line_at, complaints, first_line, reason
-
-if TYPE_CHECKING:
-    from pyspark.sql import SparkSession
 
 
 @dataclass(frozen=True)
@@ -58,13 +54,8 @@ _FAULTS = (
 )
 
 
-def spark_ended(spark: SparkSession) -> EndedError | None:
+def spark_ended() -> EndedError:
     """Return the error of a Spark that has ended under the job: whatever the job complains of is a consequence."""
-    # Not above: a mistake in the options is reported before pyspark is imported.
-    from gmm_spark.spark.session import has_ended  # noqa: PLC0415
-
-    if not has_ended(spark):
-        return None
     return EndedError(
         "Spark",
         got="its end before that of the job",
@@ -74,7 +65,7 @@ def spark_ended(spark: SparkSession) -> EndedError | None:
     )
 
 
-def explained(error: BaseException) -> BaseException:
+def as_known_error(error: BaseException) -> BaseException:
     """Return our error that says what is wrong; the error itself where it is one, or is not understood."""
     if isinstance(error, GmmSparkError):
         return error
@@ -89,9 +80,9 @@ def explained(error: BaseException) -> BaseException:
     return error
 
 
-def as_output(error: BaseException, place: str) -> BaseException:
+def as_output_error(error: BaseException, place: str) -> BaseException:
     """Return what went wrong with an output on its filesystem as an OutputError, or as what it is known to be."""
-    known = explained(error)
+    known = as_known_error(error)
     if isinstance(known, GmmSparkError):
         return known
     return OutputError(

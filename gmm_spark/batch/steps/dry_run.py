@@ -77,7 +77,7 @@ def _of_score(spark: SparkSession, config: ScoreConfig) -> str:
     rows = input_table.read(spark, config.input)
     with advising(config.input):
         passing = scored_table.passing_columns(rows, config, output, modes.mode_of(config.output))
-        scored = scored_table.scored(rows, model, passing, config.output)
+        scored = scored_table.score_rows(rows, model, passing, config.output)
     read = _input(rows, config.input)
     cost: dict[str, Any] = {"passes": 1}
     if isinstance(count := read["rows"], int):
@@ -98,7 +98,7 @@ def _of_simulate(spark: SparkSession, config: SimulateConfig) -> str:
 
 
 def _checked(spark: SparkSession, output: OutputConfig, inputs: Iterable[Source]) -> Location:
-    return target.check(locate(spark, output.path), modes.mode_of(output), inputs)
+    return target.check_output(locate(spark, output.path), modes.mode_of(output), inputs)
 
 
 def _document(config: JobConfig, job: str, **parts: Any) -> str:  # noqa: ANN401 - JSON values
@@ -107,7 +107,7 @@ def _document(config: JobConfig, job: str, **parts: Any) -> str:  # noqa: ANN401
 
 
 def _input(rows: DataFrame, config: InputConfig) -> dict[str, Any]:
-    seen = snapshot.taken(rows)
+    seen = snapshot.take_snapshot(rows)
     files = None if seen is None else seen.files
     described = facts.of_input(rows, config, files)
     count = None if files is None else _rows(rows, files)

@@ -112,7 +112,7 @@ def read(spark: SparkSession, config: InputConfig, schema: StructType | None = N
         raise _refused(spark, config, error) from error
 
 
-def again(rows: DataFrame, config: InputConfig) -> Callable[[], DataFrame]:
+def rereader(rows: DataFrame, config: InputConfig) -> Callable[[], DataFrame]:
     """Return what reads the input once more, from a new listing of its files and without a look at their rows.
 
     Args:

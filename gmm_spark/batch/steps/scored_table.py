@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from pyspark.sql import functions as f
 from pyspark.sql.types import AtomicType
 
-from gmm_spark.batch.publish.target import reaching
+from gmm_spark.batch.publish.target import output_errors
 from gmm_spark.batch.steps import input_table
 from gmm_spark.errors import ConfigurationError, ModelError, OutputError, SchemaError, quoted
 from gmm_spark.spark.ml.model import features_in
@@ -58,7 +58,7 @@ def passing_columns(rows: DataFrame, config: ScoreConfig, target: Location, mode
         OutputError: the partitions of the target are by other columns.
     """
     passing = _columns(Names.of(rows), config.output, input_table.partition_columns(rows, config.input))
-    with reaching(target):
+    with output_errors(target):
         mode.check_columns(target, passing.partition_by)
     return passing
 
@@ -137,7 +137,7 @@ def check_length(rows: DataFrame, model: GaussianMixtureModel) -> None:
             )
 
 
-def scored(rows: DataFrame, model: GaussianMixtureModel, passing: Columns, output: ScoredConfig) -> DataFrame:
+def score_rows(rows: DataFrame, model: GaussianMixtureModel, passing: Columns, output: ScoredConfig) -> DataFrame:
     """Return the columns that pass through, then those of `POSTERIOR`.
 
     Raises:

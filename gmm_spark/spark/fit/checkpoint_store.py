@@ -16,7 +16,7 @@ import pyarrow as pa
 from py4j.protocol import Py4JError, Py4JJavaError  # type: ignore[import-untyped]
 from pyspark.errors import AnalysisException, PySparkException
 
-from gmm_spark.em.checkpoint import Identity, damaged, decode, encode, most_bytes
+from gmm_spark.em.checkpoint import Identity, damaged, decode_state, encode_state, most_bytes
 from gmm_spark.errors import CheckpointError
 from gmm_spark.options import CheckpointOptions
 from gmm_spark.spark.complaints import reason
@@ -108,7 +108,7 @@ class Progress:
         began = time.perf_counter()
         try:
             with described(self.spark, f"gmm fit, checkpoint of pass {len(state.trace.history)}"):
-                _write(self.spark, f"{self.settings.path}/{_SLOTS[self.next_slot]}", encode(state, self.identity))
+                _write(self.spark, f"{self.settings.path}/{_SLOTS[self.next_slot]}", encode_state(state, self.identity))
         except (PySparkException, Py4JJavaError) as error:
             _log.warning("no checkpoint of pass %d: %s", len(state.trace.history), reason(error))
         else:
@@ -127,7 +127,9 @@ class Progress:
         if size > most:
             return damaged(where, f"{size} bytes, where this fit needs at most {most}")
         try:
-            return decode([row[0] for row in _reader(self.spark, "text").load(where).collect()], self.identity, where)
+            return decode_state(
+                [row[0] for row in _reader(self.spark, "text").load(where).collect()], self.identity, where
+            )
         except CheckpointError as error:
             return error
         except (PySparkException, Py4JJavaError) as error:  # Hadoop's checksum of a file is wrong, or it is gone

@@ -24,7 +24,7 @@ from gmm_spark.spark.ml.params import FitParams, set_defaults
 from gmm_spark.spark.session import workers_explained
 from gmm_spark.spark.table.frames import at_rest
 from gmm_spark.spark.table.names import Names
-from gmm_spark.store.model_directory import decode, encode
+from gmm_spark.store.model_directory import decode_model, encode_model
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -145,7 +145,7 @@ class _EstimatorWriter(MLWriter):
 
     def save(self, path: str) -> None:
         initial = self._mixture._initial  # noqa: SLF001
-        extra = {"initial_model": encode(stored_model(GaussianMixtureModel(initial)))} if initial else None
+        extra = {"initial_model": encode_model(stored_model(GaussianMixtureModel(initial)))} if initial else None
         with model_files.saving(self.sparkSession, path, overwrite=self.shouldOverwrite):
             DefaultParamsWriter.saveMetadata(self._mixture, path, self.sparkSession, extra)
 
@@ -157,5 +157,5 @@ class _EstimatorReader(MLReader[GaussianMixture]):
         mixture._resetUid(metadata["uid"])  # noqa: SLF001 - pyspark.ml's own idiom
         DefaultParamsReader.getAndSetParams(mixture, metadata)
         if initial := metadata.get("initial_model"):
-            mixture._initial = decode(initial[0], initial[1], path).parameters  # noqa: SLF001
+            mixture._initial = decode_model(initial[0], initial[1], path).parameters  # noqa: SLF001
         return mixture

@@ -42,7 +42,7 @@ def test_sizes_and_times_are_those_of_the_operating_system(spark: SparkSession, 
     before = spark.conf.get("spark.sql.sources.useV1SourceList")
     spark.conf.set("spark.sql.sources.useV1SourceList", sources)
     try:
-        found = snapshot.taken(spark.read.parquet(*flat))
+        found = snapshot.take_snapshot(spark.read.parquet(*flat))
     finally:
         spark.conf.set("spark.sql.sources.useV1SourceList", str(before))
     assert found is not None
@@ -58,7 +58,7 @@ def test_a_condition_on_partitions_leaves_the_files_of_others_out(spark: SparkSe
         (folder / day).rename(folder / "days" / day)
     rows = spark.read.parquet(str(folder / "days"))
     for day, names in (("1", ["day=1/a.parquet"]), ("3", [])):
-        found = snapshot.taken(rows.where(f"day = {day}"))
+        found = snapshot.take_snapshot(rows.where(f"day = {day}"))
         assert found is not None
         assert [path.rpartition("days/")[2] for path in found.files] == names
 
@@ -66,19 +66,19 @@ def test_a_condition_on_partitions_leaves_the_files_of_others_out(spark: SparkSe
 def test_changes_are_found_and_named(spark: SparkSession, folder: Path) -> None:
     """A file of other bytes or a missing one is refused; an added one is reported."""
     paths = str(folder / "day=1")
-    before = snapshot.taken(spark.read.parquet(paths))
+    before = snapshot.take_snapshot(spark.read.parquet(paths))
     assert before is not None
     pq.write_table(pa.table({"x": [1.0]}), folder / "day=1" / "b.parquet")
-    changes = snapshot.check(before, lambda: spark.read.parquet(paths))
+    changes = snapshot.check_unchanged(before, lambda: spark.read.parquet(paths))
     assert (changes.removed, changes.changed, len(changes.added)) == ((), (), 1)
     pq.write_table(pa.table({"x": [1.0] * 99}), folder / "day=1" / "a.parquet")
     with pytest.raises(InputError, match=r"1 changed, 0 removed, 1 added; such as file:.*day=1/a.parquet"):
-        snapshot.check(before, lambda: spark.read.parquet(paths))
+        snapshot.check_unchanged(before, lambda: spark.read.parquet(paths))
     (folder / "day=1" / "a.parquet").unlink()
     with pytest.raises(InputError, match=r"0 changed, 1 removed, 1 added"):
-        snapshot.check(before, lambda: spark.read.parquet(paths))
+        snapshot.check_unchanged(before, lambda: spark.read.parquet(paths))
 
 
 def test_rows_without_files_have_no_snapshot(spark: SparkSession) -> None:
     """A range is made of no files."""
-    assert snapshot.taken(spark.range(3).toDF("x")) is None
+    assert snapshot.take_snapshot(spark.range(3).toDF("x")) is None

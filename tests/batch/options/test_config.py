@@ -13,7 +13,7 @@ from gmm_spark.batch.options.jobs import FitConfig, JobConfig, ScoreConfig, Sele
 from gmm_spark.batch.options.layers import load
 from gmm_spark.batch.options.mistakes import ConfigurationMistakesError, options
 from gmm_spark.batch.options.yaml_file import read_file
-from gmm_spark.batch.runtime.status import STATUSES, run, status_of
+from gmm_spark.batch.runtime.status import STATUSES, run_job, status_of
 from gmm_spark.errors import ConfigurationError, GmmSparkError
 from gmm_spark.mixture.parameters import FAMILIES
 
@@ -286,7 +286,7 @@ def test_demo_files_are_valid(name: str) -> None:
 
 def test_help_prints_every_option_and_ends_well(capsys: pytest.CaptureFixture[str]) -> None:
     """--help lists each option with its default, and the job returns normally."""
-    run("fit", lambda argv: str(load(FitConfig, argv, prog="fit.py")), ["--help"])
+    run_job("fit", lambda argv: str(load(FitConfig, argv, prog="fit.py")), ["--help"])
     text = " ".join(capsys.readouterr().out.split())
     assert all(f"--{key}" in text for key in options(FitConfig))
     assert "Number of components. (default: 2)" in text
@@ -299,9 +299,9 @@ def test_every_kind_of_error_has_a_status_of_its_own(capsys: pytest.CaptureFixtu
         assert status_of(kind("it", got="a", expected="b", do="Do c.")) == status
     assert status_of(GmmSparkError("it", got="a", expected="b", do="Do c.")) == 1
     with pytest.raises(SystemExit) as caught:
-        run("fit", lambda _: str(1 // 0), [])
+        run_job("fit", lambda _: str(1 // 0), [])
     assert caught.value.code == 1
-    run("fit", lambda _: "done", [])
+    run_job("fit", lambda _: "done", [])
     assert capsys.readouterr().out == "done\n"
 
 

@@ -183,8 +183,8 @@ def test_a_change_of_units_changes_nothing(family: Family) -> None:
 def test_models_and_checkpoints_keep_it_to_the_bit(problem: Problem) -> None:
     """What is stored of a mixture with a noise reads back as it was, as does a fit on its way."""
     at = with_noise(problem)
-    header, lines = model_directory.encode(model_directory.StoredModel(at, NAMES[: at.d]))
-    back = model_directory.decode(header, lines, "there").parameters
+    header, lines = model_directory.encode_model(model_directory.StoredModel(at, NAMES[: at.d]))
+    back = model_directory.decode_model(header, lines, "there").parameters
     assert back.noise is not None
     assert all((one == other).all() for one, other in zip(at.arrays, back.arrays, strict=True))
     frame, kept = problem.frame, []
@@ -192,7 +192,7 @@ def test_models_and_checkpoints_keep_it_to_the_bit(problem: Problem) -> None:
     goal = em.Goal(1e-6, 6)
     whole = em.run(engine(problem, frame), first, maximise, goal, lambda state, _: kept.append(state))
     for state in kept:
-        again = checkpoint.decode(checkpoint.encode(state, {}), {}, "there")
+        again = checkpoint.decode_state(checkpoint.encode_state(state, {}), {}, "there")
         fit = em.run(engine(problem, frame), again, maximise, goal)
         pairs = zip(fit.best.parameters.arrays, whole.best.parameters.arrays, strict=True)
         assert all((one == other).all() for one, other in pairs)

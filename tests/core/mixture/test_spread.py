@@ -98,14 +98,14 @@ def test_a_model_of_the_first_format_is_read(family: Family) -> None:
     """Models that were stored with a matrix per component, whatever the family, come back as they were."""
     mixture = random_mixture(np.random.default_rng(1), 3, 4, family)
     twin = Parameters(mixture.weights, mixture.means, mixture.covariances)
-    header, lines = model_directory.encode(model_directory.StoredModel(twin, ("a", "b", "c", "d")))
+    header, lines = model_directory.encode_model(model_directory.StoredModel(twin, ("a", "b", "c", "d")))
     old = {**header, "family": family, "sha256": ""}
     old["sha256"] = model_directory._checksum({k: v for k, v in old.items() if k != "sha256"}, lines)  # noqa: SLF001
     assert header["format"] == 1
-    back = model_directory.decode(old, lines, "here").parameters
+    back = model_directory.decode_model(old, lines, "here").parameters
     assert back.family == family
     np.testing.assert_array_equal(back.spread.values, mixture.spread.values)
-    own, _ = model_directory.encode(model_directory.StoredModel(mixture, ("a", "b", "c", "d")))
+    own, _ = model_directory.encode_model(model_directory.StoredModel(mixture, ("a", "b", "c", "d")))
     assert own["format"] == 2
 
 
@@ -159,11 +159,11 @@ def test_a_fit_of_many_features_makes_no_matrix(family: Family, no_matrices: Cal
     mixture = frame.outward(fit.best.parameters).ordered()
     diagnosis.findings(fit.best.parameters, fit.best.moments, em.Maximiser(frame, 1e-6))
     posterior, _ = kernel.posteriors(x, mixture)
-    header, lines = model_directory.encode(model_directory.StoredModel(mixture, tuple(f"x{i}" for i in range(d))))
-    stored = model_directory.decode(json.loads(json.dumps(header)), lines, "here")
+    header, lines = model_directory.encode_model(model_directory.StoredModel(mixture, tuple(f"x{i}" for i in range(d))))
+    stored = model_directory.decode_model(json.loads(json.dumps(header)), lines, "here")
     assert sum(map(len, lines)) < k * model_directory.limits(header, "here")[1] < 1000 * k * d
-    kept = checkpoint.encode(em.begin(fit.best.parameters, "squarem"), {})
-    again = checkpoint.decode(kept, {}, "here")
+    kept = checkpoint.encode_state(em.begin(fit.best.parameters, "squarem"), {})
+    again = checkpoint.decode_state(kept, {}, "here")
     ordered = alignment.aligned(stored.parameters, mixture)
     drawn = mixture.spread.coloured(np.array([0, 2]), np.ones((2, d)))
     text = description(stored, correlations=True)
