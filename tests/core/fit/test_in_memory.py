@@ -183,7 +183,10 @@ def test_options_out_of_range_are_refused(options: dict[str, Any]) -> None:
 def test_an_initial_mixture_of_another_shape_is_refused() -> None:
     """The error has the shape of the mixture and the one that is asked for."""
     start = fit(X, 2, **QUICK)
-    with pytest.raises(ConfigurationError, match=r"2 components of 3 features.*expected 3 components of 3 features"):
+    with pytest.raises(
+        ConfigurationError,
+        match=r"2 components of 3 features.*expected 3 components of 3.*Options: k, covarianceType, noise",
+    ):
         fit(X, 3, initial=start)
     with pytest.raises(DataError, match=r"x: got shape \(30, 2\); expected numbers of shape \(n, 3\)"):
         start.probability(X[:, :2])
