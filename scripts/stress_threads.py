@@ -28,6 +28,7 @@ from pyspark import InheritableThread, inheritable_thread_target
 from pyspark.ml.tuning import CrossValidator, ParamGridBuilder, TrainValidationSplit
 
 from gmm_spark import GaussianMixture, GaussianMixtureModel, MeanLogLikelihoodEvaluator
+from gmm_spark.em.summary import fields_of
 from gmm_spark.spark.ml.select import select
 from scripts.benchmarks.sessions import CORES, session
 
@@ -83,7 +84,7 @@ def mixture(**params: Any) -> GaussianMixture:  # noqa: ANN401 - those of the es
 def digest(model: GaussianMixtureModel) -> str:
     """Return a fingerprint of everything that a fit returns but the seconds that it took."""
     arrays = b"".join(each.tobytes() for each in (model.weights, model.means, model.covariances))
-    summary = model.summary.to_dict() | {"seconds": None}
+    summary = fields_of(model.summary) | {"seconds": None}
     return hashlib.sha256(arrays + repr(sorted(summary.items())).encode()).hexdigest()[:16]
 
 

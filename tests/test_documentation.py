@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from gmm_spark.batch.options.jobs import JobConfig
 
 MADE = {"gmm_spark/checkpoint"}  # named in a document, and made by a job
-WITHOUT_OPTIONS = {"scripts/option_tables.py", "scripts/schema.py"}
+WITHOUT_OPTIONS = {"scripts/conf_files.py", "scripts/option_tables.py", "scripts/schema.py"}
 # Runs each script with the words of its command, up to where its own parser has read them.
 PARSE = """
 import argparse, json, runpy, sys

@@ -102,7 +102,8 @@ def damaged(where: str, detail: str) -> CheckpointError:
         f"checkpoint {where}",
         got=detail[:500],
         expected="a checkpoint as gmm_spark wrote it",
-        do="Remove it, or start again with resume=never.",
+        do="Remove it, or start again without it.",
+        options=("resume",),
     )
 
 
@@ -113,7 +114,8 @@ def _check_identity(kept: object, wanted: Identity, where: str) -> None:
             f"checkpoint {where}",
             got=f"another fit's: {'; '.join(different[:_MANY])}{more}",
             expected="the same options and the same data",
-            do="Give it those, name another place for checkpoints, or start again with resume=never.",
+            do="Give it those, name another place for checkpoints, or start again without it.",
+            options=("resume",),
         )
 
 

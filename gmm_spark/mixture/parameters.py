@@ -237,7 +237,7 @@ def _check_covariances(spread: Spread) -> None:
             f"covariances of components {bad.tolist()}",
             got="matrices that are not symmetric positive definite",
             expected="symmetric positive definite ones",
-            do="Fewer components, a larger covarianceFloor, or no constant and duplicate columns.",
+            do="In a fit, use fewer components, a larger covariance floor, or no constant and duplicate columns.",
         )
 
 

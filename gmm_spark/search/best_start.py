@@ -127,7 +127,8 @@ def ranked(
             f"starts for {plan.k} components",
             got=f"{plan.starts} starts that all became singular",
             expected="at least one valid mixture",
-            do="Use fewer components, more starts, or a larger covarianceFloor.",
+            do="Use fewer components, more starts, or a larger covariance floor.",
+            options=("k", "starts", "covariance_floor"),
         )
     ranked_on = race.heats[-1].sample
     if plan.starts and len(ranked_on.weights) < len(sample.weights):
@@ -191,7 +192,9 @@ def grown(fits: Sequence[em.Fit], sample: Sample, frame: Coordinates, plan: Plan
     return run_to_end(sample, [fit.best.parameters for fit in fits], frame, plan, within=within) or list(fits)
 
 
-def again(start: Parameters, more: evidence.Unseen, sample: Sample, frame: Coordinates, plan: Plan) -> em.Fit | None:
+def search_with(
+    start: Parameters, more: evidence.Unseen, sample: Sample, frame: Coordinates, plan: Plan
+) -> em.Fit | None:
     """Return the best fit to the sample and rows that it has nothing like; None if the first start is as good.
 
     Args:

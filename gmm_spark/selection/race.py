@@ -136,7 +136,7 @@ def _advanced(runner: Runner, moments: Moments, goal: em.Goal) -> Runner | Finis
     try:
         return runner.advanced(moments, goal)
     except ParametersError as error:
-        return Finish(runner, FAILED, str(error))
+        return Finish(runner, FAILED, error.sentences)
 
 
 def _is_over(each: Runner | Finish) -> bool:

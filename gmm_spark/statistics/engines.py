@@ -53,7 +53,7 @@ class Engine(Protocol):
 
 
 @dataclass(frozen=True)
-class Choice:
+class Method:
     """How a stack of candidates is computed.
 
     Args:
@@ -83,15 +83,23 @@ class Choice:
         return SparseSums(k, d, width, np.dtype(self.precision))
 
 
-def choose(candidates: Sequence[Parameters], precision: Precision = "float64") -> Choice:
-    """Choose how to compute a stack: safe first, then fast."""
+def choose(candidates: Sequence[Parameters], precision: Precision = "float64", *, densities: bool = False) -> Method:
+    """Choose how to compute a stack: safe first, then fast.
+
+    Args:
+        candidates: the stack.
+        precision: of the products, where their bound allows it.
+        densities: whether the density of each row is needed: the linear layout leaves out what is common to all.
+    """
     kappa = max(float(condition(each).max()) for each in candidates)
     layout, d = layouts.layout_for(candidates), candidates[0].d
+    if densities and layout == "linear":
+        layout = "quadratic"
     if not kappa <= _CAREFUL or any(_cancels(each) for each in candidates):
-        return Choice("difference", layouts.total_layout(layout))
+        return Method("difference", layouts.total_layout(layout))
     few = d >= _WIDE and _WIDE_PER_COMPONENT * sum(each.rows for each in candidates) <= d
     path: Literal["factor", "product"] = "factor" if few and layout == "quadratic" else "product"
-    return Choice(path, layout, precision if kappa <= _SINGLE else "float64")
+    return Method(path, layout, precision if kappa <= _SINGLE else "float64")
 
 
 def _cancels(parameters: Parameters) -> bool:

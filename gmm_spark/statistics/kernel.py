@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from gmm_spark.mixture.parameters import FloatArray, Parameters
-    from gmm_spark.statistics.engines import Choice, Precision
+    from gmm_spark.statistics.engines import Method, Precision
 
 # A relative difference between the components' sums and all rows' above this is a fault, not rounding.
 _UNBALANCED = {"float64": 1e-8, "float32": 1e-5}
@@ -46,7 +46,7 @@ def accumulate(
     candidates: Sequence[Parameters],
     *,
     precision: Precision = "float64",
-    kept: int = least_likely.SIZE,
+    kept: int | None = None,
 ) -> tuple[Moments, ...]:
     """Return each candidate's sufficient statistics over all the blocks: one read serves them all.
 
@@ -55,14 +55,14 @@ def accumulate(
         candidates: mixtures of one d, each of any k and family.
         precision: float32 computes a tile's features and products in float32 where no log-density can then be
             wrong by more than 1e-3 (every kappa at most 833), and in float64 elsewhere.
-        kept: how many rows of least density to return.
+        kept: how many rows of least density to return; None: a few, where the layout of the candidates has densities.
     """
-    choice = choose(candidates, precision)
-    zeros = _zeros(candidates, choice, kept)
-    running = _Running(choice, candidates, zeros)
+    method = choose(candidates, precision, densities=bool(kept))
+    zeros = _zeros(candidates, method, kept)
+    running = _Running(method, candidates, zeros)
     total, rows = np.zeros_like(zeros[0].total), 0
     for block in blocks:
-        total += block.total_in(layouts.total_layout(choice.layout))
+        total += block.total_in(layouts.total_layout(method.layout))
         rows += block.rows
         running.add(block)
     return tuple(
@@ -82,11 +82,11 @@ def accumulate(
 class _Running:
     """What is summed tile by tile, for each candidate of a stack."""
 
-    def __init__(self, choice: Choice, candidates: Sequence[Parameters], zeros: Sequence[Moments]) -> None:
-        self._engine = engine = choice.engine(candidates)
+    def __init__(self, method: Method, candidates: Sequence[Parameters], zeros: Sequence[Moments]) -> None:
+        self._engine = engine = method.engine(candidates)
         self._softmax = Softmax(engine.width, engine.dtype)
         self._bounds = np.cumsum([0, *(len(zero.sums) for zero in zeros)]).tolist()
-        self._sparse = choice.sparse(self._bounds[-1], candidates[0].d, engine.width)
+        self._sparse = method.sparse(self._bounds[-1], candidates[0].d, engine.width)
         self._shares = scratch(self._bounds[-1] * engine.width, engine.dtype)
         self._log_likelihoods = [0.0] * len(zeros)
         kept = [zero.lowest for zero in zeros]
@@ -115,16 +115,17 @@ class _Running:
         return self._log_likelihoods, [sums[low:high].copy() for low, high in pairwise(self._bounds)], self._lowest
 
 
-def zero_moments(candidates: Sequence[Parameters], kept: int = least_likely.SIZE) -> tuple[Moments, ...]:
+def zero_moments(candidates: Sequence[Parameters], kept: int | None = None) -> tuple[Moments, ...]:
     """Return the statistics of no rows, in the layout and about the centers that `accumulate` uses."""
-    return _zeros(candidates, choose(candidates), kept)
+    return _zeros(candidates, choose(candidates, densities=bool(kept)), kept)
 
 
-def _zeros(candidates: Sequence[Parameters], choice: Choice, kept: int) -> tuple[Moments, ...]:
-    about_means = choice.path == "difference"
+def _zeros(candidates: Sequence[Parameters], method: Method, kept: int | None) -> tuple[Moments, ...]:
+    room = least_likely.SIZE if kept is None else kept
+    about_means = method.path == "difference"
     centers = (each.means if about_means else np.zeros_like(each.means) for each in candidates)
     return tuple(
-        Moments.zero(center, choice.layout, kept, noise=each.noise is not None)
+        Moments.zero(center, method.layout, room, noise=each.noise is not None)
         for center, each in zip(centers, candidates, strict=True)
     )
 

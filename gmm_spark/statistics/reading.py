@@ -15,7 +15,6 @@ from zlib import crc32
 from gmm_spark.statistics import layouts
 from gmm_spark.statistics.block import Block
 from gmm_spark.statistics.kernel import accumulate, zero_moments
-from gmm_spark.statistics.least_likely import SIZE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -51,7 +50,7 @@ class Reading:
     Args:
         requests: the mixtures, and the rows that each takes.
         one_in: a power of two: about one in n blocks is read. A hash of a block decides: smaller parts are in larger.
-        kept: how many rows of least density to return with each.
+        kept: how many rows of least density to return with each; None: a few, where their densities are known.
         precision: of the products, where their bound allows it.
         turns: (d, d) from the blocks' coordinates to those of a family, where they differ.
         together: this many blocks are given to one group of requests after the other; None: all of them.
@@ -59,7 +58,7 @@ class Reading:
 
     requests: tuple[Request, ...]
     one_in: int = 1
-    kept: int = SIZE
+    kept: int | None = None
     precision: Precision = "float64"
     turns: Mapping[Family, FloatArray] = field(default_factory=dict)
     together: int | None = None

@@ -129,7 +129,7 @@ def read_model(path: str | Path) -> StoredModel:
 
 
 def _no_model(root: Path, got: str) -> ModelError:
-    do = "Name a directory that fit.py or model.save wrote, on the local filesystem."
+    do = "Name a directory that a model was written to, on the local filesystem."
     if not root.exists():
         got = "nothing there"
     elif (root / "model" / "metadata").is_dir():

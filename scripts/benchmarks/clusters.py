@@ -1,6 +1,6 @@
 """How well fits recover known labels: ours, scikit-learn's default, and its best of n_init=5; a Markdown table.
 
-    clusters.py [--data iris,wine] [--families full,diag] [--option prior=0] [--results file.jsonl]
+    clusters.py [--data iris,wine] [--families full,diag] [--option covariance_prior=0] [--results file.jsonl]
     clusters.py --data small --figures seconds,log_likelihood,passes     # how long fits of small tables take
 
 Standardised features, as many components as labels; in memory, without Spark. Each seed is a repeat, in which the
@@ -130,7 +130,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--families", type=harness.listed(FAMILIES), default=fits.SKLEARNS, help="comma separated")
     parser.add_argument("--results", type=Path, help="JSON lines: fits in it are not repeated")
     parser.add_argument("--name", default="ours", help="of our fits, to distinguish settings in --results")
-    parser.add_argument("--option", type=fits.option, action="append", default=[], help="of our fits, such as prior=0")
+    parser.add_argument(
+        "--option", type=fits.option, action="append", default=[], help="of our fits: covariance_prior=0"
+    )
     figures = list(_FIGURES)[:-1]
     parser.add_argument("--figures", type=harness.listed(_FIGURES), default=figures, help="comma separated; see above")
     options = harness.parsed(parser, argv)

@@ -1,9 +1,8 @@
-"""Fits in memory that the measurements compare: ours, in the order of a fit on Spark, and scikit-learn's."""
+"""Fits in memory that the measurements compare: ours (`gmm_spark.fit`), and scikit-learn's."""
 
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import warnings
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,25 +13,23 @@ import numpy as np
 from sklearn.metrics import adjusted_rand_score
 from sklearn.mixture import GaussianMixture as SklearnMixture
 
-from gmm_spark import em
-from gmm_spark.mixture import coordinates
+from gmm_spark.fit.observer import Observer
+from gmm_spark.fit.order import fit_rows
+from gmm_spark.fit.problem import Problem
+from gmm_spark.fit.rows_in_memory import RowsInMemory, Table
 from gmm_spark.mixture.parameters import Parameters
-from gmm_spark.options import Options
-from gmm_spark.search import best_start, missed_clusters
-from gmm_spark.search.sample import Sample
-from gmm_spark.search.sample_size import sample_rows, sample_tol
-from gmm_spark.spark.fit.train import RESEEDINGS
-from gmm_spark.spark.table.rows import Rows
-from gmm_spark.spark.table.survey_pass import of_rows
-from gmm_spark.statistics import kernel, least_likely
-from gmm_spark.statistics.block import Block
+from gmm_spark.options import Options, options_of
+from gmm_spark.statistics import kernel
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
+    from gmm_spark import em
     from gmm_spark.mixture.parameters import Family, FloatArray
+    from gmm_spark.statistics.block import Block
+    from gmm_spark.statistics.engines import Precision
     from gmm_spark.statistics.moments import Moments
 
 SKLEARNS: tuple[Family, ...] = ("full", "tied", "diag", "spherical")  # the families that scikit-learn has, too
@@ -64,32 +61,19 @@ class Fitted:
 
 
 def fitted(x: FloatArray, options: Options, names: tuple[str, ...] = (), sample: int | None = None) -> Fitted:
-    """Fit (n, d) rows as a fit on Spark does: a start is searched on a sample, all rows look at it, EM runs to its end.
+    """Fit (n, d) rows as a fit on Spark does.
 
-    The sample is uniform; of as many rows as on Spark, if no number is given.
+    Args:
+        x: the rows.
+        options: what is asked for.
+        names: of the features.
+        sample: how many rows to search for a start on; as many as on Spark, if no number is given.
     """
-    n, d = x.shape
-    names = names or tuple(f"x{number}" for number in range(d))
-    surveyed = of_rows(Rows(x.T, None, np.zeros(n, dtype=np.int8)))
-    frame = coordinates.suited(options.family, surveyed.mean, surveyed.covariance, names)
-    enough = sample_rows(options.family, options.k, d, options.tol, n)
-    taken = np.random.default_rng(options.seed).permutation(n)[: sample or enough]
-    drawn = Sample(np.ascontiguousarray(frame.rows(x[taken])), np.ones(len(taken)), surveyed.covariance)
-    plan = options.plan(sample_tol(options.family, options.k, options.tol, drawn, n), surveyed)
-    found = best_start.best(drawn, frame, plan)
-    blocks = [Block(np.ascontiguousarray(frame.rows(part))) for part in parts(x)]
-    start, slowest, expectation = found.best.parameters, found.slowest, best_start.in_memory(blocks)
-    seen = expectation
-    if len(taken) < n and options.k > 1:
-
-        def measure(candidate: Parameters) -> Moments:
-            return kernel.accumulate(blocks, [missed_clusters.gathering(candidate)], kept=missed_clusters.KEPT)[0]
-
-        looked = missed_clusters.look(measure, found, drawn, frame, plan)
-        start, slowest, seen = looked.start, looked.slowest, missed_clusters.known(looked, expectation)
-    maximise, goal = options.maximiser(frame, n, n), em.Goal(options.tol, options.max_iter, RESEEDINGS)
-    fit = em.run(seen, em.begin(start, options.acceleration, slowest), maximise, goal)
-    return Fitted(frame.outward(fit.best.parameters).ordered(), fit, maximise, expectation)
+    table = Table(x)
+    problem = Problem.of(options, table.survey(), names or tuple(f"x{number}" for number in range(x.shape[1])))
+    rows = RowsInMemory.of(table, problem, sample)
+    done = fit_rows(problem, rows, Observer())
+    return Fitted(done.parameters, done.fit, problem.maximise, rows)
 
 
 def parts(x: FloatArray) -> Iterator[FloatArray]:
@@ -136,15 +120,10 @@ def standardised(x: FloatArray) -> FloatArray:
 def option(text: str) -> tuple[str, Any]:
     """Return the name and value of a field of `Options` that the command line gives as name=value."""
     name, _, value = text.partition("=")
-    kinds = {each.name: each.type for each in dataclasses.fields(Options)}
-    if name not in kinds:
-        raise argparse.ArgumentTypeError(f"got {name}; expected one of {', '.join(kinds)}")
-    read: dict[str, Callable[[str], Any]] = {"int": int, "float": float, "Prior": _prior}
-    return name, read.get(str(kinds[name]), str)(value)
-
-
-def _prior(text: str) -> float | str:
-    return text if text == "auto" else float(text)
+    known = {each.name: each for each in options_of(Options)}
+    if name not in known:
+        raise argparse.ArgumentTypeError(f"got {name}; expected one of {', '.join(known)}")
+    return name, known[name].checked(value if value in known[name].words else float(value))
 
 
 class Reads:
@@ -154,11 +133,16 @@ class Reads:
         self._accumulate, self._rows, self.count = kernel.accumulate, rows, 0.0
 
     def __call__(
-        self, blocks: Sequence[Block], candidates: Sequence[Parameters], kept: int = least_likely.SIZE
+        self,
+        blocks: Sequence[Block],
+        candidates: Sequence[Parameters],
+        *,
+        precision: Precision = "float64",
+        kept: int | None = None,
     ) -> tuple[Moments, ...]:
         """Return what the kernel returns."""
         self.count += len(candidates) * sum(block.z.shape[1] for block in blocks) / self._rows
-        return self._accumulate(blocks, candidates, kept=kept)
+        return self._accumulate(blocks, candidates, precision=precision, kept=kept)
 
 
 @contextmanager

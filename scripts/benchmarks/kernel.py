@@ -67,7 +67,7 @@ def references() -> tuple[dict[str, Callable[[int], object]], float, float]:
     return runs, 2 * 512.0**3, float(source.nbytes)
 
 
-def measure(shape: Shape, choice: engines.Choice, z: FloatArray, repeats: int) -> None:
+def measure(shape: Shape, choice: engines.Method, z: FloatArray, repeats: int) -> None:
     """Measure one shape on one path, and print its row."""
     mixture, block = shape.mixture, Block(z, None, Block(z).total)
     runs, flops, size = references()

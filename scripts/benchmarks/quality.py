@@ -10,6 +10,7 @@ take turns; both log-likelihoods are measured by our scoring path.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -27,7 +28,7 @@ def compare(name: str, x: FloatArray, options: Options, seeds: int) -> None:
     """Print one row: a table and a family."""
 
     def of(seed: int) -> Options:
-        return Options(options.k, options.family, seed=seed, floor=options.floor, prior=0.0, least=0.0)
+        return replace(options, seed=seed, covariance_prior=0.0, min_component_weight=0.0)
 
     def ours(seed: int) -> Parameters:
         return fits.fitted(x, of(seed)).parameters
@@ -54,13 +55,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     del tables["synthetic"]
     parser.add_argument("--data", type=harness.listed(tables), default=list(tables), help="tables, comma separated")
     parser.add_argument("--families", type=harness.listed(FAMILIES), default=fits.SKLEARNS, help="comma separated")
-    parser.add_argument("--floor", type=float, default=Options.floor, help="covarianceFloor of our fits")
+    parser.add_argument("--floor", type=float, default=Options.covariance_floor, help="covarianceFloor of our fits")
     options = harness.parsed(parser, argv)
     harness.head("table", "family", "K", "as good", "ours - theirs, nats per row", "our s", "scikit-learn's s", "ratio")
     for name in options.data:
         x = tables[name].read()
         for family in options.families:
-            compare(name, x, Options(tables[name].k, family, floor=options.floor), options.seeds)
+            compare(name, x, Options(tables[name].k, family, covariance_floor=options.floor), options.seeds)
 
 
 if __name__ == "__main__":

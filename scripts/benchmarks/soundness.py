@@ -5,8 +5,9 @@
 
 shuttle (tiny classes), letter (integers 0 to 15), http (61 % duplicates) and the taxi table (all 14 numeric
 columns, rows with nulls left out, gross outliers), K = 2, 8, 32, all families, ten seeds; by maximum likelihood, where
-components collapse to the floor, which the default prior prevents (`--option prior=auto --option least=auto`). The core
-fits run in memory, by the functions that a Spark fit consists of; seed 0 runs through Spark too. A fit is sound if
+components collapse to the floor, which the default prior prevents (`--option covariance_prior=auto
+--option min_component_weight=auto`). The core fits run in memory, by the functions that a Spark fit consists of; seed 0
+runs through Spark too. A fit is sound if
 
 * its parameters are finite, its weights sum to 1 and its covariances are positive definite in the user's units,
 * its log-likelihood is that of its parameters, recomputed by the scoring path,
@@ -47,7 +48,7 @@ if TYPE_CHECKING:
 _HARD = ("shuttle", "letter", "http", "taxi")
 # Relative; the two paths differ by 20 u kappa at most, and the floor holds kappa below about 1e10.
 _SAME = 1e-5
-_LIKELIHOOD: dict[str, Any] = {"prior": 0.0, "least": 0.0}
+_LIKELIHOOD: dict[str, Any] = {"covariance_prior": 0.0, "min_component_weight": 0.0}
 _SUM = 1e-12  # of the weights, from 1
 
 
@@ -106,7 +107,8 @@ def through_spark(case: Case, spark: SparkSession) -> Ended:
     options = case.options
     mixture = GaussianMixture(
         k=options.k, covarianceType=options.family, inputCols=list(case.names), seed=options.seed, tol=options.tol,
-        covarianceFloor=options.floor, covariancePrior=options.prior, minComponentWeight=options.least,
+        covarianceFloor=options.covariance_floor, covariancePrior=options.covariance_prior,
+        minComponentWeight=options.min_component_weight,
         maxIter=options.max_iter, handleInvalid="skip",
     )  # fmt: skip
     model = mixture.fit(spark.read.parquet(str(data.FILES[case.table].full_path)))
@@ -177,7 +179,9 @@ def parsed(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--k", nargs="+", type=int, default=(2, 8, 32))
     parser.add_argument("--families", type=harness.listed(FAMILIES), default=FAMILIES, help="comma separated")
     parser.add_argument("--engine", choices=("core", "spark", "both"), default="both")
-    parser.add_argument("--option", type=fits.option, action="append", default=[], help="of the fits, such as prior=0")
+    parser.add_argument(
+        "--option", type=fits.option, action="append", default=[], help="of the fits: covariance_prior=0"
+    )
     parser.add_argument("--sample", type=int, default=10_000, help="rows on which a core fit searches for a start")
     parser.add_argument("--rows", type=int, help="of each table at most n, drawn at random; not through Spark")
     options = harness.parsed(parser, argv)

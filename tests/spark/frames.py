@@ -8,9 +8,10 @@ import numpy as np
 import pyarrow as pa
 
 from gmm_spark import GaussianMixture, GaussianMixtureModel
+from gmm_spark.em.summary import fields_of
 from gmm_spark.limits import LIMITS, Limits
 from gmm_spark.spark.fit.train import train
-from gmm_spark.spark.ml.estimator import asked_for
+from gmm_spark.spark.ml.estimator import checkpoints_of, model_of, request_of
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -89,8 +90,8 @@ def fit_within(limits: Limits, mixture: GaussianMixture, df: DataFrame) -> Gauss
     """Fit a mixture to a table as its own `fit` does, within limits."""
     if limits == LIMITS:
         return mixture.fit(df)
-    trained = train(df, *mixture.asked(df), mixture._initial, asked_for(mixture), limits)  # noqa: SLF001
-    return mixture.model_of(trained.parameters, trained.features, trained.summary)
+    trained = train(df, *request_of(mixture, df), mixture._initial, checkpoints_of(mixture), limits)  # noqa: SLF001
+    return model_of(mixture, trained.parameters, trained.features, trained.summary)
 
 
 def assert_same_mixture(found: GaussianMixtureModel, expected: GaussianMixtureModel, rtol: float) -> None:
@@ -106,5 +107,5 @@ def assert_same_bits(found: GaussianMixtureModel, expected: GaussianMixtureModel
     """Compare everything a fit returns but the seconds it took, bit by bit, and find this many more passes."""
     for name in ("weights", "means", "covariances"):
         np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))
-    ours, theirs = ({**model.summary.to_dict(), "seconds": None} for model in (found, expected))
+    ours, theirs = ({**fields_of(model.summary), "seconds": None} for model in (found, expected))
     assert {**ours, "numPasses": ours["numPasses"] - repeated} == theirs

@@ -11,26 +11,28 @@ from __future__ import annotations
 import hashlib
 import logging
 import re
-import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from gmm_spark.batch.manifest import provenance
 from gmm_spark.batch.manifest.manifest import Manifest, RowCounts
 from gmm_spark.batch.options.layers import merge_trees
+from gmm_spark.batch.options.mistakes import key_of
 from gmm_spark.batch.options.redaction import redacted
 from gmm_spark.batch.runtime import faults, logs, signals
 from gmm_spark.batch.runtime.advice import advising
 from gmm_spark.batch.runtime.status import status_of
-from gmm_spark.errors import InputError
-from gmm_spark.spark.fit.progress import report_phase
+from gmm_spark.errors import InputError, options_called
+from gmm_spark.spark.fit.progress import reported
 from gmm_spark.spark.session import has_ended
 from gmm_spark.store.plain import plain
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+    from contextlib import AbstractContextManager
 
     from pyspark.sql import SparkSession
 
@@ -85,15 +87,9 @@ class Run:
         """
         self.facts = merge_trees(self.facts, facts)
 
-    @contextmanager
-    def phase(self, name: str) -> Iterator[None]:
+    def phase(self, name: str) -> AbstractContextManager[None]:
         """Count the seconds of the block under a name, and log them."""
-        began = time.perf_counter()
-        try:
-            yield
-        finally:
-            self.seconds[name] = round(self.seconds.get(name, 0.0) + time.perf_counter() - began, 3)
-            report_phase(name, self.seconds[name])
+        return reported(self.seconds, name)
 
     def add_seconds(self, seconds: Mapping[str, float]) -> None:
         """Add the seconds of phases that were timed elsewhere."""
@@ -171,7 +167,7 @@ def job_run(job: str, config: JobConfig, spark: SparkSession) -> Iterator[Run]:
     _LOG.info("%s: run %s", job, run.id, extra={"fields": {"event": "start", **run.parents}})
     signals.install()  # once more: Spark sets its own handler of Ctrl-C when it starts
     try:
-        with advising(getattr(config, "input", None)):
+        with options_called(partial(key_of, type(config))), advising(getattr(config, "input", None)):
             yield run
     except signals.EndedBySignal as end:
         run.record_failure(end)

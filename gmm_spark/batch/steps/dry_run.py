@@ -5,6 +5,7 @@ Spark's own inference of a Parquet schema reads one footer by a Spark job; nothi
 
 from __future__ import annotations
 
+from functools import partial
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
@@ -14,10 +15,12 @@ from py4j.protocol import Py4JError, Py4JJavaError  # type: ignore[import-untype
 from gmm_spark.batch.files import snapshot
 from gmm_spark.batch.files.locate import locate
 from gmm_spark.batch.options.jobs import FitConfig, ScoreConfig, SelectConfig, SimulateConfig
+from gmm_spark.batch.options.mistakes import key_of
 from gmm_spark.batch.options.redaction import redacted
 from gmm_spark.batch.publish import modes, target
 from gmm_spark.batch.runtime.advice import advising
 from gmm_spark.batch.steps import estimate, facts, input_table, quality, scored_table
+from gmm_spark.errors import options_called
 from gmm_spark.search.sample_size import sample_rows
 from gmm_spark.spark.blocks.expectation import driver_bytes
 from gmm_spark.spark.ml.model import GaussianMixtureModel
@@ -49,11 +52,12 @@ def plan(spark: SparkSession, config: FitConfig | SelectConfig | ScoreConfig | S
     Raises:
         GmmSparkError: input, columns, model or output are not what the job needs.
     """
-    if isinstance(config, FitConfig):
-        return _of_fit(spark, config)
-    if isinstance(config, SelectConfig):
-        return _of_select(spark, config)
-    return _of_score(spark, config) if isinstance(config, ScoreConfig) else _of_simulate(spark, config)
+    with options_called(partial(key_of, type(config))):
+        if isinstance(config, FitConfig):
+            return _of_fit(spark, config)
+        if isinstance(config, SelectConfig):
+            return _of_select(spark, config)
+        return _of_score(spark, config) if isinstance(config, ScoreConfig) else _of_simulate(spark, config)
 
 
 def _of_fit(spark: SparkSession, config: FitConfig) -> str:

@@ -13,7 +13,7 @@ from gmm_spark.batch.options.redaction import scrubbed
 from gmm_spark.batch.publish.published_runs import pointer_of
 from gmm_spark.batch.steps import input_table
 from gmm_spark.errors import ModelError
-from gmm_spark.spark.ml.model import GaussianMixtureModel
+from gmm_spark.spark.ml.model import GaussianMixtureModel, stored_model
 from gmm_spark.statistics.survey import REASONS
 from gmm_spark.store.model_directory import encode_model
 
@@ -100,7 +100,7 @@ def of_scored(counts: dict[str, int]) -> dict[str, Any]:
 
 
 def _checksum(model: GaussianMixtureModel) -> str:
-    return str(encode_model(model.stored())[0]["sha256"])
+    return str(encode_model(stored_model(model))[0]["sha256"])
 
 
 def _version(rows: DataFrame, config: InputConfig) -> str | None:

@@ -15,9 +15,9 @@ from gmm_spark.batch.publish.ownership import foreign_entries
 from gmm_spark.errors import DataError, OutputError
 from gmm_spark.mixture.redundancy import Redundant
 from gmm_spark.spark.table import quarantine
-from gmm_spark.spark.table.checks import Refused
 from gmm_spark.spark.table.columns import Features
 from gmm_spark.spark.table.names import Names
+from gmm_spark.statistics.doubts import Refused
 from gmm_spark.statistics.survey import REASONS
 
 if TYPE_CHECKING:

@@ -11,6 +11,7 @@ from pyspark.sql.types import AtomicType
 from gmm_spark.batch.publish.target import output_errors
 from gmm_spark.batch.steps import input_table
 from gmm_spark.errors import ConfigurationError, ModelError, OutputError, SchemaError, quoted
+from gmm_spark.spark.ml.model import features_in
 from gmm_spark.spark.scoring.posterior import ScoreColumns, with_posterior
 from gmm_spark.spark.table.names import Names
 
@@ -121,7 +122,7 @@ def check_length(rows: DataFrame, model: GaussianMixtureModel) -> None:
     Raises:
         ModelError: there are arrays, and all of another length.
     """
-    found = model.features_in(rows)
+    found = features_in(model, rows)
     if found.size is not None:
         return
     sizes = rows.select(*found.select()).where("x is not null").select(f.size("x").alias("d"))
@@ -144,7 +145,7 @@ def score_rows(rows: DataFrame, model: GaussianMixtureModel, passing: Columns, o
         ModelError: the table has another number of features, as far as its schema says.
     """
     names = ScoreColumns(*POSTERIOR, single=output.probability == "float")
-    return with_posterior(rows, model.parameters, model.features_in(rows), names, passing.fields)
+    return with_posterior(rows, model.parameters, features_in(model, rows), names, passing.fields)
 
 
 def write(table: DataFrame, path: str, passing: Columns, output: ScoredConfig) -> None:

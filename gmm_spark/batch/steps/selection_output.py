@@ -18,10 +18,11 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from gmm_spark.batch.files.locate import locate
-from gmm_spark.em.summary import Summary
+from gmm_spark.em.summary import fields_of, summary_from
 from gmm_spark.errors import ModelError
 from gmm_spark.report.selection_table import candidates_table
 from gmm_spark.selection.evaluation import Candidate
+from gmm_spark.spark.ml.model import stored_model
 from gmm_spark.spark.ml.model_files import written
 from gmm_spark.spark.ml.select import TABLE
 from gmm_spark.spark.selection.choice import Fitted
@@ -67,7 +68,7 @@ class FinishedFits:
     def keep(self, fitted: Fitted) -> None:
         """Keep a fit that has ended."""
         candidate = fitted.candidate
-        header, components = encode_model(StoredModel(fitted.parameters, _numbered(fitted), fitted.summary.to_dict()))
+        header, components = encode_model(StoredModel(fitted.parameters, _numbered(fitted), fields_of(fitted.summary)))
         record = {"family": candidate.family, "k": candidate.k, "start": candidate.start, "fold": fitted.fold}
         fold = "" if fitted.fold is None else f"-fold{fitted.fold}"
         file = self.folder.child(f"{candidate.name}{fold}.json")
@@ -106,7 +107,7 @@ def write_selection(spark: SparkSession, found: ModelSelection, path: str) -> No
 
 def _write_model(spark: SparkSession, model: GaussianMixtureModel, folder: Location) -> None:
     # As plain files, not by Spark: two jobs for each of many small models would take longer than their fits.
-    for name, lines in written(spark, model, model.stored()).items():
+    for name, lines in written(spark, model, stored_model(model)).items():
         part = folder.child(f"{name}/part-00000")
         part.parent().make_folder()
         part.replace("".join(f"{line}\n" for line in lines))
@@ -118,7 +119,7 @@ def _read(file: Location) -> Fitted | None:
         record = json_object(first, MOST_METADATA, MOST_VALUES)
         stored = decode_model(record["header"], components, str(file))
         candidate = Candidate(record["family"], int(record["k"]), int(record["start"]))
-        return Fitted(candidate, record["fold"], stored.parameters, Summary.from_dict(dict(stored.summary)))
+        return Fitted(candidate, record["fold"], stored.parameters, summary_from(dict(stored.summary)))
     except (ModelError, ValueError, KeyError, TypeError) as error:
         _LOG.warning("%s is fitted again: %s", file, error)
         return None

@@ -17,7 +17,6 @@ from gmm_spark.spark.blocks.pack import READ, read_blocks, sums_of
 from gmm_spark.spark.partials import partials, run_of
 from gmm_spark.spark.session import carried, result_limit
 from gmm_spark.statistics.kernel import check_balance
-from gmm_spark.statistics.least_likely import SIZE
 from gmm_spark.statistics.moments import Moments, added
 from gmm_spark.statistics.reading import Reading, Request
 
@@ -86,7 +85,7 @@ class DistributedExpectation:
         return self.read([Request(each) for each in candidates])
 
     def read(
-        self, requests: Sequence[Request], *, one_in: int = 1, kept: int = SIZE, together: int | None = None
+        self, requests: Sequence[Request], *, one_in: int = 1, kept: int | None = None, together: int | None = None
     ) -> tuple[Moments, ...]:
         """Return the statistics of each request: one read of the blocks. The arguments are those of a `Reading`.
 

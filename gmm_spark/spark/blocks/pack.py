@@ -12,9 +12,9 @@ import pyarrow as pa
 from pyspark.sql import functions as f
 
 from gmm_spark.limits import LIMITS, Limits
+from gmm_spark.search.row_sample import inclusion, row_keys
 from gmm_spark.spark.arrow_types import one_row, spark_schema
 from gmm_spark.spark.blocks import block_files
-from gmm_spark.spark.blocks.row_sample import inclusion, row_keys
 from gmm_spark.spark.table.rows import RowLayout, decode
 from gmm_spark.spark.worker import settle, task_partition
 from gmm_spark.statistics.block import Block
@@ -123,7 +123,7 @@ def _full_blocks(packing: Packing, batches: Iterable[pa.RecordBatch]) -> Iterato
     open_blocks: dict[int, _OpenBlock] = {}
     for number, batch in enumerate(batches):
         rows = decode(batch.columns, packing.layout).valid().counted()
-        keys = row_keys(rows.x, packing.seed, number)
+        keys = row_keys(rows.x, packing.seed, number, task_partition())
         z = packing.coordinates.rows(rows.x.T)
         for fold, own in _by_fold(rows.x, packing.folds):
             weights = None if rows.weights is None else rows.weights[own]

@@ -10,7 +10,7 @@ import hashlib
 import logging
 import time
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 from py4j.protocol import Py4JError, Py4JJavaError  # type: ignore[import-untyped]
@@ -18,6 +18,7 @@ from pyspark.errors import AnalysisException, PySparkException
 
 from gmm_spark.em.checkpoint import Identity, damaged, decode_state, encode_state, most_bytes
 from gmm_spark.errors import CheckpointError
+from gmm_spark.options import CheckpointOptions
 from gmm_spark.spark.complaints import reason
 from gmm_spark.spark.session import described, hadoop, is_connect
 from gmm_spark.version import __version__
@@ -31,29 +32,14 @@ if TYPE_CHECKING:
     from gmm_spark.options import Options
     from gmm_spark.spark.table.prepare import Table
 
-Resume = Literal["auto", "never", "require"]
-
 _log = logging.getLogger("gmm_spark")
 _SLOTS = ("checkpoint-a", "checkpoint-b")
 _FILES = "part-*.txt"  # no others: Spark would unpack a file named .gz to any size
 _READABLE = 64 << 20  # bytes that are read in any case, so that the error can name what differs
 
 
-@dataclass(frozen=True)
-class Checkpoints:
-    """Where a fit keeps its progress, how often, and whether it goes on from there.
-
-    Args:
-        path: a folder for this fit alone; made when needed.
-        seconds: the least time between two checkpoints; 0 keeps every pass.
-        resume: auto goes on where it can and else starts again; require refuses to start again; never does not look.
-        keep: leave the last checkpoint when the fit has ended, for the caller to `clear`.
-    """
-
-    path: str
-    seconds: float = 30.0
-    resume: Resume = "auto"
-    keep: bool = False
+class Checkpoints(CheckpointOptions):
+    """Where a fit keeps its progress, how often, and whether it goes on from there."""
 
     def open(self, spark: SparkSession, identity: Identity) -> Progress:
         """Return the progress of the fit with this identity, as far as it has been kept.
@@ -110,7 +96,9 @@ class Progress:
         elif self.settings.resume == "require":
             raise refused[0] if refused else _missing(self.settings.path)
         for error in refused:
-            _log.warning("%s a checkpoint that can't be used: %s", "left out" if found else "starting again;", error)
+            _log.warning(
+                "%s a checkpoint that can't be used: %s", "left out" if found else "starting again;", error.sentences
+            )
 
     def save(self, state: State) -> None:
         """Keep this state, unless one has been kept a short while ago; a failure is logged and the fit goes on."""
@@ -234,6 +222,7 @@ def _missing(path: str) -> CheckpointError:
     return CheckpointError(
         f"checkpoint {path}",
         got="none",
-        expected='one to go on from, as resume="require" asks',
-        do='Check the path, or use resume="auto" to start again.',
+        expected="one to go on from, as resuming is required",
+        do="Check the path, or allow to start again.",
+        options=("resume",),
     )

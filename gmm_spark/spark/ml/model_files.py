@@ -228,7 +228,7 @@ def _read_lines(spark: SparkSession, folder: str, path: str, most: int, characte
 def _unreadable(
     path: str, got: str, do: str = "Check the path; restore it from a copy if it is damaged."
 ) -> ModelError:
-    return ModelError(f"model directory {path}", got=got, expected="a directory that fit.py or model.save wrote", do=do)
+    return ModelError(f"model directory {path}", got=got, expected="a directory that a model was written to", do=do)
 
 
 def _unreachable(spark: SparkSession, path: str, error: PySparkException | Py4JJavaError) -> ModelError:

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 from gmm_spark import em
 from gmm_spark.em.summary import summary_of
 from gmm_spark.errors import DataError
+from gmm_spark.fit.order import RESEEDINGS
+from gmm_spark.fit.problem import Problem
 from gmm_spark.limits import LIMITS, Limits
 from gmm_spark.mixture import families
 from gmm_spark.mixture.parameters import ALIGNED
@@ -19,19 +21,18 @@ from gmm_spark.search.sample import Sample
 from gmm_spark.search.sample_size import sample_rows, sample_tol
 from gmm_spark.selection import race
 from gmm_spark.selection.evaluation import FAILED, RETIRED, Candidate, Evaluation, grid, winner
-from gmm_spark.spark.blocks import agreement, pack, row_sample
+from gmm_spark.spark.blocks import agreement, pack
+from gmm_spark.spark.blocks.collect_sample import collect_sample
 from gmm_spark.spark.blocks.keep import packed
 from gmm_spark.spark.fit import progress
 from gmm_spark.spark.fit.progress import Clock
-from gmm_spark.spark.fit.start import of_one
-from gmm_spark.spark.fit.train import RESEEDINGS
 from gmm_spark.spark.selection import grid_starts
 from gmm_spark.spark.selection.choice import Choice, Fitted, Selection, Shelf
 from gmm_spark.spark.session import describe
 from gmm_spark.spark.table import checks
 from gmm_spark.spark.table.checks import check_distinct
 from gmm_spark.spark.table.prepare import Table, prepare
-from gmm_spark.spark.table.survey_pass import mean_square
+from gmm_spark.statistics import doubts
 from gmm_spark.statistics.reading import Request
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ def select(
 
     Raises:
         SchemaError: the weight column does not fit the table.
-        DataError: as `training.train`, and where every candidate failed.
+        DataError: as `spark.fit.train.train`, and where every candidate failed.
     """
     clock = Clock()
     with clock("survey", df):
@@ -84,7 +85,7 @@ def select(
     # Enough to decide where to look for the largest of them: all rows have more to do for most of the grid anyway.
     share = sample_rows("full", max(choice.ks), table.layout.d, tol=0.0, limits=limits) / table.surveyed.counted
     folds = choice.of_rows(options.seed)
-    square = mean_square(table.surveyed, run.axes.stored)
+    square = table.surveyed.mean_square(run.axes.stored)
     packing = pack.Packing(
         table.layout,
         run.axes.stored,
@@ -142,7 +143,7 @@ class _Run:
         rows += [self._failure(candidate, message) for candidate, message in failed.items()]
         rows.sort(key=lambda each: each.candidate)
         best = winner(rows, self.choice.criterion, self.choice.least_gain).candidate
-        checks.report(checks.of_mixture(self.table.surveyed, best.k, best.family, noise=self.options.noise))
+        checks.report(doubts.of_mixture(self.table.surveyed, best.k, best.family, noise=self.options.noise))
         progress.report_findings(mains[best].summary.findings)
         passes = self.table.surveyed.passes + 1 + expectation.passes
         return Selection(tuple(rows), mains, best, self.table.names, passes, self.clock.seconds)
@@ -153,7 +154,7 @@ class _Run:
         """Return the runs that are still to be made, each at its start, and the candidates without one."""
         rows = self.table.rows
         with self.clock("pack", rows):
-            z, weights = row_sample.collect_sample(expectation.blocks, self.table.layout.d)
+            z, weights = collect_sample(expectation.blocks, self.table.layout.d)
             expectation.check(agreement.total_of(expectation.blocks, self.table.layout.d))
         cells = grid(self.choice.ks, self.choice.families)
         if self.choice.finalists == 1:
@@ -183,17 +184,16 @@ class _Run:
                 check_distinct(z, self.table.rows, k)
                 break
             except DataError as error:
-                messages[k] = str(error)
+                messages[k] = error.sentences
         return {cell: messages[cell.k] for cell in cells if cell.k in messages}
 
     def _search(self, cells: Sequence[Candidate], sample: Sample) -> list[grid_starts.Found | str]:
         rows, thoroughness = self.table.surveyed.counted, 1 / len(grid(self.choice.ks, self.choice.families))
         asked = [replace(self.options, k=cell.k, family=cell.family) for cell in cells if self._is_searched(cell)]
-        noises = [self.table.noise(self.axes.frames[how.family]) if how.noise else None for how in asked]
         tols = [sample_tol(how.family, how.k, how.tol, sample, rows) for how in asked]
         plans = tuple(
-            replace(how.plan(tol, self.table.surveyed, noise), thoroughness=thoroughness)
-            for how, tol, noise in zip(asked, tols, noises, strict=True)
+            replace(self._problem(how).plan(tol), thoroughness=thoroughness)
+            for how, tol in zip(asked, tols, strict=True)
         )
         searches = grid_starts.Searches(sample, plans, self.axes.frames, self.axes.turns)
         found = iter(grid_starts.search(self.table.rows.sparkSession, searches) if plans else ())
@@ -203,7 +203,10 @@ class _Run:
         return cell.k > 1 or self.options.noise
 
     def _of_one(self, cell: Candidate) -> Parameters:
-        return of_one(self.table, self.axes.frames[cell.family], replace(self.options, k=1, family=cell.family))
+        return self._problem(replace(self.options, k=1, family=cell.family)).of_one()
+
+    def _problem(self, options: Options) -> Problem:
+        return Problem(options, self.table.surveyed, self.table.names, self.axes.frames[options.family])
 
     def _of_candidate(self, candidate: Candidate, start: Parameters) -> Iterator[race.Runner]:
         options = replace(self.options, k=candidate.k)
@@ -248,7 +251,7 @@ class _Run:
 
     def _warnings(self, candidate: Candidate, summary: Summary) -> tuple[str, ...]:
         """Return what a fit of this candidate alone would warn of."""
-        own = checks.of_mixture(self.table.surveyed, candidate.k, candidate.family, noise=self.options.noise)
+        own = doubts.of_mixture(self.table.surveyed, candidate.k, candidate.family, noise=self.options.noise)
         return (*own, *self.table.warnings, *(each.message for each in summary.findings))
 
     def _heldout(

@@ -35,7 +35,8 @@ def check(table: Names) -> None:
             f"columns {quoted(taken)}",
             got="columns of the input that quarantined rows cannot be written with",
             expected=f"each name once, and others than {quoted(ADDED)}, which such rows get",
-            do="Rename them, or choose fit.invalid=drop.",
+            do="Rename them, or leave unusable rows out without writing them.",
+            options=("handle_invalid",),
         )
 
 

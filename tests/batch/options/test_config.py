@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import runpy
 from pathlib import Path
 
 import pytest
@@ -240,6 +241,13 @@ JOBS = [(FitConfig, "fit"), (ScoreConfig, "score"), (SelectConfig, "select"), (S
 def test_every_option_has_a_help(job: type[JobConfig]) -> None:
     """--help can explain every option."""
     assert all(field.description for field in options(job).values())
+
+
+@pytest.mark.parametrize("name", ["fit", "score", "select", "simulate"])
+def test_example_files_are_written_from_the_options(name: str) -> None:
+    """Names, defaults and comments are those of the definitions; `python scripts/conf_files.py` writes them."""
+    text = runpy.run_path(str(ROOT / "scripts" / "conf_files.py"))["text"](name)
+    assert (ROOT / "conf" / f"{name}.yaml").read_text(encoding="utf-8") == text
 
 
 @pytest.mark.parametrize(("job", "name"), JOBS)

@@ -192,11 +192,11 @@ def test_moves_reseeding_and_a_second_look_make_no_matrix(family: Family, no_mat
     assert again.reseeded
     rare = np.concatenate([sample.z, np.full((d, 20), 9.0) + np.random.default_rng(1).normal(0, 0.1, (d, 20))], axis=1)
     plan = Plan(k, family, 4, 0, 1e-6, 1e-4)
-    looked = missed_clusters.look(
+    checked = missed_clusters.check_start(
         lambda at: kernel.accumulate([Block(rare)], [at], kept=64)[0], fit, sample, frame, plan
     )
-    assert looked.evidence.alarming
-    assert looked.replaced
+    assert checked.evidence.alarming
+    assert checked.replaced
 
 
 @aligned
@@ -209,7 +209,7 @@ def test_the_careful_path_sums_squares_alone(family: Family, path: str) -> None:
     twin = Parameters(mixture.weights, mixture.means, mixture.covariances)
     block = Block(frame.rows(problem.x), problem.weights)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(kernel, "choose", lambda *_: engines.Choice(path, "diagonal"))  # type: ignore[arg-type]
+        patch.setattr(kernel, "choose", lambda *_, **__: engines.Method(path, "diagonal"))  # type: ignore[arg-type]
         (own,) = kernel.accumulate([block], [mixture])
     (whole,) = kernel.accumulate([block], [twin])
     assert own.layout == "diagonal"
@@ -225,7 +225,7 @@ def test_tight_clusters_far_apart_keep_their_digits_as_variances() -> None:
     x = np.concatenate([1e-7 * cluster, 10 + 1e-7 * cluster[:, ::-1]], axis=1)
     means = np.stack([x[:, :400].mean(axis=1), x[:, 400:].mean(axis=1)])
     start = Parameters([0.5, 0.5], means, np.full((2, 2), 2e-14), "diag")
-    assert engines.choose([start]) == engines.Choice("difference", "diagonal")
+    assert engines.choose([start]) == engines.Method("difference", "diagonal")
     (moments,) = kernel.accumulate([Block(x)], [start])
     expected = np.stack([x[:, part].var(axis=1) for part in (slice(400), slice(400, None))])
     np.testing.assert_allclose(moments.variances(start.spread.values), expected, rtol=1e-7)

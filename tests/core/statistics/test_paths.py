@@ -47,7 +47,7 @@ def test_sums_are_those_of_the_rows_at_every_width(d: int, k: int, path: Path) -
     """By product (features cut and built again) and by factor: the sums are the posteriors' own, over three tiles."""
     z, mixture = whitened(d, k)
     weights = np.random.default_rng(d).uniform(0.5, 2, (z.shape[1],))
-    with mock.patch.object(kernel, "choose", return_value=engines.Choice(path, "quadratic")):
+    with mock.patch.object(kernel, "choose", return_value=engines.Method(path, "quadratic")):
         (moments,) = kernel.accumulate([Block(z, weights)], [mixture])
     assert_moments(moments, direct(z, weights, mixture), 1e-11)
 
@@ -81,7 +81,7 @@ def test_the_factor_path_gives_the_same_m_step(problem: Problem) -> None:
     mixture, block = frame.inward(problem.start), Block(frame.rows(problem.x), problem.weights)
     maximise = Maximiser(frame, 1e-6)
     product = kernel.accumulate([block], [mixture])[0]
-    with mock.patch.object(kernel, "choose", return_value=engines.Choice("factor", "quadratic")):
+    with mock.patch.object(kernel, "choose", return_value=engines.Method("factor", "quadratic")):
         factor = kernel.accumulate([block], [mixture])[0]
     assert_same(maximise(mixture, product)[0], maximise(mixture, factor)[0], frame, 1e-8)
 
@@ -102,7 +102,7 @@ def test_what_is_safe_is_chosen_before_what_is_fast() -> None:
     """The path follows kappa, then d and the number of components; float32 only up to kappa = 833."""
     generator = np.random.default_rng(0)
     few, many = (random_mixture(generator, k, 64, "full", 0.1) for k in (2, 30))
-    assert engines.choose([few], "float32") == engines.Choice("factor", "quadratic", "float32")
+    assert engines.choose([few], "float32") == engines.Method("factor", "quadratic", "float32")
     assert engines.choose([many]).path == engines.choose([few, many]).path == "product"
     for kappa, path, precision in ((800, "product", "float32"), (900, "product", "float64"), (2e9, "difference", "")):
         mean = np.sqrt(kappa - 1)

@@ -61,7 +61,7 @@ def test_the_sums_of_rows_that_are_apart_are_their_posteriors_own(
 ) -> None:
     """No dense sum is taken, and weight, means, products and log-likelihood agree with the posteriors' to 1e-12."""
     z, mixture = apart(d, k)
-    choice = engines.Choice(path, "quadratic")
+    choice = engines.Method(path, "quadratic")
     with mock.patch.object(kernel, "choose", return_value=choice), answers() as verdicts:
         (moments,) = kernel.accumulate([Block(z, weights)], [mixture])
     assert verdicts == [True] * 3
@@ -71,7 +71,7 @@ def test_the_sums_of_rows_that_are_apart_are_their_posteriors_own(
 def test_float32_products_over_few_pairs_are_as_near_as_float32_is() -> None:
     """The sums of float32 products differ from those in float64 by their rounding, not by what was left out."""
     z, mixture = apart(40, 16)
-    with mock.patch.object(kernel, "choose", return_value=engines.Choice("product", "quadratic", "float32")):
+    with mock.patch.object(kernel, "choose", return_value=engines.Method("product", "quadratic", "float32")):
         (single,) = kernel.accumulate([Block(z)], [mixture], precision="float32")
     assert_moments(single, direct(z, np.ones(ROWS), mixture), 1e-4)
 

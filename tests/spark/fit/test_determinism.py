@@ -12,7 +12,7 @@ import pytest
 
 from gmm_spark import GaussianMixture, GaussianMixtureModel
 from gmm_spark.limits import LIMITS, Limits
-from gmm_spark.spark.blocks.row_sample import in_order
+from gmm_spark.search.row_sample import in_order
 from tests.spark import upstream
 from tests.spark.frames import (
     assert_same_bits,

@@ -9,7 +9,7 @@ import pytest
 
 from gmm_spark import GaussianMixture
 from gmm_spark.limits import Limits
-from gmm_spark.spark.blocks.row_sample import inclusion
+from gmm_spark.search.row_sample import inclusion
 from tests.spark.frames import assert_same_mixture, clusters, fit_within, names, numbered, table
 
 if TYPE_CHECKING:

@@ -13,9 +13,9 @@ from gmm_spark.spark.blocks import pack
 from gmm_spark.spark.ml.select import select
 from gmm_spark.spark.session import shipped
 from gmm_spark.spark.table.rows import RowLayout
-from gmm_spark.spark.table.survey_pass import needs_products, survey
+from gmm_spark.spark.table.survey_pass import survey
 from gmm_spark.statistics import kernel
-from gmm_spark.statistics.survey import Survey
+from gmm_spark.statistics.survey import Survey, needs_products
 from tests.spark.frames import table
 
 if TYPE_CHECKING:

@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gmm_spark.spark.table.checks import Refused, check_rows, of_mixture, of_table
+from gmm_spark.spark.table.checks import check_rows
 from gmm_spark.spark.table.rows import RowLayout, decode, faults
 from gmm_spark.spark.table.survey_pass import of_rows
+from gmm_spark.statistics.doubts import Refused, of_mixture, of_table
 from gmm_spark.statistics.layouts import statistics_bytes
 from gmm_spark.statistics.survey import REASONS
 
