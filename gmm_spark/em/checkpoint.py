@@ -32,7 +32,7 @@ from gmm_spark.store.untrusted import json_object
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-FORMAT = 2
+FORMAT = 3
 Identity: TypeAlias = "Mapping[str, Any]"
 
 _MOST_VALUES, _MOST_ARRAYS = 1 << 18, 32  # of the line of the state, history and names included; of other lines
