@@ -1,13 +1,16 @@
 """The covariances of a mixture's components, in the least form that holds them: matrices, or variances alone.
 
 A diagonal covariance as a matrix costs d times the memory and d^2 times the arithmetic of its diagonal. What the
-mathematics needs of covariances is stated once here, and each form has its own formula for it.
+mathematics needs of covariances is stated once here, and each form has its own formula for it. Cholesky factors and
+inverses, which a step of EM needs several times, are computed once.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,8 +22,6 @@ if TYPE_CHECKING:
 
     from gmm_spark.mixture.arrays import FloatArray
 
-_SYMMETRY_TOLERANCE = 1e-8
-
 
 @dataclass(frozen=True, eq=False)
 class Spread(ABC):
@@ -31,6 +32,9 @@ class Spread(ABC):
     """
 
     values: FloatArray
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"values": self.values}  # and nothing that was computed of them
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         restore(self, state)
@@ -89,7 +93,7 @@ class Spread(ABC):
 
     @abstractmethod
     def faulty(self) -> NDArray[np.bool_]:
-        """Return for each component whether its covariance is not symmetric positive definite."""
+        """Return for each component whether its symmetric covariance is not positive definite."""
 
     @staticmethod
     @abstractmethod
@@ -148,12 +152,24 @@ class Matrices(Spread):
         """(k,) the least eigenvalues."""
         return np.asarray(np.linalg.eigvalsh(self.values)[:, 0])
 
+    @cached_property
+    def factors(self) -> FloatArray:
+        """(k, d, d) the Cholesky factors; a LinAlgError where one has none."""
+        return np.asarray(np.linalg.cholesky(self.values))
+
     def inverted(self) -> tuple[Matrices, FloatArray]:
         """Return the inverses and (k,) log |S_k|, by Cholesky."""
-        factors = np.linalg.cholesky(self.values)
-        inverses = np.linalg.inv(factors)
+        return self._inverted
+
+    @cached_property
+    def _inverted(self) -> tuple[Matrices, FloatArray]:
+        factors = self.factors
         log_determinants = 2 * np.log(np.einsum("kii->ki", factors)).sum(axis=1)
-        return Matrices(inverses.transpose(0, 2, 1) @ inverses), log_determinants
+        # Of components that share a covariance one inverse is enough.
+        some = factors[:1] if (factors[1:] == factors[0]).all() else factors
+        inverses = np.linalg.inv(some)
+        values = inverses.transpose(0, 2, 1) @ inverses
+        return Matrices(np.broadcast_to(values, factors.shape)), log_determinants
 
     def applied(self, vectors: FloatArray) -> FloatArray:
         """Return (k, d) S_k v_k."""
@@ -184,16 +200,14 @@ class Matrices(Spread):
 
     def coloured(self, component: NDArray[np.integer[Any]], noise: FloatArray) -> FloatArray:
         """Return rows by Cholesky factors."""
-        factors = np.linalg.cholesky(self.values)
-        return np.asarray(np.einsum("nij,nj->ni", factors[component], noise))
+        return np.asarray(np.einsum("nij,nj->ni", self.factors[component], noise))
 
     def faulty(self) -> NDArray[np.bool_]:
-        """Return which are not symmetric, or have no Cholesky factor."""
-        scale = np.sqrt(np.abs(self.variances))
-        with np.errstate(over="ignore"):  # of opposite numbers near the largest there are; then it is asymmetric
-            skew = np.abs(self.values - self.values.transpose(0, 2, 1))
-        asymmetric = (skew > _SYMMETRY_TOLERANCE * scale[:, :, None] * scale[:, None, :]).any(axis=(1, 2))
-        return np.asarray(asymmetric | ~positive_definite(self.values))
+        """Return which have no Cholesky factor."""
+        with suppress(np.linalg.LinAlgError):
+            if np.isfinite(self.factors).all():  # one call for all, where all have one
+                return np.zeros(len(self.values), dtype=np.bool_)
+        return ~positive_definite(self.values)
 
     @staticmethod
     def outer(scale: FloatArray, vectors: FloatArray) -> FloatArray:
@@ -285,12 +299,3 @@ class Variances(Spread):
     def unit(d: int) -> FloatArray:
         """Return (d,) ones."""
         return np.ones(d)
-
-
-def diagonal_form(covariances: FloatArray) -> Spread:
-    """Return (k, d) variances, or (k, d, d) matrices, by their diagonals if these are all that is not 0 in them."""
-    if covariances.ndim == 2:  # noqa: PLR2004 - a variance a component and feature
-        return Variances(covariances)
-    diagonals = Matrices(covariances).variances.copy()  # a view would keep the matrices
-    alone = np.count_nonzero(covariances) == np.count_nonzero(diagonals)
-    return Variances(diagonals) if alone else Matrices(covariances)

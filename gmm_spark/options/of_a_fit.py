@@ -33,7 +33,10 @@ HandleInvalid = Literal["error", "skip"]
 _MOST = 2**31 - 1
 # Times d + 1, the fewest rows that could carry a covariance; but no more than half an equal share of all rows. Of 36
 # labelled fits 2 to 5 mended one, in which an outlier group of 68 rows was a component, and 8 cost two small clusters.
-_LEAST = 4.0
+_AMPLE = 4.0
+# Times d + 1, the fewest that are never a cluster, whatever they gain: outliers. A covariance of its own in all
+# directions fits fewer than twice as many by chance (digits, 61 features: thousands of nats, and half the ARI).
+_LEAST, _LEAST_FULL = 1.0, 2.0
 
 
 @dataclass(frozen=True)
@@ -74,8 +77,8 @@ class Options:
     )
     min_component_weight: Prior = option(
         "auto",
-        "Rows of mean weight that a component has at least, where any start leads to that; auto is 4 (features + 1), "
-        "but at most rows / (2 k); 0 switches it off.",
+        "Rows of mean weight that a component has at least, where any start leads to that; auto is 2 (features + 1) for "
+        "full and features + 1 for the other families, but at most rows / (2 k); 0 switches it off.",
         least=0,
     )
     noise: bool = option(
@@ -126,15 +129,20 @@ class Options:
         """Return the pseudo-rows of the data's covariance in each component's, per row of n at mean weight."""
         return prior.share_of(self.covariance_prior, effective_rows)
 
-    def least_rows(self, d: int, rows: int) -> float:
-        """Return how many rows of mean weight a sound component of d features has at least, of n rows."""
-        auto = self.min_component_weight == "auto"
-        return min(_LEAST * (d + 1), rows / (2 * self.k)) if auto else float(self.min_component_weight)
+    def least_rows(self, d: int, rows: int) -> tuple[float, float]:
+        """Return how many of n rows, of mean weight, a sound component of d features holds at least, and an ample one.
+
+        Between the two it is charged for what it lacks. Where a number is asked for, all above it are alike.
+        """
+        if self.min_component_weight != "auto":
+            return self.min_component_weight, 0.0
+        share, least = rows / (2 * self.k), _LEAST_FULL if self.family == "full" else _LEAST
+        return min(least * (d + 1), share), min(_AMPLE * (d + 1), share)
 
     def maximiser(self, frame: Coordinates, rows: int, effective_rows: float) -> em.Maximiser:
         """Return the M-step in these coordinates, for n rows, as good as `effective_rows` of equal weight."""
-        share, least = self.prior_share(effective_rows), self.least_rows(len(frame.center), rows)
-        return em.Maximiser(frame, self.covariance_floor, share, least)
+        share = self.prior_share(effective_rows)
+        return em.Maximiser(frame, self.covariance_floor, share, *self.least_rows(len(frame.center), rows))
 
 
 def _shape(k: int, d: int, family: Family, noise: bool) -> str:  # noqa: FBT001 - the parts of a sentence

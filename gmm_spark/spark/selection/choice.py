@@ -94,7 +94,7 @@ class FittedCandidate:
         """Return what it came to, as a rival of those that still run."""
         summary = self.summary
         value = at_mean_weight(summary.logLikelihood, summary.weight, summary.effectiveRows)
-        free, sound = _free(self.parameters), not unsound(summary.findings)
+        free, sound = _free(self.parameters), not (unsound(summary.findings) or summary.smallComponentCharge)
         return Standing(self.candidate, value, 0.0, free, summary.effectiveRows, sound=sound)
 
     def evaluation(self, heldout: float | None) -> Evaluation:
@@ -113,6 +113,7 @@ class FittedCandidate:
             heldout=heldout,
             effective_rows=summary.effectiveRows,
             penalty=summary.covariancePenalty,
+            charge=summary.smallComponentCharge,
             suspicious=len(unsound(summary.findings)),
             stability=summary.startStability,
         )

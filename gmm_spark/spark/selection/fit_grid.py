@@ -165,7 +165,7 @@ class _Run:
                 failed[cell] = result
                 continue
             for rank, start in enumerate(result.mixtures[: self.choice.finalists]):
-                own = self._of_candidate(replace(cell, start=rank), start)
+                own = self._of_candidate(replace(cell, start=rank), start, None if rank else result.passed)
                 runners += [replace(each, stability=result.stability) for each in own]
         return [each for each in runners if (each.candidate, _fold(each)) not in done], failed
 
@@ -204,11 +204,13 @@ class _Run:
     def _problem(self, options: Options) -> Problem:
         return Problem(options, self.table.surveyed, self.table.names, self.axes.frames[options.family])
 
-    def _of_candidate(self, candidate: Candidate, start: Parameters) -> Iterator[race.Runner]:
-        options = replace(self.options, k=candidate.k)
+    def _of_candidate(
+        self, candidate: Candidate, start: Parameters, passed: em.PassedOver | None
+    ) -> Iterator[race.Runner]:
+        options = replace(self.options, k=candidate.k, family=candidate.family)
         surveyed = self.table.surveyed
         maximise = options.maximiser(self.axes.frames[candidate.family], surveyed.counted, surveyed.effective_rows)
-        state = em.begin(start, self.options.acceleration)
+        state = em.begin(start, self.options.acceleration, passed=passed)
         per_weight = surveyed.effective_rows / surveyed.weight
         yield race.Runner(candidate, state, maximise, self.choice.held, rows_per_weight=per_weight)
         for fold in range(self.choice.folds):
@@ -231,7 +233,8 @@ class _Run:
         if fit is None:
             return None
         frame, passes = runner.maximise.frame, self.table.surveyed.passes + 1 + len(fit.history)
-        summary = summary_of(fit, runner.maximise, self.table.surveyed, self.table.names, self.clock.seconds, passes)
+        surveyed, tol = self.table.surveyed, self.options.tol
+        summary = summary_of(fit, runner.maximise, surveyed, self.table.names, self.clock.seconds, passes, tol)
         if math.isfinite(runner.stability):
             summary = replace(summary, startStability=runner.stability)
         summary = replace(summary, warnings=self._warnings(runner.candidate, summary))

@@ -15,6 +15,7 @@ from scipy.stats import multivariate_normal
 
 from gmm_spark import em
 from gmm_spark.em import checkpoint
+from gmm_spark.em.convergence import Outcome, sentence
 from gmm_spark.errors import ParametersError
 from gmm_spark.mixture import families, prior
 from gmm_spark.mixture.coordinates import suited
@@ -23,6 +24,7 @@ from gmm_spark.mixture.parameters import FAMILIES, Family, FloatArray, Parameter
 from gmm_spark.search import best_start
 from gmm_spark.search.sample import Plan, Sample
 from gmm_spark.statistics import kernel
+from gmm_spark.statistics.block import Block
 from gmm_spark.store import model_directory
 from tests.strategies import Problem, assert_close, engine, problems, shaped
 
@@ -216,3 +218,24 @@ def test_a_box_without_a_volume_is_refused() -> None:
         Noise(0.1, [[0.0, 1.0], [1.0, 1.0]])
     with pytest.raises(ParametersError, match="box of the noise"):
         Parameters([0.9], [[0.0]], [[[1.0]]], noise=Noise(0.1, [[0.0, 0.0], [1.0, 1.0]]))
+
+
+def test_a_noise_that_takes_all_rows_is_named() -> None:
+    """A round component cannot be denser than a box of 1 x 1000 full of rows: the fit ends, and names the noise."""
+    x = np.random.default_rng(0).uniform(size=(400, 2)) * [1.0, 1000.0]
+    frame = suited("spherical", x.mean(axis=0), np.cov(x.T, bias=True), NAMES[:2])
+    own = Noise(0.5, box_of(x)).moved(frame.log_determinant)
+    maximise = em.Maximiser(frame, 1e-6)
+    one = maximise.of_one("spherical", x.mean(axis=0), np.cov(x.T, bias=True))
+    blocks = [Block(np.ascontiguousarray(frame.rows(x)))]
+    fit = em.run(
+        lambda candidates: kernel.accumulate(blocks, candidates),
+        em.begin(one.beside(own), "squarem"),
+        maximise,
+        em.Goal(1e-12, 500),
+    )
+    assert fit.outcome is Outcome.DEGENERATE
+    said = sentence(fit.outcome, 1e-12, fit.detail)
+    assert "noise component: got all rows" in said
+    assert "Standardise the features" in said
+    assert "covarianceFloor" not in said
