@@ -52,7 +52,9 @@ class Table:
     def of(x: FloatArray, family: Family) -> Table:
         """Survey the rows."""
         covariance = np.cov(x.T, bias=True)
-        frame = coordinates.suited(family, x.mean(axis=0), covariance, tuple(f"x{i}" for i in range(x.shape[1])))
+        frame = coordinates.coordinates_for(
+            family, x.mean(axis=0), covariance, tuple(f"x{i}" for i in range(x.shape[1]))
+        )
         return Table(x, frame, np.ascontiguousarray(frame.rows(x)), covariance)
 
     def blocks(self) -> list[Block]:
@@ -75,7 +77,9 @@ def fitted_in_memory(table: Table, options: Options) -> em.Fit:
     if len(taken) < n and k > 1:
 
         def measure(candidate: Parameters) -> Moments:
-            return kernel.accumulate(blocks, [missed_clusters.gathering(candidate)], kept=missed_clusters.KEPT)[0]
+            return kernel.accumulate(
+                blocks, [missed_clusters.gathering(candidate)], reservoir_size=missed_clusters.KEPT
+            )[0]
 
         looked = missed_clusters.look(measure, found, sample, table.frame, plan)
         start, slowest = looked.start, looked.slowest

@@ -45,11 +45,11 @@ class Passes:
         self._accumulate, self._rows, self.count = kernel.accumulate, rows, 0.0
 
     def __call__(
-        self, blocks: Sequence[Block], candidates: Sequence[Parameters], kept: int = least_likely.SIZE
+        self, blocks: Sequence[Block], candidates: Sequence[Parameters], reservoir_size: int = least_likely.SIZE
     ) -> tuple[Moments, ...]:
         """Return what the kernel returns."""
         self.count += len(candidates) * sum(block.z.shape[1] for block in blocks) / self._rows
-        return self._accumulate(blocks, candidates, kept=kept)
+        return self._accumulate(blocks, candidates, reservoir_size=reservoir_size)
 
 
 def timed(fit: Callable[[], dict[str, Any] | None]) -> tuple[float, float]:

@@ -107,7 +107,7 @@ def in_memory(x: FloatArray, names: tuple[str, ...], case: Case, options: argpar
     """Fit as a Spark fit does, in this process."""
     centre = x.mean(axis=0)
     covariance = (x - centre).T @ (x - centre) / len(x)
-    frame = coordinates.suited(case.family, centre, covariance, names)
+    frame = coordinates.coordinates_for(case.family, centre, covariance, names)
     chosen = np.random.default_rng(case.seed).permutation(len(x))[: options.sample]
     sample = Sample(frame.rows(x[chosen]), np.ones(len(chosen)), covariance)
     plan = Plan(case.k, case.family, options.starts, case.seed, _FLOOR, _TOL)
@@ -197,7 +197,7 @@ def untrue(x: FloatArray, names: tuple[str, ...], case: Case, ended: Ended) -> l
     if ended.outcome == "degenerate":
         return ["degenerate in spite of a floor"]
     centre = x.mean(axis=0)
-    frame = coordinates.suited(case.family, centre, (x - centre).T @ (x - centre) / len(x), names)
+    frame = coordinates.coordinates_for(case.family, centre, (x - centre).T @ (x - centre) / len(x), names)
     steps = em.iterate(expectation(x, frame), frame.inward(ended.parameters), em.Maximiser(frame, _FLOOR), "none")
     _, after = itertools.islice(steps, 2)
     gain = after.gain or 0.0

@@ -1,7 +1,7 @@
-"""The covariances of a mixture's components, in the least form that holds them: matrices, or variances alone.
+"""The covariances of a mixture's components, stored as matrices, or as variances if all are diagonal.
 
-A diagonal covariance as a matrix costs d times the memory and d^2 times the arithmetic of its diagonal. What the
-mathematics needs of covariances is stated once here, and each form has its own formula for it.
+A diagonal covariance as a matrix costs d times the memory and d^2 times the arithmetic of its diagonal. `Spread` lists
+every operation on covariances that the package needs; `Matrices` and `Variances` each have their own formula for it.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Spread(ABC):
     @property
     @abstractmethod
     def matrices(self) -> FloatArray:
-        """(k, d, d) the covariances, whatever the form."""
+        """(k, d, d) the covariances as matrices."""
 
     @property
     @abstractmethod
@@ -60,11 +60,11 @@ class Spread(ABC):
         """Return the inverses and (k,) log |S_k|."""
 
     @abstractmethod
-    def applied(self, vectors: FloatArray) -> FloatArray:
+    def products(self, vectors: FloatArray) -> FloatArray:
         """Return (k, d) S_k v_k of (k, d) vectors."""
 
     @abstractmethod
-    def forms(self, vectors: FloatArray) -> FloatArray:
+    def quadratic_forms(self, vectors: FloatArray) -> FloatArray:
         """Return (k,) v_k' S_k v_k of (k, d) vectors."""
 
     @abstractmethod
@@ -80,45 +80,45 @@ class Spread(ABC):
         """Return the covariances of x_i times (d,) scale_i."""
 
     @abstractmethod
-    def turned(self, matrix: FloatArray) -> Matrices:
+    def transformed(self, matrix: FloatArray) -> Matrices:
         """Return the covariances of A x, A a (d, d) matrix."""
 
     @abstractmethod
-    def coloured(self, component: NDArray[np.integer[Any]], noise: FloatArray) -> FloatArray:
-        """Return (n, d) rows of the components' covariances, made of (n, d) standard normal noise."""
+    def rows_from_noise(self, component: NDArray[np.integer[Any]], noise: FloatArray) -> FloatArray:
+        """Return (n, d) rows with the covariances of their (n,) components, from (n, d) standard normal noise."""
 
     @abstractmethod
     def faulty(self) -> NDArray[np.bool_]:
-        """Return for each component whether its covariance is not symmetric positive definite."""
+        """Return (k,) whether each covariance is not symmetric positive definite."""
 
     @staticmethod
     @abstractmethod
-    def outer(scale: FloatArray, vectors: FloatArray) -> FloatArray:
-        """Return values of (m,) scale times v v' of (m, d) vectors, as far as the form holds them."""
+    def outer_products(scale: FloatArray, vectors: FloatArray) -> FloatArray:
+        """Return the values of (m,) scale times v v' of (m, d) vectors; `Variances` has the diagonals alone."""
 
     @staticmethod
     @abstractmethod
-    def squares(rows: FloatArray, weights: FloatArray) -> FloatArray:
-        """Return one component's values of the sum of w z z' over (d, n) rows with (n,) weights."""
+    def scatter(rows: FloatArray, weights: FloatArray) -> FloatArray:
+        """Return the values of one component, the sum of w z z' over (d, n) rows with (n,) weights."""
 
     @staticmethod
     @abstractmethod
-    def unit(d: int) -> FloatArray:
-        """Return one component's values of the unit matrix."""
+    def identity(d: int) -> FloatArray:
+        """Return the values of one component, the identity matrix."""
 
     def __getitem__(self, which: slice | NDArray[Any]) -> Spread:
         """Return the covariances of some components."""
         return type(self)(self.values[which])
 
     @classmethod
-    def along(cls, numbers: FloatArray) -> FloatArray:
-        """Return (m,) numbers in a shape that multiplies the values of m components."""
-        return numbers.reshape(-1, *(1,) * cls.unit(1).ndim)
+    def per_component(cls, numbers: FloatArray) -> FloatArray:
+        """Return (m,) numbers reshaped to multiply the values of m components."""
+        return numbers.reshape(-1, *(1,) * cls.identity(1).ndim)
 
     def replaced(self, which: NDArray[Any], by: Spread) -> Spread:
         """Return the covariances with those of some components replaced by others, or by a single one.
 
-        As variances only the diagonals of those are left.
+        `Variances` takes only the diagonals of the others.
         """
         values = self.values.copy()
         values[which] = by.matrices if values.ndim > 2 else by.variances  # noqa: PLR2004 - matrices
@@ -126,7 +126,7 @@ class Spread(ABC):
 
 
 class Matrices(Spread):
-    """Any covariances: (k, d, d)."""
+    """Covariances as (k, d, d) matrices."""
 
     @property
     def matrices(self) -> FloatArray:
@@ -149,17 +149,17 @@ class Matrices(Spread):
         return np.asarray(np.linalg.eigvalsh(self.values)[:, 0])
 
     def inverted(self) -> tuple[Matrices, FloatArray]:
-        """Return the inverses and (k,) log |S_k|, by Cholesky."""
+        """Return the inverses and (k,) log |S_k|, by Cholesky factors."""
         factors = np.linalg.cholesky(self.values)
         inverses = np.linalg.inv(factors)
         log_determinants = 2 * np.log(np.einsum("kii->ki", factors)).sum(axis=1)
         return Matrices(inverses.transpose(0, 2, 1) @ inverses), log_determinants
 
-    def applied(self, vectors: FloatArray) -> FloatArray:
+    def products(self, vectors: FloatArray) -> FloatArray:
         """Return (k, d) S_k v_k."""
         return np.asarray(np.einsum("kij,kj->ki", self.values, vectors))
 
-    def forms(self, vectors: FloatArray) -> FloatArray:
+    def quadratic_forms(self, vectors: FloatArray) -> FloatArray:
         """Return (k,) v_k' S_k v_k."""
         return np.asarray(np.einsum("ki,kij,kj->k", vectors, self.values, vectors))
 
@@ -177,46 +177,46 @@ class Matrices(Spread):
         """Return the covariances of x_i times scale_i."""
         return Matrices(self.values * scale[:, None] * scale)
 
-    def turned(self, matrix: FloatArray) -> Matrices:
+    def transformed(self, matrix: FloatArray) -> Matrices:
         """Return A S_k A'."""
         turned = matrix @ self.values @ matrix.T
         return Matrices((turned + np.swapaxes(turned, -1, -2)) / 2)
 
-    def coloured(self, component: NDArray[np.integer[Any]], noise: FloatArray) -> FloatArray:
-        """Return rows by Cholesky factors."""
+    def rows_from_noise(self, component: NDArray[np.integer[Any]], noise: FloatArray) -> FloatArray:
+        """Return (n, d) rows by Cholesky factors."""
         factors = np.linalg.cholesky(self.values)
         return np.asarray(np.einsum("nij,nj->ni", factors[component], noise))
 
     def faulty(self) -> NDArray[np.bool_]:
-        """Return which are not symmetric, or have no Cholesky factor."""
+        """Return (k,) which matrices are not symmetric, or have no Cholesky factor."""
         scale = np.sqrt(np.abs(self.variances))
-        with np.errstate(over="ignore"):  # of opposite numbers near the largest there are; then it is asymmetric
+        with np.errstate(over="ignore"):  # the difference of two huge opposite numbers is infinite: asymmetric
             skew = np.abs(self.values - self.values.transpose(0, 2, 1))
         asymmetric = (skew > _SYMMETRY_TOLERANCE * scale[:, :, None] * scale[:, None, :]).any(axis=(1, 2))
         return np.asarray(asymmetric | ~positive_definite(self.values))
 
     @staticmethod
-    def outer(scale: FloatArray, vectors: FloatArray) -> FloatArray:
+    def outer_products(scale: FloatArray, vectors: FloatArray) -> FloatArray:
         """Return (m, d, d) scale v v'."""
         return np.asarray(scale[:, None, None] * vectors[:, :, None] * vectors[:, None, :])
 
     @staticmethod
-    def squares(rows: FloatArray, weights: FloatArray) -> FloatArray:
+    def scatter(rows: FloatArray, weights: FloatArray) -> FloatArray:
         """Return (d, d) the sum of w z z'."""
         return np.asarray((rows * weights) @ rows.T)
 
     @staticmethod
-    def unit(d: int) -> FloatArray:
-        """Return the (d, d) unit matrix."""
+    def identity(d: int) -> FloatArray:
+        """Return the (d, d) identity matrix."""
         return np.eye(d)
 
 
 class Variances(Spread):
-    """Diagonal covariances by their diagonals: (k, d)."""
+    """Diagonal covariances as (k, d) variances."""
 
     @property
     def matrices(self) -> FloatArray:
-        """(k, d, d) the covariances, made on demand."""
+        """(k, d, d) the covariances, computed on demand."""
         return np.asarray(self.values[:, :, None] * np.eye(self.values.shape[1]))
 
     @property
@@ -226,7 +226,7 @@ class Variances(Spread):
 
     @property
     def log_determinants(self) -> FloatArray:
-        """(k,) log |S_k|; minus infinity where a variance is 0."""
+        """(k,) log |S_k|; minus infinity if a variance is 0."""
         with np.errstate(divide="ignore"):
             return np.asarray(np.log(self.values).sum(axis=1))
 
@@ -239,11 +239,11 @@ class Variances(Spread):
         """Return the inverses and (k,) log |S_k|."""
         return Variances(1 / self.values), self.log_determinants
 
-    def applied(self, vectors: FloatArray) -> FloatArray:
+    def products(self, vectors: FloatArray) -> FloatArray:
         """Return (k, d) S_k v_k."""
         return self.values * vectors
 
-    def forms(self, vectors: FloatArray) -> FloatArray:
+    def quadratic_forms(self, vectors: FloatArray) -> FloatArray:
         """Return (k,) v_k' S_k v_k."""
         return np.asarray(np.einsum("ki,ki,ki->k", vectors, self.values, vectors))
 
@@ -259,38 +259,38 @@ class Variances(Spread):
         """Return the variances of x_i times scale_i."""
         return Variances(self.values * scale * scale)
 
-    def turned(self, matrix: FloatArray) -> Matrices:
+    def transformed(self, matrix: FloatArray) -> Matrices:
         """Return A S_k A'."""
-        return Matrices(self.matrices).turned(matrix)
+        return Matrices(self.matrices).transformed(matrix)
 
-    def coloured(self, component: NDArray[np.integer[Any]], noise: FloatArray) -> FloatArray:
-        """Return rows by standard deviations."""
+    def rows_from_noise(self, component: NDArray[np.integer[Any]], noise: FloatArray) -> FloatArray:
+        """Return (n, d) rows by standard deviations."""
         return np.asarray(np.sqrt(self.values)[component] * noise)
 
     def faulty(self) -> NDArray[np.bool_]:
-        """Return which have a variance that is not positive."""
+        """Return (k,) which components have a variance that is not positive."""
         return np.asarray((self.values <= 0).any(axis=1))
 
     @staticmethod
-    def outer(scale: FloatArray, vectors: FloatArray) -> FloatArray:
+    def outer_products(scale: FloatArray, vectors: FloatArray) -> FloatArray:
         """Return (m, d) scale v^2."""
         return np.asarray(scale[:, None] * vectors**2)
 
     @staticmethod
-    def squares(rows: FloatArray, weights: FloatArray) -> FloatArray:
+    def scatter(rows: FloatArray, weights: FloatArray) -> FloatArray:
         """Return (d,) the sum of w z^2."""
         return np.asarray((rows * rows) @ weights)
 
     @staticmethod
-    def unit(d: int) -> FloatArray:
+    def identity(d: int) -> FloatArray:
         """Return (d,) ones."""
         return np.ones(d)
 
 
 def diagonal_form(covariances: FloatArray) -> Spread:
-    """Return (k, d) variances, or (k, d, d) matrices, by their diagonals if these are all that is not 0 in them."""
-    if covariances.ndim == 2:  # noqa: PLR2004 - a variance a component and feature
+    """Return (k, d) variances, or (k, d, d) matrices as `Variances` if all are diagonal, else as `Matrices`."""
+    if covariances.ndim == 2:  # noqa: PLR2004 - one variance per component and feature
         return Variances(covariances)
-    diagonals = Matrices(covariances).variances.copy()  # a view would keep the matrices
+    diagonals = Matrices(covariances).variances.copy()  # a view would keep the matrices in memory
     alone = np.count_nonzero(covariances) == np.count_nonzero(diagonals)
     return Variances(diagonals) if alone else Matrices(covariances)

@@ -113,7 +113,7 @@ def unseen_in_memory(start: Parameters, sample: Sample, more: Sample) -> Unseen 
         more: these and others, in memory: each row is judged by its own weight.
     """
     block = Block(more.z, more.weights)
-    (moments,) = kernel.accumulate([block], [gathering(start)], kept=KEPT)
+    (moments,) = kernel.accumulate([block], [gathering(start)], reservoir_size=KEPT)
     found = evidence_of(start, moments, sample)
     if not found.alarming and np.ptp(more.weights) == 0:
         return None
@@ -166,7 +166,7 @@ def moved(start: Parameters, more: Unseen, frame: Coordinates, plan: Plan) -> It
     share = more.share
     for group in (more.rows, _densest(more.rows)):
         mean, m, d = group.mean(axis=0), *group.shape
-        own = form(((form.squares((group - mean).T, np.ones(m)) + (d + 1) * within) / (m + d + 1))[None])
+        own = form(((form.scatter((group - mean).T, np.ones(m)) + (d + 1) * within) / (m + d + 1))[None])
         for k in np.argsort(start.weights, kind="stable")[:_GIVEN_UP]:
             weights, means = start.weights.copy(), start.means.copy()
             weights[k] = 0.0

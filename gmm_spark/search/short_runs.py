@@ -92,7 +92,7 @@ class Ranking:
 
     def bar(self, fitted: Parameters) -> float:
         """Return the log-likelihood a row of a mixture, less the error of so few rows: what a better one must reach."""
-        (moments,) = kernel.accumulate([Block(self.sample.z, self.sample.weights)], [fitted], kept=0)
+        (moments,) = kernel.accumulate([Block(self.sample.z, self.sample.weights)], [fitted], reservoir_size=0)
         plan, rows = self.plan, self.sample.effective_rows
         value = moments.mean_log_likelihood - self._maximise.penalty(fitted)
         return value - families.sample_error(plan.family, plan.k, len(self.sample.z), rows)
@@ -126,7 +126,7 @@ class Ranking:
             before = [candidate for _, candidate in alive]
             alive = []
             # Nothing is restarted here: the least likely rows need not be gathered.
-            for at, moments in zip(before, kernel.accumulate([block], before, kept=0), strict=True):
+            for at, moments in zip(before, kernel.accumulate([block], before, reservoir_size=0), strict=True):
                 measured = em.Position(at).measured(moments, maximise)
                 new = _maximised(maximise, at, moments)
                 if new is None:

@@ -27,12 +27,12 @@ class Block:
         z: (d, n) feature-major coordinates, float64, or float32 for half the bytes: they cost about
             6e-8 sqrt(kappa) times the Mahalanobis distance in a log-density.
         weights: (n,) row weights, or None where all are 1.
-        known_total: (F,) the sums over the rows in one layout, where that was done before.
+        precomputed_total: (F,) the sums over the rows in one layout, where that was done before.
     """
 
     z: FloatArray
     weights: FloatArray | None = None
-    known_total: FloatArray | None = None
+    precomputed_total: FloatArray | None = None
 
     @property
     def rows(self) -> int:
@@ -42,13 +42,13 @@ class Block:
     @property
     def total(self) -> FloatArray:
         """(F,) the known sums over the rows, or else those of the quadratic features."""
-        return self.total_in("quadratic") if self.known_total is None else self.known_total
+        return self.total_in("quadratic") if self.precomputed_total is None else self.precomputed_total
 
     def total_in(self, layout: Layout) -> FloatArray:
         """Return the (F,) sums of w times the features of the layout, quadratic or diagonal, of all the rows."""
         if layout not in self._totals:
-            known = layouts.total_of(self.known_total, len(self.z), layout)
-            self._totals[layout] = layouts.summed(self.z, self.weights, layout) if known is None else known
+            known = layouts.convert_total(self.precomputed_total, len(self.z), layout)
+            self._totals[layout] = layouts.sum_features(self.z, self.weights, layout) if known is None else known
         return self._totals[layout]
 
     @cached_property

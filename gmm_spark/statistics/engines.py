@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 import numpy as np
 
 from gmm_spark.statistics import layouts
-from gmm_spark.statistics.factors import ByDifference, ByFactor
-from gmm_spark.statistics.products import ByProduct
+from gmm_spark.statistics.factors import DifferenceEngine, FactorEngine
+from gmm_spark.statistics.products import ProductEngine
 from gmm_spark.statistics.sparse import LEAST_FEATURES, SparseSums
 
 if TYPE_CHECKING:
@@ -70,11 +70,11 @@ class Choice:
         """Return what computes these candidates."""
         dtype = np.dtype(self.precision)
         if self.path == "difference":
-            return ByDifference(candidates, self.layout)
+            return DifferenceEngine(candidates, self.layout)
         if self.path == "factor":
-            return ByFactor(candidates, dtype)
+            return FactorEngine(candidates, dtype)
         theta = np.concatenate([layouts.natural_parameters(each, self.layout) for each in candidates])
-        return ByProduct(theta, candidates[0].d, self.layout, dtype)
+        return ProductEngine(theta, candidates[0].d, self.layout, dtype)
 
     def sparse(self, k: int, d: int, width: int) -> SparseSums | None:
         """Return what sums tiles in which few responsibilities count; None where that is not the faster."""
@@ -89,7 +89,7 @@ def choose(candidates: Sequence[Parameters], precision: Precision = "float64") -
     layout, d = layouts.layout_for(candidates), candidates[0].d
     if not kappa <= _CAREFUL or any(_cancels(each) for each in candidates):
         return Choice("difference", layouts.total_layout(layout))
-    few = d >= _WIDE and _WIDE_PER_COMPONENT * sum(each.rows for each in candidates) <= d
+    few = d >= _WIDE and _WIDE_PER_COMPONENT * sum(each.k_with_noise for each in candidates) <= d
     path: Literal["factor", "product"] = "factor" if few and layout == "quadratic" else "product"
     return Choice(path, layout, precision if kappa <= _SINGLE else "float64")
 
@@ -110,4 +110,4 @@ def _cancels(parameters: Parameters) -> bool:
 def condition(parameters: Parameters) -> FloatArray:
     """Return (k,) kappa_k = d + mu' S^-1 mu: a log-density by two products errs by about 20 u kappa_k."""
     precisions, _ = parameters.spread.inverted()
-    return parameters.d + precisions.forms(parameters.means)
+    return parameters.d + precisions.quadratic_forms(parameters.means)

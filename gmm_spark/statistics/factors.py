@@ -127,7 +127,7 @@ def factors_of(candidates: Sequence[Parameters]) -> TriangularFactors | Deviatio
     return (Deviations if diagonal else TriangularFactors).of(candidates)
 
 
-class ByFactor:
+class FactorEngine:
     """Joint log-densities by triangular factors, sums by a symmetric product a component; both about the origin.
 
     3 d^2 flops a row and component, where the quadratic features take 2 d^2 and must first be built.
@@ -183,7 +183,7 @@ class ByFactor:
         return self._rows[: size * n].reshape(size, n), self._other[: size * n].reshape(size, n)
 
 
-class ByDifference:
+class DifferenceEngine:
     """Joint log-densities by factors of the difference to the mean, sums about each component's own mean.
 
     Args:

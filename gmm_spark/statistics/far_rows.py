@@ -47,17 +47,17 @@ class Bounds:
     middle: FloatArray
     unit: FloatArray
 
-    def hold(self, x: FloatArray) -> NDArray[np.bool_]:
+    def contain(self, x: FloatArray) -> NDArray[np.bool_]:
         """Return which of the (d, n) rows are within."""
         return np.asarray(((x >= self.low[:, None]) & (x <= self.high[:, None])).all(axis=0))
 
 
-def nothing(d: int) -> FloatArray:
+def empty_sample(d: int) -> FloatArray:
     """Return the sample of no rows."""
     return np.empty((0, 1 + d))
 
 
-def sample(x: FloatArray) -> FloatArray:
+def draw_sample(x: FloatArray) -> FloatArray:
     """Return (m, 1 + d): the distinct ones of the (d, n) rows with the least hashes, each after its hash in [0, 1).
 
     Of many rows one in n is hashed, and its hash is divided by as many: hashing all would cost as much as the
@@ -70,7 +70,7 @@ def sample(x: FloatArray) -> FloatArray:
     return np.concatenate([least[None, :SIZE], x[:, places[:SIZE]]]).T
 
 
-def merged(one: FloatArray, other: FloatArray) -> FloatArray:
+def merge_samples(one: FloatArray, other: FloatArray) -> FloatArray:
     """Return the sample of the rows of both."""
     if not (len(one) and len(other)):
         return one if len(one) else other
@@ -78,7 +78,7 @@ def merged(one: FloatArray, other: FloatArray) -> FloatArray:
     return np.asarray(rows[np.unique(rows[:, 0], return_index=True)[1][:SIZE]])
 
 
-def bounds(rows: FloatArray, variances: FloatArray) -> Bounds | None:
+def find_bounds(rows: FloatArray, variances: FloatArray) -> Bounds | None:
     """Return what is far in a table whose variances are those of far rows; None where they are not.
 
     Args:

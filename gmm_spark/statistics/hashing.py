@@ -30,7 +30,7 @@ class Folds:
     share: float
     seed: int
 
-    def of(self, x: FloatArray) -> NDArray[np.intp]:
+    def assign(self, x: FloatArray) -> NDArray[np.intp]:
         """Return the fold of each of the (d, n) rows; -1 where it is in none."""
         uniform = row_hashes(x, self.seed ^ _FOLD_SALT) / 2.0**64
         return np.where(uniform < self.share, uniform * (self.count / self.share), NO_FOLD).astype(np.intp)
@@ -43,10 +43,10 @@ def row_hashes(x: FloatArray, seed: int) -> NDArray[np.uint64]:
     keys = np.zeros(x.shape[1], dtype=np.uint64)
     for values, multiplier in zip(bits, multipliers, strict=True):
         keys += (values ^ (values >> np.uint64(32))) * multiplier
-    return mixed(keys)
+    return mix_bits(keys)
 
 
-def mixed(keys: NDArray[np.uint64]) -> NDArray[np.uint64]:
+def mix_bits(keys: NDArray[np.uint64]) -> NDArray[np.uint64]:
     """Return splitmix64's finaliser of the keys (Steele, Lea and Flood, OOPSLA 2014)."""
     keys = (keys ^ (keys >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     keys = (keys ^ (keys >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)

@@ -46,7 +46,7 @@ def accumulate(
     candidates: Sequence[Parameters],
     *,
     precision: Precision = "float64",
-    kept: int = least_likely.SIZE,
+    reservoir_size: int = least_likely.SIZE,
 ) -> tuple[Moments, ...]:
     """Return each candidate's sufficient statistics over all the blocks: one read serves them all.
 
@@ -55,10 +55,10 @@ def accumulate(
         candidates: mixtures of one d, each of any k and family.
         precision: float32 computes a tile's features and products in float32 where no log-density can then be
             wrong by more than 1e-3 (every kappa at most 833), and in float64 elsewhere.
-        kept: how many rows of least density to return.
+        reservoir_size: the number of rows of least density to return.
     """
     choice = choose(candidates, precision)
-    zeros = _zeros(candidates, choice, kept)
+    zeros = _zeros(candidates, choice, reservoir_size)
     running = _Running(choice, candidates, zeros)
     total, rows = np.zeros_like(zeros[0].total), 0
     for block in blocks:
@@ -115,16 +115,16 @@ class _Running:
         return self._log_likelihoods, [sums[low:high].copy() for low, high in pairwise(self._bounds)], self._lowest
 
 
-def zero_moments(candidates: Sequence[Parameters], kept: int = least_likely.SIZE) -> tuple[Moments, ...]:
+def zero_moments(candidates: Sequence[Parameters], reservoir_size: int = least_likely.SIZE) -> tuple[Moments, ...]:
     """Return the statistics of no rows, in the layout and about the centers that `accumulate` uses."""
-    return _zeros(candidates, choose(candidates), kept)
+    return _zeros(candidates, choose(candidates), reservoir_size)
 
 
-def _zeros(candidates: Sequence[Parameters], choice: Choice, kept: int) -> tuple[Moments, ...]:
+def _zeros(candidates: Sequence[Parameters], choice: Choice, reservoir_size: int) -> tuple[Moments, ...]:
     about_means = choice.path == "difference"
     centers = (each.means if about_means else np.zeros_like(each.means) for each in candidates)
     return tuple(
-        Moments.zero(center, choice.layout, kept, noise=each.noise is not None)
+        Moments.zero(center, choice.layout, reservoir_size, noise=each.noise is not None)
         for center, each in zip(centers, candidates, strict=True)
     )
 
@@ -164,7 +164,7 @@ def most_probable(posterior: FloatArray, parameters: Parameters) -> NDArray[np.i
 
 
 def _log_joint(x: FloatArray, parameters: Parameters) -> FloatArray:
-    joint = np.empty((parameters.rows, x.shape[1]))
+    joint = np.empty((parameters.k_with_noise, x.shape[1]))
     scratch = np.empty_like(x), np.empty_like(x)
     with np.errstate(over="ignore", invalid="ignore"):
         factors_of([parameters]).log_joint(x, joint, scratch)

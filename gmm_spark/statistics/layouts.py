@@ -81,7 +81,7 @@ def natural_parameters(parameters: Parameters, layout: Layout = "quadratic") -> 
 def _of_components(parameters: Parameters, layout: Layout) -> FloatArray:
     d = parameters.d
     precisions, log_determinants = parameters.spread.inverted()
-    linear = precisions.applied(parameters.means)
+    linear = precisions.products(parameters.means)
     theta = np.empty((parameters.k, feature_count(d, layout)))
     theta[:, 0] = log_weights(parameters) - 0.5 * (
         d * np.log(2 * np.pi) + log_determinants + (linear * parameters.means).sum(axis=1)
@@ -118,7 +118,7 @@ def symmetric(upper: FloatArray, d: int) -> FloatArray:
     return matrices
 
 
-def summed(z: FloatArray, weights: FloatArray | None, layout: Layout) -> FloatArray:
+def sum_features(z: FloatArray, weights: FloatArray | None, layout: Layout) -> FloatArray:
     """Return the (F,) sums of w times the features of the layout, quadratic or diagonal, of (d, n) rows."""
     d, n = z.shape
     z = np.asarray(z, dtype=np.float64)
@@ -128,7 +128,7 @@ def summed(z: FloatArray, weights: FloatArray | None, layout: Layout) -> FloatAr
     return np.concatenate([[weight], weighted.sum(axis=1), squares])
 
 
-def total_of(known: FloatArray | None, d: int, layout: Layout) -> FloatArray | None:
+def convert_total(known: FloatArray | None, d: int, layout: Layout) -> FloatArray | None:
     """Return the same from known sums of one of the two layouts, where these hold them."""
     if known is None or len(known) == feature_count(d, layout):
         return known

@@ -22,12 +22,12 @@ SIZE = 8
 _MOST_NEW = 4
 
 
-def nothing(d: int, size: int = SIZE) -> FloatArray:
+def empty_reservoir(d: int, size: int = SIZE) -> FloatArray:
     """Return the (size, 1 + d) reservoir of no rows: places not taken are infinite."""
     return np.full((size, 1 + d), np.inf)
 
 
-def merged(one: FloatArray, other: FloatArray) -> FloatArray:
+def merge_reservoirs(one: FloatArray, other: FloatArray) -> FloatArray:
     """Return the reservoir of the rows of both, which are of one size."""
     rows = np.concatenate([one, other])
     order = np.argsort(rows[:, 0], kind="stable")
@@ -37,7 +37,7 @@ def merged(one: FloatArray, other: FloatArray) -> FloatArray:
     return np.asarray(rows[order[: len(one)]])
 
 
-def points(reservoir: FloatArray) -> FloatArray:
+def distinct_points(reservoir: FloatArray) -> FloatArray:
     """Return (m, d) the coordinates of its distinct rows, the least likely first."""
     rows = reservoir[np.isfinite(reservoir[:, 0]), 1:]
     _, first = np.unique(rows, axis=0, return_index=True)
@@ -51,7 +51,7 @@ class Reservoir:
     """
 
     def __init__(self, d: int, size: int = SIZE) -> None:
-        self._kept, self._size = nothing(d, size), size
+        self._kept, self._size = empty_reservoir(d, size), size
         self._bound = np.inf
         self._new: list[FloatArray] = []
         self._count = 0
@@ -85,7 +85,7 @@ class Reservoir:
     def _settle(self) -> None:
         if self._new:
             rows = np.concatenate(self._new, axis=1) + 0.0  # there is one zero, not two
-            self._kept = merged(self._kept, rows[:, _least(rows, self._size)].T)
+            self._kept = merge_reservoirs(self._kept, rows[:, _least(rows, self._size)].T)
             self._bound, self._count = float(self._kept[-1, 0]), 0
             self._new.clear()
 

@@ -44,18 +44,22 @@ class Moments:
 
     @staticmethod
     def zero(
-        centers: FloatArray, layout: Layout = "quadratic", kept: int = least_likely.SIZE, *, noise: bool = False
+        centers: FloatArray,
+        layout: Layout = "quadratic",
+        reservoir_size: int = least_likely.SIZE,
+        *,
+        noise: bool = False,
     ) -> Moments:
         """Return the statistics of no rows at all.
 
         Args:
             centers: (k, d).
             layout: which features.
-            kept: how many of the least likely rows there is room for.
+            reservoir_size: the number of least likely rows to gather.
             noise: whether there is a noise too.
         """
         k, d = centers.shape[0] + noise, centers.shape[1]
-        lowest = least_likely.nothing(d, kept) if kept and layout != "linear" else None
+        lowest = least_likely.empty_reservoir(d, reservoir_size) if reservoir_size and layout != "linear" else None
         sums, total = np.zeros((k, feature_count(d, layout))), np.zeros(feature_count(d, total_layout(layout)))
         return Moments(0.0, sums, total, centers, layout, 0, lowest)
 
@@ -67,7 +71,9 @@ class Moments:
             self.centers,
             self.layout,
             self.rows + other.rows,
-            None if self.lowest is None or other.lowest is None else least_likely.merged(self.lowest, other.lowest),
+            None
+            if self.lowest is None or other.lowest is None
+            else least_likely.merge_reservoirs(self.lowest, other.lowest),
         )
 
     @property
@@ -190,12 +196,12 @@ class Moments:
         """Read what `to_bytes` wrote of statistics like `zero`."""
         ends = np.cumsum([2, zero.total.size, zero.sums.size])
         head, total, sums, lowest = np.split(np.frombuffer(data, dtype="<f8"), ends)
-        kept = None if zero.lowest is None else lowest.reshape(zero.lowest.shape)
+        reservoir = None if zero.lowest is None else lowest.reshape(zero.lowest.shape)
         return Moments(
-            float(head[0]), sums.reshape(zero.sums.shape), total, zero.centers, zero.layout, int(head[1]), kept
+            float(head[0]), sums.reshape(zero.sums.shape), total, zero.centers, zero.layout, int(head[1]), reservoir
         )
 
 
-def added(partials: Iterable[Moments], zero: Moments) -> Moments:
+def sum_in_order(partials: Iterable[Moments], zero: Moments) -> Moments:
     """Return the sum in the order given: the same order gives the same bits."""
     return reduce(Moments.__add__, partials, zero)

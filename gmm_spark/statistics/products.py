@@ -60,7 +60,7 @@ class _Chunk:
         return int(self.rows.stop - self.rows.start)
 
 
-class ByProduct:
+class ProductEngine:
     """Joint log-densities and sums of one tile of rows after the other.
 
     Args:

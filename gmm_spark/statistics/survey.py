@@ -52,7 +52,7 @@ class Survey:
         """Return the survey of no rows, with room for the products of features or for their squares alone."""
         least = np.array([[np.inf], [-np.inf]]).repeat(d, axis=1)
         scatter = np.zeros((d, d) if products else d)
-        return Survey(np.zeros(len(REASONS)), 0.0, np.zeros(d), scatter, 0.0, least, far_rows.nothing(d))
+        return Survey(np.zeros(len(REASONS)), 0.0, np.zeros(d), scatter, 0.0, least, far_rows.empty_sample(d))
 
     def __add__(self, other: Survey) -> Survey:
         weight = self.weight + other.weight
@@ -67,7 +67,7 @@ class Survey:
             self.scatter + other.scatter + between,
             self.squares + other.squares,
             np.stack([np.minimum(self.range[0], other.range[0]), np.maximum(self.range[1], other.range[1])]),
-            far_rows.merged(self.sample, other.sample),
+            far_rows.merge_samples(self.sample, other.sample),
             self.counted + other.counted,
         )
 

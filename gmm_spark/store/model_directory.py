@@ -22,7 +22,7 @@ from gmm_spark.errors import ModelError, ParametersError
 from gmm_spark.mixture.noise import Noise
 from gmm_spark.mixture.parameters import FloatArray, Parameters
 from gmm_spark.mixture.spread import Variances
-from gmm_spark.store.run_pointer import followed
+from gmm_spark.store.run_pointer import follow_pointer
 from gmm_spark.store.untrusted import json_object
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ def read_model(path: str | Path) -> StoredModel:
         ModelError: there is no model, or it is damaged.
         InputError: the folder keeps several runs, and its pointer to the last is damaged.
     """
-    root = followed(Path(path))
+    root = follow_pointer(Path(path))
     metadata = _lines(root / "metadata", MOST_METADATA)
     if len(metadata) != 1:
         raise _no_model(root, f"{len(metadata)} lines of metadata")

@@ -60,7 +60,7 @@ def decode(text: str, where: str) -> Pointer:
     return pointer
 
 
-def followed(root: Path) -> Path:
+def follow_pointer(root: Path) -> Path:
     """Return the run folder that a folder of the local filesystem points to; the folder itself without a pointer.
 
     Raises:

@@ -18,7 +18,7 @@ from gmm_spark.batch.files.local import LocalLocation
 from gmm_spark.batch.publish import modes
 from gmm_spark.batch.publish.target import claim
 from gmm_spark.batch.runtime.signals import EndedBySignal, handled
-from gmm_spark.store.run_pointer import followed
+from gmm_spark.store.run_pointer import follow_pointer
 from tests.batch.runs import run
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def write(folder: Path, content: str, days: tuple[int, ...] = (1, 2)) -> None:
 
 def seen(target: Path) -> dict[str, list[str]]:
     """Return the content that a reader finds in each partition."""
-    root = followed(target)
+    root = follow_pointer(target)
     return {day.name: [part.read_text() for part in day.glob("part-*")] for day in sorted(root.glob("day=*"))}
 
 

@@ -16,7 +16,7 @@ import pytest
 
 from gmm_spark.batch.manifest.manifest import SCHEMA_FILE
 from gmm_spark.store.model_directory import read_model
-from gmm_spark.store.run_pointer import followed
+from gmm_spark.store.run_pointer import follow_pointer
 from tests.jobs import submission, tables
 from tests.jobs.submission import JOBS, ROOT
 
@@ -229,7 +229,7 @@ def test_models_and_tables_are_found_behind_their_pointers(runs: Runs) -> None:
     assert tables.read(runs.folder / "scored-simulated").num_rows == 50
     document = runs.manifest("scored-simulated/_manifest.json")
     fitted = runs.manifest("kept/runs/one/_manifest.json")
-    assert [each["version"] for each in document["inputs"]] == [followed(runs.folder / "simulated").name, "one"]
+    assert [each["version"] for each in document["inputs"]] == [follow_pointer(runs.folder / "simulated").name, "one"]
     assert document["inputs"][1]["sha256"] == fitted["fit"]["model_sha256"]
 
 
@@ -239,7 +239,7 @@ def test_other_filesystems_are_served_through_hadoop(runs: Runs) -> None:
     assert tables.read(far / "table").num_rows == 50
     assert tables.read(far / "seven").num_rows == 7  # as the file there says
     assert sorted(path.name for path in (far / "runs" / "runs").glob("[!.]*")) == ["one", "two"]
-    assert followed(far / "runs").name == "two"
+    assert follow_pointer(far / "runs").name == "two"
     assert "run one is published" in runs.results["elsewhere the same"]["out"]
     assert {path.name for path in far.glob(".*/*")} == {"manifests"}
 
@@ -251,7 +251,7 @@ def test_the_manifest_explains_a_run(runs: Runs) -> None:
     used = tables.ROWS - tables.UNUSABLE
     assert document["rows"] == {"read": tables.ROWS, "used": used, "refused": refused, "written": None, "weight": used}
     assert max(document["fit"]["history"]) == pytest.approx(document["fit"]["mean_log_likelihood"], rel=1e-12)
-    folder = followed(runs.folder / "kept")
+    folder = follow_pointer(runs.folder / "kept")
     assert {each["path"]: each["bytes"] for each in document["output"]["files"]} == {
         str(path.relative_to(folder)): path.stat().st_size for path in folder.glob("*/part-*")
     }

@@ -21,7 +21,7 @@ import pytest
 from scipy.optimize import linear_sum_assignment
 
 from gmm_spark.store.model_directory import read_model
-from gmm_spark.store.run_pointer import followed
+from gmm_spark.store.run_pointer import follow_pointer
 from tests.jobs.submission import JOBS, ROOT
 
 if TYPE_CHECKING:
@@ -266,5 +266,5 @@ def test_a_refit_goes_on_from_the_model_in_use(year: Year) -> None:
     manifest = year.manifest("models/taxi", "fit-2020")
     assert "fit, starts" not in manifest["seconds"]
     assert manifest["fit"]["passes"] == 1 + len(manifest["fit"]["history"])
-    assert followed(year.folder / "models" / "taxi").name == "fit-2020"
+    assert follow_pointer(year.folder / "models" / "taxi").name == "fit-2020"
     assert (year.folder / "models" / "taxi" / "runs" / "fit-2019").exists()  # a job that reads it may go on

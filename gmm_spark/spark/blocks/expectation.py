@@ -18,7 +18,7 @@ from gmm_spark.spark.partials import partials, run_of
 from gmm_spark.spark.session import carried, result_limit
 from gmm_spark.statistics import least_likely
 from gmm_spark.statistics.kernel import accumulate, check_balance, zero_moments
-from gmm_spark.statistics.moments import Moments, added
+from gmm_spark.statistics.moments import Moments, sum_in_order
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -82,7 +82,9 @@ class OverAll:
 
     def over(self, blocks: Iterable[tuple[int, Block]]) -> tuple[Moments, ...]:
         """Return the statistics of the blocks."""
-        return accumulate((block for _, block in blocks), self.candidates, precision=self.precision, kept=self.kept)
+        return accumulate(
+            (block for _, block in blocks), self.candidates, precision=self.precision, reservoir_size=self.kept
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -195,7 +197,9 @@ def _add_run(parcel: Shipped[Sums], sums: list[list[bytes]]) -> list[bytes]:
 
 
 def _added(zeros: tuple[Moments, ...], sums: list[list[bytes]]) -> tuple[Moments, ...]:
-    return tuple(added((Moments.from_bytes(each[c], zero) for each in sums), zero) for c, zero in enumerate(zeros))
+    return tuple(
+        sum_in_order((Moments.from_bytes(each[c], zero) for each in sums), zero) for c, zero in enumerate(zeros)
+    )
 
 
 def _sum_task(parcel: Shipped[Sums], batches: Iterable[pa.RecordBatch]) -> Iterator[tuple[int, list[bytes] | None]]:

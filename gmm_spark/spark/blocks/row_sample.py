@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gmm_spark.spark.worker import task_partition
-from gmm_spark.statistics.hashing import mixed, row_hashes
+from gmm_spark.statistics.hashing import mix_bits, row_hashes
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -28,7 +28,7 @@ def collect_sample(blocks: DataFrame, d: int) -> tuple[FloatArray, FloatArray]:
         np.frombuffer(b"".join(column.to_pylist()), dtype=dtype)
         for column, dtype in zip(table.columns, ("<u8", "<f8", "<f8"), strict=True)
     )
-    order = in_order(mixed(keys), z.reshape(-1, d), weights)
+    order = in_order(mix_bits(keys), z.reshape(-1, d), weights)
     return np.ascontiguousarray(z.reshape(-1, d)[order].T), weights[order]
 
 
@@ -72,6 +72,6 @@ def row_keys(x: FloatArray, seed: int, batch: int) -> NDArray[np.uint64]:
     if not new.all():
         place = np.arange(len(keys))
         rank = (place - np.maximum.accumulate(np.where(new, place, 0))).astype(np.uint64)
-        salt = mixed(rank + (np.uint64(batch) << np.uint64(20)) + (np.uint64(task_partition()) << np.uint64(40)))
-        keys[order] = np.where(new, keys[order], mixed(keys[order] ^ salt))
+        salt = mix_bits(rank + (np.uint64(batch) << np.uint64(20)) + (np.uint64(task_partition()) << np.uint64(40)))
+        keys[order] = np.where(new, keys[order], mix_bits(keys[order] ^ salt))
     return keys

@@ -55,15 +55,15 @@ class Table:
         """
         all_rows, most = self.surveyed, self.surveyed.reference
         try:
-            return coordinates.suited(family, most.mean, most.covariance, self.names)
+            return coordinates.coordinates_for(family, most.mean, most.covariance, self.names)
         except DataError:
             if most is all_rows:
                 raise
-            return coordinates.suited(family, all_rows.mean, all_rows.covariance, self.names)
+            return coordinates.coordinates_for(family, all_rows.mean, all_rows.covariance, self.names)
 
     def noise(self, frame: Coordinates) -> Noise:
         """Return a noise over the box that holds all rows, in these coordinates; its weight is only a start."""
-        return Noise(_STARTING_WEIGHT, self.surveyed.range).moved(frame.log_determinant)
+        return Noise(_STARTING_WEIGHT, self.surveyed.range).rescaled(frame.log_determinant)
 
 
 def prepare(

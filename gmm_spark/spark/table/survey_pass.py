@@ -47,7 +47,7 @@ def survey(rows: DataFrame, layout: Layout, *, products: bool = True) -> Survey:
     """
     zero = Survey.zero(layout.d, products=products)
     surveyed = _read(rows, layout, zero, None)
-    bounds = far_rows.bounds(surveyed.sample, surveyed.variances)
+    bounds = far_rows.find_bounds(surveyed.sample, surveyed.variances)
     if bounds is None:
         return surveyed
     return replace(surveyed, bounds=bounds, within=_read(rows, layout, zero, bounds))
@@ -90,7 +90,7 @@ def _to_bytes(surveyed: Survey) -> list[bytes]:
 def of_rows(rows: Rows, bounds: far_rows.Bounds | None = None, *, products: bool = True) -> Survey:
     """Return the survey of one batch, of its rows within the bounds if there are any."""
     counts = np.bincount(rows.reasons, minlength=len(REASONS)).astype(np.float64)
-    valid = rows.valid() if bounds is None else rows.valid().where(bounds.hold)
+    valid = rows.valid() if bounds is None else rows.valid().where(bounds.contain)
     counts[0] = valid.x.shape[1]
     x = valid.x
     d, n = x.shape
@@ -103,7 +103,7 @@ def of_rows(rows: Rows, bounds: far_rows.Bounds | None = None, *, products: bool
     centred = x - (centre + offset[:, None])
     scatter = (centred * weights) @ centred.T if products else centred**2 @ weights
     counted = valid.counted().x
-    limits, few = np.stack([counted.min(axis=1), counted.max(axis=1)]), far_rows.sample(counted)
+    limits, few = np.stack([counted.min(axis=1), counted.max(axis=1)]), far_rows.draw_sample(counted)
     squares = float(weights @ weights)
     return Survey(counts, total, centre[:, 0] + offset, scatter, squares, limits, few, counted.shape[1])
 

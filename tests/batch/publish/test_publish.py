@@ -14,7 +14,7 @@ from gmm_spark.batch.manifest.manifest import MANIFEST
 from gmm_spark.batch.publish import modes
 from gmm_spark.batch.publish.target import check_apart, claim
 from gmm_spark.errors import InputError, OutputError, SchemaError
-from gmm_spark.store.run_pointer import followed
+from gmm_spark.store.run_pointer import follow_pointer
 from tests.batch.runs import run
 
 MODES = {mode.name: mode for mode in (modes.Create(), modes.Overwrite(), modes.Partitions(), modes.Runs())}
@@ -165,7 +165,7 @@ def test_each_run_has_its_folder_and_a_pointer_names_the_last(tmp_path: Path) ->
     out = tmp_path / "out"
     for name in ("a", "b"):
         published(out, name, name, "runs")
-    assert contents(followed(out)) == {"part-0": "b"}
+    assert contents(follow_pointer(out)) == {"part-0": "b"}
     assert contents(out / "runs" / "a") == {"part-0": "a"}
     with claim(run("c"), LocalLocation(out), modes.Runs(retain=2)) as claimed, claimed.publication() as staging:
         Path(staging.removeprefix("file:")).mkdir()
@@ -185,7 +185,7 @@ def test_a_failed_run_leaves_the_pointer_and_no_folder(tmp_path: Path) -> None:
 
     with pytest.raises(ZeroDivisionError):
         failing()
-    assert contents(followed(out)) == {"part-0": "a"}
+    assert contents(follow_pointer(out)) == {"part-0": "a"}
     assert [path.name for path in (out / "runs").iterdir()] == ["a"]
 
 
@@ -197,7 +197,7 @@ def test_runs_and_plain_tables_are_not_mixed(tmp_path: Path) -> None:
         with pytest.raises(OutputError):
             published(tmp_path / name, "b", "b", mode)
     assert contents(tmp_path / "plain") == {"part-0": "a"}
-    assert contents(followed(tmp_path / "kept")) == {"part-0": "a"}
+    assert contents(follow_pointer(tmp_path / "kept")) == {"part-0": "a"}
 
 
 def by_day(target: Path, name: str, *days: str) -> None:
@@ -289,4 +289,4 @@ def test_a_damaged_pointer_is_refused(tmp_path: Path, text: str) -> None:
     """A pointer that is none, or leads out of its output, is an error that names it."""
     (tmp_path / "current.gmm_spark.json").write_text(text)
     with pytest.raises(InputError, match=r"current\.gmm_spark\.json"):
-        followed(tmp_path)
+        follow_pointer(tmp_path)

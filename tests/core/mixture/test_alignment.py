@@ -11,7 +11,7 @@ from scipy.optimize import linear_sum_assignment
 from scipy.stats import norm
 
 from gmm_spark.errors import ModelError
-from gmm_spark.mixture.alignment import aligned, assignment, distances
+from gmm_spark.mixture.alignment import align, assignment, distances
 from gmm_spark.mixture.parameters import Parameters
 from tests.strategies import random_mixture, seeds
 
@@ -38,8 +38,8 @@ def test_a_shuffled_mixture_gets_its_order_back(seed: int, k: int, d: int) -> No
     yesterday = random_mixture(random, k, d, "full", spread=50.0)
     moved = Parameters(random.dirichlet(np.full(k, 2.0)), yesterday.means + 0.1, 1.1 * yesterday.covariances)
     shuffled = reordered(moved, random.permutation(k))
-    np.testing.assert_array_equal(aligned(shuffled, yesterday).means, moved.means)
-    np.testing.assert_array_equal(aligned(shuffled, yesterday).weights, moved.weights)
+    np.testing.assert_array_equal(align(shuffled, yesterday).means, moved.means)
+    np.testing.assert_array_equal(align(shuffled, yesterday).weights, moved.weights)
 
 
 def test_the_distance_is_bhattacharyyas() -> None:
@@ -71,13 +71,13 @@ def test_new_components_follow_the_old_ones() -> None:
     """With more components than yesterday the matched ones come first, then the new ones by falling weight."""
     yesterday = Parameters(np.array([0.5, 0.5]), np.array([[10.0], [0.0]]), np.ones((2, 1, 1)))
     today = Parameters(np.array([0.4, 0.3, 0.2, 0.1]), np.array([[0.1], [-30.0], [10.1], [60.0]]), np.ones((4, 1, 1)))
-    assert aligned(today, yesterday).means.ravel().tolist() == [10.1, 0.1, -30.0, 60.0]
+    assert align(today, yesterday).means.ravel().tolist() == [10.1, 0.1, -30.0, 60.0]
 
 
 def test_fewer_components_than_yesterday_are_refused() -> None:
     """A number would be left over: an error that has both counts; and so for other features."""
     random = np.random.default_rng(0)
     with pytest.raises(ModelError, match=r"3 components of 2 features.*at most 2 components of 2 features"):
-        aligned(random_mixture(random, 2, 2, "full"), random_mixture(random, 3, 2, "full"))
+        align(random_mixture(random, 2, 2, "full"), random_mixture(random, 3, 2, "full"))
     with pytest.raises(ModelError, match="of 3 features"):
-        aligned(random_mixture(random, 2, 2, "full"), random_mixture(random, 2, 3, "full"))
+        align(random_mixture(random, 2, 2, "full"), random_mixture(random, 2, 3, "full"))

@@ -90,7 +90,7 @@ def test_values_whose_squares_overflow_are_named(family: Family, bad: float) -> 
     with np.errstate(over="ignore", invalid="ignore"):
         mean, covariance = survey(x, np.ones(50))
     with pytest.raises(DataError, match=r"columns 'x2': got values whose squares overflow"):
-        coordinates.suited(family, mean, covariance, ("x0", "x1", "x2"))
+        coordinates.coordinates_for(family, mean, covariance, ("x0", "x1", "x2"))
 
 
 def test_badly_scaled_columns_are_no_reason_to_refuse() -> None:
@@ -107,5 +107,5 @@ def test_the_rounding_of_a_large_constant_is_not_a_spread(family: Family) -> Non
     """At 1.7e9 a deviation of one rounding unit is still a constant column, and ten microseconds are not."""
     mean = np.array([0.0, 1.7e9])
     with pytest.raises(DataError, match="features 'b'"):
-        coordinates.suited(family, mean, np.diag([1.0, np.spacing(1.7e9) ** 2]), ("a", "b"))
-    coordinates.suited(family, mean, np.diag([1.0, 1e-5**2]), ("a", "b"))
+        coordinates.coordinates_for(family, mean, np.diag([1.0, np.spacing(1.7e9) ** 2]), ("a", "b"))
+    coordinates.coordinates_for(family, mean, np.diag([1.0, 1e-5**2]), ("a", "b"))

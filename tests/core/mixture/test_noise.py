@@ -17,7 +17,7 @@ from gmm_spark import em
 from gmm_spark.em import checkpoint
 from gmm_spark.errors import ParametersError
 from gmm_spark.mixture import families, prior
-from gmm_spark.mixture.coordinates import suited
+from gmm_spark.mixture.coordinates import coordinates_for
 from gmm_spark.mixture.noise import Noise
 from gmm_spark.mixture.parameters import FAMILIES, Family, FloatArray, Parameters
 from gmm_spark.search import best_start
@@ -37,7 +37,7 @@ def box_of(x: FloatArray) -> FloatArray:
 
 def with_noise(problem: Problem, weight: float = 0.2) -> Parameters:
     """Return the problem's start beside a noise over the box of its rows."""
-    return problem.start.beside(Noise(weight, box_of(problem.x)))
+    return problem.start.with_noise(Noise(weight, box_of(problem.x)))
 
 
 def em_step(x: FloatArray, w: FloatArray, at: Parameters) -> tuple[float, Parameters]:
@@ -56,7 +56,7 @@ def em_step(x: FloatArray, w: FloatArray, at: Parameters) -> tuple[float, Parame
     own = scatter / mass[:-1, None, None]
     if at.family in ("tied", "tied-diag", "tied-spherical"):
         own = np.repeat(scatter.sum(axis=0)[None] / mass[:-1].sum(), at.k, axis=0)
-    noise = at.noise.weighing(mass[-1] / mass.sum())
+    noise = at.noise.with_weight(mass[-1] / mass.sum())
     after = Parameters(mass[:-1] / mass.sum(), means, shaped(at.family, own), at.family, noise)
     return float(w @ np.log(total) / w.sum()), after
 
@@ -119,10 +119,10 @@ def contaminated(seed: int, d: int, share: float) -> tuple[FloatArray, FloatArra
 def fitted(x: FloatArray, k: int, family: Family = "full", *, noise: bool = True, seed: int = 0) -> Parameters:
     """Return the best fit that a search in memory finds, with the defaults of the estimator."""
     covariance = np.cov(x.T, bias=True)
-    frame = suited(family, x.mean(axis=0), covariance, NAMES[: x.shape[1]])
+    frame = coordinates_for(family, x.mean(axis=0), covariance, NAMES[: x.shape[1]])
     order = np.random.default_rng(seed).permutation(len(x))
     sample = Sample(np.ascontiguousarray(frame.rows(x)[:, order]), np.ones(len(x)), covariance)
-    own = Noise(0.1, box_of(x)).moved(frame.log_determinant) if noise else None
+    own = Noise(0.1, box_of(x)).rescaled(frame.log_determinant) if noise else None
     share = prior.share_of("auto", len(x))
     plan = Plan(k, family, 20, seed, 1e-6, 1e-6, noise=own, prior=share, least=x.shape[1] + 1)
     return frame.outward(best_start.best(sample, frame, plan).best.parameters)

@@ -9,7 +9,7 @@ import pytest
 
 from gmm_spark.errors import DataError
 from gmm_spark.mixture import coordinates
-from gmm_spark.mixture.redundancy import Redundant, independent
+from gmm_spark.mixture.redundancy import RedundantColumns, independent_columns
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -56,7 +56,7 @@ def refusal(x: FloatArray, names: tuple[str, ...] | None = None) -> DataError:
 def frame(x: FloatArray, names: tuple[str, ...] | None = None) -> coordinates.Coordinates:
     """Return the coordinates of a full covariance of these rows."""
     given = names or tuple(f"x{i}" for i in range(x.shape[1]))
-    return coordinates.suited("full", x.mean(axis=0), np.atleast_2d(np.cov(x.T, bias=True)), given)
+    return coordinates.coordinates_for("full", x.mean(axis=0), np.atleast_2d(np.cov(x.T, bias=True)), given)
 
 
 @pytest.mark.parametrize("made", [one_hot, copies, sums, few_rows])
@@ -65,7 +65,7 @@ def test_the_rest_can_be_fitted_and_nothing_more(made: Callable[[Rng], FloatArra
     """What stays is a basis, the first by the order of the columns: ranks by singular values are the oracle."""
     x = made(np.random.default_rng(seed))
     found: Any = refusal(x).got
-    assert isinstance(found, Redundant)
+    assert isinstance(found, RedundantColumns)
     stays = [int(name[1:]) for name in found.independent]
     z = (x - x.mean(axis=0))[:, x.std(axis=0) > 1e-12]
     z = z / z.std(axis=0)
@@ -87,7 +87,7 @@ def test_a_refusal_of_a_thousand_columns_is_short_and_whole() -> None:
     error = refusal(x, tuple(f"a rather long name of column number {i}" for i in range(1000)))
     assert len(str(error)) < 1600
     assert "Leave these 999 out" in str(error)
-    assert isinstance(error.got, Redundant)
+    assert isinstance(error.got, RedundantColumns)
     assert (len(error.got.dependent), len(error.got.independent)) == (999, 1)
 
 
@@ -98,6 +98,6 @@ def test_nearly_dependent_columns_leave_a_set_that_can_be_factored(seed: int) ->
     base = rng.normal(size=(200, 6))
     near = base @ rng.normal(size=(6, 6)) + 10.0 ** rng.uniform(-9, -5, size=6) * rng.normal(size=(200, 6))
     correlation = np.corrcoef(np.concatenate([base, near], axis=1).T)
-    kept = independent(correlation)
+    kept = independent_columns(correlation)
     assert 6 <= kept.sum() <= 12
     np.linalg.cholesky(correlation[np.ix_(kept, kept)])

@@ -45,18 +45,18 @@ FORMULAS: dict[str, Callable[[Spread, FloatArray], FloatArray]] = {
     "least variances": lambda spread, _: spread.least_variances,
     "inverses": lambda spread, _: spread.inverted()[0].matrices,
     "log-determinants of inverses": lambda spread, _: spread.inverted()[1],
-    "products": lambda spread, v: spread.applied(v),
-    "forms": lambda spread, v: spread.forms(v),
+    "products": lambda spread, v: spread.products(v),
+    "forms": lambda spread, v: spread.quadratic_forms(v),
     "inverse forms": lambda spread, v: spread.inverse_forms(v),
     "inverse traces": lambda spread, _: spread[:1].inverse_traces(spread),
     "other units": lambda spread, v: spread.scaled(v[0]).matrices,
-    "other axes": lambda spread, v: spread.turned(np.outer(v[0], v[-1]) + np.eye(v.shape[1])).matrices,
+    "other axes": lambda spread, v: spread.transformed(np.outer(v[0], v[-1]) + np.eye(v.shape[1])).matrices,
     "some": lambda spread, _: spread[np.array([0, 0])].matrices,
-    "random rows": lambda spread, v: spread.coloured(np.arange(len(v)), v),
-    "outer products": lambda spread, v: type(spread)(spread.outer(v[:, 0], v)).variances,
-    "sums of squares": lambda spread, v: type(spread)(spread.squares(v, v[0] ** 2)[None]).variances,
-    "unit": lambda spread, v: type(spread)(spread.unit(v.shape[1])[None]).matrices,
-    "along": lambda spread, v: type(spread)(spread.along(v[:, 0]) * spread.values).matrices,
+    "random rows": lambda spread, v: spread.rows_from_noise(np.arange(len(v)), v),
+    "outer products": lambda spread, v: type(spread)(spread.outer_products(v[:, 0], v)).variances,
+    "sums of squares": lambda spread, v: type(spread)(spread.scatter(v, v[0] ** 2)[None]).variances,
+    "unit": lambda spread, v: type(spread)(spread.identity(v.shape[1])[None]).matrices,
+    "along": lambda spread, v: type(spread)(spread.per_component(v[:, 0]) * spread.values).matrices,
     "faults": lambda spread, _: spread.faulty().astype(np.float64),
 }
 
@@ -140,7 +140,7 @@ def fitted(x: FloatArray, family: Family, k: int) -> tuple[em.Fit, coordinates.C
     """Return the best fit to rows, found and polished as a fit of a table is, without a covariance of the data."""
     n, d = x.shape
     mean, variances = x.mean(axis=0), x.var(axis=0)
-    frame = coordinates.suited(family, mean, variances, tuple(f"x{i}" for i in range(d)))
+    frame = coordinates.coordinates_for(family, mean, variances, tuple(f"x{i}" for i in range(d)))
     sample = Sample(frame.rows(x), np.ones(n), variances)
     found = best_start.best(sample, frame, Plan(k, family, 6, 0, 1e-6, 1e-4))
     state = em.begin(found.best.parameters, "squarem", found.slowest)
@@ -164,8 +164,8 @@ def test_a_fit_of_many_features_makes_no_matrix(family: Family, no_matrices: Cal
     assert sum(map(len, lines)) < k * model_directory.limits(header, "here")[1] < 1000 * k * d
     kept = checkpoint.encode(em.begin(fit.best.parameters, "squarem"), {})
     again = checkpoint.decode(kept, {}, "here")
-    ordered = alignment.aligned(stored.parameters, mixture)
-    drawn = mixture.spread.coloured(np.array([0, 2]), np.ones((2, d)))
+    ordered = alignment.align(stored.parameters, mixture)
+    drawn = mixture.spread.rows_from_noise(np.array([0, 2]), np.ones((2, d)))
     text = description(stored, correlations=True)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
@@ -193,7 +193,7 @@ def test_moves_reseeding_and_a_second_look_make_no_matrix(family: Family, no_mat
     rare = np.concatenate([sample.z, np.full((d, 20), 9.0) + np.random.default_rng(1).normal(0, 0.1, (d, 20))], axis=1)
     plan = Plan(k, family, 4, 0, 1e-6, 1e-4)
     looked = missed_clusters.look(
-        lambda at: kernel.accumulate([Block(rare)], [at], kept=64)[0], fit, sample, frame, plan
+        lambda at: kernel.accumulate([Block(rare)], [at], reservoir_size=64)[0], fit, sample, frame, plan
     )
     assert looked.evidence.alarming
     assert looked.replaced

@@ -38,7 +38,7 @@ class Search:
 
     def __post_init__(self) -> None:
         covariance, d = np.cov(self.x.T, bias=True), self.x.shape[1]
-        self.frame = coordinates.suited(self.family, self.x.mean(axis=0), covariance, tuple("abcdefgh"[:d]))
+        self.frame = coordinates.coordinates_for(self.family, self.x.mean(axis=0), covariance, tuple("abcdefgh"[:d]))
         self.z = np.ascontiguousarray(self.frame.rows(self.x))
         z = np.ascontiguousarray(self.z[:, self.taken])
         self.sample = Sample(z, np.ones(z.shape[1]), covariance)
@@ -51,7 +51,9 @@ class Search:
         """Read all rows."""
         self.reads.append(candidate)
         block = Block(self.z)
-        return kernel.accumulate([block], [missed_clusters.gathering(candidate)], kept=missed_clusters.KEPT)[0]
+        return kernel.accumulate([block], [missed_clusters.gathering(candidate)], reservoir_size=missed_clusters.KEPT)[
+            0
+        ]
 
     def look(self) -> missed_clusters.Look:
         """Look at the start with all rows."""

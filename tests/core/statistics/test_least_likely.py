@@ -51,10 +51,10 @@ def test_merging_is_a_commutative_monoid(sizes: list[int], seed: int) -> None:
     generator = np.random.default_rng(seed)
     draws = (generator.integers(0, 3, (3, n)).astype(np.float64) for n in sizes)
     a, b, c = (filled(rows[0], rows[1:], None, 7) for rows in draws)
-    merged = least_likely.merged
+    merged = least_likely.merge_reservoirs
     assert merged(a, b).tobytes() == merged(b, a).tobytes()
     assert merged(merged(a, b), c).tobytes() == merged(a, merged(b, c)).tobytes()
-    assert merged(a, least_likely.nothing(2)).tobytes() == a.tobytes()
+    assert merged(a, least_likely.empty_reservoir(2)).tobytes() == a.tobytes()
 
 
 @given(problems(), st.integers(1, 300))
@@ -110,5 +110,7 @@ def test_candidates_keep_rows_of_their_own() -> None:
 def test_distinct_points_come_the_least_likely_first() -> None:
     """Copies of a row are one point, and places not taken are none."""
     rows = np.array([[-9.0, 5, 5], [-9.0, 5, 5], [-3.0, 1, 1], [-2.0, 5, 5]])
-    assert least_likely.points(least_likely.merged(least_likely.nothing(2), rows)).tolist() == [[5, 5], [1, 1]]
-    assert least_likely.points(least_likely.nothing(2)).shape == (0, 2)
+    assert least_likely.distinct_points(
+        least_likely.merge_reservoirs(least_likely.empty_reservoir(2), rows)
+    ).tolist() == [[5, 5], [1, 1]]
+    assert least_likely.distinct_points(least_likely.empty_reservoir(2)).shape == (0, 2)

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gmm_spark.statistics.layouts import feature_count
-from gmm_spark.statistics.least_likely import SIZE, merged, nothing
-from gmm_spark.statistics.moments import Moments, added
+from gmm_spark.statistics.least_likely import SIZE, empty_reservoir, merge_reservoirs
+from gmm_spark.statistics.moments import Moments, sum_in_order
 from tests.strategies import assert_moments, seeds
 
 
@@ -17,7 +17,7 @@ def example(seed: int, k: int, d: int) -> Moments:
     """Return random statistics."""
     generator = np.random.default_rng(seed)
     sums, total = generator.uniform(1, 9, (k, feature_count(d))), generator.uniform(1, 9, feature_count(d))
-    lowest = merged(nothing(d), generator.normal(-9, 1, (int(generator.integers(0, 12)), 1 + d)))
+    lowest = merge_reservoirs(empty_reservoir(d), generator.normal(-9, 1, (int(generator.integers(0, 12)), 1 + d)))
     rows = int(generator.integers(1, 99))
     return Moments(generator.normal(-5), sums, total, np.zeros((k, d)), rows=rows, lowest=lowest)
 
@@ -33,8 +33,8 @@ def test_addition_is_a_commutative_monoid(shape: tuple[int, int], a: int, b: int
     assert (one + zero).to_bytes() == one.to_bytes()
     assert (one + two).to_bytes() == (two + one).to_bytes()
     assert_moments((one + two) + three, one + (two + three), 1e-14)
-    assert added([one, two, three], zero).to_bytes() == ((one + two) + three).to_bytes()
-    assert added([], zero).to_bytes() == zero.to_bytes()
+    assert sum_in_order([one, two, three], zero).to_bytes() == ((one + two) + three).to_bytes()
+    assert sum_in_order([], zero).to_bytes() == zero.to_bytes()
 
 
 @given(shapes, seeds)

@@ -64,14 +64,14 @@ def test_cut_features_give_the_sums_of_whole_ones(layout: Layout, d: int, k: int
     generator = np.random.default_rng(d)
     rows = generator.standard_normal((d, 200))
     theta = generator.standard_normal((k, feature_count(d, layout)))
-    whole = products.ByProduct(theta, d, layout, np.dtype(np.float64))
+    whole = products.ProductEngine(theta, d, layout, np.dtype(np.float64))
     with (
         mock.patch.object(products, "_KEPT_BYTES", kept),
         mock.patch.object(products, "_CHUNK", size // 16),
         mock.patch.object(products, "_UNPACKED", 40_000),
         mock.patch.object(products, "_LEAST_COLUMNS", 8),
     ):
-        cut = products.ByProduct(theta, d, layout, np.dtype(np.float64))
+        cut = products.ProductEngine(theta, d, layout, np.dtype(np.float64))
         for engine in (whole, cut):
             for tile in (rows[:, :size], rows[:, size:]):
                 shares = np.cos(engine.joint(tile))
