@@ -102,10 +102,8 @@ class Parameters:
     @property
     def arrays(self) -> tuple[FloatArray, ...]:
         """All arrays that define the mixture."""
-        arrays = self.weights, self.means, self.spread.values
-        return (
-            arrays if self.noise is None else (*arrays, np.array([self.noise.weight, self.noise.shift]), self.noise.box)
-        )
+        arrays, noise = (self.weights, self.means, self.spread.values), self.noise
+        return arrays if noise is None else (*arrays, np.array([noise.weight, noise.shift]), noise.box)
 
     @property
     def k_with_noise(self) -> int:

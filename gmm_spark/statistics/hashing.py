@@ -1,4 +1,4 @@
-"""Pseudo-random numbers that belong to a row, wherever it is stored: a hash of its values."""
+"""Pseudo-random numbers per row: a hash of its values, which does not depend on where the row is stored."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ if TYPE_CHECKING:
     from gmm_spark.mixture.parameters import FloatArray
 
 NO_FOLD = -1
-_FOLD_SALT = 0x464F4C44  # folds must not depend on which rows are sampled
+_FOLD_SALT = 0x464F4C44  # makes folds independent of the sampling of rows
 
 
 @dataclass(frozen=True)
 class Folds:
-    """Which rows are held out of which fits: the hash of a row decides, so all its copies go together.
+    """The folds of a cross-validation: the hash of a row decides, so that all copies of a row are in one fold.
 
     Args:
-        count: number of folds, each of which is held out once; with 1 the rest is never held out.
-        share: the share of the rows that is in the folds.
+        count: the number of folds; each is held out once.
+        share: the share of the rows that are in a fold; the others are never held out.
         seed: of the hash.
     """
 
@@ -31,7 +31,7 @@ class Folds:
     seed: int
 
     def assign(self, x: FloatArray) -> NDArray[np.intp]:
-        """Return the fold of each of the (d, n) rows; -1 where it is in none."""
+        """Return (n,) the fold of each of the (d, n) rows, or -1 if it is in no fold."""
         uniform = row_hashes(x, self.seed ^ _FOLD_SALT) / 2.0**64
         return np.where(uniform < self.share, uniform * (self.count / self.share), NO_FOLD).astype(np.intp)
 

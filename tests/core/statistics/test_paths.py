@@ -66,7 +66,7 @@ def test_cut_features_give_the_sums_of_whole_ones(layout: Layout, d: int, k: int
     theta = generator.standard_normal((k, feature_count(d, layout)))
     whole = products.ProductEngine(theta, d, layout, np.dtype(np.float64))
     with (
-        mock.patch.object(products, "_KEPT_BYTES", kept),
+        mock.patch.object(products, "_STORED_BYTES", kept),
         mock.patch.object(products, "_CHUNK", size // 16),
         mock.patch.object(products, "_UNPACKED", 40_000),
         mock.patch.object(products, "_LEAST_COLUMNS", 8),
