@@ -169,7 +169,7 @@ def _shaped(
             got=shapes,
             expected="(k,), (k, d), (k, d, d) with k and d at least 1"
             + (f", or of {family} (k, d) variances" if family in ALIGNED else ""),
-            do="Give one weight, one mean and one full d x d covariance per component, whatever the family.",
+            do="Give one weight, one mean and one full d x d covariance per component, for any family.",
         )
     return w, m, c
 

@@ -292,5 +292,5 @@ def diagonal_form(covariances: FloatArray) -> Spread:
     if covariances.ndim == 2:  # noqa: PLR2004 - one variance per component and feature
         return Variances(covariances)
     diagonals = Matrices(covariances).variances.copy()  # a view would keep the matrices in memory
-    alone = np.count_nonzero(covariances) == np.count_nonzero(diagonals)
-    return Variances(diagonals) if alone else Matrices(covariances)
+    is_diagonal = np.count_nonzero(covariances) == np.count_nonzero(diagonals)
+    return Variances(diagonals) if is_diagonal else Matrices(covariances)

@@ -110,7 +110,7 @@ def _with_noise(
     logs = np.concatenate([log_weights(candidate) for candidate in candidates])
     constants = logs - 0.5 * candidates[0].d * np.log(2 * np.pi) - log_deviations
     ends = np.cumsum([candidate.k for candidate in candidates])
-    noises = [(end, each.noise) for end, each in zip(ends.tolist(), candidates, strict=True) if each.noise is not None]
+    noises = [(end, c.noise) for end, c in zip(ends.tolist(), candidates, strict=True) if c.noise is not None]
     if not noises:
         return inverses, means, constants
     places = [end for end, _ in noises]
@@ -143,7 +143,7 @@ class FactorEngine:
         self.width, self.dtype = _WIDTH, dtype
         self._constants, self._strips = (
             factors.constants,
-            [_strips(*each, dtype) for each in zip(factors.inverses, factors.means, strict=True)],
+            [_strips(*factor, dtype) for factor in zip(factors.inverses, factors.means, strict=True)],
         )
         self._joint, self._squares = scratch(k * _WIDTH, dtype), np.zeros((k, d + 1, d + 1))
         self._rows, self._other = scratch((d + 1) * _WIDTH, dtype), scratch((d + 1) * _WIDTH, dtype)
