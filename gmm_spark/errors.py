@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
 MAX_CHARACTERS = 500  # of each part of an error: untrusted text may be of any length
 
@@ -42,14 +43,21 @@ class GmmSparkError(ValueError):
         got: what was found.
         expected: what would have been right.
         do: what the reader can do about it.
+        options: names of options that can help, in the layer that raises the error; see `options_called`.
     """
 
-    def __init__(self, what: str, *, got: object, expected: str, do: str) -> None:
+    def __init__(self, what: str, *, got: object, expected: str, do: str, options: Iterable[str] = ()) -> None:
         self.what, self.expected, self.do = map(shortened, (what, expected, do))
         self.got = shortened(got) if isinstance(got, str) else got
+        self.options = tuple(options)
         super().__init__(self.what, self.got, self.expected, self.do)
 
     def __str__(self) -> str:
+        return self.sentences + (f" Options: {', '.join(self.options)}." if self.options else "")
+
+    @property
+    def sentences(self) -> str:
+        """The text without the names of options, for a text that is read in another layer."""
         # Cut before and after escaping: escapes make a text longer, and a very long text takes long to escape.
         parts = (self.what, self.got, self.expected, self.do)
         what, got, expected, do = (shortened(one_line(shortened(str(part)))) for part in parts)
@@ -59,11 +67,27 @@ class GmmSparkError(ValueError):
         return f"{type(self).__name__}({str(self)!r})"
 
     def __reduce__(self) -> tuple[object, ...]:
-        return _rebuild, (type(self), self.what, self.got, self.expected, self.do)
+        return _rebuild, (type(self), self.what, self.got, self.expected, self.do, self.options)
 
 
-def _rebuild(kind: type[GmmSparkError], what: str, got: object, expected: str, do: str) -> GmmSparkError:
-    return kind(what, got=got, expected=expected, do=do)
+def _rebuild(
+    kind: type[GmmSparkError], what: str, got: object, expected: str, do: str, options: tuple[str, ...]
+) -> GmmSparkError:
+    return kind(what, got=got, expected=expected, do=do, options=options)
+
+
+@contextmanager
+def options_called(name: Callable[[str], str]) -> Iterator[None]:
+    """Rename the options in errors of the layer below to the names of this layer.
+
+    Args:
+        name: returns the name of an option in this layer, or an empty text if this layer lacks it.
+    """
+    try:
+        yield
+    except GmmSparkError as error:
+        error.options = tuple(dict.fromkeys(filter(None, map(name, error.options))))
+        raise
 
 
 class ConfigurationError(GmmSparkError):
@@ -107,4 +131,4 @@ class EndedError(GmmSparkError):
 
 
 class NotConvergedError(GmmSparkError):
-    """The fit ended before it converged, and fit.require_convergence is set."""
+    """The fit ended before it converged, and the caller requires convergence."""

@@ -9,7 +9,7 @@ import argparse
 import sys
 from typing import TYPE_CHECKING
 
-from gmm_spark.batch.runtime.status import run
+from gmm_spark.batch.runtime.status import run_job
 from gmm_spark.report.model_description import description
 from gmm_spark.store.model_directory import read_model
 
@@ -29,4 +29,4 @@ def describe(argv: Sequence[str]) -> str:
 
 
 if __name__ == "__main__":
-    run("describe", describe, sys.argv[1:])
+    run_job("describe", describe, sys.argv[1:])

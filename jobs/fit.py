@@ -22,10 +22,10 @@ def fit(task: Task[FitConfig]) -> str:
     config, run, target = task.config, task.run, task.target
     estimate.check_places(task.spark, config, target.location)
     rows = input_table.read(task.spark, config.input)
-    run.note(inputs=[facts.watched(run, rows, config.input)])
+    run.note(inputs=[facts.watch_input(run, rows, config.input)])
     quarantine = quality.quarantine_of(target, config.quality.quarantine_path, rows)
-    checkpoint = str(target.office.folder.child("checkpoint"))
-    with run.phase("fit"), quality.counted(run):
+    checkpoint = str(target.hidden.folder.child("checkpoint"))
+    with run.phase("fit"), quality.note_refusals(run):
         model = estimate.fit(config, rows, checkpoint)
         run.add_seconds({f"fit, {phase}": seconds for phase, seconds in model.summary.seconds.items()})
     run.note(**facts.of_fit(model))

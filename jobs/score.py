@@ -21,11 +21,11 @@ def score(task: Task[ScoreConfig]) -> str:
 
     config, run, target = task.config, task.run, task.target
     rows = input_table.read(task.spark, config.input)
-    table = facts.watched(run, rows, config.input)
+    table = facts.watch_input(run, rows, config.input)
     passing = scored_table.passing_columns(rows, config, target.location, target.mode)
     model, used = facts.load_model(task.spark, config.model.path)
     run.note(inputs=[table, used])
-    scored = scored_table.scored(rows, model, passing, config.output)
+    scored = scored_table.score_rows(rows, model, passing, config.output)
     with run.phase("check"):
         scored_table.check_length(rows, model)
     with target.publication() as staging:

@@ -23,23 +23,23 @@ def select(task: Task[SelectConfig]) -> str:
 
     config, run, target = task.config, task.run, task.target
     rows = input_table.read(task.spark, config.input)
-    run.note(inputs=[facts.watched(run, rows, config.input)])
+    run.note(inputs=[facts.watch_input(run, rows, config.input)])
     quarantine = quality.quarantine_of(target, config.quality.quarantine_path, rows)
     most_invalid = config.quality.max_invalid_fraction
     mixture = estimate.estimator(config.features, config.fit, maxInvalidFraction=most_invalid)
-    finished = partial(selection_output.FinishedFits.beside, target.office.folder)
+    finished = partial(selection_output.FinishedFits.beside, target.hidden.folder)
     how = {"finalists": config.grid.finalists, **config.choice.model_dump()}
-    with run.phase("select"), quality.counted(run):
+    with run.phase("select"), quality.note_refusals(run):
         found = select_mixture(rows, mixture, config.grid.k, config.grid.families, shelf=finished, **how)
         run.add_seconds({f"select, {phase}": seconds for phase, seconds in found.seconds.items()})
-    table = selection_output.rows(found)
+    table = selection_output.table_rows(found)
     run.note(**facts.of_fit(found.bestModel), chosen=found.best.name, passes=found.numPasses, candidates=table)
     estimate.check_convergence(config.fit, found.bestModel.summary)
     with target.publication() as staging:
-        selection_output.write(task.spark, found, staging)
+        selection_output.write_selection(task.spark, found, staging)
         if quarantine is not None:
             quarantine.publish(rows, config.features, found.bestModel)
-    selection_output.clear(target.office.folder)
+    selection_output.clear(target.hidden.folder)
     return summary(config, found, str(target.location))
 
 

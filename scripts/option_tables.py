@@ -21,7 +21,7 @@ BAR = r"\|"  # within a cell
 ROOT = Path(__file__).parents[1]
 JOBS: dict[str, type[JobConfig]] = {
     "fit": FitConfig,
-    "select": SelectConfig,
+    "select_model": SelectConfig,
     "score": ScoreConfig,
     "simulate": SimulateConfig,
 }

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import os
 import sys
 import threading
 import time
@@ -23,21 +22,20 @@ from functools import partial
 from multiprocessing.pool import ThreadPool
 from typing import TYPE_CHECKING, Any
 
-os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
-
 import numpy as np
 import pyarrow as pa
 from pyspark import InheritableThread, inheritable_thread_target
 from pyspark.ml.tuning import CrossValidator, ParamGridBuilder, TrainValidationSplit
-from pyspark.sql import SparkSession
 
 from gmm_spark import GaussianMixture, GaussianMixtureModel, MeanLogLikelihoodEvaluator
+from gmm_spark.em.summary import fields_of
 from gmm_spark.spark.ml.select import select
+from scripts.benchmarks.sessions import CORES, session
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from pyspark.sql import DataFrame
+    from pyspark.sql import DataFrame, SparkSession
 
 ROWS, D, FOLDS = 2_000, 3, 2
 # Equal shapes with other seeds, and every param that CrossValidator was seen to mix up.
@@ -69,19 +67,6 @@ class Difference:
     found: str
 
 
-def session() -> SparkSession:
-    """Return a session on the cores of this machine."""
-    builder = SparkSession.builder.master(f"local[{max(4, os.cpu_count() or 1)}]").appName("gmm_spark threads")
-    settings = {
-        "spark.ui.enabled": "false", "spark.ui.showConsoleProgress": "false", "spark.log.level": "ERROR",
-        "spark.driver.bindAddress": "127.0.0.1", "spark.driver.host": "127.0.0.1", "spark.driver.memory": "2g",
-        "spark.sql.shuffle.partitions": "2",
-    }  # fmt: skip
-    for name, value in settings.items():
-        builder = builder.config(name, value)
-    return builder.getOrCreate()
-
-
 def table(spark: SparkSession) -> DataFrame:
     """Return overlapping clusters with a column of folds."""
     rng = np.random.default_rng(0)
@@ -99,7 +84,7 @@ def mixture(**params: Any) -> GaussianMixture:  # noqa: ANN401 - those of the es
 def digest(model: GaussianMixtureModel) -> str:
     """Return a fingerprint of everything that a fit returns but the seconds that it took."""
     arrays = b"".join(each.tobytes() for each in (model.weights, model.means, model.covariances))
-    summary = model.summary.to_dict() | {"seconds": None}
+    summary = fields_of(model.summary) | {"seconds": None}
     return hashlib.sha256(arrays + repr(sorted(summary.items())).encode()).hexdigest()[:16]
 
 
@@ -232,7 +217,7 @@ def main() -> int:
     parser.add_argument("--ways", default=",".join(WAYS), help="which, comma separated")
     options = parser.parse_args()
     ways = options.ways.split(",")
-    df = table(session()).persist()
+    df = table(session(max(4, CORES), {"spark.sql.shuffle.partitions": "2"})).persist()
     expected, total, wrong = alone(df, ways), 0, 0
     for number in range(1, options.rounds + 1):
         began = time.perf_counter()

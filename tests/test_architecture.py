@@ -19,30 +19,33 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 MAY_IMPORT = {
     "errors": "",
     "version": "",
+    "limits": "",
     "mixture": "errors",
     "store": "errors mixture",
     "statistics": "errors mixture",
     "em": "errors mixture statistics store",
-    "search": "errors mixture statistics em",
-    "options": "mixture statistics em search",
+    "options": "errors mixture statistics em",
+    "search": "errors limits mixture statistics em",
+    "fit": "errors limits mixture statistics em options search",
     "selection": "errors mixture statistics em",
     "report": "errors mixture store em",
     "spark": "errors",
-    "spark.table": "errors mixture statistics options spark",
-    "spark.blocks": "errors mixture statistics spark spark.table",
+    "spark.table": "errors limits mixture statistics options spark",
+    "spark.blocks": "errors limits mixture statistics search spark spark.table",
     "spark.scoring": "errors mixture statistics spark spark.table",
-    "spark.fit": "errors version mixture statistics em search options spark spark.table spark.blocks",
-    "spark.selection": "errors mixture statistics em search options selection spark spark.table spark.blocks spark.fit",
+    "spark.fit": "errors version limits mixture statistics em options search fit spark spark.table spark.blocks",
+    "spark.selection": "errors limits mixture statistics em options search fit selection spark spark.table "
+    "spark.blocks spark.fit",
     "spark.ml": "errors mixture statistics store em options selection spark spark.table spark.scoring spark.fit "
     "spark.selection",
     "batch": "",
     "batch.files": "errors spark",
-    "batch.options": "errors mixture selection spark batch.files",
-    "batch.manifest": "errors version store batch",
+    "batch.options": "errors mixture statistics em options selection spark batch.files",
+    "batch.manifest": "errors version store spark batch",
     "batch.runtime": "errors store spark spark.fit batch.options batch.manifest",
     "batch.publish": "errors store spark batch.files batch.options batch.manifest batch.runtime",
-    "batch.steps": "errors mixture statistics store em search selection report spark spark.table spark.scoring "
-    "spark.selection spark.ml batch.files batch.options batch.manifest batch.runtime batch.publish",
+    "batch.steps": "errors mixture statistics store em search selection report spark spark.table spark.blocks "
+    "spark.scoring spark.selection spark.ml batch.files batch.options batch.manifest batch.runtime batch.publish",
     "batch.job": "spark batch.options batch.runtime batch.publish batch.steps",
 }
 CORE = [name for name in MAY_IMPORT if not name.startswith(("spark", "batch"))]
@@ -159,6 +162,14 @@ def test_no_job_hides_a_module_of_python() -> None:
     """Python looks into the folder of the program that it runs first: a job `select.py` would replace its `select`."""
     hidden = {path.stem for path in (ROOT / "jobs").glob("*.py")} & sys.stdlib_module_names
     assert not hidden, f"jobs named as modules of Python: {sorted(hidden)}"
+
+
+def test_the_jvm_has_one_door() -> None:
+    """What PySpark keeps private of its JVM is used in `spark/session.py` alone."""
+    private = {"_jvm", "_jsc", "_jdf", "_gateway", "_jsparkSession"}
+    for path in MODULES:
+        names = {node.attr for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Attribute)}
+        assert not names & private or path.name == "session.py", f"{path.relative_to(ROOT)} uses {names & private}"
 
 
 BLOCKED = """

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from gmm_spark.batch.options.jobs import JobConfig
 
 MADE = {"gmm_spark/checkpoint"}  # named in a document, and made by a job
-WITHOUT_OPTIONS = {"scripts/option_tables.py", "scripts/schema.py"}
+WITHOUT_OPTIONS = {"scripts/conf_files.py", "scripts/option_tables.py", "scripts/schema.py"}
 # Runs each script with the words of its command, up to where its own parser has read them.
 PARSE = """
 import argparse, json, runpy, sys
@@ -121,7 +121,7 @@ def test_options_of_documented_jobs_exist(document: str) -> None:
     for words in commands(document):
         if words[0] == "scripts/submit.sh":
             (place,) = [i for i, word in enumerate(words) if word.startswith("jobs/")]
-            name = words[place].removeprefix("jobs/").removesuffix(".py").removesuffix("_model")
+            name = words[place].removeprefix("jobs/").removesuffix(".py")
             assert isinstance(parsed(jobs[name], words[place + 1 :]), jobs[name]), words
 
 
@@ -188,7 +188,7 @@ def test_the_reading_order_is_the_order_of_imports() -> None:
     """The packages stand in gmm_spark/README.md in the order of tests/test_architecture.py, none left out."""
     named = [path.rstrip("/").removesuffix(".py").replace("/", ".") for path in table("gmm_spark/README.md", "package")]
     read = [name.removeprefix("gmm_spark.") for name in named if name.startswith("gmm_spark.")]
-    assert read == list(MAY_IMPORT)
+    assert read == list(MAY_IMPORT), "a line per package in that order, in 'How to read the code'"
 
 
 def test_every_field_of_the_summary_is_explained() -> None:
@@ -254,3 +254,13 @@ def test_every_measurement_has_a_command_and_a_date() -> None:
         if title != "Other scripts":
             assert "```bash" in section, title
             assert re.search(r"\b\d{1,2} [A-Z][a-z]+ 20\d\d\b", section), title
+
+
+def test_answers_to_where_is_it_are_right() -> None:
+    """A function that gmm_spark/README.md names beside a file is defined in that file."""
+    lines = text("gmm_spark/README.md").partition("### Where is ...?")[2].splitlines()
+    named = [pair for line in lines for pair in re.findall(r"`(gmm_spark/[\w/]+\.py)`, `(\w+)`", line)]
+    assert len(named) >= 3
+    for file, name in named:
+        tree = ast.parse((ROOT / file).read_text(encoding="utf-8"))
+        assert name in {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}, file

@@ -54,14 +54,14 @@ def main(name: str, options: type[Config], work: Callable[[Task[Config]], str]) 
     Raises:
         SystemExit: the job failed; the status is that of `runtime.status.run`.
     """
-    status.run(name, partial(_summary, name, options, work), sys.argv[1:])
+    status.run_job(name, partial(_summary, name, options, work), sys.argv[1:])
 
 
 def _summary(name: str, options: type[Config], work: Callable[[Task[Config]], str], argv: Sequence[str]) -> str:
     config = load(options, argv, prog=Path(sys.argv[0]).name)
     logs.adopt(config)
     # Spark is imported only now, so that a mistake in the options is reported within a second.
-    from gmm_spark.batch.publish.target import claimed  # noqa: PLC0415
+    from gmm_spark.batch.publish.target import claim_output  # noqa: PLC0415
     from gmm_spark.batch.runtime.run import job_run  # noqa: PLC0415
     from gmm_spark.batch.steps import dry_run, input_table  # noqa: PLC0415
     from gmm_spark.spark.session import job_session  # noqa: PLC0415
@@ -70,5 +70,5 @@ def _summary(name: str, options: type[Config], work: Callable[[Task[Config]], st
     if config.dry_run:
         return dry_run.plan(spark, config)
     sources = partial(input_table.sources, spark, config)
-    with job_run(name, config, spark) as run, claimed(run, spark, config.output, sources) as target:
+    with job_run(name, config, spark) as run, claim_output(run, spark, config.output, sources) as target:
         return target.done or work(Task(spark, config, run, target))

@@ -40,7 +40,7 @@ _SLACK = 1 << 16  # bytes for names and scalars
 _LONG, _MANY = 60, 20  # characters of a differing value, and differences, that are worth showing
 
 
-def encode(state: State, identity: Identity) -> list[str]:
+def encode_state(state: State, identity: Identity) -> list[str]:
     """Return the lines of a checkpoint.
 
     Args:
@@ -53,7 +53,7 @@ def encode(state: State, identity: Identity) -> list[str]:
     return [*lines, _mark(lines)]
 
 
-def decode(lines: Sequence[str], identity: Identity, where: str) -> State:
+def decode_state(lines: Sequence[str], identity: Identity, where: str) -> State:
     """Return the state that a checkpoint holds, or refuse it.
 
     Args:
@@ -102,7 +102,8 @@ def damaged(where: str, detail: str) -> CheckpointError:
         f"checkpoint {where}",
         got=detail[:500],
         expected="a checkpoint as gmm_spark wrote it",
-        do="Remove it, or start again with resume=never.",
+        do="Remove it, or start again without it.",
+        options=("resume",),
     )
 
 
@@ -113,7 +114,8 @@ def _check_identity(kept: object, wanted: Identity, where: str) -> None:
             f"checkpoint {where}",
             got=f"another fit's: {'; '.join(different[:_MANY])}{more}",
             expected="the same options and the same data",
-            do="Give it those, name another place for checkpoints, or start again with resume=never.",
+            do="Give it those, name another place for checkpoints, or start again without it.",
+            options=("resume",),
         )
 
 

@@ -24,20 +24,26 @@ class Outcome(str, Enum):
         """One sentence that says what happened and what to do about it."""
         return _MESSAGES[self]
 
+    @property
+    def options(self) -> tuple[str, ...]:
+        """The options that its message speaks of."""
+        return _OPTIONS.get(self, ())
+
 
 _MESSAGES = {
-    Outcome.CONVERGED: "What another pass could still gain is below tol per unit of weight.",
-    Outcome.ITERATION_LIMIT: "The limit of iterations was reached before tol: raise maxIter, or tol.",
+    Outcome.CONVERGED: "What another pass could still gain is below the tolerance, per unit of weight.",
+    Outcome.ITERATION_LIMIT: "The limit of iterations was reached before the tolerance: raise one of them.",
     Outcome.NO_PROGRESS: (
-        "The log-likelihood stopped rising before tol was reached, at a covariance floor or at the limit "
+        "The log-likelihood stopped rising before the tolerance was reached, at a covariance floor or at the limit "
         "of the arithmetic: the model is the best one measured."
     ),
     Outcome.DEGENERATE: (
         "A component collapsed onto fewer than d + 1 distinct rows and its covariance became singular: the "
-        "model is the last valid one. Use fewer components or a covarianceFloor above 0."
+        "model is the last valid one. Use fewer components or a covariance floor above 0."
     ),
 }
 
+_OPTIONS = {Outcome.ITERATION_LIMIT: ("max_iter", "tol"), Outcome.DEGENERATE: ("k", "covariance_floor")}
 
 # No rate is believed to be faster: of 240 fits two ended whose next step gained more than tol, when it was 1/2.
 _FASTEST = 2 / 3

@@ -51,8 +51,8 @@ class Finding:
 
     Args:
         component: its number in the fitted model; the least of them where a covariance is shared.
-        kind: few_rows, floor, prior (a tie that has its variance from covariancePrior), point_mass, duplicate, or
-            widened (a narrow cluster whose variance is mostly covariancePrior's).
+        kind: few_rows, floor, prior (a tie that has its variance from the prior), point_mass, duplicate, or
+            widened (a narrow cluster whose variance is mostly the prior's).
         message: what was found, with its numbers, and what to do.
         features: the features that it is about; empty where it is about all of them.
     """
@@ -179,7 +179,8 @@ def _few_rows(number: int, rows: float, least: float) -> Iterator[Finding]:
             number,
             "few_rows",
             f"component {number} holds {rows:.3g} rows, fewer than {least:g}: outliers rather than a cluster; use "
-            "fewer components, filter those rows, or lower minComponentWeight if they are a cluster",
+            "fewer components, filter those rows, or lower the minimum component weight if they are a "
+            "cluster",
         )
 
 
@@ -190,13 +191,13 @@ def _narrow(direction: _Direction, number: int, evidence: _Evidence, names: Sequ
         yield Finding(
             number,
             "floor",
-            f"{subject} has no more variance than covarianceFloor {where}: a tie, rounded values, or a cluster that is "
-            "narrower; use fewer components, leave that feature out, add noise of one rounding step, or lower it",
+            f"{subject} has no more variance than the covariance floor {where}: a tie, rounded values, or a cluster "
+            "that is narrower; use fewer components, leave that feature out, add noise of a rounding step, or lower it",
             features,
         )
     elif evidence.given > _CARRIED * direction.variance:
         share = 100 * min(evidence.given / direction.variance, 1.0)
-        carried = f"{subject} has {share:.0f} % of its variance from covariancePrior {where}"
+        carried = f"{subject} has {share:.0f} % of its variance from the covariance prior {where}"
         is_cluster = evidence.own(direction.variance) > evidence.floor and evidence.rows >= evidence.least
         kind, why = ("widened", _NARROW_CLUSTER) if is_cluster else ("prior", _TIE)
         yield Finding(number, kind, f"{carried}, {why}", features)
@@ -204,8 +205,8 @@ def _narrow(direction: _Direction, number: int, evidence: _Evidence, names: Sequ
 
 _TIE = "its rows have little there; use fewer components, another family, or leave that feature out"
 _NARROW_CLUSTER = (
-    "for it is far narrower there than the table; the cluster is sound, its width is not: set covariancePrior=0, or a "
-    "smaller one"
+    "for it is far narrower there than the table; the cluster is sound, its width is not: set the covariance prior to "
+    "0, or to less"
 )
 
 
@@ -231,6 +232,6 @@ def _point_mass(mass: PointMass, names: Sequence[str]) -> Finding:
         mass.component,
         "point_mass",
         f"component {mass.component} holds one repeated value, {100 * mass.share:.3g} % of the weight, at {value} "
-        "(or values that covarianceFloor, for the scale of this table, does not distinguish): "
+        "(or values that the covariance floor, for the scale of this table, does not distinguish): "
         "filter those rows, or keep it if that value is a state of its own",
     )

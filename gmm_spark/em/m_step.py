@@ -53,7 +53,8 @@ class Maximiser:
                 f"covariances of components {np.flatnonzero(singular).tolist()}",
                 got="a variance of 0, up to rounding",
                 expected="rows that spread in every direction",
-                do="Use fewer components, or a covarianceFloor above 0.",
+                do="Use fewer components, or a covariance floor above 0.",
+                options=("k", "covariance_floor"),
             )
         means = moments.means(at.means)
         total = moments.mass.sum() + moments.noise_mass

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from gmm_spark.em.convergence import Outcome
     from gmm_spark.em.m_step import Maximiser
+    from gmm_spark.em.position import Pass
     from gmm_spark.statistics.moments import Moments
 
     Mask = NDArray[np.bool_]
@@ -59,6 +60,37 @@ class PointMass:
     component: int
     value: tuple[float, ...]
     share: float
+
+
+@dataclass(frozen=True)
+class Emptied:
+    """A component of an initial model that holds next to no rows now.
+
+    Args:
+        component: its number in the model.
+        before: its weight there.
+        now: its share of the weight of these rows.
+    """
+
+    component: int
+    before: float
+    now: float
+
+    @property
+    def message(self) -> str:
+        """What it means, and what to do."""
+        return (
+            f"component {self.component} of the initial model, {self.before:.3g} of its weight, holds {self.now:.3g} "
+            "of these rows: its cluster has left the data; it is tried where rows are least likely, and gets weight 0 "
+            "if no cluster is there; use fewer components, or fit without the initial model"
+        )
+
+
+def emptied_components(measured: Pass) -> tuple[Emptied, ...]:
+    """Return the components of an initial model that hold next to no rows, from the first pass at it."""
+    shares, weights = measured.moments.mass / measured.moments.weight, measured.parameters.weights
+    which = np.flatnonzero(dead(measured.moments)).tolist()
+    return tuple(Emptied(k, float(weights[k]), float(shares[k])) for k in which)
 
 
 def dead(moments: Moments) -> Mask:
@@ -145,7 +177,7 @@ def thin_sentence(components: Sequence[int], least: float) -> str:
     """Return what it means that these components hold fewer rows of mean weight than the least."""
     return (
         f"Components {list(components)} hold fewer than {least:g} rows each, and no start led to others: they may "
-        "describe single rows. Use fewer components, another family, or a smaller minComponentWeight."
+        "describe single rows. Use fewer components, another family, or a smaller minimum component weight."
     )
 
 

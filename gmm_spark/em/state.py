@@ -135,7 +135,7 @@ def advance(state: State, moments: Moments, maximise: Maximiser, goal: Goal) -> 
     except ParametersError as error:
         if state.trace.best is None:
             raise
-        outcome, detail = Outcome.DEGENERATE, str(error)
+        outcome, detail = Outcome.DEGENERATE, error.sentences
     entry = Reseeding(len(state.trace.history), (), outcome, detail)
     if goal.tol > 0 and entry.passes + 1 < goal.max_iter and len(state.reseedings) < goal.reseedings:
         return _restart(state, new, entry, maximise)
@@ -195,6 +195,7 @@ def run(
     maximise: Maximiser,
     goal: Goal,
     on_pass: Callable[[State, Pass], None] | None = None,
+    measured: Moments | None = None,
 ) -> Fit:
     """Go on from a state to the end of the fit.
 
@@ -204,21 +205,25 @@ def run(
         maximise: the M-step.
         goal: when to end.
         on_pass: called with the state after each pass and the pass, for logs and checkpoints.
+        measured: the statistics of the state's candidate, where all rows have been read for it before.
 
     Raises:
         ParametersError: the very first pass failed, so that there is no model to return.
     """
-    for after, measured in steps(expectation, state, maximise, goal):
+    for after, new in steps(expectation, state, maximise, goal, measured):
         if on_pass and after.trace is not state.trace:
-            on_pass(after, measured)
+            on_pass(after, new)
         state = after
     return state.fit
 
 
-def steps(expectation: Expectation, state: State, maximise: Maximiser, goal: Goal) -> Iterator[tuple[State, Pass]]:
+def steps(
+    expectation: Expectation, state: State, maximise: Maximiser, goal: Goal, measured: Moments | None = None
+) -> Iterator[tuple[State, Pass]]:
     """Yield the state after each pass and the pass, to the end of the fit; arguments and errors are those of `run`."""
     while state.outcome is None:
-        (moments,) = expectation([state.candidate])
-        measured = state.position.measured(moments, maximise)
+        moments = measured or expectation([state.candidate])[0]
+        measured = None
+        new = state.position.measured(moments, maximise)
         state = advance(state, moments, maximise, goal)
-        yield state, measured
+        yield state, new

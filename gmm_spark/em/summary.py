@@ -49,8 +49,8 @@ class Summary:
         pointMasses: the repeated values that hold a component each: its number, the value, its share of the weight.
         effectiveRows: how many rows of equal weight would be as good (Kish): numRows where all weigh the same; 0 in the
             summary of a model that was written before this was counted.
-        covariancePenalty: what covariancePrior takes off the log-likelihood in EM's objective, in nats.
-        thinComponents: components that hold fewer rows than minComponentWeight, for no start led to others.
+        covariancePenalty: what the covariance prior takes off the log-likelihood in EM's objective, in nats.
+        thinComponents: components that hold fewer rows than the minimum component weight, for no start led to others.
         emptied: components of the initial model, by their numbers there, that held next to no rows of this table; a fit
             that was broken off before and resumed does not know.
     """
@@ -84,40 +84,39 @@ class Summary:
 
     @property
     def penalizedLogLikelihood(self) -> float:
-        """What EM maximised, in nats: the log-likelihood less the penalty of covariancePrior."""
+        """What EM maximised, in nats: the log-likelihood less the penalty of the covariance prior."""
         return self.logLikelihood - self.covariancePenalty
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return the fields as JSON types."""
-        masses = [{**asdict(each), "value": list(each.value)} for each in self.pointMasses]
-        found = [{**asdict(each), "features": list(each.features)} for each in self.findings]
-        lists = {name: list(getattr(self, name)) for name in ("history", "warnings", "thinComponents", "emptied")}
-        return {**asdict(self), **lists, "pointMasses": masses, "findings": found}
 
-    @staticmethod
-    def from_dict(fields: dict[str, Any]) -> Summary:
-        """Read what `to_dict` returned; it may be untrusted.
+def fields_of(summary: Summary) -> dict[str, Any]:
+    """Return the fields of a summary as JSON types."""
+    masses = [{**asdict(each), "value": list(each.value)} for each in summary.pointMasses]
+    found = [{**asdict(each), "features": list(each.features)} for each in summary.findings]
+    lists = {name: list(getattr(summary, name)) for name in ("history", "warnings", "thinComponents", "emptied")}
+    return {**asdict(summary), **lists, "pointMasses": masses, "findings": found}
 
-        Raises:
-            ModelError: fields that are missing, unknown or of another type.
-        """
-        kinds = get_type_hints(Summary)
-        needed = {each.name for each in dataclass_fields(Summary) if each.default is MISSING}
-        wrong = sorted((needed - fields.keys()) | (fields.keys() - kinds.keys()))
-        wrong += [name for name, value in fields.items() if name in kinds and not _is(value, kinds[name])]
-        if wrong:
-            raise ModelError(
-                "summary of a model",
-                got=f"fields that are missing, unknown or of another type: {wrong}",
-                expected="a summary as gmm_spark wrote it",
-                do="Restore the model from a copy, or fit it again.",
-            )
-        given: dict[str, Any] = {
-            name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()
-        }
-        masses = (PointMass(**{**each, "value": tuple(each["value"])}) for each in fields.get("pointMasses", ()))
-        found = (Finding(**{**each, "features": tuple(each["features"])}) for each in fields.get("findings", ()))
-        return Summary(**{**given, "pointMasses": tuple(masses), "findings": tuple(found)})
+
+def summary_from(fields: dict[str, Any]) -> Summary:
+    """Read what `fields_of` returned; it may be untrusted.
+
+    Raises:
+        ModelError: fields that are missing, unknown or of another type.
+    """
+    kinds = get_type_hints(Summary)
+    needed = {each.name for each in dataclass_fields(Summary) if each.default is MISSING}
+    wrong = sorted((needed - fields.keys()) | (fields.keys() - kinds.keys()))
+    wrong += [name for name, value in fields.items() if name in kinds and not _is(value, kinds[name])]
+    if wrong:
+        raise ModelError(
+            "summary of a model",
+            got=f"fields that are missing, unknown or of another type: {wrong}",
+            expected="a summary as gmm_spark wrote it",
+            do="Restore the model from a copy, or fit it again.",
+        )
+    given: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()}
+    masses = (PointMass(**{**each, "value": tuple(each["value"])}) for each in fields.get("pointMasses", ()))
+    found = (Finding(**{**each, "features": tuple(each["features"])}) for each in fields.get("findings", ()))
+    return Summary(**{**given, "pointMasses": tuple(masses), "findings": tuple(found)})
 
 
 def _is(value: object, kind: Any) -> bool:  # noqa: ANN401 - a type or a generic alias

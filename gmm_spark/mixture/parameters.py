@@ -237,7 +237,7 @@ def _check_covariances(spread: Spread) -> None:
             f"covariances of components {bad.tolist()}",
             got="matrices that are not symmetric positive definite",
             expected="symmetric positive definite ones",
-            do="Use fewer components or a larger covarianceFloor, or leave constant and duplicate columns out.",
+            do="In a fit, use fewer components or a larger covariance floor, or drop constant and duplicate columns.",
         )
 
 

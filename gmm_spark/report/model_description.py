@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gmm_spark.em.summary import Summary
+from gmm_spark.em.summary import Summary, summary_from
 from gmm_spark.errors import one_line
 from gmm_spark.mixture.spread import Variances
 
@@ -45,7 +45,7 @@ def _lines(model: StoredModel, *, correlations: bool) -> Iterator[str]:
     elif correlations:
         scales = deviations[:, :, None] * deviations[:, None, :]
         yield from _correlations(model.features, mixture.covariances / scales)
-    yield from _fit(Summary.from_dict(dict(model.summary)) if model.summary else None, model.features)
+    yield from _fit(summary_from(dict(model.summary)) if model.summary else None, model.features)
 
 
 def _by_component(weights: FloatArray, features: Sequence[str], values: FloatArray) -> Iterator[str]:

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 # How many of the short runs go on: three, or as many as cost next to nothing on a small sample, for the best after
 # ten steps need not be the best at the end; and of few components more, for a run of two costs a fifth of one of ten.
 _SURVIVORS, _SURVIVOR_OPERATIONS, _SURVIVOR_COMPONENTS = 3, 4e8, 24
-_MOVES, _MOST_MOVES = 16, 10  # tried at a time, and made one after the other
+_MOVES = 16  # tried at a time
 # Times p / (2n): to what accuracy optima are distinguished. A move must gain ten times that.
 _WORTH = 0.001
 # The order of the best on few rows need not be that on more, up to _UNSURE times p / (2n), by which each is optimistic.
@@ -127,7 +127,8 @@ def ranked(
             f"starts for {plan.k} components",
             got=f"{plan.starts} starts that all became singular",
             expected="at least one valid mixture",
-            do="Use fewer components, more starts, or a larger covarianceFloor.",
+            do="Use fewer components, more starts, or a larger covariance floor.",
+            options=("k", "starts", "covariance_floor"),
         )
     ranked_on = race.heats[-1].sample
     if plan.starts and len(ranked_on.weights) < len(sample.weights):
@@ -156,7 +157,7 @@ def _moves_worth(sample: Sample, plan: Plan) -> float:
     There the likelihood rises with the chance patterns of the rows, and nothing is learnt from going on.
     """
     free = families.free_parameters(plan.family, plan.k, len(sample.z))
-    return _MOST_MOVES * sample.effective_rows / free
+    return plan.moves * sample.effective_rows / free
 
 
 def _rearranged(fit: em.Fit, race: Race, sample: Sample) -> em.Fit:
@@ -170,7 +171,7 @@ def _rearranged(fit: em.Fit, race: Race, sample: Sample) -> em.Fit:
     *_, ranking = race.heats
     frame, plan, short = ranking.frame, ranking.plan, ranking.sample
     maximise = plan.maximiser(frame, len(sample.weights))
-    for made in range(_MOST_MOVES):
+    for made in range(plan.moves):
         sound = fit.best.thin == 0
         if sound and made >= _moves_worth(sample, plan):
             break
@@ -191,7 +192,9 @@ def grown(fits: Sequence[em.Fit], sample: Sample, frame: Coordinates, plan: Plan
     return run_to_end(sample, [fit.best.parameters for fit in fits], frame, plan, within=within) or list(fits)
 
 
-def again(start: Parameters, more: evidence.Unseen, sample: Sample, frame: Coordinates, plan: Plan) -> em.Fit | None:
+def search_with(
+    start: Parameters, more: evidence.Unseen, sample: Sample, frame: Coordinates, plan: Plan
+) -> em.Fit | None:
     """Return the best fit to the sample and rows that it has nothing like; None if the first start is as good.
 
     Args:

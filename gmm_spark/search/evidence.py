@@ -79,11 +79,6 @@ class Unseen:
         return float(self.shares.sum())
 
 
-def gathering(start: Parameters) -> Parameters:
-    """Return the same mixture in a family whose statistics gather the least likely rows."""
-    return replace(start, family="full") if start.family == "tied" else start
-
-
 def evidence_of(start: Parameters, moments: Moments, sample: Sample) -> Evidence:
     """Return what all rows say of a start that was found on a sample; the sample must not be empty."""
     counted = sample.weights > 0
@@ -113,7 +108,7 @@ def unseen_in_memory(start: Parameters, sample: Sample, more: Sample) -> Unseen 
         more: these and others, in memory: each row is judged by its own weight.
     """
     block = Block(more.z, more.weights)
-    (moments,) = kernel.accumulate([block], [gathering(start)], reservoir_size=KEPT)
+    (moments,) = kernel.accumulate([block], [start], kept=KEPT)
     found = evidence_of(start, moments, sample)
     if not found.alarming and np.ptp(more.weights) == 0:
         return None
@@ -133,7 +128,7 @@ def _below(least: float, moments: Moments, rows: float) -> tuple[FloatArray, flo
     A reservoir that is full of them has left out some, an unknown number: then they may be as many as a
     sample of n rows can miss.
     """
-    assert moments.lowest is not None  # noqa: S101 - `gathering` sees to that
+    assert moments.lowest is not None  # noqa: S101 - they were measured with the least likely rows
     low = moments.lowest[moments.lowest[:, 0] < least]
     share = min(len(low) * moments.row_weight / moments.weight, 0.5)
     return low, max(share, min(_MOST_UNSEEN / rows, 0.5)) if len(low) == len(moments.lowest) else share

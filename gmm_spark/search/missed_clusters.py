@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from gmm_spark import em
 from gmm_spark.search import best_start
-from gmm_spark.search.evidence import KEPT, Evidence, evidence_of, gathering, unseen
+from gmm_spark.search.evidence import KEPT, Evidence, evidence_of, unseen
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,41 +21,39 @@ if TYPE_CHECKING:
     from gmm_spark.search.sample import Plan, Sample
     from gmm_spark.statistics.moments import Moments
 
-__all__ = ["KEPT", "Evidence", "Look", "evidence_of", "gathering", "known", "look"]
+__all__ = ["KEPT", "CheckedStart", "Evidence", "check_start", "evidence_of"]
 
 
 @dataclass(frozen=True, eq=False)
-class Look:
-    """A start that all rows have seen.
+class CheckedStart:
+    """A start that was measured on all rows.
 
     Args:
-        start: the better of the first start and the one found on a second look.
+        parameters: the better of the first start and the one found on a second look.
         slowest: SQUAREM's estimate of the slowest direction's stretch there.
         moments: its statistics over all rows.
         evidence: what spoke for a second look, or against it.
         replaced: whether the start is not the first one.
-        passes: the reads of all rows that measured a start which is not this one.
     """
 
-    start: Parameters
+    parameters: Parameters
     slowest: float | None
     moments: Moments
     evidence: Evidence
     replaced: bool = False
-    passes: int = 0
 
 
-def look(
+def check_start(
     measure: Callable[[Parameters], Moments],
     found: em.Fit,
     sample: Sample,
     frame: Coordinates,
     plan: Plan,
-) -> Look:
+) -> CheckedStart:
     """Measure a start on all rows; where they show that its sample missed something, look for a better one.
 
     Args:
-        measure: one read of all rows; its statistics carry a reservoir.
+        measure: one read of all rows; its statistics carry the least likely ones.
         found: the best fit to the sample.
         sample: where it was found.
         frame: the coordinates of the rows.
@@ -64,22 +62,17 @@ def look(
     start = found.best.parameters
     moments = measure(start)
     evidence = evidence_of(start, moments, sample)
-    first = Look(start, found.slowest, moments, evidence)
+    first = CheckedStart(start, found.slowest, moments, evidence)
     if not evidence.alarming:
         return first
     more = unseen(start, moments, sample)
-    other = best_start.again(start, more, sample, frame, replace(plan, rows=moments.rows)) if more is not None else None
+    whole = replace(plan, rows=moments.rows)
+    other = best_start.search_with(start, more, sample, frame, whole) if more is not None else None
     if other is None:
         return first
     measured, maximise = measure(other.best.parameters), plan.maximiser(frame, moments.rows)
-    before, after = (
-        em.Position(at).measured(seen, maximise) for at, seen in ((start, moments), (other.best.parameters, measured))
-    )
+    before = em.Position(start).measured(moments, maximise)
+    after = em.Position(other.best.parameters).measured(measured, maximise)
     if after.standing <= before.standing:
-        return replace(first, passes=1)
-    return Look(other.best.parameters, other.slowest, measured, evidence, replaced=True, passes=1)
-
-
-def known(looked: Look, expectation: em.Expectation) -> em.Expectation:
-    """Return an Expectation that answers for the start that was looked at without another read."""
-    return lambda candidates: (looked.moments,) if list(candidates) == [looked.start] else expectation(candidates)
+        return first
+    return CheckedStart(other.best.parameters, other.slowest, measured, evidence, replaced=True)

@@ -76,6 +76,7 @@ class Plan:
         rows: how many the table has; 0 where they are the sample.
         thoroughness: the share of this search in the work of all that share the machine: it ranks the starts on
             fewer rows, and of those on a small sample fewer are run to their end.
+        moves: the most splits and mergers of components that are made, one after the other.
     """
 
     k: int
@@ -90,6 +91,7 @@ class Plan:
     least: float = 0.0
     rows: int = 0
     thoroughness: float = 1.0
+    moves: int = 10
 
     def by_share(self, rows: int) -> Plan:
         """Return the plan for n rows that stand for all of the table: a component holds its share of them."""

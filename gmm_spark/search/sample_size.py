@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from gmm_spark.limits import LIMITS, Limits
 from gmm_spark.mixture import families
 
 if TYPE_CHECKING:
@@ -19,9 +20,6 @@ _ROWS_PER_PARAMETER, _LEAST_ROWS = 50, 20_000
 _OWN_ACCURACY = 0.1  # times p / (2n)
 # On a plateau SQUAREM takes what is left for a tenth of it: where a pass is cheap, it is asked for more.
 _SURER, _LEAST_TOL = 0.03, 1e-9
-# The most that a sample may have, and what is enough where even that would not bring its error to tol: then all rows
-# have something to do anyway.
-SAMPLE_BYTES, _SHORT_BYTES = 64 << 20, 16 << 20
 
 
 def rows_to_search(family: Family, k: int, d: int) -> int:
@@ -34,15 +32,15 @@ def rows_to_tol(family: Family, k: int, d: int, tol: float) -> float:
     return families.free_parameters(family, k, d) / (2 * tol) if tol > 0 else 0.0
 
 
-def sample_rows(family: Family, k: int, d: int, tol: float, rows: float = math.inf) -> int:
+def sample_rows(family: Family, k: int, d: int, tol: float, rows: float = math.inf, limits: Limits = LIMITS) -> int:
     """Return how many of the rows to sample: enough that their own error is tol, if one process can hold them.
 
     Where it can't, as many as decide where to look, and not many more; so too where tol is 0.
     """
-    most = SAMPLE_BYTES // (8 * d)
+    most = limits.sample_bytes // (8 * d)
     least = min(rows_to_search(family, k, d), most)
     enough = max(least, min(rows_to_tol(family, k, d, tol), rows))
-    return int(enough if enough <= most else min(most, max(least, _SHORT_BYTES // (8 * d))))
+    return int(enough if enough <= most else min(most, max(least, limits.short_sample_bytes // (8 * d))))
 
 
 def accuracy(family: Family, k: int, d: int, rows: float) -> float:

@@ -35,9 +35,6 @@ _HEATS = ((3, 1 / 2), (3, 1 / 2), (4, 1))
 # far too little. Satellite images (full, K = 6) lost 0.007 nats per row with 10, with 100 nothing, in half the time.
 HOPE = 100
 _ROWS, _LEAST_ROWS = 20_000, 4_000
-# Candidates of at least n components in all are run side by side: enough for the matrix products to be fast. The
-# number does not depend on the cores, for the products' last bits depend on it.
-_COMPONENTS = 32
 
 # A run: how sound it is and its objective, see `Pass.standing`; and where it is.
 Run: TypeAlias = tuple[tuple[int, float], Parameters]
@@ -67,12 +64,15 @@ class Ranking:
         frame: their coordinates.
         plan: what is looked for.
         steps: of EM that a run takes.
+        together: candidates of at least n components in all are run side by side: enough for the matrix products to be
+            fast. The number does not depend on the cores, for the products' last bits depend on it.
     """
 
     sample: Sample
     frame: Coordinates
     plan: Plan
     steps: int = sum(steps for steps, _ in _HEATS)
+    together: int = 32
 
     @staticmethod
     def on(sample: Sample, frame: Coordinates, plan: Plan, steps: int = 10, share: float = 1.0) -> Ranking:
@@ -92,7 +92,7 @@ class Ranking:
 
     def bar(self, fitted: Parameters) -> float:
         """Return the log-likelihood a row of a mixture, less the error of so few rows: what a better one must reach."""
-        (moments,) = kernel.accumulate([Block(self.sample.z, self.sample.weights)], [fitted], reservoir_size=0)
+        (moments,) = kernel.accumulate([Block(self.sample.z, self.sample.weights)], [fitted], kept=0)
         plan, rows = self.plan, self.sample.effective_rows
         value = moments.mean_log_likelihood - self._maximise.penalty(fitted)
         return value - families.sample_error(plan.family, plan.k, len(self.sample.z), rows)
@@ -126,7 +126,7 @@ class Ranking:
             before = [candidate for _, candidate in alive]
             alive = []
             # Nothing is restarted here: the least likely rows need not be gathered.
-            for at, moments in zip(before, kernel.accumulate([block], before, reservoir_size=0), strict=True):
+            for at, moments in zip(before, kernel.accumulate([block], before, kept=0), strict=True):
                 measured = em.Position(at).measured(moments, maximise)
                 new = _maximised(maximise, at, moments)
                 if new is None:
@@ -141,7 +141,7 @@ class Ranking:
 
     @property
     def _size(self) -> int:
-        return ceil(_COMPONENTS / self.plan.k)
+        return ceil(self.together / self.plan.k)
 
 
 # Runs all the groups of a ranking, in any order, with one bar; returns what became of each.

@@ -16,33 +16,15 @@ from gmm_spark.errors import ParametersError
 from gmm_spark.mixture import families
 from gmm_spark.selection.evaluation import FAILED, RETIRED, Candidate, Standing, hopeless
 from gmm_spark.statistics.moments import Moments
+from gmm_spark.statistics.reading import Request
 
 if TYPE_CHECKING:
     from gmm_spark.mixture.coordinates import Coordinates
-    from gmm_spark.mixture.parameters import Parameters
     from gmm_spark.selection.evaluation import Criterion
 
 
-@dataclass(frozen=True, eq=False)
-class Request:
-    """One mixture to be measured by a read of the data.
-
-    Args:
-        parameters: the mixture, in the coordinates that suit its family.
-        held: rows of this fold are left out; None leaves out none.
-        only: rows of this fold alone are measured; None takes all.
-    """
-
-    parameters: Parameters
-    held: int | None = None
-    only: int | None = None
-
-    def takes(self, fold: int) -> bool:
-        """Return whether rows of this fold count; -1 is that of rows in none."""
-        return fold != self.held if self.only is None else fold == self.only
-
-
-Engine: TypeAlias = Callable[[Sequence[Request]], Sequence[Moments]]
+# One read of the data for all requests.
+Measure: TypeAlias = Callable[[Sequence[Request]], Sequence[Moments]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,7 +88,7 @@ class Finish:
 
 
 def race(
-    engine: Engine,
+    measure: Measure,
     runners: Iterable[Runner],
     goal: em.Goal,
     criterion: Criterion | None,
@@ -116,7 +98,7 @@ def race(
     """Yield each run as it ends.
 
     Args:
-        engine: one read of the data for all requests.
+        measure: one read of the data for all requests.
         runners: the runs, each at its start.
         goal: when a run is done.
         criterion: what will decide; runs that can't win by it are retired. None lets all run to their end.
@@ -125,7 +107,7 @@ def race(
     """
     running, ended, number = list(runners), list(rivals), 0
     while running:
-        measured = engine([runner.request for runner in running])
+        measured = measure([runner.request for runner in running])
         number += 1
         advanced = [_advanced(runner, moments, goal) for runner, moments in zip(running, measured, strict=True)]
         if on_pass:
@@ -154,7 +136,7 @@ def _advanced(runner: Runner, moments: Moments, goal: em.Goal) -> Runner | Finis
     try:
         return runner.advanced(moments, goal)
     except ParametersError as error:
-        return Finish(runner, FAILED, str(error))
+        return Finish(runner, FAILED, error.sentences)
 
 
 def _is_over(each: Runner | Finish) -> bool:

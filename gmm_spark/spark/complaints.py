@@ -19,7 +19,7 @@ def complaints(error: BaseException) -> Iterator[str]:
     if isinstance(error, OSError):
         yield str(error)
         return
-    java: Any = getattr(error, "java_exception", None) or getattr(error, "_origin", None)
+    java = java_error(error)
     if java is None:
         if type(error).__module__.startswith(("pyspark", "py4j")):
             yield str(error)
@@ -29,6 +29,16 @@ def complaints(error: BaseException) -> Iterator[str]:
         java = java.getCause()
         if java is None:
             return
+
+
+def java_error(error: BaseException) -> Any:  # noqa: ANN401 - a Java object
+    """Return the Java exception behind one of py4j's or PySpark's; None for any other."""
+    return getattr(error, "java_exception", None) or getattr(error, "_origin", None)
+
+
+def reason(error: BaseException) -> str:
+    """Return in one line what an exception says, Java's too."""
+    return first_line(next(complaints(error), str(error)))
 
 
 def sentence(complaint: str, words: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import pickle
 import re
@@ -24,10 +25,12 @@ from gmm_spark.spark import sockets
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from pyspark.sql import DataFrame
+
 # A module that a worker can't import, or a Python of another minor version.
 _MISSING = re.compile(r"No module named '(numpy|pyarrow|gmm_spark)|PYTHON_VERSION_MISMATCH")
-_MOST_CARRIED = 64 << 10  # bytes; of a closure of a megabyte Spark makes a broadcast that nothing destroys
 _CORES = 64
+_LOG = logging.getLogger(__name__)
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -125,15 +128,30 @@ def hadoop(spark: SparkSession) -> tuple[Any, Any]:
     return jvm(spark).org.apache.hadoop.fs, spark._jsc.hadoopConfiguration()  # noqa: SLF001 - no public way
 
 
+def query_of(rows: DataFrame) -> Any:  # noqa: ANN401 - a Java object
+    """Return the QueryExecution of a data frame, which knows its plans. Not on Spark Connect."""
+    return rows._jdf.queryExecution()  # noqa: SLF001 - no public way
+
+
+def has_ended(spark: SparkSession) -> bool:
+    """Return whether Spark has stopped, or its JVM is gone."""
+    context: Any = spark.sparkContext
+    try:
+        return bool(context._jsc.sc().isStopped())  # noqa: SLF001 - no public way
+    except Exception as error:  # noqa: BLE001 - whatever py4j says of a JVM that is gone
+        _LOG.debug("no answer from the JVM: %s", error)
+        return True
+
+
 @contextmanager
-def carried(spark: SparkSession, value: T) -> Iterator[Shipped[T]]:
-    """Send a value to the tasks of the jobs run inside, as `shipped` does; a small one within their function.
+def carried(spark: SparkSession, value: T, most_bytes: int) -> Iterator[Shipped[T]]:
+    """Send a value to the tasks of the jobs run inside, as `shipped` does; one of few bytes within their function.
 
     That spares a pass over few rows the broadcast. The function, and so the value, belongs to the plan that it is
     given to and to no other: neither a thread that fits at the same time nor the event log can read it, as they can
     the properties of a job.
     """
-    if is_connect(spark) or len(pickle.dumps(value)) <= _MOST_CARRIED:
+    if is_connect(spark) or len(pickle.dumps(value)) <= most_bytes:
         yield _Carried(value)
         return
     with shipped(spark, value) as parcel:

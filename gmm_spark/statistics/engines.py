@@ -53,7 +53,7 @@ class Engine(Protocol):
 
 
 @dataclass(frozen=True)
-class Choice:
+class Method:
     """How the statistics of a stack of candidates are computed.
 
     Args:
@@ -83,15 +83,23 @@ class Choice:
         return SparseSums(k, d, width, np.dtype(self.precision))
 
 
-def choose(candidates: Sequence[Parameters], precision: Precision = "float64") -> Choice:
-    """Choose how to compute a stack: the safe path if it is necessary, else the fastest."""
+def choose(candidates: Sequence[Parameters], precision: Precision = "float64", *, densities: bool = False) -> Method:
+    """Choose how to compute a stack: the safe path if it is necessary, else the fastest.
+
+    Args:
+        candidates: the stack.
+        precision: of the products; float64 is used if the error bound requires it.
+        densities: whether the density of each row is needed, which excludes the linear layout.
+    """
     kappa = max(float(condition(candidate).max()) for candidate in candidates)
     layout, d = layouts.layout_for(candidates), candidates[0].d
+    if densities and layout == "linear":
+        layout = "quadratic"
     if not kappa <= _CAREFUL or any(_cancels(candidate) for candidate in candidates):
-        return Choice("difference", layouts.total_layout(layout))
+        return Method("difference", layouts.total_layout(layout))
     few = d >= _WIDE and _WIDE_PER_COMPONENT * sum(candidate.k_with_noise for candidate in candidates) <= d
     path: Literal["factor", "product"] = "factor" if few and layout == "quadratic" else "product"
-    return Choice(path, layout, precision if kappa <= _SINGLE else "float64")
+    return Method(path, layout, precision if kappa <= _SINGLE else "float64")
 
 
 def _cancels(parameters: Parameters) -> bool:

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from gmm_spark.mixture.parameters import FloatArray, Parameters
-    from gmm_spark.statistics.engines import Choice, Precision
+    from gmm_spark.statistics.engines import Method, Precision
 
 # A larger relative difference between the sums of all components and those of all rows is a fault, not rounding.
 _UNBALANCED = {"float64": 1e-8, "float32": 1e-5}
@@ -46,7 +46,7 @@ def accumulate(
     candidates: Sequence[Parameters],
     *,
     precision: Precision = "float64",
-    reservoir_size: int = least_likely.SIZE,
+    kept: int | None = None,
 ) -> tuple[Moments, ...]:
     """Return each candidate's sufficient statistics over all blocks, by one read for all candidates.
 
@@ -55,14 +55,14 @@ def accumulate(
         candidates: mixtures with the same d, and any k and family.
         precision: float32 computes features and products in float32 if the error of every log-density is at
             most 1e-3 (every kappa at most 833), else in float64.
-        reservoir_size: the number of rows of least density to return.
+        kept: the number of rows of least density to return; None: a few if the layout has densities.
     """
-    choice = choose(candidates, precision)
-    zeros = _zeros(candidates, choice, reservoir_size)
-    running = _Running(choice, candidates, zeros)
+    method = choose(candidates, precision, densities=bool(kept))
+    zeros = _zeros(candidates, method, kept)
+    running = _Running(method, candidates, zeros)
     total, rows = np.zeros_like(zeros[0].total), 0
     for block in blocks:
-        total += block.total_in(layouts.total_layout(choice.layout))
+        total += block.total_in(layouts.total_layout(method.layout))
         rows += block.rows
         running.add(block)
     return tuple(
@@ -82,11 +82,11 @@ def accumulate(
 class _Running:
     """The sums over tiles so far, for each candidate of a stack."""
 
-    def __init__(self, choice: Choice, candidates: Sequence[Parameters], zeros: Sequence[Moments]) -> None:
-        self._engine = engine = choice.engine(candidates)
+    def __init__(self, method: Method, candidates: Sequence[Parameters], zeros: Sequence[Moments]) -> None:
+        self._engine = engine = method.engine(candidates)
         self._softmax = Softmax(engine.width, engine.dtype)
         self._bounds = np.cumsum([0, *(len(zero.sums) for zero in zeros)]).tolist()
-        self._sparse = choice.sparse(self._bounds[-1], candidates[0].d, engine.width)
+        self._sparse = method.sparse(self._bounds[-1], candidates[0].d, engine.width)
         self._shares = scratch(self._bounds[-1] * engine.width, engine.dtype)
         self._log_likelihoods = [0.0] * len(zeros)
         d, lowest = zeros[0].centers.shape[1], [zero.lowest for zero in zeros]
@@ -114,16 +114,17 @@ class _Running:
         return self._log_likelihoods, [sums[low:high].copy() for low, high in pairwise(self._bounds)], self._lowest
 
 
-def zero_moments(candidates: Sequence[Parameters], reservoir_size: int = least_likely.SIZE) -> tuple[Moments, ...]:
+def zero_moments(candidates: Sequence[Parameters], kept: int | None = None) -> tuple[Moments, ...]:
     """Return the statistics of no rows, in the layout and about the centers that `accumulate` uses."""
-    return _zeros(candidates, choose(candidates), reservoir_size)
+    return _zeros(candidates, choose(candidates, densities=bool(kept)), kept)
 
 
-def _zeros(candidates: Sequence[Parameters], choice: Choice, reservoir_size: int) -> tuple[Moments, ...]:
-    about_means = choice.path == "difference"
+def _zeros(candidates: Sequence[Parameters], method: Method, kept: int | None) -> tuple[Moments, ...]:
+    size = least_likely.SIZE if kept is None else kept
+    about_means = method.path == "difference"
     centers = (mixture.means if about_means else np.zeros_like(mixture.means) for mixture in candidates)
     return tuple(
-        Moments.zero(center, choice.layout, reservoir_size, noise=mixture.noise is not None)
+        Moments.zero(center, method.layout, size, noise=mixture.noise is not None)
         for center, mixture in zip(centers, candidates, strict=True)
     )
 

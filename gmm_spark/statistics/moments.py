@@ -46,7 +46,7 @@ class Moments:
     def zero(
         centers: FloatArray,
         layout: Layout = "quadratic",
-        reservoir_size: int = least_likely.SIZE,
+        kept: int = least_likely.SIZE,
         *,
         noise: bool = False,
     ) -> Moments:
@@ -55,11 +55,11 @@ class Moments:
         Args:
             centers: (k, d).
             layout: the features that are summed.
-            reservoir_size: the number of least likely rows to gather.
+            kept: the number of least likely rows to gather.
             noise: whether the mixture has a noise component.
         """
         k, d = centers.shape[0] + noise, centers.shape[1]
-        lowest = least_likely.empty_reservoir(d, reservoir_size) if reservoir_size and layout != "linear" else None
+        lowest = least_likely.empty_reservoir(d, kept) if kept and layout != "linear" else None
         sums, total = np.zeros((k, feature_count(d, layout))), np.zeros(feature_count(d, total_layout(layout)))
         return Moments(0.0, sums, total, centers, layout, 0, lowest)
 

@@ -27,17 +27,36 @@ if TYPE_CHECKING:
 
 # Rows of a tile. Not a power of two: rows of Phi in the same cache set halved the speed of the second product.
 _WIDTH, _MOST_WIDTH = 768, 8128
-# Up to this size the features of a tile stay in memory for the second product; larger ones are computed twice.
-# Storing 3.4 MB at d = 32, K = 32 was as fast as computing twice, storing 13 MB at d = 64 a tenth slower.
-_STORED_BYTES = 4 << 20
-# OpenBLAS skips its packing for products of at most 1e6 multiplications (and, with a transposed factor, at most 1,024
-# results). With few components packing costs as much as the arithmetic. Products cut to that size run at 0.56 of dgemm
-# instead of 0.43 at (d, K) = (16, 16), and at 0.75 instead of 0.68 at (16, 64). Other BLAS lose 1 to 2 %.
-_UNPACKED, _UNPACKED_RESULTS = 1_000_000, 1024
-_LEAST_COLUMNS, _LEAST_FEATURES = 128, 16
+_LEAST_FEATURES = 16
 _MANY = 32  # from this number of components on packing makes the first product faster
-_CHUNK = 384  # features computed at once: 2.4 MB with 768 rows
 _JOINT_BYTES = 1 << 20
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """The sizes of the blocks of both products; they change the sums only by rounding.
+
+    OpenBLAS skips its packing for products of at most 1e6 multiplications (and, with a transposed factor, at most 1,024
+    results). With few components packing costs as much as the arithmetic. Blocks of that size run at 0.56 of dgemm
+    instead of 0.43 at (d, K) = (16, 16), and at 0.75 instead of 0.68 at (16, 64). Other BLAS lose 1 to 2 %.
+
+    Args:
+        stored_bytes: up to this size the features of a tile stay in memory for the second product, else they are
+            computed twice: storing 3.4 MB at d = 32, K = 32 was as fast, storing 13 MB at d = 64 a tenth slower.
+        chunk: the number of features computed at once: 2.4 MB with 768 rows.
+        unpacked: the multiplications of a product that BLAS does not pack.
+        unpacked_results: the results of a product with a transposed factor that BLAS does not pack.
+        least_columns: the least number of columns of a block; with fewer the product is not cut.
+    """
+
+    stored_bytes: int = 4 << 20
+    chunk: int = 384
+    unpacked: int = 1_000_000
+    unpacked_results: int = 1024
+    least_columns: int = 128
+
+
+_SIZES = Sizes()
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,13 +87,17 @@ class ProductEngine:
         d: the number of coordinates of a row.
         layout: the features.
         dtype: of the features and the products, float64 or float32. The sums over tiles are float64.
+        sizes: of the blocks of the products.
     """
 
-    def __init__(self, theta: FloatArray, d: int, layout: Layout, dtype: np.dtype[np.floating]) -> None:
+    def __init__(
+        self, theta: FloatArray, d: int, layout: Layout, dtype: np.dtype[np.floating], sizes: Sizes = _SIZES
+    ) -> None:
         k, count = theta.shape
-        self.width, self.dtype = _width(k, count), dtype
-        self._d, self._is_stored = d, dtype.itemsize * count * self.width <= _STORED_BYTES
-        size = count if self._is_stored and k > _MANY else int(np.clip(_UNPACKED // (256 * k), _CHUNK // 2, _CHUNK))
+        self.width, self.dtype = _width(k, count, sizes), dtype
+        self._d, self._is_stored, self._sizes = d, dtype.itemsize * count * self.width <= sizes.stored_bytes, sizes
+        chunk = int(np.clip(sizes.unpacked // (256 * k), sizes.chunk // 2, sizes.chunk))
+        size = count if self._is_stored and k > _MANY else chunk
         self._order = _by_distance(d, layout)
         self._chunks = tuple(_chunks(d, layout, size, is_stored=self._is_stored))
         ordered = np.maximum(theta[:, self._order], np.finfo(dtype).min / 4).astype(dtype)
@@ -92,7 +115,7 @@ class ProductEngine:
         for chunk, theta in zip(self._chunks, self._thetas, strict=True):
             self._fill(chunk, n)
             first = chunk is self._chunks[0]
-            _columnwise(theta, self._rows(chunk, n), joint if first else part)
+            _columnwise(theta, self._rows(chunk, n), joint if first else part, self._sizes)
             if not first:
                 np.add(joint, part, out=joint)
         return joint
@@ -103,7 +126,7 @@ class ProductEngine:
         for chunk in reversed(self._chunks):
             if not self._is_stored and chunk is not self._chunks[-1]:
                 self._fill(chunk, n)
-            _featurewise(shares, self._rows(chunk, n), self._product[:, chunk.columns])
+            _featurewise(shares, self._rows(chunk, n), self._product[:, chunk.columns], self._sizes)
         self._sums += self._product
 
     @property
@@ -123,10 +146,10 @@ class ProductEngine:
             np.multiply(phi[one : one + size], phi[other : other + size], out=phi[place : place + size])
 
 
-def _columnwise(theta: FloatArray, phi: FloatArray, out: FloatArray) -> None:
+def _columnwise(theta: FloatArray, phi: FloatArray, out: FloatArray, sizes: Sizes) -> None:
     """Write theta @ phi, computed in blocks of columns."""
-    n, step = phi.shape[1], _UNPACKED // theta.size
-    if step >= n or step < _LEAST_COLUMNS:
+    n, step = phi.shape[1], sizes.unpacked // theta.size
+    if step >= n or step < sizes.least_columns:
         np.matmul(theta, phi, out=out)
         return
     step = ceil(n / ceil(n / step) / 8) * 8
@@ -134,9 +157,9 @@ def _columnwise(theta: FloatArray, phi: FloatArray, out: FloatArray) -> None:
         np.matmul(theta, phi[:, low : low + step], out=out[:, low : low + step])
 
 
-def _featurewise(shares: FloatArray, phi: FloatArray, out: FloatArray) -> None:
+def _featurewise(shares: FloatArray, phi: FloatArray, out: FloatArray, sizes: Sizes) -> None:
     """Write shares @ phi.T, computed in blocks of features."""
-    count, step = len(phi), _UNPACKED_RESULTS // len(shares)
+    count, step = len(phi), sizes.unpacked_results // len(shares)
     if step >= count or step < _LEAST_FEATURES:
         np.matmul(shares, phi.T, out=out)
         return
@@ -144,9 +167,10 @@ def _featurewise(shares: FloatArray, phi: FloatArray, out: FloatArray) -> None:
         np.matmul(shares, phi[low : low + step].T, out=out[:, low : low + step])
 
 
-def _width(k: int, count: int) -> int:
+def _width(k: int, count: int, sizes: Sizes) -> int:
     """Return the number of rows of a tile: more if a row is little work, fewer if there are very many components."""
-    width = _WIDTH if k * count > _UNPACKED_RESULTS else min(_UNPACKED // (k * count), _MOST_WIDTH)
+    small = k * count <= sizes.unpacked_results
+    width = min(sizes.unpacked // (k * count), _MOST_WIDTH) if small else _WIDTH
     width = max(128, min(width, _JOINT_BYTES // (8 * k))) // 64 * 64
     return width - 64 if width % 512 == 0 else width
 

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from gmm_spark.errors import DataError
+from gmm_spark.mixture import coordinates
+from gmm_spark.mixture.noise import Noise
+from gmm_spark.mixture.parameters import ALIGNED
 from gmm_spark.statistics import far_rows
 
 if TYPE_CHECKING:
-    from gmm_spark.mixture.parameters import FloatArray
+    from collections.abc import Callable, Iterable
 
+    from gmm_spark.mixture.coordinates import Coordinates
+    from gmm_spark.mixture.parameters import Family, FloatArray
+
+_STARTING_WEIGHT = 0.05  # of a noise
+# Up to this many features their products cost next to nothing, and show columns that hold the same values.
+_FEW_FEATURES = 64
 _TINY = float(np.finfo(np.float64).tiny)
 
 
@@ -53,6 +63,24 @@ class Survey:
         least = np.array([[np.inf], [-np.inf]]).repeat(d, axis=1)
         scatter = np.zeros((d, d) if products else d)
         return Survey(np.zeros(len(REASONS)), 0.0, np.zeros(d), scatter, 0.0, least, far_rows.empty_sample(d))
+
+    @staticmethod
+    def of(x: FloatArray, weights: FloatArray | None = None, *, products: bool = True) -> Survey:
+        """Return the survey of (d, n) usable rows with (n,) weights, or with weights of 1."""
+        d, n = x.shape
+        counts = np.array([float(n)] + [0.0] * (len(REASONS) - 1))
+        w = np.ones(n) if weights is None else weights
+        total = float(w.sum())
+        if total <= 0:
+            return replace(Survey.zero(d, products=products), counts=counts)
+        centre = x[:, :1]
+        offset = (x - centre) @ w / total
+        centred = x - (centre + offset[:, None])
+        scatter = (centred * w) @ centred.T if products else centred**2 @ w
+        counted = x if w.all() else x[:, w > 0]
+        limits, sample = np.stack([counted.min(axis=1), counted.max(axis=1)]), far_rows.draw_sample(counted)
+        squares = float(w @ w)
+        return Survey(counts, total, centre[:, 0] + offset, scatter, squares, limits, sample, counted.shape[1])
 
     def __add__(self, other: Survey) -> Survey:
         weight = self.weight + other.weight
@@ -107,6 +135,38 @@ class Survey:
         """The number of reads of the table."""
         return 1 if self.within is None else 2
 
+    def frame(self, family: Family, names: tuple[str, ...]) -> Coordinates:
+        """Return the coordinates in which EM runs, from `reference`, or from all rows if that raises DataError.
+
+        Args:
+            family: of the mixture.
+            names: d feature names, for the error.
+
+        Raises:
+            DataError: constant or dependent columns, or values whose squares overflow.
+        """
+        reference = self.reference
+        try:
+            return coordinates.coordinates_for(family, reference.mean, reference.covariance, names)
+        except DataError:
+            if reference is self:
+                raise
+            return coordinates.coordinates_for(family, self.mean, self.covariance, names)
+
+    def noise(self, frame: Coordinates) -> Noise:
+        """Return a noise component over the range of all rows, in these coordinates, with a starting weight."""
+        return Noise(_STARTING_WEIGHT, self.range).rescaled(frame.log_determinant)
+
+    def mean_square(self, frame: Coordinates) -> float:
+        """Return the mean of |z|^2 over all rows: d, but more if `within` gave the coordinates."""
+        if self.within is None:
+            return float(len(self.mean))
+        if self.scatter.ndim == 1:
+            spread = float((self.covariance / frame.data_variances).sum())
+        else:
+            spread = float(np.trace(frame.inverse @ self.covariance @ frame.inverse.T))
+        return spread + float((frame.rows(self.mean[None]) ** 2).sum())
+
     def to_bytes(self) -> bytes:
         """Return the numbers as little-endian float64."""
         head = [self.weight, self.squares, self.counted]
@@ -127,3 +187,19 @@ class Survey:
 
 # The code of a reason is its index in this list; 0 is a usable row.
 REASONS = ("ok", "null", "wrong_length", "nan", "infinite", "bad_weight")
+
+
+def needs_products(families: Iterable[Family], d: int) -> bool:
+    """Return whether to survey products of features: for families that need them, and for warnings if d is small."""
+    return d <= _FEW_FEATURES or not ALIGNED.issuperset(families)
+
+
+def surveyed_by(read: Callable[[far_rows.Bounds | None], Survey]) -> Survey:
+    """Return the survey of a table; if a few far rows inflate a variance, with one more read of the other rows.
+
+    Args:
+        read: surveys the rows within the bounds, or all rows for None, by one read.
+    """
+    surveyed = read(None)
+    bounds = far_rows.find_bounds(surveyed.sample, surveyed.variances)
+    return surveyed if bounds is None else replace(surveyed, bounds=bounds, within=read(bounds))

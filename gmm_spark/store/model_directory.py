@@ -55,7 +55,7 @@ class StoredModel:
     summary: Mapping[str, Any] = field(default_factory=dict)
 
 
-def encode(model: StoredModel) -> tuple[dict[str, Any], list[str]]:
+def encode_model(model: StoredModel) -> tuple[dict[str, Any], list[str]]:
     """Return the header for the metadata and the lines of the components."""
     parameters = model.parameters
     spread, form = parameters.spread, 2 if isinstance(parameters.spread, Variances) else 1
@@ -82,7 +82,7 @@ def encode(model: StoredModel) -> tuple[dict[str, Any], list[str]]:
     return {**header, "sha256": _checksum(header, lines)}, lines
 
 
-def decode(header: object, lines: Iterable[str], where: str) -> StoredModel:
+def decode_model(header: object, lines: Iterable[str], where: str) -> StoredModel:
     """Return the model from its header and its component lines (in any order), or refuse them.
 
     Args:
@@ -125,11 +125,11 @@ def read_model(path: str | Path) -> StoredModel:
         raise _no_model(root, f"{len(metadata)} lines of metadata")
     header = header_of(metadata[0], str(root))
     rows, characters = limits(header, str(root))
-    return decode(header, _lines(root / "components", rows * (characters + 1)), str(root))
+    return decode_model(header, _lines(root / "components", rows * (characters + 1)), str(root))
 
 
 def _no_model(root: Path, got: str) -> ModelError:
-    do = "Name a directory on the local filesystem that fit.py or model.save wrote."
+    do = "Name a directory on the local filesystem to which a model was written."
     if not root.exists():
         got = "nothing there"
     elif (root / "model" / "metadata").is_dir():

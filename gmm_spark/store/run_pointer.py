@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 POINTER, RUNS = "current.gmm_spark.json", "runs"
 # A pointer is untrusted input. The limits are enough for hourly runs over 25 years.
-LARGEST, _MOST_VALUES = 16 << 20, 1 << 18  # characters, values
+MOST_CHARACTERS, _MOST_VALUES = 16 << 20, 1 << 18  # characters, values
 _FOLDER = re.compile(rf"{RUNS}/[A-Za-z0-9][A-Za-z0-9._=-]*")  # never outside the output
 
 
@@ -43,14 +43,14 @@ class Pointer:
         return json.dumps({"folder": self.folder, "published": self.published}, indent=1) + "\n"
 
 
-def decode(text: str, where: str) -> Pointer:
+def decode_pointer(text: str, where: str) -> Pointer:
     """Return the pointer from the text of its file, or refuse it.
 
     Raises:
         InputError: the text is not a pointer, or points outside the output.
     """
     try:
-        fields = json_object(text, LARGEST, _MOST_VALUES)
+        fields = json_object(text, MOST_CHARACTERS, _MOST_VALUES)
         folder, published = str(fields["folder"]), tuple(map(str, fields["published"]))
         pointer = Pointer(folder, published)
     except (ValueError, TypeError, KeyError) as error:
@@ -70,7 +70,7 @@ def follow_pointer(root: Path) -> Path:
     if not file.is_file():  # opening a pipe would wait forever
         return root
     with file.open(encoding="utf-8", errors="replace") as opened:
-        return root / decode(opened.read(LARGEST + 1), str(file)).folder
+        return root / decode_pointer(opened.read(MOST_CHARACTERS + 1), str(file)).folder
 
 
 def _damaged(where: str, got: str) -> InputError:

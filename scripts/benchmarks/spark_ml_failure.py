@@ -11,25 +11,23 @@ clusters of unix timestamps, and prints the variances.
 
 from __future__ import annotations
 
-import argparse
-import os
 import sys
 from typing import TYPE_CHECKING, Any
 
-os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
-
 import numpy as np
-import pyspark
 from pyspark.ml.clustering import GaussianMixture as SparkMixture
 from pyspark.ml.functions import array_to_vector
-from pyspark.sql import SparkSession
 from pyspark.sql import functions as f
 from sklearn.metrics import adjusted_rand_score
 
 from gmm_spark import GaussianMixture
+from scripts.benchmarks import harness, sessions
 
 if TYPE_CHECKING:
-    from pyspark.sql import DataFrame
+    import argparse
+    from collections.abc import Sequence
+
+    from pyspark.sql import DataFrame, SparkSession
 
     from gmm_spark.mixture.parameters import FloatArray
 
@@ -61,12 +59,12 @@ def agreement(system: type, df: DataFrame, labels: list[int], seed: int) -> floa
 
 def report(spark: SparkSession, options: argparse.Namespace) -> None:
     """Print the table: a line per number of features, a column per standard deviation of Spark ML, and ours."""
-    print("\n| features |", " | ".join(f"Spark ML, sd {scale:g}" for scale in options.scales), "| gmm_spark, each sd |")
-    print("|---|" + "---|" * len(options.scales) + "---|")
+    print()
+    harness.head("features", *(f"Spark ML, sd {scale:g}" for scale in options.scales), "gmm_spark, each sd")
     for d in options.features:
         found = [cell(spark, d, scale, options) for scale in options.scales]
-        theirs = " | ".join(f"{max(each['Spark ML']):.2f}" for each in found)
-        print(f"| {d} | {theirs} | {min(min(each['gmm_spark']) for each in found):.2f} |", flush=True)
+        theirs = (f"{max(each['Spark ML']):.2f}" for each in found)
+        harness.say(d, *theirs, f"{min(min(each['gmm_spark']) for each in found):.2f}")
 
 
 def cell(spark: SparkSession, d: int, scale: float, options: argparse.Namespace) -> dict[str, list[float]]:
@@ -93,17 +91,15 @@ def report_timestamps(spark: SparkSession) -> None:
     print(f"\nvariances of two clusters of timestamps (the truth is 1 and 1): {'; '.join(texts)}")
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     """Read the options and print the tables."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = harness.parser(__doc__, {"features": [5], "scales": [1.0], "rows": 200}, repeats="seeds")
+    parser.set_defaults(seeds=3)
     parser.add_argument("--features", type=int, nargs="+", default=[5, 20, 25, 50])
     parser.add_argument("--scales", type=float, nargs="+", default=[0.1, 1.0, 10.0, 1000.0])
-    parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--rows", type=int, default=2000)
-    options = parser.parse_args()
-    builder = SparkSession.builder.master("local[2]").config("spark.log.level", "ERROR")
-    spark = builder.config("spark.ui.enabled", "false").config("spark.ui.showConsoleProgress", "false").getOrCreate()
-    print(f"Spark {pyspark.__version__}, {os.cpu_count()} cores", file=sys.stderr)
+    options = harness.parsed(parser, argv)
+    spark = sessions.session()
     report_timestamps(spark)
     report(spark, options)
     spark.stop()

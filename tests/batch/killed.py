@@ -102,7 +102,7 @@ def attempt(mode: str, folder: Path, step: int, number: int) -> dict[str, Any]:
         publish(mode, target, "new")
 
     ended = forked(killed)
-    after_kill, left = seen(target), in_office(folder)
+    after_kill, left = seen(target), in_hidden_folder(folder)
     rerun = forked(lambda: publish(mode, target, "new"))
     return {
         "ended": ended,
@@ -110,12 +110,12 @@ def attempt(mode: str, folder: Path, step: int, number: int) -> dict[str, Any]:
         "left": left,
         "rerun": rerun,
         "seen_then": seen(target),
-        "office": in_office(folder),
+        "hidden": in_hidden_folder(folder),
         "runs": sorted(path.name for path in (target / "runs").glob("*")),
     }
 
 
-def in_office(folder: Path) -> list[str]:
+def in_hidden_folder(folder: Path) -> list[str]:
     """Return what is in the hidden folder beside the output."""
     return sorted(path.name for path in (folder / ".out.gmm_spark").glob("*"))
 

@@ -7,7 +7,7 @@ import pickle
 import pytest
 
 from gmm_spark import errors
-from gmm_spark.errors import MAX_CHARACTERS, GmmSparkError
+from gmm_spark.errors import MAX_CHARACTERS, ConfigurationError, GmmSparkError, options_called
 
 KINDS = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, GmmSparkError)]
 
@@ -39,8 +39,27 @@ def test_no_part_of_an_error_is_long(kind: type[GmmSparkError]) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_an_error_pickles(kind: type[GmmSparkError]) -> None:
     """Type, parts and message are the same after a pickle."""
-    error = kind("rows", got=3, expected="4", do="Add one.")
+    error = kind("rows", got=3, expected="4", do="Add one.", options=["k"])
     back = pickle.loads(pickle.dumps(error))  # noqa: S301 - our bytes
     assert type(back) is kind
     assert str(back) == str(error)
     assert vars(back) == vars(error)
+
+
+def test_each_layer_names_options_as_it_calls_them() -> None:
+    """An error keeps its text; its options get the names of each layer around, and go where that has none."""
+    error = ConfigurationError("rows", got=3, expected="4", do="Add one.", options=["k", "tol", "family"])
+    text = "rows: got 3; expected 4. Add one."
+    assert str(error) == f"{text} Options: k, tol, family."
+    params = {"k": "k", "tol": "tol", "family": "covarianceType"}
+    with pytest.raises(ConfigurationError, match="covarianceType") as caught, options_called(params.__getitem__):
+        raise error
+    assert caught.value is error
+    assert str(error) == f"{text} Options: k, tol, covarianceType."
+    keys = {"k": "grid.k", "tol": "", "covarianceType": "grid.families"}
+    with pytest.raises(ConfigurationError), options_called(keys.__getitem__):
+        raise error
+    assert str(error) == f"{text} Options: grid.k, grid.families."
+    with pytest.raises(ConfigurationError), options_called(lambda _: ""):
+        raise error
+    assert str(error) == error.sentences == text

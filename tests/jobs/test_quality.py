@@ -114,7 +114,7 @@ JOBS_RUN: Mapping[str, tuple[str, list[str]]] = {
 REFUSED = {
     "not there": (3, ["none", "nothing there"]),
     "too many": (4, ["200 of 4000 rows (5 %)", REFUSALS, "at most 4.9 %"]),
-    "not one": (4, [REFUSALS, "fit.invalid: drop"]),
+    "not one": (4, [REFUSALS, "Options: fit.invalid."]),
     "score too many": (4, ["160 of 4000 rows (4 %)", "at most 3.9 %", "nothing was published"]),
     "aside in input": (6, ["mixed/aside"]),
     "dry misfit": (3, ["'xx'"]),

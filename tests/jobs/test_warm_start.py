@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from gmm_spark.mixture.parameters import Parameters
-from gmm_spark.store.model_directory import StoredModel, encode, read_model
+from gmm_spark.store.model_directory import StoredModel, encode_model, read_model
 from tests.jobs import tables
 from tests.jobs.submission import JOBS
 
@@ -47,7 +47,7 @@ def write_yesterday(folder: Path) -> None:
     mixture = Parameters(
         np.array([0.4, 0.6]), np.array([[0.3, -0.2], [7.5, -8.4]]), np.stack([2 * np.eye(2), 0.5 * np.eye(2)])
     )
-    header, components = encode(StoredModel(mixture, ("x", "y")))
+    header, components = encode_model(StoredModel(mixture, ("x", "y")))
     metadata = {"class": "gmm_spark.spark.ml.model.GaussianMixtureModel", "timestamp": 0, "sparkVersion": "4.1.0"}
     metadata |= {"uid": "yesterday", "paramMap": {}, "defaultParamMap": {}, "gmm_spark": header}
     for name, lines in (("metadata", [json.dumps(metadata)]), ("components", components)):

@@ -8,6 +8,10 @@ import numpy as np
 import pyarrow as pa
 
 from gmm_spark import GaussianMixture, GaussianMixtureModel
+from gmm_spark.em.summary import fields_of
+from gmm_spark.limits import LIMITS, Limits
+from gmm_spark.spark.fit.train import train
+from gmm_spark.spark.ml.estimator import checkpoints_of, model_of, request_of
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -71,6 +75,7 @@ def plain_steps(
     df: DataFrame,
     initial: GaussianMixtureModel,
     steps: int,
+    limits: Limits = LIMITS,
     **params: Any,  # noqa: ANN401 - whatever the estimator takes
 ) -> GaussianMixtureModel:
     """Run exactly `steps` plain EM steps from a start, on the columns x0, x1 ... unless params say otherwise."""
@@ -78,7 +83,15 @@ def plain_steps(
     family = initial.parameters.family
     columns: dict[str, Any] = {} if "featuresCol" in params else {"inputCols": names(d)}
     estimator = GaussianMixture(k=k, covarianceType=family, maxIter=steps, **PLAIN, **columns, **params)
-    return estimator.setInitialModel(initial).fit(df)
+    return fit_within(limits, estimator.setInitialModel(initial), df)
+
+
+def fit_within(limits: Limits, mixture: GaussianMixture, df: DataFrame) -> GaussianMixtureModel:
+    """Fit a mixture to a table as its own `fit` does, within limits."""
+    if limits == LIMITS:
+        return mixture.fit(df)
+    trained = train(df, *request_of(mixture, df), mixture._initial, checkpoints_of(mixture), limits)  # noqa: SLF001
+    return model_of(mixture, trained.parameters, trained.features, trained.summary)
 
 
 def assert_same_mixture(found: GaussianMixtureModel, expected: GaussianMixtureModel, rtol: float) -> None:
@@ -94,5 +107,5 @@ def assert_same_bits(found: GaussianMixtureModel, expected: GaussianMixtureModel
     """Compare everything a fit returns but the seconds it took, bit by bit, and find this many more passes."""
     for name in ("weights", "means", "covariances"):
         np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))
-    ours, theirs = ({**model.summary.to_dict(), "seconds": None} for model in (found, expected))
+    ours, theirs = ({**fields_of(model.summary), "seconds": None} for model in (found, expected))
     assert {**ours, "numPasses": ours["numPasses"] - repeated} == theirs

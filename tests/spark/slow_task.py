@@ -9,6 +9,7 @@ from pathlib import Path
 from pyspark.sql import SparkSession
 
 from gmm_spark import GaussianMixture
+from gmm_spark.em.summary import fields_of
 from tests.spark import upstream
 from tests.spark.frames import names
 
@@ -18,7 +19,7 @@ if __name__ == "__main__":
     slow = made.mapInArrow(upstream.sleep_unless_copied(Path(sys.argv[1])), upstream.ROWS_DDL)
     models = [GaussianMixture(k=3, inputCols=names(3), tol=1e-5, starts=4).fit(df) for df in (made, slow)]
     summaries = [
-        {**model.summary.to_dict(), "seconds": None, "means": model.means.tolist(), "all": model.covariances.tolist()}
+        {**fields_of(model.summary), "seconds": None, "means": model.means.tolist(), "all": model.covariances.tolist()}
         for model in models
     ]
     Path("summaries.json").write_text(json.dumps(summaries), encoding="utf-8")

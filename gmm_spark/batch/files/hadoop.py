@@ -7,7 +7,7 @@ import time
 import uuid
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from py4j.protocol import Py4JError  # type: ignore[import-untyped]
 from pyspark.errors import PySparkException
@@ -15,6 +15,7 @@ from pyspark.errors import PySparkException
 from gmm_spark.batch.files.location import Location, parts_of
 from gmm_spark.spark.complaints import complaints
 from gmm_spark.spark.java import JAVA
+from gmm_spark.spark.session import hadoop, jvm
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -52,7 +53,7 @@ class HadoopLocation(Location):
     def child(self, name: str) -> HadoopLocation:
         """Return the location of a name in this folder."""
         # Hadoop would take the first part of a relative name with a colon for a scheme.
-        return HadoopLocation(self.spark, hadoop(self.spark).Path(self.path, f"./{name}"))
+        return HadoopLocation(self.spark, hadoop(self.spark)[0].Path(self.path, f"./{name}"))
 
     def parent(self) -> HadoopLocation:
         """Return the folder that holds this one."""
@@ -97,7 +98,7 @@ class HadoopLocation(Location):
     def holds(self, pattern: str) -> bool:
         """Say whether a name in this folder fits a pattern."""
         try:
-            return len(self._filesystem().listStatus(self.path, hadoop(self.spark).GlobFilter(pattern))) > 0
+            return len(self._filesystem().listStatus(self.path, hadoop(self.spark)[0].GlobFilter(pattern))) > 0
         except JAVA as error:
             if isinstance(_as_os_error(error), FileNotFoundError):
                 return False
@@ -186,15 +187,14 @@ class HadoopLocation(Location):
 
     def _move(self, to: Location) -> bool:
         # Hadoop would move a folder into one that is there.
-        return not to.exists() and bool(self._filesystem().rename(self.path, hadoop(self.spark).Path(str(to))))
+        return not to.exists() and bool(self._filesystem().rename(self.path, hadoop(self.spark)[0].Path(str(to))))
 
     def _rename_over(self, to: HadoopLocation) -> None:
-        jvm, gateway = hadoop(self.spark), cast("Any", self.spark.sparkContext)._gateway  # noqa: SLF001 - Java's arrays
-        option = jvm.Options.Rename
-        over = gateway.new_array(option, 1)
-        over[0] = option.OVERWRITE
-        context = jvm.FileContext.getFileContext(to.path.toUri(), _configuration(self.spark))
-        context.rename(self.path, to.path, over)
+        fs, configuration = hadoop(self.spark)
+        overwrite = fs.Options.Rename.OVERWRITE
+        options = jvm(self.spark).java.lang.reflect.Array.newInstance(overwrite.getClass(), 1)
+        options[0] = overwrite
+        fs.FileContext.getFileContext(to.path.toUri(), configuration).rename(self.path, to.path, options)
 
     def _write(self, text: str, *, overwrite: bool) -> None:
         """Write this file; what could not be written to its end is removed, unless a store still has the old file."""
@@ -219,7 +219,7 @@ class HadoopLocation(Location):
             raise _as_os_error(error) from error
 
     def _filesystem(self) -> Any:  # noqa: ANN401 - a Java object
-        return self.path.getFileSystem(_configuration(self.spark))
+        return self.path.getFileSystem(hadoop(self.spark)[1])
 
 
 def qualified(spark: SparkSession, path: str) -> Any:  # noqa: ANN401 - a Java object
@@ -228,24 +228,15 @@ def qualified(spark: SparkSession, path: str) -> Any:  # noqa: ANN401 - a Java o
     Raises:
         Py4JJavaError: Spark knows no filesystem for it.
     """
-    raw = hadoop(spark).Path(path)
-    return raw.getFileSystem(_configuration(spark)).makeQualified(raw)
+    fs, configuration = hadoop(spark)
+    raw = fs.Path(path)
+    return raw.getFileSystem(configuration).makeQualified(raw)
 
 
 def matching(spark: SparkSession, path: str) -> list[Any]:
     """Return the Hadoop Paths that exist under a name, which may hold * patterns."""
     pattern = qualified(spark, path)
-    return [found.getPath() for found in pattern.getFileSystem(_configuration(spark)).globStatus(pattern) or []]
-
-
-def hadoop(spark: SparkSession) -> Any:  # noqa: ANN401 - a Java package
-    """Return Hadoop's package of filesystems."""
-    jvm: Any = spark._jvm  # noqa: SLF001 - the only door to it
-    return jvm.org.apache.hadoop.fs
-
-
-def _configuration(spark: SparkSession) -> Any:  # noqa: ANN401 - a Java object
-    return spark._jsc.hadoopConfiguration()  # noqa: SLF001 - as above
+    return [found.getPath() for found in pattern.getFileSystem(hadoop(spark)[1]).globStatus(pattern) or []]
 
 
 def _as_os_error(error: Exception) -> OSError:

@@ -9,7 +9,7 @@ from gmm_spark.batch.files.hadoop import HadoopLocation, matching, qualified
 from gmm_spark.batch.files.local import LocalLocation
 from gmm_spark.batch.files.location import Location
 from gmm_spark.errors import ConfigurationError, GmmSparkError, InputError, OutputError
-from gmm_spark.spark.complaints import complaints, first_line
+from gmm_spark.spark.complaints import complaints, first_line, reason
 from gmm_spark.spark.java import JAVA
 from gmm_spark.spark.packages import filesystem_advice, lacks_filesystem
 from gmm_spark.spark.session import is_connect
@@ -89,7 +89,7 @@ def _unreachable(spark: SparkSession, path: str, error: Exception, kind: type[Gm
         )
     return kind(
         f"the path {path}",
-        got=first_line(next(iter(complaints(error)), str(error))),
+        got=reason(error),
         expected="a path on a filesystem that Spark reaches",
         do="Correct the path; the bucket or host in it must exist, and the filesystem's settings let this user in.",
     )

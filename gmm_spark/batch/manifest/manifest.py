@@ -19,7 +19,7 @@ from gmm_spark.store.untrusted import json_object
 MANIFEST = "_manifest.json"  # hidden from readers of tables, as every name with such a first character
 SCHEMA_FILE = Path(__file__).with_name("manifest.schema.json")
 # A manifest is untrusted input: larger ones are not even parsed, and none that we write is.
-LARGEST, _MOST_VALUES = 32 << 20, 1 << 20  # characters, values
+MOST_CHARACTERS, _MOST_VALUES = 32 << 20, 1 << 20  # characters, values
 MOST_FILES = 100_000  # an output may have more; their bytes are counted
 
 
@@ -58,7 +58,7 @@ class Input(_Part):
     sha256: str | None = Field(default=None, description="A model's checksum.")
 
 
-class Rows(_Part):
+class RowCounts(_Part):
     """Rows and weight; null where the run did not come so far."""
 
     read: int | None = Field(default=None, ge=0)
@@ -68,7 +68,7 @@ class Rows(_Part):
     weight: Number = None
 
 
-class Fit(_Part):
+class FitRecord(_Part):
     """How a fit ended."""
 
     model_sha256: str
@@ -116,8 +116,8 @@ class Manifest(_Part):
     configuration_sha256: str = Field(description="Of the options that decide what is written.")
     parents: dict[str, str] = Field(description="Ids of scheduler and lineage around this run.")
     inputs: Annotated[tuple[Input, ...], FailFast()] = ()
-    rows: Rows = Rows()
-    fit: Fit | None = None
+    rows: RowCounts = RowCounts()
+    fit: FitRecord | None = None
     output: Output | None = None
     seconds: dict[str, float] = Field(description="By phase.")
     notes: dict[str, Any] = Field(default={}, description="Whatever else the job found out.")
@@ -134,7 +134,7 @@ def read_manifest(text: str, where: str) -> Manifest:
         OutputError: it is no manifest.
     """
     try:
-        return Manifest.model_validate(json_object(text, LARGEST, _MOST_VALUES))
+        return Manifest.model_validate(json_object(text, MOST_CHARACTERS, _MOST_VALUES))
     except ValidationError as error:  # its text, which repeats what is wrong, may be larger than the document
         raise _damaged(where, f"{error.error_count()} mistakes in its fields") from None
     except ValueError as error:

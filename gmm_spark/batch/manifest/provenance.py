@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from gmm_spark.batch import BLAS_THREADS
 from gmm_spark.batch.manifest.manifest import Versions
+from gmm_spark.spark.session import jvm
 from gmm_spark.version import __version__
 
 if TYPE_CHECKING:
@@ -32,7 +33,6 @@ _LINEAGE_CONF = tuple(
 
 def versions(spark: SparkSession) -> Versions:
     """Return the versions of all that takes part."""
-    jvm: Any = spark._jvm  # noqa: SLF001 - the only door to it
     blas: Mapping[str, Any] = np.show_config(mode="dicts")["Build Dependencies"]["blas"]
     return Versions(
         gmm_spark=__version__,
@@ -40,7 +40,7 @@ def versions(spark: SparkSession) -> Versions:
         python=platform.python_version(),
         numpy=np.__version__,
         pyarrow=pa.__version__,
-        java=str(jvm.System.getProperty("java.version")),
+        java=str(jvm(spark).System.getProperty("java.version")),
         blas=f"{blas.get('name')} {blas.get('version')}",
         blas_threads={
             "driver": _first(os.environ),

@@ -16,7 +16,7 @@ from pydantic_settings import CliSettingsSource, EnvSettingsSource, NoDecode, Se
 
 from gmm_spark.batch.options.jobs import FitConfig, JobConfig, ScoreConfig, SelectConfig, SimulateConfig
 from gmm_spark.batch.options.mistakes import explained, options
-from gmm_spark.batch.options.yaml_file import File, Tree, read_file
+from gmm_spark.batch.options.yaml_file import ConfigurationFile, Tree, read_file
 from gmm_spark.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class _CommandLine(CliSettingsSource[Any]):
 
     def __call__(self, **given: Any) -> Any:  # noqa: ANN401 - the library's signature
         found = super().__call__(**given)
-        return merged(found, self.own) if isinstance(found, dict) else found
+        return merge_trees(found, self.own) if isinstance(found, dict) else found
 
 
 class _Parser(ArgumentParser):
@@ -78,18 +78,18 @@ def load(config: type[Config], argv: Sequence[str], *, prog: str) -> Config:
     arguments, words = parser.parse_known_args(argv)
     _refuse_stray_words(parser, words)
     entries, unknown = _entries(words, config, parser)
-    file = read_file(arguments.config) if arguments.config else File({})
+    file = read_file(arguments.config) if arguments.config else ConfigurationFile({})
     layers: dict[str, Tree] = {}
     try:
-        source.own = merged(_lists(arguments, config), _as_layer(entries, levels=3))
+        source.own = merge_trees(_lists(arguments, config), _as_layer(entries, levels=3))
         source = source(parsed_args=arguments)
         layers = {
-            "command line": merged(_as_layer(unknown), source()),
+            "command line": merge_trees(_as_layer(unknown), source()),
             "environment": EnvSettingsSource(config)(),
             str(arguments.config): file.tree,
         }
         # Sections that no layer names are laid down empty: pydantic then reports which options they lack.
-        below = merged({name: {} for name in config.model_fields}, file.tree, _as_layer(unknown))
+        below = merge_trees({name: {} for name in config.model_fields}, file.tree, _as_layer(unknown))
         given = {**below, "_cli_settings_source": source}
         unseen = [*_other_cases(below, config), *_variables(file.environment)]
         made = config(**given)
@@ -105,13 +105,13 @@ def load(config: type[Config], argv: Sequence[str], *, prog: str) -> Config:
     return made
 
 
-def merged(*trees: Tree) -> Tree:
+def merge_trees(*trees: Tree) -> Tree:
     """Return the trees laid over each other: the later wins, option by option."""
     result: Tree = {}
     for tree in trees:
         for name, value in tree.items():
             both = isinstance(value, dict) and isinstance(result.get(name), dict)
-            result[name] = merged(result[name], value) if both else value
+            result[name] = merge_trees(result[name], value) if both else value
     return result
 
 
@@ -148,7 +148,7 @@ def _as_layer(words: Sequence[str], levels: int = 2) -> Tree:
             branch: Any = value
             for name in reversed(key.split(".", levels - 1)):
                 branch = {name: branch}
-            tree = merged(tree, branch)
+            tree = merge_trees(tree, branch)
     return tree
 
 
@@ -201,7 +201,7 @@ def _lists(arguments: Namespace, config: type[JobConfig]) -> Tree:
         if _is_list(field) and isinstance(values, list):
             delattr(arguments, key)
             section, _, option = key.partition(".")
-            tree = merged(tree, {section: {option: _list(values)}})
+            tree = merge_trees(tree, {section: {option: _list(values)}})
     return tree
 
 

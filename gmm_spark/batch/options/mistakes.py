@@ -10,6 +10,7 @@ from pydantic import BaseModel
 
 from gmm_spark.batch.options.redaction import HIDDEN, is_secret, scrubbed
 from gmm_spark.errors import ConfigurationError
+from gmm_spark.options import BY_PARAM, OPTIONS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -47,6 +48,14 @@ def options(config: type[BaseModel], section: str = "") -> dict[str, FieldInfo]:
         is_section = isinstance(inner, type) and issubclass(inner, BaseModel)
         found |= options(inner, f"{section}{name}.") if is_section else {f"{section}{name}": field}
     return found
+
+
+def key_of(config: type[BaseModel], name: str) -> str:
+    """Return what a job calls an option of a fit or a param of the estimator; empty: it has it not."""
+    there = options(config)
+    known = OPTIONS.get(name) or BY_PARAM.get(name)
+    keys = known.keys if known else [key for key in there if key.rpartition(".")[2] == name]
+    return next((key for key in keys if key in there), name if name in there else "")
 
 
 def explained(

@@ -1,16 +1,20 @@
-"""The options by section: each has its name, type, default, help and check here and nowhere else; see `option_types`.
+"""The options by section. Those of a fit have default, help and check from `gmm_spark.options`, the others here alone.
 
-Names are those of the Python face in snake_case.
+Names are those of the Python face in snake_case; types are in `option_types`.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+import math
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from gmm_spark.batch.options.option_types import Amount, Count, Kept, Long, Names, Text, Value
+from gmm_spark.em import Acceleration
 from gmm_spark.mixture.parameters import Family
+from gmm_spark.options import OPTIONS, InitMode, Resume
+from gmm_spark.statistics.engines import Precision
 
 
 class Section(BaseModel):
@@ -24,6 +28,23 @@ class Section(BaseModel):
         if isinstance(value, bool) and cls.model_fields[str(info.field_name)].annotation is not bool:
             raise ValueError("a number or text (YAML reads yes, no, on and off as true and false: put words in quotes)")
         return value
+
+
+def of_fit(name: str, more: str = "", **own: Any) -> Any:  # noqa: ANN401 - a field of whatever type
+    """Return the field for an option of a fit.
+
+    Args:
+        name: of the option in `OPTIONS`.
+        more: what the help says besides.
+        own: what is of another kind in a job, such as its default.
+    """
+    each = OPTIONS[name]
+    # The bounds of an option that may be a word too are in its type.
+    bounds = {"ge": each.least, "le": each.most} if each.kinds and not each.words else {}
+    finite = {name: value for name, value in bounds.items() if math.isfinite(value)}
+    if float in each.kinds and not each.words:
+        finite["allow_inf_nan"] = False
+    return Field(**{"default": each.default, "description": each.doc + more, **finite, **own})
 
 
 class LogsConfig(Section):
@@ -49,7 +70,10 @@ class InputConfig(Section):
         default=None, description="File or folder to read, on any filesystem that Spark reaches; may hold * patterns."
     )
     table: Text | None = Field(default=None, description="Name of a catalog table to read, instead of a path.")
-    format: Text = Field(default="parquet", description="Spark's name of the format of the files under input.path.")
+    format: Text = Field(
+        default="parquet",
+        description="Spark's name of the format of the files under input.path: parquet, orc, csv, json, delta ...",
+    )
     schema_ddl: Text | None = Field(
         default=None,
         description="Columns and types of the files, such as 'x DOUBLE, y DOUBLE'; null reads them from the files.",
@@ -73,13 +97,9 @@ class InputConfig(Section):
 class FeaturesConfig(Section):
     """The columns that the mixture describes."""
 
-    columns: Names | None = Field(default=None, min_length=1, description="Numeric columns, one for each feature.")
-    column: Text | None = Field(
-        default=None, description="One column that holds all features: an array of numbers or a Spark ML vector."
-    )
-    weight: Text | None = Field(
-        default=None, description="Numeric column with the weight of each row; null counts every row once."
-    )
+    columns: Names | None = of_fit("input_cols", min_length=1)
+    column: Text | None = of_fit("features_col", default=None)
+    weight: Text | None = of_fit("weight_col")
 
     @model_validator(mode="after")
     def _one_form(self) -> FeaturesConfig:
@@ -91,51 +111,24 @@ class FeaturesConfig(Section):
 class MixtureConfig(Section):
     """The mixture to fit."""
 
-    k: Count = Field(default=2, ge=1, description="Number of components.")
-    family: Family = Field(
-        default="full",
-        description="What the covariances may be: full, diag, spherical; tied, tied-diag, tied-spherical: one for all.",
-    )
+    k: int = of_fit("k")
+    family: Family = of_fit("family")
 
 
 class EstimationConfig(Section):
     """How mixtures are fitted."""
 
-    max_iter: Count = Field(default=100, ge=0, description="Most EM iterations on all the rows.")
-    tol: Amount = Field(
-        default=1e-4, description="Stop when less mean log-likelihood per row (nats) than this is left to gain."
-    )
-    seed: int = Field(default=0, description="Seed of the starts; the same data, layout and seed give the same model.")
-    init_mode: Literal["k-means++", "random"] = Field(
-        default="k-means++", description="How a start places its components."
-    )
-    starts: Count = Field(default=20, ge=1, description="Short EM runs on a sample, of which the best goes on.")
-    acceleration: Literal["squarem", "none"] = Field(
-        default="squarem", description="Fewer passes by extrapolation (squarem), or plain EM (none)."
-    )
-    covariance_floor: Amount = Field(
-        default=1e-6,
-        description="Smallest variance of a component in any direction, relative to the data's; 0 switches it off.",
-    )
-    covariance_prior: Amount | Literal["auto"] = Field(
-        default="auto",
-        description="Pseudo-rows of the data's covariance in each component's, so that none collapses onto a few rows; "
-        "auto is 2 / sqrt(rows), 0 maximum likelihood.",
-    )
-    min_component_weight: Amount | Literal["auto"] = Field(
-        default="auto",
-        description="Rows of mean weight that a component holds at least, where any start leads to that; auto is "
-        "4 (features + 1), but at most rows / (2 k); 0 switches it off.",
-    )
-    noise: bool = Field(
-        default=False,
-        description="A uniform component for rows that belong to no cluster; their prediction is -1, and the last of "
-        "their probabilities is its own.",
-    )
-    precision: Literal["float64", "float32"] = Field(
-        default="float64",
-        description="float32 halves what a pass reads, and multiplies in float32 where that errs by < 1e-3 nats.",
-    )
+    max_iter: int = of_fit("max_iter")
+    tol: float = of_fit("tol")
+    seed: int = of_fit("seed")
+    init_mode: InitMode = of_fit("init_mode")
+    starts: int = of_fit("starts")
+    acceleration: Acceleration = of_fit("acceleration")
+    covariance_floor: float = of_fit("covariance_floor")
+    covariance_prior: Amount | Literal["auto"] = of_fit("covariance_prior")
+    min_component_weight: Amount | Literal["auto"] = of_fit("min_component_weight")
+    noise: bool = of_fit("noise")
+    precision: Precision = of_fit("precision")
     invalid: Literal["fail", "drop", "quarantine"] = Field(
         default="fail",
         description="Rows with null, NaN, infinite or misshapen features: stop, or leave them out and count them, "
@@ -149,25 +142,15 @@ class EstimationConfig(Section):
 class FittingConfig(EstimationConfig):
     """How one mixture is fitted."""
 
-    resume: Literal["auto", "never", "require"] = Field(
-        default="auto",
-        description="A fit whose driver died: go on where it can, else start again (auto); or refuse to start again "
-        "(require); or do not look (never).",
-    )
-    checkpoint_seconds: Amount = Field(
-        default=30.0, description="Least seconds between two checkpoints of the parameters; 0 keeps every pass."
-    )
+    resume: Resume = of_fit("resume")
+    checkpoint_seconds: float = of_fit("seconds")
 
 
 class QualityConfig(Section):
     """How many unusable rows are too many."""
 
-    max_invalid_fraction: float = Field(
-        default=1.0,
-        ge=0,
-        le=1,
-        allow_inf_nan=False,
-        description="Share of unusable rows above which nothing is published, and the job ends with status 4.",
+    max_invalid_fraction: float = of_fit(
+        "max_invalid_fraction", " Then nothing is published, and the job ends with status 4."
     )
 
 
@@ -255,10 +238,10 @@ class ScoredConfig(OutputConfig):
         default=None, description="Columns that become folders; null takes those of the input, [] none."
     )
     probability: Literal["float", "double"] = Field(
-        default="float", description="Precision of the numbers in the column probability."
+        default="float", description="Precision of the numbers in the column probability: float or double."
     )
     compression: Literal["snappy", "zstd", "gzip", "lz4", "none"] = Field(
-        default="zstd", description="Codec of the Parquet files."
+        default="zstd", description="Codec of the Parquet files: snappy, zstd, gzip, lz4 or none."
     )
 
 
@@ -266,7 +249,8 @@ class RunConfig(Section):
     """Which run this is."""
 
     id: Annotated[str, Field(min_length=1, max_length=250, pattern=r"^[!-~]+$")] | None = Field(
-        default=None, description="Name of this run; null takes the scheduler's, or makes one."
+        default=None,
+        description="Name of this run; null takes the scheduler's, or makes one. Twice the same does nothing.",
     )
 
 

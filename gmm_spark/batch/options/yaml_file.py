@@ -30,7 +30,7 @@ _REFERENCE = re.compile(r"\$\{env:([^}]*)\}")
 
 
 @dataclass(frozen=True)
-class File:
+class ConfigurationFile:
     """A configuration file.
 
     Args:
@@ -44,7 +44,7 @@ class File:
     environment: Mapping[str, str] = field(default_factory=dict)
 
 
-def read_file(path: str, environment: Mapping[str, str] = os.environ) -> File:
+def read_file(path: str, environment: Mapping[str, str] = os.environ) -> ConfigurationFile:
     """Read a configuration file: a local path, or a URI of a filesystem that Spark reaches.
 
     Raises:
@@ -56,7 +56,7 @@ def read_file(path: str, environment: Mapping[str, str] = os.environ) -> File:
     references = {place: leaf for place, leaf in _leaves(tree) if _REFERENCE.search(leaf)}
     names = {name for leaf in references.values() for name in _REFERENCE.findall(leaf)}
     filled = {str(name): _filled(value, environment) for name, value in tree.items()}
-    return File(filled, references, {name: environment[name] for name in sorted(names)})
+    return ConfigurationFile(filled, references, {name: environment[name] for name in sorted(names)})
 
 
 class _Strict(yaml.SafeLoader):

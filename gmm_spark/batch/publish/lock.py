@@ -76,7 +76,7 @@ class Lock:
 
 
 @contextmanager
-def locked(file: Location, run_id: str) -> Iterator[Lock]:
+def hold_lock(file: Location, run_id: str) -> Iterator[Lock]:
     """Hold the lock for the block, and renew it meanwhile.
 
     Raises:
@@ -87,7 +87,7 @@ def locked(file: Location, run_id: str) -> Iterator[Lock]:
     beat = threading.Thread(target=_beat, args=(held, done), name="gmm_spark lock", daemon=True)
     try:
         with deferred():  # a signal between the two would leave a lock that nothing releases
-            held.append(acquired(file, run_id))
+            held.append(acquire_lock(file, run_id))
             file.remove_at_exit(wanted=True)  # a signal may end the JVM before this process, which needs it to remove
         beat.start()
         yield held[0]
@@ -100,7 +100,7 @@ def locked(file: Location, run_id: str) -> Iterator[Lock]:
                 lock.release()
 
 
-def acquired(file: Location, run_id: str) -> Lock:
+def acquire_lock(file: Location, run_id: str) -> Lock:
     """Take the lock, from a dead owner if need be.
 
     Raises:

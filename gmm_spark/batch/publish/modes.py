@@ -18,7 +18,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from gmm_spark.batch.manifest.manifest import MANIFEST
-from gmm_spark.batch.publish.ownership import foreign, manifest_in, mixed, named
+from gmm_spark.batch.publish.ownership import first_names, foreign_contents, foreign_entries, manifest_in
 from gmm_spark.batch.publish.published_runs import published_runs
 from gmm_spark.batch.publish.refusals import not_runs, refuse_foreign, refuse_occupied, refuse_runs
 from gmm_spark.batch.publish.replacing import check_columns, check_layout, give_back, partitions, take_place
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from gmm_spark.batch.files.location import Location
     from gmm_spark.batch.options.sections import OutputConfig
 
-NEW, OLD, PARTS = "new", "old", "parts"  # within a workshop
+NEW, OLD, PARTS = "new", "old", "parts"  # within a work folder
 _LOG = logging.getLogger(__name__)
 
 
@@ -39,23 +39,23 @@ class Place:
 
     Args:
         target: the output.
-        workshop: a hidden folder of this run alone, on the same filesystem.
+        work_folder: a hidden folder of this run alone, on the same filesystem.
         key: the run's id as a file name.
     """
 
     target: Location
-    workshop: Location
+    work_folder: Location
     key: str
 
     @property
     def aside(self) -> Location:
         """Where the old output is moved."""
-        return self.workshop.child(f"{OLD}/{self.target.name}")
+        return self.work_folder.child(f"{OLD}/{self.target.name}")
 
     @property
     def parts(self) -> Location:
         """Where old partitions are moved: not with whole outputs, or they would be given back to a new one."""
-        return self.workshop.child(f"{PARTS}/{self.target.name}")
+        return self.work_folder.child(f"{PARTS}/{self.target.name}")
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ class Create:
     def staging(self, place: Place) -> Location:
         """Return where the run writes: within one filesystem with the target, for a rename."""
         # One level down, for Spark warns of every table whose own name is hidden.
-        return place.workshop.child(f"{NEW}/{place.target.name}")
+        return place.work_folder.child(f"{NEW}/{place.target.name}")
 
     def folder(self, key: str) -> str:  # noqa: ARG002 - another mode needs it
         """Return where in the target the files of a run are; empty for the target itself."""
@@ -149,7 +149,7 @@ class Overwrite(Create):
     def _refuse_others(self, target: Location, place: Location) -> None:
         refuse_runs(target, place)
         if (place.exists() and not (place.is_folder() or place.is_file())) or not self.replace_foreign:
-            refuse_foreign(target, foreign(place))
+            refuse_foreign(target, foreign_contents(place))
 
 
 @dataclass(frozen=True)
@@ -178,7 +178,7 @@ class Partitions(Overwrite):
         """Put each partition of the staging folder in the place of its old one, and the manifest last."""
         staging = self.staging(place)
         if not self.replace_foreign:  # of the rest, only the partitions to be replaced are looked at once more
-            refuse_foreign(place.target, mixed(place.target, ours=True))
+            refuse_foreign(place.target, foreign_entries(place.target, ours=True))
         if not place.target.exists():
             take_place(staging, place.target, place.aside, partial(self.check, place.target))
             return
@@ -217,7 +217,7 @@ class Runs(Create):
         place = found or target
         if place.child(POINTER).exists() or not place.exists():
             return
-        others = named(each.name for each in place.children() if each.name != RUNS)
+        others = first_names(each.name for each in place.children() if each.name != RUNS)
         if not place.is_folder():
             raise not_runs(target, "no folder")
         if others:
@@ -230,8 +230,8 @@ class Runs(Create):
             OutputError: there is one, or as `check`.
         """
         self.check(target)
-        others = "" if target.child(POINTER).exists() else named(each.name for each in target.child(RUNS).children())
-        if others:
+        others = first_names(each.name for each in target.child(RUNS).children())
+        if others and not target.child(POINTER).exists():
             raise not_runs(target, f"a folder {RUNS} that holds {others}, and no {POINTER}")
 
     def staging(self, place: Place) -> Location:
@@ -256,7 +256,8 @@ class Runs(Create):
         if not location.exists():
             return
         manifest = None if location.is_link() else manifest_in(location)
-        if manifest is None or manifest.output is None or manifest.output.folder != folder or foreign(location):
+        output = None if manifest is None else manifest.output
+        if output is None or output.folder != folder or foreign_contents(location):
             _LOG.warning("%s stays, though output.retain is %d: its run has not left it so", location, self.retain)
             return
         _LOG.info("removing %s: output.retain is %d", location, self.retain)

@@ -9,11 +9,11 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from gmm_spark.batch.files.table_kinds import kind_of
-from gmm_spark.batch.manifest.manifest import LARGEST, MANIFEST, Manifest, read_manifest
+from gmm_spark.batch.manifest.manifest import MANIFEST, MOST_CHARACTERS, Manifest, read_manifest
 from gmm_spark.errors import InputError, OutputError
 from gmm_spark.spark.java import JAVA
-from gmm_spark.store.run_pointer import LARGEST as MOST_POINTER
-from gmm_spark.store.run_pointer import POINTER, decode
+from gmm_spark.store.run_pointer import MOST_CHARACTERS as MOST_POINTER
+from gmm_spark.store.run_pointer import POINTER, decode_pointer
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
     from gmm_spark.batch.files.location import Location
 
 _MOST_NAMED = 3
-OFFICE = ".gmm_spark"  # the end of the name of the hidden folder beside an output
+HIDDEN_SUFFIX = ".gmm_spark"  # the end of the name of the hidden folder beside an output
 # What Spark's writers add to a table, beside checksums.
 _SPARKS = frozenset({"_SUCCESS", "_metadata", "_common_metadata"})
 
 
-def foreign(place: Location) -> str | None:
+def foreign_contents(place: Location) -> str | None:
     """Return what there is in a place that neither this program wrote nor a plain Parquet table holds.
 
     Args:
@@ -42,11 +42,11 @@ def foreign(place: Location) -> str | None:
         return "a file" if place.is_file() else "neither a file nor a folder"
     if kind := kind_of(place):
         return kind.name
-    names = named(_Written.in_(place).foreigners(place))
+    names = first_names(_Written.in_(place).foreigners(place))
     return f"a folder that holds {names}" if names else None
 
 
-def mixed(place: Location, *, ours: bool = False) -> str | None:
+def foreign_entries(place: Location, *, ours: bool = False) -> str | None:
     """Return what there is in a folder, not in those below, that makes it no plain Parquet table; None for nothing.
 
     Args:
@@ -60,13 +60,13 @@ def mixed(place: Location, *, ours: bool = False) -> str | None:
     if kind := kind_of(place):
         return kind.name
     known = _Written.in_(place) if ours else _Written()
-    names = named(each.name for each in place.children() if not (_is_part(each) or known.has(each.name)))
+    names = first_names(each.name for each in place.children() if not (_is_part(each) or known.has(each.name)))
     return f"a folder that holds {names}" if names else None
 
 
 def _is_part(each: Location) -> bool:
     if each.is_folder():
-        return is_partition(each.name) or each.name.endswith(OFFICE)
+        return is_partition(each.name) or each.name.endswith(HIDDEN_SUFFIX)
     return is_parquets(each.name)
 
 
@@ -85,17 +85,17 @@ def holder_of(place: Location) -> tuple[Location, str] | None:
 
 def is_ours(folder: Location) -> bool:
     """Say whether a folder has the manifest of a published run, or the pointer of an output that keeps its runs."""
-    if written(folder) is not None:
+    if published_files(folder) is not None:
         return True
     file = folder.child(POINTER)
     text = file.read(MOST_POINTER)
     try:
-        return text is not None and bool(decode(text, str(file)))
+        return text is not None and bool(decode_pointer(text, str(file)))
     except InputError:
         return False
 
 
-def written(folder: Location) -> frozenset[str] | None:
+def published_files(folder: Location) -> frozenset[str] | None:
     """Return the relative paths of the files that a run wrote to a folder, by its manifest; None without a proof."""
     manifest = manifest_in(folder)
     if manifest is None or manifest.status or manifest.output is None:
@@ -106,7 +106,7 @@ def written(folder: Location) -> frozenset[str] | None:
 def manifest_in(folder: Location) -> Manifest | None:
     """Return the manifest of a folder; None where there is none, or something else of its name."""
     file = folder.child(MANIFEST)
-    text = file.read(LARGEST)
+    text = file.read(MOST_CHARACTERS)
     try:
         return None if text is None else read_manifest(text, str(file))
     except OutputError:
@@ -123,7 +123,7 @@ class _Written:
 
     @staticmethod
     def in_(folder: Location) -> _Written:
-        files = written(folder)
+        files = published_files(folder)
         folders = (str(each) for file in files or () for each in PurePosixPath(file).parents)
         return _Written(files or frozenset(), frozenset(folders), files is not None)
 
@@ -156,7 +156,7 @@ def is_parquets(name: str) -> bool:
     return name.endswith(".parquet")
 
 
-def named(names: Iterable[str]) -> str:
+def first_names(names: Iterable[str]) -> str:
     """Return the first of some names for an error; empty where there is none."""
     found = list(islice(names, _MOST_NAMED + 1))
     return ", ".join(map(repr, found[:_MOST_NAMED])) + (" and more" if len(found) > _MOST_NAMED else "")

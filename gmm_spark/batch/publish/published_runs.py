@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gmm_spark.batch.manifest.manifest import MANIFEST
-from gmm_spark.store.run_pointer import LARGEST, POINTER, RUNS, Pointer, decode
+from gmm_spark.store.run_pointer import MOST_CHARACTERS, POINTER, RUNS, Pointer, decode_pointer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,8 +20,8 @@ def pointer_of(target: Location) -> Pointer | None:
         InputError: its pointer is damaged.
     """
     file = target.child(POINTER)
-    text = file.read(LARGEST)
-    return None if text is None else decode(text, str(file))
+    text = file.read(MOST_CHARACTERS)
+    return None if text is None else decode_pointer(text, str(file))
 
 
 def current(target: Location) -> Location:

@@ -19,12 +19,12 @@ _LOG = logging.getLogger(__name__)
 
 
 def take_place(new: Location, target: Location, aside: Location, check: Callable[[Location], None]) -> None:
-    """Put a folder in a target's place; the old one ends in the workshop, which is discarded later.
+    """Put a folder in a target's place; the old one ends in the work folder, which is discarded later.
 
     Args:
         new: the folder.
         target: where it shall be.
-        aside: where the old one may be moved, in the workshop.
+        aside: where the old one may be moved, in the work folder.
         check: refuses an old one that may not be replaced. It is asked when that has been moved away: another program
             may have changed it until then, and cannot by its name from then on.
 

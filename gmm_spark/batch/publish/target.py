@@ -1,6 +1,6 @@
 """Outputs that appear whole or not at all: written to a folder of their own, checked, then published.
 
-What is beside an output while a run is at work is in `office`. How the last step is done is in `modes`.
+What is beside an output while a run is at work is in `hidden_folder`. How the last step is done is in `modes`.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 from gmm_spark.batch.files.locate import Location, Source, locate
 from gmm_spark.batch.manifest.manifest import MANIFEST, MOST_FILES, File, Manifest, Output
 from gmm_spark.batch.publish import modes, published_runs
-from gmm_spark.batch.publish.lock import locked
-from gmm_spark.batch.publish.office import STAGING, Office, read_if_there
+from gmm_spark.batch.publish.hidden_folder import STAGING, HiddenFolder, read_manifest_of
+from gmm_spark.batch.publish.lock import hold_lock
 from gmm_spark.batch.publish.ownership import holder_of, is_ours, manifest_in
-from gmm_spark.batch.runtime.faults import as_output
+from gmm_spark.batch.runtime.faults import as_output_error
 from gmm_spark.batch.runtime.signals import deferred
 from gmm_spark.errors import OutputError
 from gmm_spark.spark.java import JAVA
@@ -42,7 +42,7 @@ class Target:
         location: where it is, or will be.
         run: the run.
         mode: how it is published.
-        office: its hidden folder.
+        hidden: its hidden folder.
         lock: held as long as the run goes on; None where the run has nothing left to do.
         inputs: all that the run reads.
     """
@@ -50,7 +50,7 @@ class Target:
     location: Location
     run: Run
     mode: modes.Mode
-    office: Office
+    hidden: HiddenFolder
     lock: Lock | None
     inputs: tuple[Source, ...] = ()
 
@@ -71,11 +71,11 @@ class Target:
             InputError: what the run has read has changed meanwhile.
             OutputError: another writer has taken the lock meanwhile, or the filesystem refuses a step.
         """
-        place = modes.Place(self.location, self.office.workshop(self.run.key), self.run.key)
+        place = modes.Place(self.location, self.hidden.work_folder(self.run.key), self.run.key)
         staging = self.mode.staging(place)
         if staging.exists():  # another program's: all dead runs have been undone
             raise _not_free(staging)
-        place.workshop.make_folder()
+        place.work_folder.make_folder()
         try:
             staging.parent().make_folder()
             yield str(staging)
@@ -84,7 +84,7 @@ class Target:
         finally:
             with deferred():
                 self.mode.undo(place)
-                place.workshop.discard()
+                place.work_folder.discard()
 
     def _publish(self, staging: Location, place: modes.Place) -> None:
         self.run.check_inputs()
@@ -102,12 +102,12 @@ class Target:
             if self.lock is not None:
                 self.lock.check()
             self.mode.publish(place)
-            self.office.record(self.run.manifest(), self.run.key)
+            self.hidden.record(self.run.manifest(), self.run.key)
         fields = {"event": "published", "path": written.path, "files": len(files), "bytes": written.bytes}
         _LOG.info("published %s: %d files, %d bytes", written.path, len(files), written.bytes, extra={"fields": fields})
 
 
-def claimed(
+def claim_output(
     run: Run, spark: SparkSession, output: OutputConfig, inputs: Callable[[], Iterable[Source]]
 ) -> AbstractContextManager[Target]:
     """Give the target of a job to one writer, or refuse it before anything is read.
@@ -135,48 +135,48 @@ def claim(
     Raises:
         GmmSparkError: as `claimed`.
     """
-    with reaching(location):
+    with output_errors(location):
         location = location.resolved()
         check_place(location)
-        office = Office.beside(location)
+        hidden = HiddenFolder.beside(location)
         if location.parent().exists():  # no folder is made where it might be within an input
-            run.on_failure = office.recorder(run.key)
-        if (before := _published(office, location, run, any_manifest=mode.replace_foreign)) is not None:
-            _tidy(office, location, before, run)
+            run.on_failure = hidden.recorder(run.key)
+        if (before := _published(hidden, location, run, any_manifest=mode.replace_foreign)) is not None:
+            _tidy(hidden, location, before, run)
     if before is not None:
-        yield Target(location, run, mode, office, None)
+        yield Target(location, run, mode, hidden, None)
         return
     sources = tuple(inputs())
     run.on_failure = None  # beside an output that overlaps an input nothing is written
-    with reaching(location):
+    with output_errors(location):
         check_apart(location, sources)
-        run.on_failure = office.recorder(run.key)
+        run.on_failure = hidden.recorder(run.key)
         mode.check(location)
-        office.folder.make_folder()
+        hidden.folder.make_folder()
     with ExitStack() as held:
-        with reaching(location):
-            lock = held.enter_context(locked(office.lock, run.id))
-            office.clean(location)
+        with output_errors(location):
+            lock = held.enter_context(hold_lock(hidden.lock, run.id))
+            hidden.clean(location)
             mode.settled(location)
-        yield Target(location, run, mode, office, lock, sources)
+        yield Target(location, run, mode, hidden, lock, sources)
 
 
 @contextmanager
-def reaching(location: Location) -> Iterator[None]:
+def output_errors(location: Location) -> Iterator[None]:
     """Turn what the filesystem complains of into an error about the output."""
     try:
         yield
     except (OSError, *JAVA) as error:
-        raise as_output(error, str(location)) from error
+        raise as_output_error(error, str(location)) from error
 
 
-def check(location: Location, mode: modes.Mode, inputs: Iterable[Source]) -> Location:
+def check_output(location: Location, mode: modes.Mode, inputs: Iterable[Source]) -> Location:
     """Return where an output will be, or refuse it as a run of its job would.
 
     Raises:
         OutputError: as `claimed`.
     """
-    with reaching(location):
+    with output_errors(location):
         location = location.resolved()
         check_place(location)
         check_apart(location, inputs)
@@ -245,11 +245,11 @@ def _not_free(staging: Location) -> OutputError:
     )
 
 
-def _published(office: Office, location: Location, run: Run, *, any_manifest: bool) -> Manifest | None:
+def _published(hidden: HiddenFolder, location: Location, run: Run, *, any_manifest: bool) -> Manifest | None:
     """Return the manifest of a run of this id that was published in this target, with these options.
 
     Args:
-        office: the hidden folder of the target.
+        hidden: the hidden folder of the target.
         location: the target.
         run: the run.
         any_manifest: whether another program's file may have the name of the manifest.
@@ -258,21 +258,21 @@ def _published(office: Office, location: Location, run: Run, *, any_manifest: bo
         return None
     if any_manifest and location.child(MANIFEST).is_file() and manifest_in(location) is None:
         return None
-    candidates = (*published_runs.manifests(location, run.key), office.manifest(run.key))
-    for found in filter(None, map(read_if_there, candidates)):
+    candidates = (*published_runs.manifests(location, run.key), hidden.manifest(run.key))
+    for found in filter(None, map(read_manifest_of, candidates)):
         if found.run_id == run.id and not found.status:
             _check_same(found, run, location)
             return found
     return None
 
 
-def _tidy(office: Office, location: Location, before: Manifest, run: Run) -> None:
+def _tidy(hidden: HiddenFolder, location: Location, before: Manifest, run: Run) -> None:
     """Finish what a run that was killed after it had published has left undone, unless another one is at work."""
-    if not office.manifest(run.key).exists():
-        office.record(before, run.key)
-    if office.lock.exists() or any(each.name.endswith(STAGING) for each in office.folder.children()):
-        with suppress(OutputError), locked(office.lock, run.id):
-            office.clean(location)
+    if not hidden.manifest(run.key).exists():
+        hidden.record(before, run.key)
+    if hidden.lock.exists() or any(each.name.endswith(STAGING) for each in hidden.folder.children()):
+        with suppress(OutputError), hold_lock(hidden.lock, run.id):
+            hidden.clean(location)
 
 
 def _check_same(found: Manifest, run: Run, location: Location) -> None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from gmm_spark.errors import SchemaError
-from gmm_spark.spark.complaints import complaints, first_line
+from gmm_spark.spark.complaints import java_error, reason
 from gmm_spark.spark.java import JAVA
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def advising(config: InputConfig | None) -> Iterator[None]:
             raise
         raise SchemaError(
             "input.options",
-            got=first_line(next(iter(complaints(error)), str(error))),
+            got=reason(error),
             expected=f"options that Spark's reader of the format {config.format} takes",
             do="Correct the option.",
         ) from error
@@ -47,7 +47,7 @@ def advising(config: InputConfig | None) -> Iterator[None]:
 
 def _in_options(error: Exception) -> bool:
     """Say whether an error of Java's comes from a class of options, such as CSVOptions."""
-    java: Any = getattr(error, "java_exception", None) or getattr(error, "_origin", None)
+    java = java_error(error)
     return java is not None and any("Options" in str(each.getClassName()) for each in java.getStackTrace())
 
 

@@ -2,18 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
 
 from gmm_spark.errors import EndedError, GmmSparkError, InputError, OutputError, StorageError
-from gmm_spark.spark.complaints import _line_at, complaints, first_line
-
-if TYPE_CHECKING:
-    from pyspark.sql import SparkSession
-
-_LOG = logging.getLogger(__name__)
+from gmm_spark.spark.complaints import _line_at, complaints, first_line, reason
 
 
 @dataclass(frozen=True)
@@ -61,14 +54,8 @@ _FAULTS = (
 )
 
 
-def spark_ended(spark: SparkSession) -> EndedError | None:
+def spark_ended() -> EndedError:
     """Return the error of a Spark that has ended under the job: whatever the job complains of is a consequence."""
-    context: Any = spark.sparkContext
-    try:
-        if not context._jsc.sc().isStopped():  # noqa: SLF001 - no public way asks the JVM
-            return None
-    except Exception as error:  # noqa: BLE001 - whatever py4j says of a JVM that is gone
-        _LOG.debug("no answer from the JVM: %s", error)
     return EndedError(
         "Spark",
         got="its end before that of the job",
@@ -78,7 +65,7 @@ def spark_ended(spark: SparkSession) -> EndedError | None:
     )
 
 
-def explained(error: BaseException) -> BaseException:
+def as_known_error(error: BaseException) -> BaseException:
     """Return our error that says what is wrong; the error itself where it is one, or is not understood."""
     if isinstance(error, GmmSparkError):
         return error
@@ -93,15 +80,14 @@ def explained(error: BaseException) -> BaseException:
     return error
 
 
-def as_output(error: BaseException, place: str) -> BaseException:
+def as_output_error(error: BaseException, place: str) -> BaseException:
     """Return what went wrong with an output on its filesystem as an OutputError, or as what it is known to be."""
-    known = explained(error)
+    known = as_known_error(error)
     if isinstance(known, GmmSparkError):
         return known
-    found = list(complaints(error)) or [str(error)]
     return OutputError(
         f"the output {place}",
-        got=first_line(found[0]),
+        got=reason(error),
         expected="a folder that this user may write: the bucket, the host or the folder around it must exist",
         do="Check output.path and the filesystem's settings; nothing was published.",
     )

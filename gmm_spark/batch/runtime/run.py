@@ -1,6 +1,6 @@
 """One run of a job: who it is, what it found out and how long each phase took; all of it ends in the manifest.
 
-with job_run("fit", config, spark) as run, publish.claimed(run, spark, config.output, find_inputs) as target:
+with job_run("fit", config, spark) as run, claim_output(run, spark, config.output, find_inputs) as target:
     with run.phase("fit"):
         ...
     run.note(rows={"read": 10, "used": 9}, warnings=["..."])
@@ -11,25 +11,28 @@ from __future__ import annotations
 import hashlib
 import logging
 import re
-import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from gmm_spark.batch.manifest import provenance
-from gmm_spark.batch.manifest.manifest import Manifest, Rows
-from gmm_spark.batch.options.layers import merged
+from gmm_spark.batch.manifest.manifest import Manifest, RowCounts
+from gmm_spark.batch.options.layers import merge_trees
+from gmm_spark.batch.options.mistakes import key_of
 from gmm_spark.batch.options.redaction import redacted
 from gmm_spark.batch.runtime import faults, logs, signals
 from gmm_spark.batch.runtime.advice import advising
 from gmm_spark.batch.runtime.status import status_of
-from gmm_spark.errors import InputError
-from gmm_spark.spark.fit.progress import report_phase
+from gmm_spark.errors import InputError, options_called
+from gmm_spark.spark.fit.progress import reported
+from gmm_spark.spark.session import has_ended
 from gmm_spark.store.plain import plain
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+    from contextlib import AbstractContextManager
 
     from pyspark.sql import SparkSession
 
@@ -82,17 +85,11 @@ class Run:
 
         A name that is a field of `Manifest` goes there, any other under its `notes`.
         """
-        self.facts = merged(self.facts, facts)
+        self.facts = merge_trees(self.facts, facts)
 
-    @contextmanager
-    def phase(self, name: str) -> Iterator[None]:
+    def phase(self, name: str) -> AbstractContextManager[None]:
         """Count the seconds of the block under a name, and log them."""
-        began = time.perf_counter()
-        try:
-            yield
-        finally:
-            self.seconds[name] = round(self.seconds.get(name, 0.0) + time.perf_counter() - began, 3)
-            report_phase(name, self.seconds[name])
+        return reported(self.seconds, name)
 
     def add_seconds(self, seconds: Mapping[str, float]) -> None:
         """Add the seconds of phases that were timed elsewhere."""
@@ -148,7 +145,7 @@ class Run:
                 "configuration": self.configuration(),
                 "configuration_sha256": self.configuration_hash(),
                 "parents": dict(self.parents),
-                "rows": Rows(),
+                "rows": RowCounts(),
                 "seconds": self.seconds,
                 "notes": plain({name: value for name, value in self.facts.items() if name not in own}),
                 **own,
@@ -170,13 +167,13 @@ def job_run(job: str, config: JobConfig, spark: SparkSession) -> Iterator[Run]:
     _LOG.info("%s: run %s", job, run.id, extra={"fields": {"event": "start", **run.parents}})
     signals.install()  # once more: Spark sets its own handler of Ctrl-C when it starts
     try:
-        with advising(getattr(config, "input", None)):
+        with options_called(partial(key_of, type(config))), advising(getattr(config, "input", None)):
             yield run
     except signals.EndedBySignal as end:
         run.record_failure(end)
         raise
     except Exception as error:
-        known = _cause(faults.explained(error), run, spark)
+        known = _cause(faults.as_known_error(error), run, spark)
         run.record_failure(known)
         if known is error:
             raise
@@ -185,7 +182,10 @@ def job_run(job: str, config: JobConfig, spark: SparkSession) -> Iterator[Run]:
 
 def _cause(error: BaseException, run: Run, spark: SparkSession) -> BaseException:
     """Return what an error is a consequence of, if that is known; else the error itself."""
-    cause = faults.spark_ended(spark) or (None if isinstance(error, InputError) else run.changed_input())
+    if has_ended(spark):
+        cause: BaseException | None = faults.spark_ended()
+    else:
+        cause = None if isinstance(error, InputError) else run.changed_input()
     if cause is None:
         return error
     _LOG.warning("%s: %s", type(error).__name__, logs.redact(str(error))[:_LONGEST_CAUSE])

@@ -7,7 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from gmm_spark.batch.runtime import logs
-from gmm_spark.batch.runtime.faults import explained
+from gmm_spark.batch.runtime.faults import as_known_error
 from gmm_spark.batch.runtime.signals import EndedBySignal, handled
 from gmm_spark.errors import (
     CheckpointError,
@@ -51,7 +51,7 @@ def status_of(error: BaseException) -> int:
     return next((status for kind, status in STATUSES.items() if isinstance(error, kind)), OTHER)
 
 
-def run(name: str, job: Callable[[Sequence[str]], str], argv: Sequence[str]) -> None:
+def run_job(name: str, job: Callable[[Sequence[str]], str], argv: Sequence[str]) -> None:
     """Run a job: its summary goes to stdout, its log and its errors to stderr; spark-submit sends both to its stdout.
 
     Returns normally on success, since some platforms take any explicit exit for a failure.
@@ -75,7 +75,7 @@ def run(name: str, job: Callable[[Sequence[str]], str], argv: Sequence[str]) -> 
         if end.code:
             raise
     except Exception as error:  # noqa: BLE001 - whatever it is, the scheduler gets a status and the log a message
-        known = explained(error)
+        known = as_known_error(error)
         if isinstance(known, GmmSparkError):
             logs.failed(name, known, status_of(known))
         else:

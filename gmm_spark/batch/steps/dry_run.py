@@ -5,6 +5,7 @@ Spark's own inference of a Parquet schema reads one footer by a Spark job; nothi
 
 from __future__ import annotations
 
+from functools import partial
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
@@ -14,11 +15,14 @@ from py4j.protocol import Py4JError, Py4JJavaError  # type: ignore[import-untype
 from gmm_spark.batch.files import snapshot
 from gmm_spark.batch.files.locate import locate
 from gmm_spark.batch.options.jobs import FitConfig, ScoreConfig, SelectConfig, SimulateConfig
+from gmm_spark.batch.options.mistakes import key_of
 from gmm_spark.batch.options.redaction import redacted
 from gmm_spark.batch.publish import modes, target
 from gmm_spark.batch.runtime.advice import advising
 from gmm_spark.batch.steps import estimate, facts, input_table, quality, scored_table
+from gmm_spark.errors import options_called
 from gmm_spark.search.sample_size import sample_rows
+from gmm_spark.spark.blocks.expectation import driver_bytes
 from gmm_spark.spark.ml.model import GaussianMixtureModel
 from gmm_spark.spark.session import hadoop, jvm
 from gmm_spark.spark.table.columns import Features, weight_column
@@ -48,11 +52,12 @@ def plan(spark: SparkSession, config: FitConfig | SelectConfig | ScoreConfig | S
     Raises:
         GmmSparkError: input, columns, model or output are not what the job needs.
     """
-    if isinstance(config, FitConfig):
-        return _of_fit(spark, config)
-    if isinstance(config, SelectConfig):
-        return _of_select(spark, config)
-    return _of_score(spark, config) if isinstance(config, ScoreConfig) else _of_simulate(spark, config)
+    with options_called(partial(key_of, type(config))):
+        if isinstance(config, FitConfig):
+            return _of_fit(spark, config)
+        if isinstance(config, SelectConfig):
+            return _of_select(spark, config)
+        return _of_score(spark, config) if isinstance(config, ScoreConfig) else _of_simulate(spark, config)
 
 
 def _of_fit(spark: SparkSession, config: FitConfig) -> str:
@@ -72,7 +77,7 @@ def _of_score(spark: SparkSession, config: ScoreConfig) -> str:
     rows = input_table.read(spark, config.input)
     with advising(config.input):
         passing = scored_table.passing_columns(rows, config, output, modes.mode_of(config.output))
-        scored = scored_table.scored(rows, model, passing, config.output)
+        scored = scored_table.score_rows(rows, model, passing, config.output)
     read = _input(rows, config.input)
     cost: dict[str, Any] = {"passes": 1}
     if isinstance(count := read["rows"], int):
@@ -93,7 +98,7 @@ def _of_simulate(spark: SparkSession, config: SimulateConfig) -> str:
 
 
 def _checked(spark: SparkSession, output: OutputConfig, inputs: Iterable[Source]) -> Location:
-    return target.check(locate(spark, output.path), modes.mode_of(output), inputs)
+    return target.check_output(locate(spark, output.path), modes.mode_of(output), inputs)
 
 
 def _document(config: JobConfig, job: str, **parts: Any) -> str:  # noqa: ANN401 - JSON values
@@ -102,7 +107,7 @@ def _document(config: JobConfig, job: str, **parts: Any) -> str:  # noqa: ANN401
 
 
 def _input(rows: DataFrame, config: InputConfig) -> dict[str, Any]:
-    seen = snapshot.taken(rows)
+    seen = snapshot.take_snapshot(rows)
     files = None if seen is None else seen.files
     described = facts.of_input(rows, config, files)
     count = None if files is None else _rows(rows, files)
@@ -156,19 +161,30 @@ def _fits(spark: SparkSession, config: EstimatingConfig, job: str, mixtures: lis
     features = {"columns": list(found.columns), "kind": found.kind, "count": d or "known once a row is read"}
     cost: dict[str, Any] = {"passes": f"{_LEAST_PASSES} to {config.fit.max_iter + _OTHER_PASSES}"}
     if d is not None:
-        cost |= _sizes(read, d, mixtures, config.fit.tol)
+        cost |= cost_of(spark, read, d, mixtures, config.fit.tol)
     return _document(config, job, input=read, features=features, cost=cost)
 
 
-def _sizes(read: dict[str, Any], d: int, mixtures: list[tuple[int, Family]], tol: float) -> dict[str, Any]:
+def cost_of(
+    spark: SparkSession, read: dict[str, Any], d: int, mixtures: list[tuple[int, Family]], tol: float
+) -> dict[str, Any]:
+    """Return what a fit of these mixtures to d features costs, in bytes and operations.
+
+    Args:
+        spark: the session, whose limit of results counts.
+        read: what is known of the input: its partitions and rows.
+        d: the number of features.
+        mixtures: numbers of components and families, all in one pass.
+        tol: of the fit.
+    """
     partitions = read["partitions"]
     statistics = sum(layouts.statistics_bytes(k, d, family) for k, family in mixtures)
     sample = 8 * d * max(sample_rows(family, k, d, tol) for k, family in mixtures)
     cost = {
         "statistics_bytes": statistics,
         "bytes_to_driver_per_pass": partitions * statistics,
-        # The sample with its working copies, a few candidates, and the partials: above 64 MB the executors add them.
-        "driver_bytes": 4 * sample + 8 * statistics + min(partitions * statistics, 64 << 20),
+        # The sample with its working copies, a few candidates, and the partials: tasks add them where they are more.
+        "driver_bytes": 4 * sample + 8 * statistics + min(partitions * statistics, driver_bytes(spark)),
     }
     if isinstance(count := read["rows"], int):
         cost |= {"kept_bytes": 8 * d * count, "flops_per_pass": count * 4 * statistics // 8}

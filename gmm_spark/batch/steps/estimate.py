@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from gmm_spark.batch.files.locate import locate
 from gmm_spark.batch.publish.target import check_apart
+from gmm_spark.em.convergence import Outcome
 from gmm_spark.errors import ModelError, NotConvergedError, quoted
 from gmm_spark.spark.ml.estimator import GaussianMixture
 from gmm_spark.spark.ml.model import GaussianMixtureModel
@@ -65,6 +66,7 @@ def check_convergence(how: EstimationConfig, summary: Summary) -> None:
             got=f"{summary.outcome} after {summary.numPasses} passes",
             expected="converged, as fit.require_convergence asks",
             do=summary.message,
+            options=Outcome(summary.outcome).options,
         )
 
 

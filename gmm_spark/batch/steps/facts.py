@@ -5,17 +5,17 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from gmm_spark.batch.files import snapshot
+from gmm_spark.batch.files import relations, snapshot
 from gmm_spark.batch.files.locate import locate, matches
-from gmm_spark.batch.manifest.manifest import Fit, Input
+from gmm_spark.batch.manifest.manifest import FitRecord, Input
 from gmm_spark.batch.manifest.provenance import digest
 from gmm_spark.batch.options.redaction import scrubbed
 from gmm_spark.batch.publish.published_runs import pointer_of
 from gmm_spark.batch.steps import input_table
 from gmm_spark.errors import ModelError
-from gmm_spark.spark.ml.model import GaussianMixtureModel
+from gmm_spark.spark.ml.model import GaussianMixtureModel, stored_model
 from gmm_spark.statistics.survey import REASONS
-from gmm_spark.store.model_directory import encode
+from gmm_spark.store.model_directory import encode_model
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,13 +28,13 @@ if TYPE_CHECKING:
     from gmm_spark.batch.runtime.run import Run
 
 
-def watched(run: Run, rows: DataFrame, config: InputConfig) -> Input:
+def watch_input(run: Run, rows: DataFrame, config: InputConfig) -> Input:
     """Return what a table is, and have the run look once more at its files before it publishes."""
-    before = snapshot.taken(rows)
+    before = snapshot.take_snapshot(rows)
     if before is not None:
-        run.checks.append(partial(snapshot.check, before, input_table.again(rows, config)))
-    elif (version := snapshot.version(rows)) is not None:
-        run.checks.append(partial(snapshot.check_version, version, input_table.again(rows, config)))
+        run.checks.append(partial(snapshot.check_unchanged, before, input_table.rereader(rows, config)))
+    elif (version := relations.version(rows)) is not None:
+        run.checks.append(partial(snapshot.check_version, version, input_table.rereader(rows, config)))
     return of_input(rows, config, None if before is None else before.files)
 
 
@@ -74,7 +74,7 @@ def of_fit(model: GaussianMixtureModel) -> dict[str, Any]:
         "refused": refused,
         "weight": summary.weight,
     }
-    fit = Fit(
+    fit = FitRecord(
         model_sha256=_checksum(model),
         outcome=summary.outcome,
         message=summary.message,
@@ -100,14 +100,14 @@ def of_scored(counts: dict[str, int]) -> dict[str, Any]:
 
 
 def _checksum(model: GaussianMixtureModel) -> str:
-    return str(encode(model.stored())[0]["sha256"])
+    return str(encode_model(stored_model(model))[0]["sha256"])
 
 
 def _version(rows: DataFrame, config: InputConfig) -> str | None:
     """Return which run of one of our outputs a path holds, or what version Spark knows of a table's snapshot."""
     if config.path is not None and len(found := matches(rows.sparkSession, config.path)) == 1:
         return _run_of(found[0])
-    return snapshot.version(rows)
+    return relations.version(rows)
 
 
 def _run_of(place: Location) -> str | None:

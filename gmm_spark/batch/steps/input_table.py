@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from py4j.protocol import Py4JError  # type: ignore[import-untyped]
 from pyspark.errors import PySparkException
 
 from gmm_spark.batch.files.locate import Location, Source, locate, matches
-from gmm_spark.batch.files.relations import identity_columns, relations
+from gmm_spark.batch.files.relations import folder_columns, identity_columns, relations
 from gmm_spark.batch.files.table_kinds import table_around, tables_below
 from gmm_spark.batch.options.jobs import FitConfig, ScoreConfig, SelectConfig, SimulateConfig
 from gmm_spark.batch.publish.published_runs import pointer_of
@@ -112,7 +112,7 @@ def read(spark: SparkSession, config: InputConfig, schema: StructType | None = N
         raise _refused(spark, config, error) from error
 
 
-def again(rows: DataFrame, config: InputConfig) -> Callable[[], DataFrame]:
+def rereader(rows: DataFrame, config: InputConfig) -> Callable[[], DataFrame]:
     """Return what reads the input once more, from a new listing of its files and without a look at their rows.
 
     Args:
@@ -144,11 +144,7 @@ def partition_columns(rows: DataFrame, config: InputConfig) -> tuple[str, ...]:
         except PySparkException:  # Spark has no word for the transforms of Iceberg, such as days(ts)
             return identity_columns(rows)
         return tuple(column.name for column in found if column.isPartition)
-    plan: Any = rows._jdf.queryExecution().analyzed()  # noqa: SLF001 - no public way knows them
-    try:
-        return tuple(plan.collectLeaves().head().relation().partitionSchema().fieldNames())
-    except Py4JError:  # a source that is not made of folders
-        return ()
+    return folder_columns(rows)
 
 
 def _opened(spark: SparkSession, config: InputConfig, schema: StructType | None) -> DataFrame:

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 from gmm_spark.batch.files.locate import Location, Source, locate
 from gmm_spark.batch.publish import modes
 from gmm_spark.batch.publish import target as publish
-from gmm_spark.batch.publish.ownership import mixed
+from gmm_spark.batch.publish.ownership import foreign_entries
 from gmm_spark.errors import DataError, OutputError
 from gmm_spark.mixture.redundancy import RedundantColumns
 from gmm_spark.spark.table import quarantine
-from gmm_spark.spark.table.checks import Refused
 from gmm_spark.spark.table.columns import Features
 from gmm_spark.spark.table.names import Names
+from gmm_spark.statistics.doubts import Refused
 from gmm_spark.statistics.survey import REASONS
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ _LOG = logging.getLogger("gmm_spark")
 
 
 @contextmanager
-def counted(run: Run) -> Iterator[None]:
+def note_refusals(run: Run) -> Iterator[None]:
     """Note in the manifest of a refused fit the counts of unusable rows, or the columns that are to be left out."""
     try:
         yield
@@ -162,10 +162,10 @@ def check_quarantine(rows: DataFrame, path: str, others: Iterable[Source]) -> Lo
     """
     quarantine.check(Names.of(rows))
     table = locate(rows.sparkSession, path).resolved()
-    with publish.reaching(table):
+    with publish.output_errors(table):
         publish.check_place(table)
         publish.check_apart(table, others)
-        got = mixed(table)
+        got = foreign_entries(table)
     if got:
         raise OutputError(
             f"quality.quarantine_path {table}",

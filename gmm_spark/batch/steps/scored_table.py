@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 from pyspark.sql import functions as f
 from pyspark.sql.types import AtomicType
 
-from gmm_spark.batch.publish.target import reaching
+from gmm_spark.batch.publish.target import output_errors
 from gmm_spark.batch.steps import input_table
 from gmm_spark.errors import ConfigurationError, ModelError, OutputError, SchemaError, quoted
+from gmm_spark.spark.ml.model import features_in
 from gmm_spark.spark.scoring.posterior import ScoreColumns, with_posterior
 from gmm_spark.spark.table.names import Names
 
@@ -57,7 +58,7 @@ def passing_columns(rows: DataFrame, config: ScoreConfig, target: Location, mode
         OutputError: the partitions of the target are by other columns.
     """
     passing = _columns(Names.of(rows), config.output, input_table.partition_columns(rows, config.input))
-    with reaching(target):
+    with output_errors(target):
         mode.check_columns(target, passing.partition_by)
     return passing
 
@@ -121,7 +122,7 @@ def check_length(rows: DataFrame, model: GaussianMixtureModel) -> None:
     Raises:
         ModelError: there are arrays, and all of another length.
     """
-    found = model.features_in(rows)
+    found = features_in(model, rows)
     if found.size is not None:
         return
     sizes = rows.select(*found.select()).where("x is not null").select(f.size("x").alias("d"))
@@ -136,7 +137,7 @@ def check_length(rows: DataFrame, model: GaussianMixtureModel) -> None:
             )
 
 
-def scored(rows: DataFrame, model: GaussianMixtureModel, passing: Columns, output: ScoredConfig) -> DataFrame:
+def score_rows(rows: DataFrame, model: GaussianMixtureModel, passing: Columns, output: ScoredConfig) -> DataFrame:
     """Return the columns that pass through, then those of `POSTERIOR`.
 
     Raises:
@@ -144,7 +145,7 @@ def scored(rows: DataFrame, model: GaussianMixtureModel, passing: Columns, outpu
         ModelError: the table has another number of features, as far as its schema says.
     """
     names = ScoreColumns(*POSTERIOR, single=output.probability == "float")
-    return with_posterior(rows, model.parameters, model.features_in(rows), names, passing.kept)
+    return with_posterior(rows, model.parameters, features_in(model, rows), names, passing.kept)
 
 
 def write(table: DataFrame, path: str, passing: Columns, output: ScoredConfig) -> None:

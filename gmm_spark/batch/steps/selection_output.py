@@ -18,14 +18,15 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from gmm_spark.batch.files.locate import locate
-from gmm_spark.em.summary import Summary
+from gmm_spark.em.summary import fields_of, summary_from
 from gmm_spark.errors import ModelError
 from gmm_spark.report.selection_table import candidates_table
 from gmm_spark.selection.evaluation import Candidate
+from gmm_spark.spark.ml.model import stored_model
 from gmm_spark.spark.ml.model_files import written
 from gmm_spark.spark.ml.select import TABLE
 from gmm_spark.spark.selection.choice import Fitted
-from gmm_spark.store.model_directory import MOST_METADATA, MOST_VALUES, StoredModel, decode, encode
+from gmm_spark.store.model_directory import MOST_METADATA, MOST_VALUES, StoredModel, decode_model, encode_model
 from gmm_spark.store.untrusted import json_object
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ class FinishedFits:
     def keep(self, fitted: Fitted) -> None:
         """Keep a fit that has ended."""
         candidate = fitted.candidate
-        header, components = encode(StoredModel(fitted.parameters, _numbered(fitted), fitted.summary.to_dict()))
+        header, components = encode_model(StoredModel(fitted.parameters, _numbered(fitted), fields_of(fitted.summary)))
         record = {"family": candidate.family, "k": candidate.k, "start": candidate.start, "fold": fitted.fold}
         fold = "" if fitted.fold is None else f"-fold{fitted.fold}"
         file = self.folder.child(f"{candidate.name}{fold}.json")
@@ -81,13 +82,13 @@ def clear(hidden: Location) -> None:
             each.discard()
 
 
-def rows(found: ModelSelection) -> list[dict[str, Any]]:
+def table_rows(found: ModelSelection) -> list[dict[str, Any]]:
     """Return the table of a selection, with the path of each model within the output."""
     fitted = {candidate.name for candidate in found.models}
     return [{**row, "model": f"models/{row['name']}" if row["name"] in fitted else None} for row in found.table]
 
 
-def write(spark: SparkSession, found: ModelSelection, path: str) -> None:
+def write_selection(spark: SparkSession, found: ModelSelection, path: str) -> None:
     """Write the output of a selection.
 
     Args:
@@ -95,7 +96,7 @@ def write(spark: SparkSession, found: ModelSelection, path: str) -> None:
         found: the selection.
         path: a folder, which is made.
     """
-    folder, table = locate(spark, path), rows(found)
+    folder, table = locate(spark, path), table_rows(found)
     for candidate, model in found.models.items():
         _write_model(spark, model, folder.child(f"models/{candidate.name}"))
     _write_model(spark, found.bestModel, folder.child("model"))
@@ -106,7 +107,7 @@ def write(spark: SparkSession, found: ModelSelection, path: str) -> None:
 
 def _write_model(spark: SparkSession, model: GaussianMixtureModel, folder: Location) -> None:
     # As plain files, not by Spark: two jobs for each of many small models would take longer than their fits.
-    for name, lines in written(spark, model, model.stored()).items():
+    for name, lines in written(spark, model, stored_model(model)).items():
         part = folder.child(f"{name}/part-00000")
         part.parent().make_folder()
         part.replace("".join(f"{line}\n" for line in lines))
@@ -116,9 +117,9 @@ def _read(file: Location) -> Fitted | None:
     try:
         first, *components = (file.read() or "").split("\n")
         record = json_object(first, MOST_METADATA, MOST_VALUES)
-        stored = decode(record["header"], components, str(file))
+        stored = decode_model(record["header"], components, str(file))
         candidate = Candidate(record["family"], int(record["k"]), int(record["start"]))
-        return Fitted(candidate, record["fold"], stored.parameters, Summary.from_dict(dict(stored.summary)))
+        return Fitted(candidate, record["fold"], stored.parameters, summary_from(dict(stored.summary)))
     except (ModelError, ValueError, KeyError, TypeError) as error:
         _LOG.warning("%s is fitted again: %s", file, error)
         return None

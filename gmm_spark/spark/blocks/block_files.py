@@ -19,6 +19,7 @@ from typing import IO, TYPE_CHECKING
 
 import numpy as np
 
+from gmm_spark.limits import LIMITS
 from gmm_spark.statistics.block import Block
 
 if TYPE_CHECKING:
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
 
     from gmm_spark.mixture.parameters import FloatArray
 
-# A disk that is fuller than this is left to Spark, whose own blocks and shuffles need it more.
-_LEAST_FREE = 0.05
 _HEADER = 5  # int64 numbers before each block: features, rows, length of total, whether it has weights, bytes of z
 
 
@@ -48,9 +47,11 @@ class FileWriter:
 
     Args:
         fit: the fit whose blocks these are; None writes nothing.
+        free: the share of the disk that stays free.
     """
 
-    def __init__(self, fit: str | None) -> None:
+    def __init__(self, fit: str | None, free: float = LIMITS.free_disk) -> None:
+        self._free = free
         self.name: str | None = None
         self._file: IO[bytes] | None = None
         own = folders(fit) if fit else []
@@ -89,7 +90,7 @@ class FileWriter:
 
     def _check_space(self) -> None:
         space = os.fstatvfs(self._file.fileno()) if self._file else None
-        if space and space.f_bavail < _LEAST_FREE * space.f_blocks:
+        if space and space.f_bavail < self._free * space.f_blocks:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     def _give_up(self) -> None:

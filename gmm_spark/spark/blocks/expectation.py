@@ -8,25 +8,25 @@ from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain, groupby
 from operator import itemgetter
-from typing import TYPE_CHECKING, Protocol
-from zlib import crc32
+from typing import TYPE_CHECKING
 
 from pyspark.sql import functions as f
 
+from gmm_spark.limits import LIMITS, Limits
 from gmm_spark.spark.blocks.pack import READ, read_blocks, sums_of
 from gmm_spark.spark.partials import partials, run_of
 from gmm_spark.spark.session import carried, result_limit
-from gmm_spark.statistics import least_likely
-from gmm_spark.statistics.kernel import accumulate, check_balance, zero_moments
+from gmm_spark.statistics.kernel import check_balance
 from gmm_spark.statistics.moments import Moments, sum_in_order
+from gmm_spark.statistics.reading import Reading, Request
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     import pyarrow as pa
     from pyspark.sql import DataFrame, SparkSession
 
-    from gmm_spark.mixture.parameters import FloatArray, Parameters
+    from gmm_spark.mixture.parameters import Family, FloatArray, Parameters
     from gmm_spark.spark.partials import Partials
     from gmm_spark.spark.session import Shipped
     from gmm_spark.statistics.block import Block
@@ -34,83 +34,11 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("gmm_spark")
 
-# More bytes of partial statistics than this are added by tasks first: the driver must not grow with the partitions.
-# Nor may they near the limit that Spark sets to what a job brings to the driver.
-_DRIVER_BYTES = 64 << 20
 
-
-def driver_bytes(spark: SparkSession) -> int:
+def driver_bytes(spark: SparkSession, limits: Limits = LIMITS) -> int:
     """Return how many bytes of partial statistics may come to the driver in one pass."""
-    limit = result_limit(spark)
-    return min(_DRIVER_BYTES, limit // 4) if limit else _DRIVER_BYTES
-
-
-class Sums(Protocol):
-    """What a read of the blocks adds up; it travels to the tasks."""
-
-    @property
-    def precision(self) -> Precision:
-        """Of the products, where their bound allows it."""
-        ...
-
-    def zeros(self) -> tuple[Moments, ...]:
-        """Return the statistics of no rows."""
-        ...
-
-    def over(self, blocks: Iterable[tuple[int, Block]]) -> tuple[Moments, ...]:
-        """Return the statistics of the blocks, each given with the fold of its rows."""
-        ...
-
-
-@dataclass(frozen=True, eq=False)
-class OverAll:
-    """The statistics of some mixtures over all rows.
-
-    Args:
-        candidates: the mixtures, in the coordinates of the blocks.
-        precision: of the products, where their bound allows it.
-        kept: how many rows of least density to return with each.
-    """
-
-    candidates: tuple[Parameters, ...]
-    precision: Precision = "float64"
-    kept: int = least_likely.SIZE
-
-    def zeros(self) -> tuple[Moments, ...]:
-        """Return the statistics of no rows."""
-        return zero_moments(self.candidates, self.kept)
-
-    def over(self, blocks: Iterable[tuple[int, Block]]) -> tuple[Moments, ...]:
-        """Return the statistics of the blocks."""
-        return accumulate(
-            (block for _, block in blocks), self.candidates, precision=self.precision, reservoir_size=self.kept
-        )
-
-
-@dataclass(frozen=True, eq=False)
-class OverPart:
-    """The statistics over about one in n blocks: a hash of a block decides, so a smaller part is in a larger one.
-
-    Args:
-        all: the statistics.
-        one_in: a power of two.
-    """
-
-    all: Sums
-    one_in: int
-
-    @property
-    def precision(self) -> Precision:
-        """Of the products, where their bound allows it."""
-        return self.all.precision
-
-    def zeros(self) -> tuple[Moments, ...]:
-        """Return the statistics of no rows."""
-        return self.all.zeros()
-
-    def over(self, blocks: Iterable[tuple[int, Block]]) -> tuple[Moments, ...]:
-        """Return the statistics of the blocks that are in the part; of the others only their sums are read."""
-        return self.all.over(each for each in blocks if not crc32(each[1].total.tobytes()) % self.one_in)
+    most, limit = limits.statistics_bytes, result_limit(spark)
+    return min(most, limit // 4) if limit else most
 
 
 @dataclass
@@ -127,7 +55,11 @@ class DistributedExpectation:
         packed_anew: makes the blocks of some partitions, or of all, for Spark to keep, where those in the executors'
             files are not where the tasks run.
         check: refuses (1 + d or more,) sums of all rows that are not those of the survey.
-        repeated: the reads of the rows for that, each counted by its share.
+        turns: (d, d) from the blocks' coordinates to those of a family, where they differ.
+        limits: what the driver and the function of a pass may hold.
+        full: the reads of all rows so far.
+        partial: the reads of parts of the rows, each counted by its share.
+        repeated: the reads of the rows to pack them again, each counted by its share.
     """
 
     blocks: DataFrame
@@ -135,39 +67,58 @@ class DistributedExpectation:
     precision: Precision
     packed_anew: Callable[[frozenset[int] | None], DataFrame]
     check: Callable[[FloatArray], None]
-    repeated: float = 0.0
+    turns: Mapping[Family, FloatArray] = field(default_factory=dict)
+    limits: Limits = LIMITS
+    full: int = field(default=0, init=False)
+    partial: float = field(default=0.0, init=False)
+    repeated: float = field(default=0.0, init=False)
     _selected: DataFrame | None = field(default=None, init=False)
     _moved: tuple[frozenset[int], DataFrame] | None = field(default=None, init=False)
 
+    @property
+    def passes(self) -> int:
+        """Full reads of the data so far; reads of parts add up to some."""
+        return self.full + math.ceil(self.partial) + math.ceil(self.repeated)
+
     def __call__(self, candidates: Sequence[Parameters]) -> tuple[Moments, ...]:
         """Return each candidate's statistics over all rows: one read of the blocks."""
-        return self.read(OverAll(tuple(candidates), self.precision))
+        return self.read([Request(each) for each in candidates])
 
-    def read(self, sums: Sums) -> tuple[Moments, ...]:
-        """Return what `sums` adds up: one read of the blocks.
+    def read(
+        self, requests: Sequence[Request], *, one_in: int = 1, kept: int | None = None, together: int | None = None
+    ) -> tuple[Moments, ...]:
+        """Return the statistics of each request: one read of the blocks. The arguments are those of a `Reading`.
 
         Raises:
             InputError: the rows are not those of the survey.
         """
-        zeros = sums.zeros()
+        reading = Reading(tuple(requests), one_in, kept, self.precision, self.turns, together)
+        moments = self._measured(reading)
+        if one_in == 1:
+            self.full += 1
+        elif moments[0].rows:  # the part has blocks
+            self.partial += 1 / one_in
+        if reading.is_of_all_rows:
+            self.check(moments[0].total)
+        return moments
+
+    def _measured(self, reading: Reading) -> tuple[Moments, ...]:
+        zeros = reading.zeros()
         size = self.partitions * sum(len(zero.to_bytes()) for zero in zeros)
-        run = 1 if size <= driver_bytes(self.blocks.sparkSession) else math.isqrt(self.partitions)
-        with carried(self.blocks.sparkSession, sums) as parcel:
+        run = 1 if size <= driver_bytes(self.blocks.sparkSession, self.limits) else math.isqrt(self.partitions)
+        with carried(self.blocks.sparkSession, reading, self.limits.carried_bytes) as parcel:
             found = self._partials(parcel, run)
             if missing := {number for number, sums in found.items() if sums is None}:
                 _log.info("%d of %d files are missing: their rows are packed again", len(missing), len(found))
                 found = self._completed(found, missing, parcel, run)
-        moments = _added(zeros, [sums for sums in found.values() if sums is not None])
-        if isinstance(sums, OverAll):
-            self.check(moments[0].total)
-        return moments
+        return _added(zeros, [sums for sums in found.values() if sums is not None])
 
-    def _partials(self, parcel: Shipped[Sums], run: int) -> Partials:
+    def _partials(self, parcel: Shipped[Reading], run: int) -> Partials:
         # Selected once: each step of a plan costs a pass over few rows some milliseconds.
         self._selected = self._selected or self.blocks.select(*READ)
         return _summed(self._selected, parcel, run)
 
-    def _completed(self, found: Partials, missing: set[int], parcel: Shipped[Sums], run: int) -> Partials:
+    def _completed(self, found: Partials, missing: set[int], parcel: Shipped[Reading], run: int) -> Partials:
         """Return the statistics with those of the runs of partitions that are missing, from blocks that Spark keeps.
 
         Partitions are what they were as long as Spark plans the read of the rows as before, as their sums show; else
@@ -188,11 +139,11 @@ class DistributedExpectation:
         return found | _summed(rest, parcel, run)
 
 
-def _summed(selected: DataFrame, parcel: Shipped[Sums], run: int) -> Partials:
+def _summed(selected: DataFrame, parcel: Shipped[Reading], run: int) -> Partials:
     return partials(selected, partial(_sum_task, parcel), partial(_add_run, parcel), run)
 
 
-def _add_run(parcel: Shipped[Sums], sums: list[list[bytes]]) -> list[bytes]:
+def _add_run(parcel: Shipped[Reading], sums: list[list[bytes]]) -> list[bytes]:
     return [each.to_bytes() for each in _added(parcel.value.zeros(), sums)]
 
 
@@ -202,7 +153,7 @@ def _added(zeros: tuple[Moments, ...], sums: list[list[bytes]]) -> tuple[Moments
     )
 
 
-def _sum_task(parcel: Shipped[Sums], batches: Iterable[pa.RecordBatch]) -> Iterator[tuple[int, list[bytes] | None]]:
+def _sum_task(parcel: Shipped[Reading], batches: Iterable[pa.RecordBatch]) -> Iterator[tuple[int, list[bytes] | None]]:
     numbered = (each for batch in batches for each in read_blocks(batch))
     for partition, group in groupby(numbered, key=itemgetter(0)):
         moments = _sums(parcel.value, group)
@@ -211,9 +162,9 @@ def _sum_task(parcel: Shipped[Sums], batches: Iterable[pa.RecordBatch]) -> Itera
         yield partition, None if moments is None else [each.to_bytes() for each in moments]
 
 
-def _sums(sums: Sums, group: Iterable[tuple[int, int, Block | None]]) -> tuple[Moments, ...] | None:
+def _sums(reading: Reading, group: Iterable[tuple[int, int, Block | None]]) -> tuple[Moments, ...] | None:
     try:
-        return sums.over((fold, _present(block)) for _, fold, block in group)
+        return reading.over((fold, _present(block)) for _, fold, block in group)
     except _MissingError:
         return None
 

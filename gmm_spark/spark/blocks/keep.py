@@ -16,28 +16,32 @@ from gmm_spark.spark.blocks.expectation import DistributedExpectation
 from gmm_spark.spark.session import encrypts_files, shipped
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
     import pyarrow as pa
     from pyspark.sql import DataFrame
 
+    from gmm_spark.mixture.parameters import Family, FloatArray
     from gmm_spark.spark.table.prepare import Table
 
-# A Python task costs about 20 ms: a pass over many small partitions reads several of them in one task. The number
-# does not depend on the cores, for the statistics are added in the order of the tasks.
-_LEAST_TASKS, _TASK_BYTES = 32, 32 << 20
-# Smaller tables than this are moved to Python as fast as their files would be found.
-_LEAST_FILED = 16 << 20
 _LEVEL = StorageLevel.MEMORY_AND_DISK
 
 
 @contextmanager
-def packed(table: Table, packing: pack.Packing) -> Iterator[DistributedExpectation]:
-    """Give the engine over the table's blocks, which the executors and Spark keep until the end."""
-    rows, surveyed = table.rows, table.surveyed
+def packed(
+    table: Table, packing: pack.Packing, turns: Mapping[Family, FloatArray] | None = None
+) -> Iterator[DistributedExpectation]:
+    """Give the engine over the table's blocks, which the executors and Spark keep until the end.
+
+    Args:
+        table: the surveyed table.
+        packing: how its rows become blocks.
+        turns: (d, d) from the blocks' coordinates to those of a family, where they differ.
+    """
+    rows, surveyed, limits = table.rows, table.surveyed, packing.limits
     size = surveyed.counted * table.layout.d * 8
-    fit = uuid.uuid4().hex if size >= _LEAST_FILED and not encrypts_files(rows.sparkSession) else None
-    tasks = min(surveyed.partitions, max(_LEAST_TASKS, size // _TASK_BYTES))
+    fit = uuid.uuid4().hex if size >= limits.least_filed_bytes and not encrypts_files(rows.sparkSession) else None
+    tasks = min(surveyed.partitions, max(limits.least_tasks, size // limits.task_bytes))
     with ExitStack() as until_the_end:
 
         def kept(filed: str | None, only: frozenset[int] | None) -> DataFrame:
@@ -49,7 +53,7 @@ def packed(table: Table, packing: pack.Packing) -> Iterator[DistributedExpectati
 
         first = kept(fit, None)
         yield DistributedExpectation(
-            first, tasks, packing.precision, partial(kept, None), Surveyed.of(table, packing).check
+            first, tasks, packing.precision, partial(kept, None), Surveyed.of(table, packing).check, turns or {}, limits
         )
         if fit:  # after an error they stay until the executors end, as all their scratch files do
             first.select("partition").mapInArrow(partial(_remove_files, fit), "nothing int").toArrow()

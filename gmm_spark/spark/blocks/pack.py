@@ -11,10 +11,11 @@ import numpy as np
 import pyarrow as pa
 from pyspark.sql import functions as f
 
+from gmm_spark.limits import LIMITS, Limits
+from gmm_spark.search.row_sample import inclusion, row_keys
 from gmm_spark.spark.arrow_types import one_row, spark_schema
 from gmm_spark.spark.blocks import block_files
-from gmm_spark.spark.blocks.row_sample import inclusion, row_keys
-from gmm_spark.spark.table.rows import Layout, decode
+from gmm_spark.spark.table.rows import RowLayout, decode
 from gmm_spark.spark.worker import settle, task_partition
 from gmm_spark.statistics.block import Block
 from gmm_spark.statistics.hashing import NO_FOLD, Folds
@@ -25,14 +26,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from pyspark.sql import DataFrame
 
-    from gmm_spark.mixture.coordinates import Coordinates
-    from gmm_spark.mixture.coordinates import Layout as LayoutName
+    from gmm_spark.mixture.coordinates import Coordinates, Layout
     from gmm_spark.mixture.parameters import FloatArray
     from gmm_spark.spark.session import Shipped
     from gmm_spark.statistics.engines import Precision
 
-# Blocks of 1 to 4 MB cost the same to move; a cached columnar batch closes at 4 MiB.
-BLOCK_BYTES = 2 << 20
 _SCHEMA = pa.schema(
     [
         ("partition", pa.int32()),
@@ -66,9 +64,10 @@ class Packing:
         precision: of the coordinates that are kept: float32 halves what a pass reads.
         only: the partitions to pack; None: all.
         square: the mean of |z|^2; None where it is d, for all rows have the scale.
+        limits: what a block, a file and a disk may hold.
     """
 
-    layout: Layout
+    layout: RowLayout
     coordinates: Coordinates
     seed: int
     sampled: float
@@ -77,6 +76,7 @@ class Packing:
     precision: Precision = "float64"
     only: frozenset[int] | None = None
     square: float | None = None
+    limits: Limits = LIMITS
 
 
 def pack(rows: DataFrame, packing: Shipped[Packing]) -> DataFrame:
@@ -114,7 +114,7 @@ def _pack_partition(shipped: Shipped[Packing], batches: Iterable[pa.RecordBatch]
     packing = shipped.value
     if packing.only is not None and task_partition() not in packing.only:
         return
-    with closing(block_files.FileWriter(packing.filed)) as writer:
+    with closing(block_files.FileWriter(packing.filed, packing.limits.free_disk)) as writer:
         for block in _full_blocks(packing, batches):
             yield block.close(writer)
 
@@ -123,7 +123,7 @@ def _full_blocks(packing: Packing, batches: Iterable[pa.RecordBatch]) -> Iterato
     open_blocks: dict[int, _OpenBlock] = {}
     for number, batch in enumerate(batches):
         rows = decode(batch.columns, packing.layout).valid().counted()
-        keys = row_keys(rows.x, packing.seed, number)
+        keys = row_keys(rows.x, packing.seed, number, task_partition())
         z = packing.coordinates.rows(rows.x.T)
         for fold, own in _by_fold(rows.x, packing.folds):
             weights = None if rows.weights is None else rows.weights[own]
@@ -170,14 +170,14 @@ class _OpenBlock:
     z: FloatArray
     weights: FloatArray | None
     fold: int
-    totals: LayoutName
+    totals: Layout
     rows: int = 0
     sample: list[tuple[NDArray[np.uint64], FloatArray, FloatArray]] = field(default_factory=list)
 
     @staticmethod
     def empty(packing: Packing, fold: int) -> _OpenBlock:
         d, kind = packing.layout.d, np.dtype(packing.precision)
-        capacity = max(64, BLOCK_BYTES // (kind.itemsize * d))
+        capacity = max(64, packing.limits.block_bytes // (kind.itemsize * d))
         weights = np.empty(capacity) if packing.layout.weighted else None
         return _OpenBlock(np.empty((d, capacity), kind), weights, fold, packing.coordinates.totals)
 

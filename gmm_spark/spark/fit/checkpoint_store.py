@@ -10,14 +10,16 @@ import hashlib
 import logging
 import time
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 from py4j.protocol import Py4JError, Py4JJavaError  # type: ignore[import-untyped]
 from pyspark.errors import AnalysisException, PySparkException
 
-from gmm_spark.em.checkpoint import Identity, damaged, decode, encode, most_bytes
+from gmm_spark.em.checkpoint import Identity, damaged, decode_state, encode_state, most_bytes
 from gmm_spark.errors import CheckpointError
+from gmm_spark.options import CheckpointOptions
+from gmm_spark.spark.complaints import reason
 from gmm_spark.spark.session import described, hadoop, is_connect
 from gmm_spark.version import __version__
 
@@ -30,29 +32,14 @@ if TYPE_CHECKING:
     from gmm_spark.options import Options
     from gmm_spark.spark.table.prepare import Table
 
-Resume = Literal["auto", "never", "require"]
-
 _log = logging.getLogger("gmm_spark")
 _SLOTS = ("checkpoint-a", "checkpoint-b")
 _FILES = "part-*.txt"  # no others: Spark would unpack a file named .gz to any size
 _READABLE = 64 << 20  # bytes that are read in any case, so that the error can name what differs
 
 
-@dataclass(frozen=True)
-class Checkpoints:
-    """Where a fit keeps its progress, how often, and whether it goes on from there.
-
-    Args:
-        path: a folder for this fit alone; made when needed.
-        seconds: the least time between two checkpoints; 0 keeps every pass.
-        resume: auto goes on where it can and else starts again; require refuses to start again; never does not look.
-        keep: leave the last checkpoint when the fit has ended, for the caller to `clear`.
-    """
-
-    path: str
-    seconds: float = 30.0
-    resume: Resume = "auto"
-    keep: bool = False
+class Checkpoints(CheckpointOptions):
+    """Where a fit keeps its progress, how often, and whether it goes on from there."""
 
     def open(self, spark: SparkSession, identity: Identity) -> Progress:
         """Return the progress of the fit with this identity, as far as it has been kept.
@@ -109,7 +96,9 @@ class Progress:
         elif self.settings.resume == "require":
             raise refused[0] if refused else _missing(self.settings.path)
         for error in refused:
-            _log.warning("%s a checkpoint that can't be used: %s", "left out" if found else "starting again;", error)
+            _log.warning(
+                "%s a checkpoint that can't be used: %s", "left out" if found else "starting again;", error.sentences
+            )
 
     def save(self, state: State) -> None:
         """Keep this state, unless one has been kept a short while ago; a failure is logged and the fit goes on."""
@@ -119,9 +108,9 @@ class Progress:
         began = time.perf_counter()
         try:
             with described(self.spark, f"gmm fit, checkpoint of pass {len(state.trace.history)}"):
-                _write(self.spark, f"{self.settings.path}/{_SLOTS[self.next_slot]}", encode(state, self.identity))
+                _write(self.spark, f"{self.settings.path}/{_SLOTS[self.next_slot]}", encode_state(state, self.identity))
         except (PySparkException, Py4JJavaError) as error:
-            _log.warning("no checkpoint of pass %d: %s", len(state.trace.history), _reason(error))
+            _log.warning("no checkpoint of pass %d: %s", len(state.trace.history), reason(error))
         else:
             self.next_slot = 1 - self.next_slot
             _log.debug("checkpoint of pass %d: %.2f s", len(state.trace.history), time.perf_counter() - began)
@@ -138,11 +127,13 @@ class Progress:
         if size > most:
             return damaged(where, f"{size} bytes, where this fit needs at most {most}")
         try:
-            return decode([row[0] for row in _reader(self.spark, "text").load(where).collect()], self.identity, where)
+            return decode_state(
+                [row[0] for row in _reader(self.spark, "text").load(where).collect()], self.identity, where
+            )
         except CheckpointError as error:
             return error
         except (PySparkException, Py4JJavaError) as error:  # Hadoop's checksum of a file is wrong, or it is gone
-            return damaged(where, _reason(error))
+            return damaged(where, reason(error))
 
 
 def identity_of(
@@ -182,10 +173,6 @@ def _write(spark: SparkSession, folder: str, lines: list[str]) -> None:
 
 def _overwrite(folder: str, lines: DataFrame) -> None:
     lines.write.mode("overwrite").text(folder, compression="none")
-
-
-def _reason(error: Exception) -> str:
-    return str(getattr(error, "java_exception", error)).split("\n", 1)[0]
 
 
 def _sizes(spark: SparkSession, path: str) -> dict[str, int]:
@@ -235,6 +222,7 @@ def _missing(path: str) -> CheckpointError:
     return CheckpointError(
         f"checkpoint {path}",
         got="none",
-        expected='one to go on from, as resume="require" asks',
-        do='Check the path, or use resume="auto" to start again.',
+        expected="one to go on from, as resuming is required",
+        do="Check the path, or allow to start again.",
+        options=("resume",),
     )

@@ -6,14 +6,12 @@ import logging
 import math
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from gmm_spark.em.convergence import passes_to
-from gmm_spark.em.reseeding import dead
-from gmm_spark.spark.session import described
+from gmm_spark.fit.observer import Observer, timed
+from gmm_spark.spark.session import describe, described
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -22,16 +20,23 @@ if TYPE_CHECKING:
 
     from gmm_spark import em
     from gmm_spark.em.diagnosis import Finding
-    from gmm_spark.em.reseeding import Reseeding
-    from gmm_spark.search.missed_clusters import Look
+    from gmm_spark.em.reseeding import Emptied, Reseeding
+    from gmm_spark.fit.problem import Problem
+    from gmm_spark.search.missed_clusters import CheckedStart
+    from gmm_spark.spark.fit.checkpoint_store import Progress
 
 _log = logging.getLogger("gmm_spark")
 
 
-def report_phase(phase: str, seconds: float) -> None:
-    """Report that a phase of the fit is over."""
-    fields = {"event": "phase", "phase": phase, "seconds": seconds}
-    _log.info("%s: %.2f s", phase, seconds, extra={"fields": fields})
+@contextmanager
+def reported(seconds: dict[str, float], phase: str) -> Iterator[None]:
+    """Add the wall-clock seconds of the block to those of its phase, and log them."""
+    try:
+        with timed(seconds, phase):
+            yield
+    finally:
+        fields = {"event": "phase", "phase": phase, "seconds": seconds[phase]}
+        _log.info("%s: %.2f s", phase, seconds[phase], extra={"fields": fields})
 
 
 def report_pass(number: int, measured: em.Pass, remaining: float, value: float, seconds: float, tol: float) -> None:
@@ -74,17 +79,18 @@ def report_part(one_in: int, fit: em.Fit) -> None:
     )
 
 
-def report_look(looked: Look) -> None:
+def report_start(checked: CheckedStart) -> None:
     """Report what all rows show about a start that was found on a sample."""
-    seen = looked.evidence
-    verdict = "replaced" if looked.replaced else "kept"
-    fields = {"event": "look", "start": verdict, "alarming": seen.alarming, "tail": seen.tail, "gap": seen.gap}
+    evidence = checked.evidence
+    verdict = "replaced" if checked.replaced else "kept"
+    numbers = {"alarming": evidence.alarming, "tail": evidence.tail, "gap": evidence.gap}
+    fields = {"event": "look", "start": verdict, **numbers}
     _log.info(
         "the start checked on all rows: tail %.3g, gap %.3g, limit %.3g nats per row: %s",
-        seen.tail,
-        seen.gap,
-        seen.allowed,
-        f"a cluster was missed, the start is {verdict}" if seen.alarming else "no missed cluster",
+        evidence.tail,
+        evidence.gap,
+        evidence.allowed,
+        f"a cluster was missed, the start is {verdict}" if evidence.alarming else "no missed cluster",
         extra={"fields": fields},
     )
 
@@ -100,20 +106,11 @@ def report_reseeding(entry: Reseeding) -> None:
     )
 
 
-def report_emptied(measured: em.Pass) -> dict[int, str]:
-    """Log and return, by its number, what is to be said of each component of a model that holds next to no rows now."""
-    said = {}
-    shares = measured.moments.mass / measured.moments.weight
-    for k in np.flatnonzero(dead(measured.moments)).tolist():
-        before, now = float(measured.parameters.weights[k]), float(shares[k])
-        said[k] = (
-            f"component {k} of the initial model, {before:.3g} of its weight, holds {now:.3g} of these rows: its "
-            "cluster has left the data; it is tried where rows are least likely, and gets weight 0 if no cluster is "
-            "there; use fewer components, or fit without the initial model"
-        )
-        fields = {"event": "emptied", "phase": "em", "component": k, "before": before, "now": now}
-        _log.warning("%s", said[k], extra={"fields": fields})
-    return said
+def report_emptied(components: Sequence[Emptied]) -> None:
+    """Log each component of an initial model that holds next to no rows now."""
+    for each in components:
+        fields = {"event": "emptied", "phase": "em"} | asdict(each)
+        _log.warning("%s", each.message, extra={"fields": fields})
 
 
 def report_findings(findings: Sequence[Finding]) -> None:
@@ -132,10 +129,56 @@ class Clock:
     @contextmanager
     def __call__(self, phase: str, df: DataFrame) -> Iterator[None]:
         """Time what is done inside."""
-        began = time.perf_counter()
-        try:
-            with described(df.sparkSession, f"gmm fit, {phase}"):
-                yield
-        finally:
-            self.seconds[phase] = round(time.perf_counter() - began, 3)
-            report_phase(phase, self.seconds[phase])
+        with reported(self.seconds, phase), described(df.sparkSession, f"gmm fit, {phase}"):
+            yield
+
+
+@dataclass
+class FitEvents(Observer):
+    """Logs what happens in a fit, times its phases, and keeps its states; mutable, for it knows when a pass began.
+
+    Args:
+        clock: times the phases.
+        df: the table, whose session names the passes.
+        problem: what is fitted.
+        progress: keeps each state.
+    """
+
+    clock: Clock
+    df: DataFrame
+    problem: Problem
+    progress: Progress | None
+    began: float = 0.0
+
+    @contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        """Time a phase."""
+        with self.clock(name, self.df):
+            self.began = time.perf_counter()
+            yield
+
+    def start_checked(self, start: CheckedStart) -> None:
+        """Report what all rows show about a start."""
+        report_start(start)
+
+    def pass_measured(self, state: em.State, measured: em.Pass) -> None:
+        """Report a pass."""
+        value = measured.moments.mean_log_likelihood - self.problem.frame.log_determinant
+        seconds, tol = time.perf_counter() - self.began, self.problem.options.tol
+        report_pass(len(state.trace.history), measured, state.remaining(measured), value, seconds, tol)
+
+    def emptied(self, components: Sequence[Emptied]) -> None:
+        """Report components without rows."""
+        report_emptied(components)
+
+    def reseeded(self, entry: Reseeding) -> None:
+        """Report a restart."""
+        report_reseeding(entry)
+
+    def state_reached(self, state: em.State) -> None:
+        """Keep the state, and name the next pass in the Spark UI."""
+        if self.progress:
+            self.progress.save(state)
+        if passes := len(state.trace.history):
+            describe(self.df.sparkSession, f"gmm fit, pass {passes + 1}")
+        self.began = time.perf_counter()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
+from gmm_spark.limits import LIMITS, Limits
 from gmm_spark.search.short_runs import in_turn
 from gmm_spark.spark.session import cores, shipped
 from gmm_spark.spark.tasks import call_in_tasks
@@ -17,19 +18,16 @@ if TYPE_CHECKING:
     from gmm_spark.search.short_runs import Each, Group, Ranked, Ranking
     from gmm_spark.spark.session import Shipped
 
-# A job with its tasks takes about 0.1 s, this many operations of one core: less work than a few of them stays here.
-_LEAST_OPERATIONS = 1e10
-
 
 @contextmanager
-def on_executors(spark: SparkSession) -> Iterator[Each]:
+def on_executors(spark: SparkSession, limits: Limits = LIMITS) -> Iterator[Each]:
     """Give a runner that executes the groups of a ranking as Spark tasks; what they rank on is sent once."""
     with ExitStack() as until_the_end:
         sent: dict[Callable[..., Ranked], Shipped[Callable[..., Ranked]]] = {}
 
         def each(ranking: Ranking, groups: Sequence[Group], bar: float) -> Sequence[Ranked]:
             candidates = sum(map(len, groups))
-            if candidates == 0 or ranking.operations * candidates < _LEAST_OPERATIONS:
+            if candidates == 0 or ranking.operations * candidates < limits.task_operations:
                 return in_turn(ranking, groups, bar)
             if ranking.run not in sent:  # the methods of one ranking are equal, those of two are not
                 sent[ranking.run] = until_the_end.enter_context(shipped(spark, ranking.run))

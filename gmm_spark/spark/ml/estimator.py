@@ -15,16 +15,16 @@ from pyspark.ml.util import (
     MLWriter,
 )
 
-from gmm_spark.options import Options
+from gmm_spark.options import CheckpointOptions, Options, by_params, options_of, params_named
 from gmm_spark.spark.fit.checkpoint_store import Checkpoints
 from gmm_spark.spark.fit.train import train
 from gmm_spark.spark.ml import model_files
-from gmm_spark.spark.ml.model import GaussianMixtureModel
-from gmm_spark.spark.ml.params import FitParams, constructor_defaults
+from gmm_spark.spark.ml.model import GaussianMixtureModel, stored_model
+from gmm_spark.spark.ml.params import FitParams, set_defaults
 from gmm_spark.spark.session import workers_explained
 from gmm_spark.spark.table.frames import at_rest
 from gmm_spark.spark.table.names import Names
-from gmm_spark.store.model_directory import decode, encode
+from gmm_spark.store.model_directory import decode_model, encode_model
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -76,7 +76,7 @@ class GaussianMixture(Estimator["GaussianMixtureModel"], FitParams, MLReadable["
         resume: str = "auto",
     ) -> None:
         super().__init__()
-        self._setDefault(**constructor_defaults(GaussianMixture))
+        set_defaults(self)
         self._initial: Parameters | None = None
         self.setParams(**self._input_kwargs)
 
@@ -108,42 +108,34 @@ class GaussianMixture(Estimator["GaussianMixtureModel"], FitParams, MLReadable["
     def _fit(self, dataset: DataFrame) -> GaussianMixtureModel:
         df = at_rest(dataset, "fit")
         own = self.copy()  # as it is now: another thread may set params meanwhile
-        with workers_explained(df.sparkSession):
-            trained = train(df, *own.asked(df), own._initial, asked_for(own))  # noqa: SLF001 - a copy of itself
-        return own.model_of(trained.parameters, trained.features, trained.summary)
+        with params_named(), workers_explained(df.sparkSession):
+            trained = train(df, *request_of(own, df), own._initial, checkpoints_of(own))  # noqa: SLF001 - a copy of itself
+        return model_of(own, trained.parameters, trained.features, trained.summary)
 
-    def asked(self, dataset: DataFrame) -> tuple[Features, str | None, Options]:
-        """Return the feature columns, the weight column as the table spells it, and the options of a fit to it."""
-        table = Names.of(dataset)
-        weight = table.find(self.getOrDefault("weightCol")).name if self.isDefined("weightCol") else None
-        return self._features(table), weight, self._options()
 
-    def model_of(self, parameters: Parameters, features: tuple[str, ...], summary: Summary) -> GaussianMixtureModel:
-        """Return a model with the columns of this estimator, its inputs as the table spelt them."""
-        model = self._copyValues(GaussianMixtureModel(parameters, features, summary))
-        if self.isDefined("inputCols"):
-            model.set(model.inputCols, list(features))
-        return model
+def request_of(mixture: GaussianMixture, df: DataFrame) -> tuple[Features, str | None, Options]:
+    """Return the feature columns, the weight column as the table spells it, and the options of a fit to a table."""
+    table = Names.of(df)
+    weight = table.find(mixture.getOrDefault("weightCol")).name if mixture.isDefined("weightCol") else None
+    options = by_params({each.param: mixture.getOrDefault(each.param) for each in options_of(Options)})
+    return mixture._features(table), weight, options  # noqa: SLF001 - pyspark.ml's idiom
 
-    def _options(self) -> Options:
-        value = self.getOrDefault
-        return Options(
-            k=value("k"),
-            family=value("covarianceType"),
-            max_iter=value("maxIter"),
-            tol=value("tol"),
-            seed=value("seed") % 2**63,
-            init_mode=value("initMode"),
-            starts=value("starts"),
-            acceleration=value("acceleration"),
-            floor=value("covarianceFloor"),
-            prior=value("covariancePrior"),
-            least=value("minComponentWeight"),
-            noise=value("noise"),
-            skip_invalid=value("handleInvalid") == "skip",
-            max_invalid_fraction=value("maxInvalidFraction"),
-            precision=value("precision"),
-        )
+
+def checkpoints_of(mixture: GaussianMixture) -> Checkpoints | None:
+    """Return the checkpoints that the params of an estimator ask for."""
+    if not mixture.isDefined("checkpointDir"):
+        return None
+    return Checkpoints(**{each.name: mixture.getOrDefault(each.param) for each in options_of(CheckpointOptions)})
+
+
+def model_of(
+    mixture: GaussianMixture, parameters: Parameters, features: tuple[str, ...], summary: Summary
+) -> GaussianMixtureModel:
+    """Return a model with the columns of an estimator, its inputs as the table spelt them."""
+    model = mixture._copyValues(GaussianMixtureModel(parameters, features, summary))  # noqa: SLF001 - pyspark.ml's idiom
+    if mixture.isDefined("inputCols"):
+        model.set(model.inputCols, list(features))
+    return model
 
 
 class _EstimatorWriter(MLWriter):
@@ -153,7 +145,7 @@ class _EstimatorWriter(MLWriter):
 
     def save(self, path: str) -> None:
         initial = self._mixture._initial  # noqa: SLF001
-        extra = {"initial_model": encode(GaussianMixtureModel(initial).stored())} if initial else None
+        extra = {"initial_model": encode_model(stored_model(GaussianMixtureModel(initial)))} if initial else None
         with model_files.saving(self.sparkSession, path, overwrite=self.shouldOverwrite):
             DefaultParamsWriter.saveMetadata(self._mixture, path, self.sparkSession, extra)
 
@@ -165,15 +157,5 @@ class _EstimatorReader(MLReader[GaussianMixture]):
         mixture._resetUid(metadata["uid"])  # noqa: SLF001 - pyspark.ml's own idiom
         DefaultParamsReader.getAndSetParams(mixture, metadata)
         if initial := metadata.get("initial_model"):
-            mixture._initial = decode(initial[0], initial[1], path).parameters  # noqa: SLF001
+            mixture._initial = decode_model(initial[0], initial[1], path).parameters  # noqa: SLF001
         return mixture
-
-
-def asked_for(mixture: FitParams) -> Checkpoints | None:
-    """Return the checkpoints that the params of an estimator ask for."""
-    if not mixture.isDefined("checkpointDir"):
-        return None
-    value = mixture.getOrDefault
-    return Checkpoints(
-        value("checkpointDir"), value("checkpointSeconds"), value("resume"), keep=value("keepLastCheckpoint")
-    )

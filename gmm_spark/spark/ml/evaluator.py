@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from pyspark import keyword_only
 from pyspark.ml.evaluation import Evaluator
-from pyspark.ml.param import TypeConverters
 from pyspark.ml.param.shared import HasWeightCol
 from pyspark.ml.util import DefaultParamsReadable, DefaultParamsWritable
 from pyspark.sql import functions as f
 
 from gmm_spark.errors import DataError
-from gmm_spark.spark.ml.params import accessors, constructor_defaults, param
+from gmm_spark.spark.ml.params import accessors, param, set_defaults
 from gmm_spark.spark.table.columns import weight_column
 from gmm_spark.spark.table.frames import at_rest
 from gmm_spark.spark.table.names import Names
@@ -36,14 +35,14 @@ class MeanLogLikelihoodEvaluator(
     Rows without a log-density (unusable features) do not count.
     """
 
-    logDensityCol = param("logDensityCol", "the column of log-densities", TypeConverters.toString)
+    logDensityCol = param("logDensityCol", "The column of log-densities.")
 
     _input_kwargs: dict[str, Any]  # set by keyword_only
 
     @keyword_only
     def __init__(self, *, logDensityCol: str = "log_density", weightCol: str | None = None) -> None:
         super().__init__()
-        self._setDefault(**constructor_defaults(MeanLogLikelihoodEvaluator))
+        set_defaults(self)
         self._set(**self._input_kwargs)
 
     def _evaluate(self, dataset: DataFrame) -> float:

@@ -9,12 +9,12 @@ from pyspark.ml import Model
 from pyspark.ml.util import DefaultParamsReader, MLReadable, MLReader, MLWritable, MLWriter
 from pyspark.sql import SparkSession
 
-from gmm_spark.em.summary import Summary
+from gmm_spark.em.summary import Summary, fields_of, summary_from
 from gmm_spark.errors import ModelError, quoted
 from gmm_spark.mixture.alignment import align
 from gmm_spark.mixture.parameters import Parameters
 from gmm_spark.spark.ml import model_files
-from gmm_spark.spark.ml.params import COLUMN_DEFAULTS, ColumnParams
+from gmm_spark.spark.ml.params import ColumnParams, set_defaults
 from gmm_spark.spark.scoring.draw import sample
 from gmm_spark.spark.scoring.posterior import ScoreColumns, with_posterior
 from gmm_spark.spark.table.frames import as_frame
@@ -42,7 +42,7 @@ class GaussianMixtureModel(Model, ColumnParams, MLReadable["GaussianMixtureModel
 
     def __init__(self, parameters: Parameters, features: tuple[str, ...] = (), summary: Summary | None = None) -> None:
         super().__init__()
-        self._setDefault(**COLUMN_DEFAULTS)
+        set_defaults(self)
         self.parameters = parameters
         self.features = features or tuple(f"x{i}" for i in range(parameters.d))
         self._summary = summary
@@ -124,39 +124,10 @@ class GaussianMixtureModel(Model, ColumnParams, MLReadable["GaussianMixtureModel
         session = spark or SparkSession.getActiveSession() or SparkSession.builder.getOrCreate()
         return sample(session, self.parameters, n, seed, names or self.getOrDefault("featuresCol"))
 
-    def score_columns(self) -> ScoreColumns:
-        """Return the names of the columns that `transform` appends."""
-        return ScoreColumns(*(self.getOrDefault(f"{name}Col") for name in ("prediction", "probability", "logDensity")))
-
     def _transform(self, dataset: DataFrame) -> DataFrame:
         dataset = as_frame(dataset)
-        return with_posterior(dataset, self.parameters, self.features_in(dataset), self.score_columns())
-
-    def features_in(self, dataset: DataFrame) -> Features:
-        """Return this model's feature columns in a table, before any Spark job.
-
-        Raises:
-            SchemaError: they are not there, or hold no numbers.
-            ModelError: they are not d as far as the schema says, or the model's in another order.
-        """
-        names = Names.of(dataset)
-        found = self._features(names)
-        if found.size not in (None, self.parameters.d):
-            raise ModelError(
-                "inputCols" if found.kind == "columns" else f"column {found.columns[0]!r}",
-                got=f"{found.size} {'columns' if found.kind == 'columns' else 'numbers, as its metadata says'}",
-                expected=f"the model's {self.parameters.d} features {quoted(self.features)}",
-                do="Name the columns that the model was fitted on.",
-            )
-        given, own = ([names.folded(name) for name in each] for each in (found.columns, self.features))
-        if self.hasSummary and given != own and sorted(given) == sorted(own):
-            raise ModelError(
-                "inputCols",
-                got=f"the model's features in another order, {quoted(found.columns)}",
-                expected=quoted(self.features),
-                do="Name them in the order of the model: the numbers go by their places.",
-            )
-        return found
+        names = ScoreColumns(*(self.getOrDefault(f"{name}Col") for name in ("prediction", "probability", "logDensity")))
+        return with_posterior(dataset, self.parameters, features_in(self, dataset), names)
 
     def alignedTo(self, reference: GaussianMixtureModel) -> GaussianMixtureModel:
         """Return this model with its components in the order of those of the reference that they resemble.
@@ -185,9 +156,39 @@ class GaussianMixtureModel(Model, ColumnParams, MLReadable["GaussianMixtureModel
         """Return the reader of a model directory."""
         return _Reader()
 
-    def stored(self) -> StoredModel:
-        """Return what a model directory holds."""
-        return StoredModel(self.parameters, self.features, self._summary.to_dict() if self._summary else {})
+
+def stored_model(model: GaussianMixtureModel) -> StoredModel:
+    """Return what the directory of a model holds."""
+    return StoredModel(model.parameters, model.features, fields_of(model.summary) if model.hasSummary else {})
+
+
+def features_in(model: GaussianMixtureModel, dataset: DataFrame) -> Features:
+    """Return a model's feature columns in a table, before any Spark job.
+
+    Raises:
+        SchemaError: they are not there, or hold no numbers.
+        ModelError: they are not d as far as the schema says, or the model's in another order.
+    """
+    names = Names.of(dataset)
+    found = model._features(names)  # noqa: SLF001 - of this module
+    if found.size not in (None, model.parameters.d):
+        raise ModelError(
+            "feature columns" if found.kind == "columns" else f"column {found.columns[0]!r}",
+            got=f"{found.size} {'columns' if found.kind == 'columns' else 'numbers, as its metadata says'}",
+            expected=f"the model's {model.parameters.d} features {quoted(model.features)}",
+            do="Name the columns that the model was fitted on.",
+            options=("inputCols" if found.kind == "columns" else "featuresCol",),
+        )
+    given, own = ([names.folded(name) for name in each] for each in (found.columns, model.features))
+    if model.hasSummary and given != own and sorted(given) == sorted(own):
+        raise ModelError(
+            "feature columns",
+            got=f"the model's features in another order, {quoted(found.columns)}",
+            expected=quoted(model.features),
+            do="Name them in the order of the model: the numbers go by their places.",
+            options=("inputCols",),
+        )
+    return found
 
 
 class _Writer(MLWriter):
@@ -196,13 +197,15 @@ class _Writer(MLWriter):
         self._model = model
 
     def save(self, path: str) -> None:
-        model_files.save(self.sparkSession, self._model, self._model.stored(), path, overwrite=self.shouldOverwrite)
+        model_files.save(
+            self.sparkSession, self._model, stored_model(self._model), path, overwrite=self.shouldOverwrite
+        )
 
 
 class _Reader(MLReader[GaussianMixtureModel]):
     def load(self, path: str) -> GaussianMixtureModel:
         metadata, stored = model_files.load(self.sparkSession, path)
-        summary = Summary.from_dict(dict(stored.summary)) if stored.summary else None
+        summary = summary_from(dict(stored.summary)) if stored.summary else None
         model = GaussianMixtureModel(stored.parameters, stored.features, summary)
         try:
             model._resetUid(metadata["uid"])  # noqa: SLF001 - pyspark.ml's own idiom

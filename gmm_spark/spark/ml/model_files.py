@@ -17,7 +17,7 @@ from gmm_spark.errors import ModelError, OutputError
 from gmm_spark.spark.packages import filesystem_advice, lacks_filesystem
 from gmm_spark.spark.session import hadoop, is_connect
 from gmm_spark.store import run_pointer as pointers
-from gmm_spark.store.model_directory import MOST_METADATA, StoredModel, decode, encode, header_of, limits
+from gmm_spark.store.model_directory import MOST_METADATA, StoredModel, decode_model, encode_model, header_of, limits
 from gmm_spark.store.run_pointer import POINTER
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ def saving(spark: SparkSession, path: str, *, overwrite: bool) -> Iterator[None]
 
 def written(spark: SparkSession, instance: Params, model: StoredModel) -> dict[str, list[str]]:
     """Return the lines of the folders of a model directory; the metadata last, for it completes the model."""
-    header, components = encode(model)
+    header, components = encode_model(model)
     metadata = DefaultParamsWriter._get_metadata_to_save(instance, spark, {"gmm_spark": header})  # noqa: SLF001
     return {"components": components, "metadata": [metadata]}
 
@@ -116,7 +116,7 @@ def load(spark: SparkSession, path: str) -> tuple[dict[str, object], StoredModel
     header = header_of(metadata[0], path) if len(metadata) == 1 else None
     if header is None and metadata and json.loads(metadata[0]).get("class") == _ESTIMATOR:
         raise _of_another_kind(path, "an estimator", "a model", "GaussianMixture.load")
-    model = decode(header, _read_lines(spark, f"{path}/components", path, *limits(header, path)), path)
+    model = decode_model(header, _read_lines(spark, f"{path}/components", path, *limits(header, path)), path)
     return json.loads(metadata[0]), model
 
 
@@ -192,9 +192,9 @@ def _followed(spark: SparkSession, path: str) -> str:
     if found is None:
         return path
     # Spark opens no file that this condition leaves out, such as a pipe, whose length is 0.
-    row = found.where(f.col("length").between(1, pointers.LARGEST)).select("content").first()
+    row = found.where(f.col("length").between(1, pointers.MOST_CHARACTERS)).select("content").first()
     text = bytes(row[0]).decode("utf-8", errors="replace") if row else ""
-    return f"{path}/{pointers.decode(text, pointer).folder}"
+    return f"{path}/{pointers.decode_pointer(text, pointer).folder}"
 
 
 def _found(spark: SparkSession, path: str) -> DataFrame | None:
@@ -228,7 +228,7 @@ def _read_lines(spark: SparkSession, folder: str, path: str, most: int, characte
 def _unreadable(
     path: str, got: str, do: str = "Check the path; restore it from a copy if it is damaged."
 ) -> ModelError:
-    return ModelError(f"model directory {path}", got=got, expected="a directory that fit.py or model.save wrote", do=do)
+    return ModelError(f"model directory {path}", got=got, expected="a directory that a model was written to", do=do)
 
 
 def _unreachable(spark: SparkSession, path: str, error: PySparkException | Py4JJavaError) -> ModelError:

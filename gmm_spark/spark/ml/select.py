@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from gmm_spark.options import params_named
 from gmm_spark.selection.evaluation import gains
+from gmm_spark.spark.ml.estimator import model_of, request_of
 from gmm_spark.spark.selection import fit_grid
 from gmm_spark.spark.selection.choice import Choice
 from gmm_spark.spark.session import workers_explained
@@ -141,11 +143,11 @@ def select(
     """
     asked = Choice(tuple(k), tuple(covarianceTypes), criterion=criterion, **choice)
     df, mixture = at_rest(df, "select"), mixture.copy()  # as it is now: another thread may set params meanwhile
-    features, weight, options = mixture.asked(df)
-    with workers_explained(df.sparkSession):
+    with params_named(), workers_explained(df.sparkSession):
+        features, weight, options = request_of(mixture, df)
         found = fit_grid.select(df, features, weight, options, asked, shelf)
     models = {
-        candidate: mixture.model_of(fitted.parameters, found.features, fitted.summary)
+        candidate: model_of(mixture, fitted.parameters, found.features, fitted.summary)
         for candidate, fitted in found.fitted.items()
     }
     return ModelSelection(found.evaluations, models, found.winner, found.passes, found.seconds)

@@ -13,7 +13,7 @@ from pyspark.sql import functions as f
 from gmm_spark.errors import SchemaError, quoted
 from gmm_spark.spark.arrow_types import spark_schema
 from gmm_spark.spark.table.names import Names
-from gmm_spark.spark.table.rows import Layout, decode
+from gmm_spark.spark.table.rows import RowLayout, decode
 from gmm_spark.spark.worker import settle, variadic
 from gmm_spark.statistics import kernel
 from gmm_spark.statistics.survey import REASONS
@@ -80,7 +80,7 @@ def with_posterior(
     names = Names.of(df)
     passing = df.columns if kept is None else [each.leaf for each in kept]
     _refuse_clash(names, passing, [name for name, _ in columns.named()])
-    layout = Layout(parameters.d, array=features.kind != "columns", weighted=False)
+    layout = RowLayout(parameters.d, array=features.kind != "columns", weighted=False)
     schema = _schema(single=columns.single)
     function = partial(_score, parameters, layout, schema)
     score = f.arrow_udf(variadic(function), spark_schema(schema))  # type: ignore[attr-defined] # PySpark 4.1's stubs lack it
@@ -98,7 +98,7 @@ def _schema(*, single: bool) -> pa.Schema:
     return pa.schema(list(zip(_FIELDS, kinds, strict=True)))
 
 
-def _score(parameters: Parameters, layout: Layout, schema: pa.Schema, arrays: list[pa.Array]) -> pa.Array:
+def _score(parameters: Parameters, layout: RowLayout, schema: pa.Schema, arrays: list[pa.Array]) -> pa.Array:
     settle()
     rows = decode(arrays, layout)
     ok = rows.reasons == 0

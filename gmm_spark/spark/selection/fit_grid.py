@@ -6,31 +6,34 @@ import hashlib
 import logging
 import math
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from gmm_spark import em
 from gmm_spark.em.summary import summary_of
 from gmm_spark.errors import DataError
+from gmm_spark.fit.order import RESEEDINGS
+from gmm_spark.fit.problem import Problem
+from gmm_spark.limits import LIMITS, Limits
 from gmm_spark.mixture import families
 from gmm_spark.mixture.parameters import ALIGNED
 from gmm_spark.search.sample import Sample
 from gmm_spark.search.sample_size import sample_rows, sample_tol
 from gmm_spark.selection import race
 from gmm_spark.selection.evaluation import FAILED, RETIRED, Candidate, Evaluation, grid, winner
-from gmm_spark.spark.blocks import agreement, pack, row_sample
+from gmm_spark.spark.blocks import agreement, pack
+from gmm_spark.spark.blocks.collect_sample import collect_sample
 from gmm_spark.spark.blocks.keep import packed
 from gmm_spark.spark.fit import progress
 from gmm_spark.spark.fit.progress import Clock
-from gmm_spark.spark.fit.start import of_one
-from gmm_spark.spark.fit.train import RESEEDINGS
 from gmm_spark.spark.selection import grid_starts
 from gmm_spark.spark.selection.choice import Choice, Fitted, Selection, Shelf
-from gmm_spark.spark.selection.grouped_expectation import GridExpectation
 from gmm_spark.spark.session import describe
 from gmm_spark.spark.table import checks
 from gmm_spark.spark.table.checks import check_distinct
 from gmm_spark.spark.table.prepare import Table, prepare
-from gmm_spark.spark.table.survey_pass import mean_square
+from gmm_spark.statistics import doubts
+from gmm_spark.statistics.reading import Request
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -43,9 +46,11 @@ if TYPE_CHECKING:
     from gmm_spark.options import Options
     from gmm_spark.spark.blocks.expectation import DistributedExpectation
     from gmm_spark.spark.table.columns import Features
-    from gmm_spark.statistics.moments import Moments
 
 _log = logging.getLogger("gmm_spark")
+# This many blocks are read, then given to one group of candidates after the other: setting up a group's engine costs
+# less the more there are, and 8 of 2 MB are little memory.
+_TOGETHER = 8
 
 
 def select(
@@ -55,6 +60,7 @@ def select(
     options: Options,
     choice: Choice,
     shelf: Callable[[str], Shelf] | None = None,
+    limits: Limits = LIMITS,
 ) -> Selection:
     """Fit all candidates together and choose one.
 
@@ -65,24 +71,32 @@ def select(
         options: how each is fitted; k and family are the choice's.
         choice: what to try.
         shelf: gives what keeps the fits of a selection with this fingerprint of data and options.
+        limits: of what is held where.
 
     Raises:
         SchemaError: the weight column does not fit the table.
-        DataError: as `training.train`, and where every candidate failed.
+        DataError: as `spark.fit.train.train`, and where every candidate failed.
     """
     clock = Clock()
     with clock("survey", df):
-        table = prepare(df, features, weight_col, options, families=choice.families)
+        table = prepare(df, features, weight_col, options, families=choice.families, limits=limits)
     own = shelf(_fingerprint(table, options, choice)) if shelf else None
     run = _Run(table, options, choice, _Axes.of(table, choice), clock, own)
     # Enough to decide where to look for the largest of them: all rows have more to do for most of the grid anyway.
-    share = sample_rows("full", max(choice.ks), table.layout.d, tol=0.0) / table.surveyed.counted
+    share = sample_rows("full", max(choice.ks), table.layout.d, tol=0.0, limits=limits) / table.surveyed.counted
     folds = choice.of_rows(options.seed)
-    square = mean_square(table.surveyed, run.axes.stored)
+    square = table.surveyed.mean_square(run.axes.stored)
     packing = pack.Packing(
-        table.layout, run.axes.stored, options.seed, share, folds, precision=options.precision, square=square
+        table.layout,
+        run.axes.stored,
+        options.seed,
+        share,
+        folds,
+        precision=options.precision,
+        square=square,
+        limits=limits,
     )
-    with packed(table, packing) as expectation:
+    with packed(table, packing, run.axes.turns) as expectation:
         return run.selection(expectation)
 
 
@@ -113,25 +127,25 @@ class _Run:
     shelf: Shelf | None
 
     def selection(self, expectation: DistributedExpectation) -> Selection:
-        engine = _Counting(GridExpectation(expectation, self.axes.turns))
+        measure = partial(expectation.read, together=_TOGETHER)
         done = {each.key: each for each in (self.shelf.kept() if self.shelf else ())}
         runners, failed = self._runners(expectation, done)
         with self.clock("em", self.table.rows):
-            for finish in self._race(engine, runners, done):
+            for finish in self._race(measure, runners, done):
                 if finish.outcome == FAILED and not finish.runner.shadow:
                     failed[finish.runner.candidate] = finish.message
                 elif (fitted := self._fitted(finish)) is not None:
                     done[fitted.key] = fitted
         with self.clock("heldout", self.table.rows):
-            heldout = self._heldout(engine, done)
+            heldout = self._heldout(measure, done)
         mains = {candidate: each for (candidate, fold), each in done.items() if fold is None}
         rows = [each.evaluation(heldout.get(candidate)) for candidate, each in mains.items()]
         rows += [self._failure(candidate, message) for candidate, message in failed.items()]
         rows.sort(key=lambda each: each.candidate)
         best = winner(rows, self.choice.criterion, self.choice.least_gain).candidate
-        checks.report(checks.of_mixture(self.table.surveyed, best.k, best.family, noise=self.options.noise))
+        checks.report(doubts.of_mixture(self.table.surveyed, best.k, best.family, noise=self.options.noise))
         progress.report_findings(mains[best].summary.findings)
-        passes = self.table.surveyed.passes + 1 + engine.passes + math.ceil(expectation.repeated)
+        passes = self.table.surveyed.passes + 1 + expectation.passes
         return Selection(tuple(rows), mains, best, self.table.names, passes, self.clock.seconds)
 
     def _runners(
@@ -140,7 +154,7 @@ class _Run:
         """Return the runs that are still to be made, each at its start, and the candidates without one."""
         rows = self.table.rows
         with self.clock("pack", rows):
-            z, weights = row_sample.collect_sample(expectation.blocks, self.table.layout.d)
+            z, weights = collect_sample(expectation.blocks, self.table.layout.d)
             expectation.check(agreement.total_of(expectation.blocks, self.table.layout.d))
         cells = grid(self.choice.ks, self.choice.families)
         if self.choice.finalists == 1:
@@ -170,17 +184,16 @@ class _Run:
                 check_distinct(z, self.table.rows, k)
                 break
             except DataError as error:
-                messages[k] = str(error)
+                messages[k] = error.sentences
         return {cell: messages[cell.k] for cell in cells if cell.k in messages}
 
     def _search(self, cells: Sequence[Candidate], sample: Sample) -> list[grid_starts.Found | str]:
         rows, thoroughness = self.table.surveyed.counted, 1 / len(grid(self.choice.ks, self.choice.families))
         asked = [replace(self.options, k=cell.k, family=cell.family) for cell in cells if self._is_searched(cell)]
-        noises = [self.table.noise(self.axes.frames[how.family]) if how.noise else None for how in asked]
         tols = [sample_tol(how.family, how.k, how.tol, sample, rows) for how in asked]
         plans = tuple(
-            replace(how.plan(tol, self.table.surveyed, noise), thoroughness=thoroughness)
-            for how, tol, noise in zip(asked, tols, noises, strict=True)
+            replace(self._problem(how).plan(tol), thoroughness=thoroughness)
+            for how, tol in zip(asked, tols, strict=True)
         )
         searches = grid_starts.Searches(sample, plans, self.axes.frames, self.axes.turns)
         found = iter(grid_starts.search(self.table.rows.sparkSession, searches) if plans else ())
@@ -190,7 +203,10 @@ class _Run:
         return cell.k > 1 or self.options.noise
 
     def _of_one(self, cell: Candidate) -> Parameters:
-        return of_one(self.table, self.axes.frames[cell.family], replace(self.options, k=1, family=cell.family))
+        return self._problem(replace(self.options, k=1, family=cell.family)).of_one()
+
+    def _problem(self, options: Options) -> Problem:
+        return Problem(options, self.table.surveyed, self.table.names, self.axes.frames[options.family])
 
     def _of_candidate(self, candidate: Candidate, start: Parameters) -> Iterator[race.Runner]:
         options = replace(self.options, k=candidate.k)
@@ -203,7 +219,7 @@ class _Run:
             yield race.Runner(candidate, state, maximise, fold, shadow=True)
 
     def _race(
-        self, engine: _Counting, runners: Sequence[race.Runner], done: dict[tuple[Candidate, int | None], Fitted]
+        self, measure: race.Measure, runners: Sequence[race.Runner], done: dict[tuple[Candidate, int | None], Fitted]
     ) -> Iterator[race.Finish]:
         spark, criterion = self.table.rows.sparkSession, self.choice.criterion if self.choice.retire else None
 
@@ -213,7 +229,7 @@ class _Run:
 
         rivals = [each.standing() for (_, fold), each in done.items() if fold is None]
         goal = em.Goal(self.options.tol, self.options.max_iter, RESEEDINGS)
-        return race.race(engine, runners, goal, criterion, rivals, on_pass)
+        return race.race(measure, runners, goal, criterion, rivals, on_pass)
 
     def _fitted(self, finish: race.Finish) -> Fitted | None:
         """Return the fit that has ended in the user's units, and keep it."""
@@ -235,21 +251,23 @@ class _Run:
 
     def _warnings(self, candidate: Candidate, summary: Summary) -> tuple[str, ...]:
         """Return what a fit of this candidate alone would warn of."""
-        own = checks.of_mixture(self.table.surveyed, candidate.k, candidate.family, noise=self.options.noise)
+        own = doubts.of_mixture(self.table.surveyed, candidate.k, candidate.family, noise=self.options.noise)
         return (*own, *self.table.warnings, *(each.message for each in summary.findings))
 
-    def _heldout(self, engine: _Counting, done: dict[tuple[Candidate, int | None], Fitted]) -> dict[Candidate, float]:
+    def _heldout(
+        self, measure: race.Measure, done: dict[tuple[Candidate, int | None], Fitted]
+    ) -> dict[Candidate, float]:
         """Return the mean log-likelihood of rows that were held out, by one more read of all of them."""
         measured = [each for each in done.values() if self.choice.of_rows(0) and self._judges(each)]
         if not measured:
             return {}
         frames = [self.axes.frames[each.candidate.family] for each in measured]
         requests = [
-            race.Request(frame.inward(each.parameters), only=each.fold or 0)
+            Request(frame.inward(each.parameters), only=each.fold or 0)
             for each, frame in zip(measured, frames, strict=True)
         ]
         sums: dict[Candidate, list[tuple[float, float]]] = {}
-        for each, frame, moments in zip(measured, frames, engine(requests), strict=True):
+        for each, frame, moments in zip(measured, frames, measure(requests), strict=True):
             sums.setdefault(each.candidate, []).append((race.in_user_units(moments, frame), moments.weight))
         totals = {
             candidate: (sum(value for value, _ in parts), sum(weight for _, weight in parts))
@@ -278,18 +296,6 @@ class _Run:
             passes=self.table.surveyed.passes + 1,
             floor_hits=0,
         )
-
-
-@dataclass
-class _Counting:
-    """An engine that counts its reads of the data."""
-
-    engine: race.Engine
-    passes: int = 0
-
-    def __call__(self, requests: Sequence[race.Request]) -> Sequence[Moments]:
-        self.passes += 1
-        return self.engine(requests)
 
 
 def _fold(runner: race.Runner) -> int | None:

@@ -55,7 +55,7 @@ class Searches:
         try:
             return self._found(self.plans[number])
         except DataError as error:
-            return str(error)
+            return error.sentences
 
     def _found(self, plan: Plan) -> Found:
         turn = self.turns.get(plan.family)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 Kind = Literal["columns", "array", "vector"]
 _NUMBERS = (t.NumericType, t.BooleanType)
+_SEQUENCES = (t.ArrayType, VectorUDT)
 # What makes numbers of a type that has none, by the first that fits.
 _REMEDIES: tuple[tuple[tuple[type[t.DataType], ...], str], ...] = (
     ((t.DateType,), "Select unix_date({name}), the days since 1970, as a column."),
@@ -32,7 +33,7 @@ _REMEDIES: tuple[tuple[tuple[type[t.DataType], ...], str], ...] = (
         (t.StringType, t.CharType, t.VarcharType),
         "Where it holds numbers select try_cast({name} as double) as a column; categories encode, or leave it out.",
     ),
-    ((t.ArrayType, VectorUDT), "Name it as the one column of all features (featuresCol, or features.column in a job)."),
+    (_SEQUENCES, "Name it as the one column of all features."),
     ((t.StructType,), "Name one of its fields, as in {name}.field."),
     ((t.MapType,), "Select the values that are meant as columns, as in element_at({name}, key)."),
 )
@@ -119,6 +120,7 @@ def _numeric(each: Field) -> Field:
             got=f"type {each.kind.simpleString()}",
             expected="a numeric or boolean type",
             do=remedy.format(name=each.name),
+            options=("features_col",) if isinstance(each.kind, _SEQUENCES) else (),
         )
     return each
 
@@ -132,7 +134,8 @@ def _sequence_kind(each: Field) -> Kind:
         f"column {each.name!r}",
         got=f"type {each.kind.simpleString()}",
         expected="an array of numbers or a Spark ML vector",
-        do="Name numeric columns with inputCols (features.columns in a job) instead, or assemble them into one column.",
+        do="Name numeric columns instead, or assemble them into one column.",
+        options=("input_cols",),
     )
 
 

@@ -11,7 +11,7 @@ from pyspark.sql import functions as f
 from gmm_spark.errors import SchemaError, quoted
 from gmm_spark.spark.table import columns
 from gmm_spark.spark.table.names import Names
-from gmm_spark.spark.table.rows import Layout, faults
+from gmm_spark.spark.table.rows import RowLayout, faults
 from gmm_spark.spark.worker import variadic
 from gmm_spark.statistics.survey import REASONS
 
@@ -35,7 +35,8 @@ def check(table: Names) -> None:
             f"columns {quoted(taken)}",
             got="columns of the input that quarantined rows cannot be written with",
             expected=f"each name once, and others than {quoted(ADDED)}, which such rows get",
-            do="Rename them, or choose fit.invalid=drop.",
+            do="Rename them, or leave unusable rows out without writing them.",
+            options=("handle_invalid",),
         )
 
 
@@ -48,13 +49,13 @@ def invalid_rows(rows: DataFrame, features: columns.Features, weight: str | None
         weight: its weight column, if it has one.
         d: the number of features.
     """
-    layout = Layout(d, array=features.kind != "columns", weighted=weight is not None)
+    layout = RowLayout(d, array=features.kind != "columns", weighted=weight is not None)
     errors = f.arrow_udf(variadic(partial(_errors, layout)), "array<string>")  # type: ignore[attr-defined] # as in posterior
     given = [*features.select(), *([columns.weight_column(Names.of(rows), weight)] if weight else [])]
     return rows.withColumn(ERRORS, errors(*given)).where(f.size(ERRORS) > 0)
 
 
-def _errors(layout: Layout, arrays: list[pa.Array]) -> pa.Array:
+def _errors(layout: RowLayout, arrays: list[pa.Array]) -> pa.Array:
     found = faults(arrays, layout)
     names = [[reason for reason, bad in zip(REASONS, row, strict=True) if bad] for row in found.T]
     return pa.array(names, pa.list_(pa.string()))

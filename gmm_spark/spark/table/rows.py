@@ -24,7 +24,7 @@ _LARGEST = 1e150
 
 
 @dataclass(frozen=True)
-class Layout:
+class RowLayout:
     """What the columns of a batch mean.
 
     Args:
@@ -68,7 +68,7 @@ class Rows:
         return Rows(self.x[:, keep], None if self.weights is None else self.weights[keep], self.reasons[keep])
 
 
-def decode(columns: list[pa.Array], layout: Layout) -> Rows:
+def decode(columns: list[pa.Array], layout: RowLayout) -> Rows:
     """Return the rows of Arrow columns: features first, then the weight if there is one."""
     read = _from_list if layout.array else _from_columns
     x, reasons = read(columns, layout.d)
@@ -81,7 +81,7 @@ def decode(columns: list[pa.Array], layout: Layout) -> Rows:
     return Rows(x, weights, reasons)
 
 
-def faults(columns: list[pa.Array], layout: Layout) -> np.ndarray[Any, np.dtype[np.bool_]]:
+def faults(columns: list[pa.Array], layout: RowLayout) -> np.ndarray[Any, np.dtype[np.bool_]]:
     """Return (reasons, n): all that is wrong with each row, of which `decode` gives the first."""
     n = len(columns[0])
     found = np.zeros((len(REASONS), n), dtype=np.bool_)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import runpy
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from gmm_spark.batch.options.jobs import FitConfig, JobConfig, ScoreConfig, Sele
 from gmm_spark.batch.options.layers import load
 from gmm_spark.batch.options.mistakes import ConfigurationMistakesError, options
 from gmm_spark.batch.options.yaml_file import read_file
-from gmm_spark.batch.runtime.status import STATUSES, run, status_of
+from gmm_spark.batch.runtime.status import STATUSES, run_job, status_of
 from gmm_spark.errors import ConfigurationError, GmmSparkError
 from gmm_spark.mixture.parameters import FAMILIES
 
@@ -242,6 +243,13 @@ def test_every_option_has_a_help(job: type[JobConfig]) -> None:
     assert all(field.description for field in options(job).values())
 
 
+@pytest.mark.parametrize("name", ["fit", "score", "select", "simulate"])
+def test_example_files_are_written_from_the_options(name: str) -> None:
+    """Names, defaults and comments are those of the definitions; `python scripts/conf_files.py` writes them."""
+    text = runpy.run_path(str(ROOT / "scripts" / "conf_files.py"))["text"](name)
+    assert (ROOT / "conf" / f"{name}.yaml").read_text(encoding="utf-8") == text
+
+
 @pytest.mark.parametrize(("job", "name"), JOBS)
 def test_example_files_hold_every_option_with_its_default(job: type[JobConfig], name: str) -> None:
     """conf/fit.yaml and its like are complete, and say what happens when an option is left out."""
@@ -278,7 +286,7 @@ def test_demo_files_are_valid(name: str) -> None:
 
 def test_help_prints_every_option_and_ends_well(capsys: pytest.CaptureFixture[str]) -> None:
     """--help lists each option with its default, and the job returns normally."""
-    run("fit", lambda argv: str(load(FitConfig, argv, prog="fit.py")), ["--help"])
+    run_job("fit", lambda argv: str(load(FitConfig, argv, prog="fit.py")), ["--help"])
     text = " ".join(capsys.readouterr().out.split())
     assert all(f"--{key}" in text for key in options(FitConfig))
     assert "Number of components. (default: 2)" in text
@@ -291,9 +299,9 @@ def test_every_kind_of_error_has_a_status_of_its_own(capsys: pytest.CaptureFixtu
         assert status_of(kind("it", got="a", expected="b", do="Do c.")) == status
     assert status_of(GmmSparkError("it", got="a", expected="b", do="Do c.")) == 1
     with pytest.raises(SystemExit) as caught:
-        run("fit", lambda _: str(1 // 0), [])
+        run_job("fit", lambda _: str(1 // 0), [])
     assert caught.value.code == 1
-    run("fit", lambda _: "done", [])
+    run_job("fit", lambda _: "done", [])
     assert capsys.readouterr().out == "done\n"
 
 

@@ -69,7 +69,7 @@ def test_a_rerun_completes(killed: dict[str, list[dict[str, Any]]], mode: str) -
     for attempt in killed[mode]:
         assert attempt["rerun"] == 0
         assert attempt["seen_then"] == (NEW | OTHER if mode == "partitions" else NEW)
-        assert attempt["office"] == ["manifests"]
+        assert attempt["hidden"] == ["manifests"]
         assert set(attempt["runs"]) <= {"new", "old"}
 
 

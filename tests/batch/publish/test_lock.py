@@ -14,7 +14,7 @@ import pytest
 
 from gmm_spark.batch.files.local import LocalLocation
 from gmm_spark.batch.publish import lock as locks
-from gmm_spark.batch.publish.lock import acquired, locked
+from gmm_spark.batch.publish.lock import acquire_lock, hold_lock
 from gmm_spark.batch.publish.modes import Runs
 from gmm_spark.batch.publish.target import claim
 from gmm_spark.errors import OutputError
@@ -37,11 +37,14 @@ def rewritten(folder: Path, **fields: object) -> None:
     (folder / "lock").write_text(json.dumps(owner | fields))
 
 
-def test_the_second_writer_is_refused_and_told_of_the_first(tmp_path: Path) -> None:
+def test_the_second_writer_is_refused_and_learns_of_the_first(tmp_path: Path) -> None:
     """While a living process holds the lock, another run of the same output stops with who it is."""
-    with locked(file_in(tmp_path), "first"), pytest.raises(OutputError, match=rf"run first, .* process {os.getpid()}"):
-        acquired(file_in(tmp_path), "second")
-    acquired(file_in(tmp_path), "third").release()
+    with (
+        hold_lock(file_in(tmp_path), "first"),
+        pytest.raises(OutputError, match=rf"run first, .* process {os.getpid()}"),
+    ):
+        acquire_lock(file_in(tmp_path), "second")
+    acquire_lock(file_in(tmp_path), "third").release()
 
 
 def test_of_many_writers_at_once_one_wins(tmp_path: Path) -> None:
@@ -51,7 +54,7 @@ def test_of_many_writers_at_once_one_wins(tmp_path: Path) -> None:
     def reach(name: str) -> None:
         start.wait()
         try:
-            won.append(acquired(file_in(tmp_path), name).text)
+            won.append(acquire_lock(file_in(tmp_path), name).text)
         except OutputError:
             return
 
@@ -64,18 +67,18 @@ def test_of_many_writers_at_once_one_wins(tmp_path: Path) -> None:
 @on_linux
 def test_the_lock_of_a_dead_process_is_taken_over_at_once(tmp_path: Path) -> None:
     """A process of this machine that is gone, or whose number another process has now, holds nothing back."""
-    acquired(file_in(tmp_path), "a")
+    acquire_lock(file_in(tmp_path), "a")
     with subprocess.Popen([sys.executable, "-c", ""]) as gone:
         gone.wait()
     rewritten(tmp_path, pid=gone.pid)
-    acquired(file_in(tmp_path), "b")
+    acquire_lock(file_in(tmp_path), "b")
     rewritten(tmp_path, began="1")
-    assert acquired(file_in(tmp_path), "c").text == (tmp_path / "lock").read_text()
+    assert acquire_lock(file_in(tmp_path), "c").text == (tmp_path / "lock").read_text()
 
 
 def test_of_many_who_inherit_at_once_one_may_publish(tmp_path: Path) -> None:
     """However many take over the lock of the same dead process, it is in the end the lock of one of them."""
-    acquired(file_in(tmp_path), "dead")
+    acquire_lock(file_in(tmp_path), "dead")
     rewritten(tmp_path, machine="elsewhere")
     os.utime(tmp_path / "lock", (0, 0))
     start, mine = threading.Barrier(20), list[locks.Lock]()
@@ -83,7 +86,7 @@ def test_of_many_who_inherit_at_once_one_may_publish(tmp_path: Path) -> None:
     def reach(name: str) -> None:
         start.wait()
         try:
-            mine.append(acquired(file_in(tmp_path), name))
+            mine.append(acquire_lock(file_in(tmp_path), name))
         except OutputError:
             return
 
@@ -99,19 +102,19 @@ def test_of_many_who_inherit_at_once_one_may_publish(tmp_path: Path) -> None:
 
 def test_the_lock_of_another_machine_counts_until_its_signs_of_life_end(tmp_path: Path) -> None:
     """Elsewhere a process cannot be looked at: its lock is taken over when it has not been renewed for long."""
-    acquired(file_in(tmp_path), "a")
+    acquire_lock(file_in(tmp_path), "a")
     rewritten(tmp_path, machine="elsewhere", pid=1)
     with pytest.raises(OutputError, match="delete the lock file"):
-        acquired(file_in(tmp_path), "b")
+        acquire_lock(file_in(tmp_path), "b")
     long_ago = (tmp_path / "lock").stat().st_mtime - locks.PATIENCE - 1
     os.utime(tmp_path / "lock", (long_ago, long_ago))
-    acquired(file_in(tmp_path), "b")
+    acquire_lock(file_in(tmp_path), "b")
 
 
 def test_a_lock_is_renewed_while_it_is_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The owner gives signs of life from a thread of its own, and stops when it is done."""
     monkeypatch.setattr(locks, "BEAT", 0.01)
-    with locked(file_in(tmp_path), "a"):
+    with hold_lock(file_in(tmp_path), "a"):
         before = (tmp_path / "lock").stat().st_ino
         wait = threading.Event()
         for _ in range(500):
@@ -127,7 +130,7 @@ def test_a_lock_that_says_nothing_is_respected(tmp_path: Path, text: str) -> Non
     """A damaged lock file may be a living writer's."""
     (tmp_path / "lock").write_text(text)
     with pytest.raises(OutputError, match="run unknown"):
-        acquired(file_in(tmp_path), "a")
+        acquire_lock(file_in(tmp_path), "a")
 
 
 def test_a_run_that_has_lost_its_lock_publishes_nothing(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 from gmm_spark.batch.files.local import LocalLocation
 from gmm_spark.batch.manifest.manifest import MANIFEST
 from gmm_spark.batch.publish import modes
-from gmm_spark.batch.publish.ownership import foreign, holder_of, mixed
+from gmm_spark.batch.publish.ownership import foreign_contents, foreign_entries, holder_of
 from gmm_spark.batch.publish.replacing import take_place
 from gmm_spark.batch.publish.target import check_apart, claim
 from gmm_spark.errors import OutputError
@@ -91,7 +91,7 @@ def test_an_output_of_ours_is_replaced_unless_something_was_added(tmp_path: Path
     """Its manifest lists what was written; a file beside, or a Delta log that a conversion added, is another's."""
     out = tmp_path / "out"
     published(out, "a", "old")
-    assert foreign(LocalLocation(out)) is None
+    assert foreign_contents(LocalLocation(out)) is None
     (out / "mine.txt").write_text("mine")
     with pytest.raises(OutputError, match=r"mine\.txt"):
         published(out, "b", "new")
@@ -135,7 +135,7 @@ def tampered(out: Path, mode: modes.Mode, change: Callable[[], object]) -> None:
 
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(modes, "take_place", late)
-            mode.publish(modes.Place(claimed.location, claimed.office.workshop("b"), "b"))
+            mode.publish(modes.Place(claimed.location, claimed.hidden.work_folder("b"), "b"))
 
 
 @pytest.mark.parametrize("exchanges", [True, False])
@@ -296,8 +296,8 @@ def test_old_partitions_do_not_come_back_into_a_new_output(tmp_path: Path) -> No
 def test_partitions_are_not_added_to_what_is_no_plain_table(tmp_path: Path, name: str) -> None:
     """Quarantined rows go to a folder of their own in a table; partitions of earlier runs and their records may be."""
     files(tmp_path, *FOREIGN[name][0], "good/run_id=1/a.parquet", "good/.run_id=1.gmm_spark/manifests/1.json")
-    assert mixed(LocalLocation(tmp_path / "out")) is not None
-    assert mixed(LocalLocation(tmp_path / "good")) is None
+    assert foreign_entries(LocalLocation(tmp_path / "out")) is not None
+    assert foreign_entries(LocalLocation(tmp_path / "good")) is None
 
 
 @pytest.mark.parametrize("name", ["in", "link", "in/.", "in/../in", "in/day=1", ".", "in/day=1/../.."])

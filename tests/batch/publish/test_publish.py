@@ -108,7 +108,7 @@ def test_a_run_may_not_change_its_options(tmp_path: Path) -> None:
         published(tmp_path / "out", "a", "second", "overwrite", "--sample.rows=2")
 
 
-def test_the_manifest_tells_what_was_published(tmp_path: Path) -> None:
+def test_the_manifest_reports_what_was_published(tmp_path: Path) -> None:
     """Beside the output's files lies their list with their bytes, hidden from readers of tables."""
     published(tmp_path / "out", "a", "four")
     record = json.loads((tmp_path / "out" / MANIFEST).read_text())

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from gmm_spark.batch.files.local import LocalLocation
-from gmm_spark.batch.manifest.manifest import LARGEST, MOST_FILES, File, Manifest, Output, read_manifest
+from gmm_spark.batch.manifest.manifest import MOST_CHARACTERS, MOST_FILES, File, Manifest, Output, read_manifest
 from gmm_spark.batch.publish import lock
 from gmm_spark.batch.steps import selection_output
 from gmm_spark.em import checkpoint
@@ -69,13 +69,13 @@ def checkpoints(_: Path, filler: str) -> Callable[[], object]:
     """Return a reader of a checkpoint under a true mark."""
     lines = [f'{{"format":{checkpoint.FORMAT},"identity":{filler},"state":{{}}}}']
     lines.append(checkpoint._mark(lines))  # noqa: SLF001 - a forger would compute it too
-    return lambda: checkpoint.decode(lines, {"k": 1, "d": 1}, "here")
+    return lambda: checkpoint.decode_state(lines, {"k": 1, "d": 1}, "here")
 
 
 def locked(folder: Path, filler: str) -> Callable[[], object]:
     """Return a taker of a lock that another holds."""
     (folder / "lock").write_text(f'{{"run_id":{filler}}}')
-    return lambda: lock.acquired(LocalLocation(folder / "lock"), "me")
+    return lambda: lock.acquire_lock(LocalLocation(folder / "lock"), "me")
 
 
 @pytest.mark.parametrize("filler", FILLERS)
@@ -111,7 +111,7 @@ def test_the_manifest_of_an_output_of_many_files_can_be_read() -> None:
     monday = run("monday")
     monday.note(output=output)
     text = monday.manifest().to_json()
-    assert len(text) < LARGEST
+    assert len(text) < MOST_CHARACTERS
     assert read_manifest(text, "here").output == output
 
 

@@ -8,8 +8,8 @@ import re
 
 import pytest
 
-from gmm_spark.batch.runtime.faults import explained
-from gmm_spark.batch.runtime.status import run, status_of
+from gmm_spark.batch.runtime.faults import as_known_error
+from gmm_spark.batch.runtime.status import run_job, status_of
 from gmm_spark.errors import DataError
 
 STATUSES = {
@@ -26,7 +26,7 @@ STATUSES = {
 def test_a_refusing_filesystem_is_told_with_the_path(number: int) -> None:
     """The number decides the status, and the message has the path, the system's words and a remedy."""
     status, what = STATUSES[number]
-    known = explained(OSError(number, os.strerror(number), "/lake/out"))
+    known = as_known_error(OSError(number, os.strerror(number), "/lake/out"))
     assert status_of(known) == status
     assert re.match(rf"{what}: got .*{os.strerror(number)}.*/lake/out.*; expected .*\. \w+", str(known))
 
@@ -36,7 +36,7 @@ def test_a_refusing_filesystem_is_told_with_the_path(number: int) -> None:
 )
 def test_what_is_not_understood_stays_as_it_is(error: Exception) -> None:
     """A surprise is not given a wrong name, and our errors keep theirs."""
-    assert explained(error) is error
+    assert as_known_error(error) is error
 
 
 def test_a_surprise_ends_with_a_traceback_and_an_explained_one_without(capsys: pytest.CaptureFixture[str]) -> None:
@@ -47,6 +47,6 @@ def test_a_surprise_ends_with_a_traceback_and_an_explained_one_without(capsys: p
             raise OSError(number, os.strerror(number), "/lake/out")
 
         with pytest.raises(SystemExit) as ended:
-            run("fit", job, [])
+            run_job("fit", job, [])
         assert ended.value.code == (1 if traceback else 6)
         assert ("Traceback" in capsys.readouterr().err) == traceback

@@ -12,7 +12,7 @@ from gmm_spark.batch.options.jobs import FitConfig
 from gmm_spark.batch.options.layers import load
 from gmm_spark.batch.options.redaction import redacted, scrubbed, secrets
 from gmm_spark.batch.runtime import logs
-from gmm_spark.batch.runtime.status import run
+from gmm_spark.batch.runtime.status import run_job
 from gmm_spark.errors import SchemaError
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def test_no_secret_reaches_the_log(config: FitConfig, capsys: pytest.CaptureFixt
             logging.getLogger("gmm_spark").exception("lost %s", words)
         return words
 
-    run("fit", job, [])
+    run_job("fit", job, [])
     captured = capsys.readouterr()
     for text in (captured.out, captured.err):
         assert "${env:LAKE}/table with *** and ${env:ACCESS}" in text
@@ -112,7 +112,7 @@ def test_a_hostile_name_stays_within_its_line(form: str, capsys: pytest.CaptureF
         raise SchemaError(f"column {HOSTILE}", got=HOSTILE, expected="a name", do="Rename it.")
 
     with pytest.raises(SystemExit):
-        run("fit", job, [])
+        run_job("fit", job, [])
     lines = capsys.readouterr().err.split("\n")
     assert len(lines) == 3
     assert lines[-1] == ""
@@ -131,7 +131,7 @@ def test_json_lines_carry_the_numbers_by_name(capsys: pytest.CaptureFixture[str]
         return str(1 // 0)
 
     with pytest.raises(SystemExit):
-        run("fit", job, [])
+        run_job("fit", job, [])
     (first, last) = events(capsys.readouterr().err)
     assert {name: first[name] for name in ("level", "logger", "message", "job", "run_id", "event", "pass")} == {
         "level": "INFO",
@@ -156,7 +156,7 @@ def test_the_error_that_ends_a_job_is_a_json_event_with_its_status(capsys: pytes
         raise SchemaError("column 'a'", got="text", expected="numbers", do="Cast it.")
 
     with pytest.raises(SystemExit):
-        run("fit", job, [])
+        run_job("fit", job, [])
     (event,) = events(capsys.readouterr().err)
     assert (event["event"], event["status"]) == ("failed", 3)
     assert event["message"] == "fit: column 'a': got text; expected numbers. Cast it."
@@ -165,7 +165,7 @@ def test_the_error_that_ends_a_job_is_a_json_event_with_its_status(capsys: pytes
 @pytest.mark.parametrize(("form", "as_json"), [("text", False), ("json", True), ("auto", True)])
 def test_the_form_is_chosen_by_option(form: str, capsys: pytest.CaptureFixture[str], as_json: bool) -> None:  # noqa: FBT001
     """The option auto takes JSON where stderr is no terminal, as here."""
-    run("fit", lambda _: logs.adopt(load(FitConfig, [*FIT, f"--logs.format={form}"], prog="f")) or "done", [])  # type: ignore[func-returns-value]
+    run_job("fit", lambda _: logs.adopt(load(FitConfig, [*FIT, f"--logs.format={form}"], prog="f")) or "done", [])  # type: ignore[func-returns-value]
     logging.getLogger("gmm_spark").info("hello")
     assert capsys.readouterr().err.startswith("{") == as_json
 

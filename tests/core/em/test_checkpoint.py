@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gmm_spark import em
-from gmm_spark.em.checkpoint import decode, encode, most_bytes
+from gmm_spark.em.checkpoint import decode_state, encode_state, most_bytes
 from gmm_spark.errors import CheckpointError, GmmSparkError
 from tests.core.em.test_states import accelerations, end_of, floors
 from tests.core.mutations import CASES, bytes_of, values_of
@@ -48,8 +48,8 @@ def test_a_state_reads_back_to_the_bit(problem: Problem, acceleration: em.Accele
     frame, states = problem.frame, states_of(problem, acceleration, floor)
     whole = states[-1].fit
     for state in states:
-        again = decode(encode(state, IDENTITY), IDENTITY, "there")
-        assert encode(again, IDENTITY) == encode(state, IDENTITY)
+        again = decode_state(encode_state(state, IDENTITY), IDENTITY, "there")
+        assert encode_state(again, IDENTITY) == encode_state(state, IDENTITY)
         assert end_of(em.run(engine(problem, frame), again, em.Maximiser(frame, floor), GOAL)) == end_of(whole)
 
 
@@ -57,16 +57,16 @@ def test_a_state_reads_back_to_the_bit(problem: Problem, acceleration: em.Accele
 def test_its_size_is_known_before_it_is_read(problem: Problem) -> None:
     """No state takes more than `most_bytes`, and that is not much more than it takes."""
     k, d = problem.start.means.shape
-    sizes = [sum(len(line) + 1 for line in encode(state, IDENTITY)) for state in states_of(problem)]
+    sizes = [sum(len(line) + 1 for line in encode_state(state, IDENTITY)) for state in states_of(problem)]
     assert max(sizes) <= most_bytes(k, d, GOAL.max_iter) <= 100_000 + 10 * max(sizes)
 
 
 def test_another_fits_checkpoint_is_refused_by_name() -> None:
     """The error names each option or number of the data that differs, with both values."""
-    lines = encode(states_of(random_problem(1, "full", 2, 2))[3], IDENTITY)
+    lines = encode_state(states_of(random_problem(1, "full", 2, 2))[3], IDENTITY)
     other = {**IDENTITY, "seed": 8, "features": ["x", "z"]}
     with pytest.raises(CheckpointError) as refused:
-        decode(lines, other, "there")
+        decode_state(lines, other, "there")
     assert "seed 7 there, 8 here" in str(refused.value)
     assert 'features ["x", "y"] there, ["x", "z"] here' in str(refused.value)
     assert "tol" not in str(refused.value)
@@ -75,14 +75,14 @@ def test_another_fits_checkpoint_is_refused_by_name() -> None:
 @given(st.data())
 def test_what_is_cut_short_or_changed_is_refused(data: st.DataObject) -> None:
     """No prefix of a checkpoint and none with a changed character is taken for one."""
-    text = "\n".join(encode(states_of(random_problem(1, "diag", 2, 2))[4], IDENTITY))
+    text = "\n".join(encode_state(states_of(random_problem(1, "diag", 2, 2))[4], IDENTITY))
     at = data.draw(st.integers(0, len(text) - 1))
     if data.draw(st.booleans()):
         changed = text[:at]
     else:
         changed = text[:at] + data.draw(st.characters(codec="ascii").filter(lambda c: c != text[at])) + text[at + 1 :]
     with pytest.raises(CheckpointError):
-        decode(changed.split("\n"), IDENTITY, "there")
+        decode_state(changed.split("\n"), IDENTITY, "there")
 
 
 def numbers(*values: float) -> str:
@@ -121,11 +121,11 @@ LIES: dict[str, Callable[[list[dict[str, Any]]], Any]] = {
 @pytest.mark.parametrize("lie", LIES)
 def test_a_true_checksum_does_not_make_it_true(lie: str) -> None:
     """What is no fit of gmm_spark is refused though its mark agrees: one of our errors, nothing allocated or run."""
-    lines = [json.loads(line) for line in encode(states_of(random_problem(1, "full", 2, 2))[1], IDENTITY)[:-1]]
-    assert decode(sealed([json.dumps(line) for line in lines]), IDENTITY, "there").trace.history
+    lines = [json.loads(line) for line in encode_state(states_of(random_problem(1, "full", 2, 2))[1], IDENTITY)[:-1]]
+    assert decode_state(sealed([json.dumps(line) for line in lines]), IDENTITY, "there").trace.history
     LIES[lie](lines)
     with pytest.raises(CheckpointError):
-        decode(sealed([json.dumps(line) for line in lines]), IDENTITY, "there")
+        decode_state(sealed([json.dumps(line) for line in lines]), IDENTITY, "there")
 
 
 @given(
@@ -137,7 +137,7 @@ def test_any_json_is_refused(value: object) -> None:
     """Any other JSON under a true mark is no checkpoint."""
     for lines in ([json.dumps(value)], [json.dumps({"format": 1, "identity": IDENTITY, "state": value})]):
         with pytest.raises(CheckpointError):
-            decode(sealed(lines), IDENTITY, "there")
+            decode_state(sealed(lines), IDENTITY, "there")
 
 
 def flipped(lines: list[str], random: Random) -> list[str]:
@@ -169,13 +169,13 @@ def test_a_hostile_checkpoint_is_refused_by_an_error_of_ours(
 ) -> None:
     """Whatever it holds: one of our errors, or a state from which a fit comes to its end; quickly, in little memory."""
     problem = random_problem(1, "full", 2, 2)
-    kept = [encode(state, IDENTITY) for state in states_of(problem)[:6]]
+    kept = [encode_state(state, IDENTITY) for state in states_of(problem)[:6]]
     before, read, slowest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, 0, 0.0
     for case in range(CASES):
         random, began = Random(case), time.process_time()  # noqa: S311 - to be repeatable
         lines, message = mutated(random.choice(kept), random), ""
         try:
-            state = decode(lines, IDENTITY, "there")
+            state = decode_state(lines, IDENTITY, "there")
             read += 1
             with np.errstate(all="ignore"):
                 em.run(engine(problem, problem.frame), state, em.Maximiser(problem.frame, 1e-6), GOAL)

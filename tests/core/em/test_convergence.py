@@ -107,7 +107,8 @@ def test_the_limit_is_told_as_the_limit(acceleration: em.Acceleration) -> None:
     fit = run(crawling("full"), tol=1e-10, max_iter=5, acceleration=acceleration)
     assert fit.outcome is Outcome.ITERATION_LIMIT
     assert fit.iterations == 5
-    assert "raise maxIter" in fit.outcome.message
+    assert "limit of iterations" in fit.outcome.message
+    assert fit.outcome.options == ("max_iter", "tol")
 
 
 def test_a_fall_is_told_as_no_progress() -> None:

@@ -85,7 +85,7 @@ def test_a_reseeding_survives_a_checkpoint(family: Family) -> None:
     while state.outcome is None:
         state = em.advance(state, expectation([state.candidate])[0], maximise, GOAL)
         phases.add(state.position.phase)
-        state = checkpoint.decode(checkpoint.encode(state, {}), {}, "here")
+        state = checkpoint.decode_state(checkpoint.encode_state(state, {}), {}, "here")
     assert ("lookup" in phases) == (family == "tied")
     assert state.fit.history == whole.history
     assert state.fit.reseeded == whole.reseeded >= 1

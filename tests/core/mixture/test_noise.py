@@ -183,8 +183,8 @@ def test_a_change_of_units_changes_nothing(family: Family) -> None:
 def test_models_and_checkpoints_store_the_noise_bit_for_bit(problem: Problem) -> None:
     """A stored mixture with noise reads back unchanged, and a fit resumed from a checkpoint ends the same."""
     at = with_noise(problem)
-    header, lines = model_directory.encode(model_directory.StoredModel(at, NAMES[: at.d]))
-    back = model_directory.decode(header, lines, "there").parameters
+    header, lines = model_directory.encode_model(model_directory.StoredModel(at, NAMES[: at.d]))
+    back = model_directory.decode_model(header, lines, "there").parameters
     assert back.noise is not None
     assert all((one == other).all() for one, other in zip(at.arrays, back.arrays, strict=True))
     frame, states = problem.frame, []
@@ -192,7 +192,7 @@ def test_models_and_checkpoints_store_the_noise_bit_for_bit(problem: Problem) ->
     goal = em.Goal(1e-6, 6)
     whole = em.run(engine(problem, frame), first, maximise, goal, lambda state, _: states.append(state))
     for state in states:
-        restored = checkpoint.decode(checkpoint.encode(state, {}), {}, "there")
+        restored = checkpoint.decode_state(checkpoint.encode_state(state, {}), {}, "there")
         fit = em.run(engine(problem, frame), restored, maximise, goal)
         pairs = zip(fit.best.parameters.arrays, whole.best.parameters.arrays, strict=True)
         assert all((one == other).all() for one, other in pairs)

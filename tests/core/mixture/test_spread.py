@@ -98,15 +98,15 @@ def test_a_model_of_the_first_format_is_read(family: Family) -> None:
     """Models stored with a matrix per component for any family are read back unchanged."""
     mixture = random_mixture(np.random.default_rng(1), 3, 4, family)
     twin = Parameters(mixture.weights, mixture.means, mixture.covariances)
-    header, lines = model_directory.encode(model_directory.StoredModel(twin, ("a", "b", "c", "d")))
+    header, lines = model_directory.encode_model(model_directory.StoredModel(twin, ("a", "b", "c", "d")))
     old = {**header, "family": family, "sha256": ""}
     old["sha256"] = model_directory._checksum({k: v for k, v in old.items() if k != "sha256"}, lines)  # noqa: SLF001
     assert header["format"] == 1
-    back = model_directory.decode(old, lines, "here").parameters
+    back = model_directory.decode_model(old, lines, "here").parameters
     assert back.family == family
     np.testing.assert_array_equal(back.spread.values, mixture.spread.values)
-    new, _ = model_directory.encode(model_directory.StoredModel(mixture, ("a", "b", "c", "d")))
-    assert new["format"] == 2
+    own, _ = model_directory.encode_model(model_directory.StoredModel(mixture, ("a", "b", "c", "d")))
+    assert own["format"] == 2
 
 
 LINALG = ("cholesky", "inv", "solve", "eigh", "eigvalsh", "slogdet", "svd", "qr")
@@ -159,11 +159,11 @@ def test_a_fit_of_many_features_builds_no_matrix(family: Family, no_matrices: Ca
     mixture = frame.outward(fit.best.parameters).ordered()
     diagnosis.findings(fit.best.parameters, fit.best.moments, em.Maximiser(frame, 1e-6))
     posterior, _ = kernel.posteriors(x, mixture)
-    header, lines = model_directory.encode(model_directory.StoredModel(mixture, tuple(f"x{i}" for i in range(d))))
-    stored = model_directory.decode(json.loads(json.dumps(header)), lines, "here")
+    header, lines = model_directory.encode_model(model_directory.StoredModel(mixture, tuple(f"x{i}" for i in range(d))))
+    stored = model_directory.decode_model(json.loads(json.dumps(header)), lines, "here")
     assert sum(map(len, lines)) < k * model_directory.limits(header, "here")[1] < 1000 * k * d
-    text = checkpoint.encode(em.begin(fit.best.parameters, "squarem"), {})
-    restored = checkpoint.decode(text, {}, "here")
+    text = checkpoint.encode_state(em.begin(fit.best.parameters, "squarem"), {})
+    restored = checkpoint.decode_state(text, {}, "here")
     ordered = alignment.align(stored.parameters, mixture)
     drawn = mixture.spread.rows_from_noise(np.array([0, 2]), np.ones((2, d)))
     described = description(stored, correlations=True)
@@ -192,11 +192,11 @@ def test_moves_and_reseeding_build_no_matrix(family: Family, no_matrices: Callab
     assert reseeded.reseeded
     rare = np.concatenate([sample.z, np.full((d, 20), 9.0) + np.random.default_rng(1).normal(0, 0.1, (d, 20))], axis=1)
     plan = Plan(k, family, 4, 0, 1e-6, 1e-4)
-    looked = missed_clusters.look(
-        lambda at: kernel.accumulate([Block(rare)], [at], reservoir_size=64)[0], fit, sample, frame, plan
+    checked = missed_clusters.check_start(
+        lambda at: kernel.accumulate([Block(rare)], [at], kept=64)[0], fit, sample, frame, plan
     )
-    assert looked.evidence.alarming
-    assert looked.replaced
+    assert checked.evidence.alarming
+    assert checked.replaced
 
 
 @each_aligned_family
@@ -209,7 +209,7 @@ def test_diagonal_sums_give_the_same_m_step(family: Family, path: str) -> None:
     twin = Parameters(mixture.weights, mixture.means, mixture.covariances)
     block = Block(frame.rows(problem.x), problem.weights)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(kernel, "choose", lambda *_: engines.Choice(path, "diagonal"))  # type: ignore[arg-type]
+        patch.setattr(kernel, "choose", lambda *_, **__: engines.Method(path, "diagonal"))  # type: ignore[arg-type]
         (diagonal,) = kernel.accumulate([block], [mixture])
     (whole,) = kernel.accumulate([block], [twin])
     assert diagonal.layout == "diagonal"
@@ -225,7 +225,7 @@ def test_tight_clusters_far_apart_keep_their_digits_as_variances() -> None:
     x = np.concatenate([1e-7 * cluster, 10 + 1e-7 * cluster[:, ::-1]], axis=1)
     means = np.stack([x[:, :400].mean(axis=1), x[:, 400:].mean(axis=1)])
     start = Parameters([0.5, 0.5], means, np.full((2, 2), 2e-14), "diag")
-    assert engines.choose([start]) == engines.Choice("difference", "diagonal")
+    assert engines.choose([start]) == engines.Method("difference", "diagonal")
     (moments,) = kernel.accumulate([Block(x)], [start])
     expected = np.stack([x[:, part].var(axis=1) for part in (slice(400), slice(400, None))])
     np.testing.assert_allclose(moments.variances(start.spread.values), expected, rtol=1e-7)

@@ -51,13 +51,11 @@ class Search:
         """Read all rows."""
         self.reads.append(candidate)
         block = Block(self.z)
-        return kernel.accumulate([block], [missed_clusters.gathering(candidate)], reservoir_size=missed_clusters.KEPT)[
-            0
-        ]
+        return kernel.accumulate([block], [candidate], kept=missed_clusters.KEPT)[0]
 
-    def look(self) -> missed_clusters.Look:
+    def checked(self) -> missed_clusters.CheckedStart:
         """Look at the start with all rows."""
-        return missed_clusters.look(self.measure, self.found, self.sample, self.frame, self.plan)
+        return missed_clusters.check_start(self.measure, self.found, self.sample, self.frame, self.plan)
 
     def evidence(self) -> missed_clusters.Evidence:
         """Return what all rows say of the start."""
@@ -75,12 +73,12 @@ def with_a_rare_cluster(seed: int) -> FloatArray:
 def test_a_cluster_that_the_sample_missed_is_found(family: Family) -> None:
     """With 500 rows of two clusters for a sample, the third among all rows is found and gets its share and mean."""
     search = Search(with_a_rare_cluster(seed=1), 3, family, slice(500))
-    looked = search.look()
-    assert looked.replaced
-    assert (len(search.reads), looked.passes) == (2, 1)
+    checked = search.checked()
+    assert checked.replaced
+    assert len(search.reads) == 2
     maximise = em.Maximiser(search.frame, 1e-6)
-    engine = missed_clusters.known(looked, lambda candidates: kernel.accumulate([Block(search.z)], candidates))
-    fit = em.run(engine, em.begin(looked.start, "squarem"), maximise, em.Goal(1e-7, 200))
+    state = em.begin(checked.parameters, "squarem")
+    fit = em.run(in_memory([Block(search.z)]), state, maximise, em.Goal(1e-7, 200), measured=checked.moments)
     found = search.frame.outward(fit.best.parameters).ordered()
     assert found.weights[2] == pytest.approx(40 / 60_000, rel=0.01)
     np.testing.assert_allclose(found.means[2], 0, atol=0.3)
@@ -106,21 +104,36 @@ def test_a_second_look_never_makes_it_worse() -> None:
     rng = np.random.default_rng(3)
     x = np.concatenate([rng.standard_normal((30_000, 2)), rng.uniform(-60, 60, (20, 2))])
     search = Search(x, 2, "full", slice(1000))
-    looked = search.look()
-    assert looked.moments.log_likelihood >= search.measure(search.start).log_likelihood
-    assert looked.evidence.alarming
+    checked = search.checked()
+    assert checked.moments.log_likelihood >= search.measure(search.start).log_likelihood
+    assert checked.evidence.alarming
 
 
-def test_the_start_that_was_looked_at_is_not_read_again() -> None:
-    """The first pass of the fit is the look itself."""
+def test_the_start_that_was_checked_is_not_read_again() -> None:
+    """The first pass of the fit is the check itself: EM of no further step reads nothing."""
     search = Search(with_a_rare_cluster(seed=2)[:3000], 2, "full", slice(500), starts=2)
-    looked = search.look()
+    checked = search.checked()
 
     def unread(candidates: object) -> tuple[Moments, ...]:
         pytest.fail(f"read for {candidates}")
 
-    (moments,) = missed_clusters.known(looked, unread)([looked.start])
-    assert moments is looked.moments
+    state, maximise = em.begin(checked.parameters, "none"), em.Maximiser(search.frame, 1e-6)
+    fit = em.run(unread, state, maximise, em.Goal(0.0, 0), measured=checked.moments)
+    assert fit.best.moments is checked.moments
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_least_likely_rows_come_along_where_they_are_asked_for(family: Family) -> None:
+    """In whatever layout a mixture is summed: n rows by their densities, and none where none are asked for."""
+    search = Search(with_a_rare_cluster(seed=2)[:3000], 2, family, slice(500), starts=2)
+    block = Block(search.z)
+    (moments,) = kernel.accumulate([block], [search.start], kept=20)
+    (none,) = kernel.accumulate([block], [search.start], kept=0)
+    assert moments.lowest is not None
+    assert none.lowest is None
+    density = kernel.posteriors(np.ascontiguousarray(search.z.T), search.start)[1]
+    np.testing.assert_allclose(moments.lowest[:, 0], np.sort(density)[:20], rtol=1e-9)
+    assert moments.log_likelihood == pytest.approx(none.log_likelihood, rel=1e-12)
 
 
 def with_far_rows(far: int, n: int, early: int) -> tuple[FloatArray, NDArray[np.intp]]:

@@ -7,10 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gmm_spark.limits import LIMITS
 from gmm_spark.mixture import families
 from gmm_spark.mixture.parameters import FAMILIES, Family
 from gmm_spark.search.sample import Sample
-from gmm_spark.search.sample_size import SAMPLE_BYTES, rows_to_search, rows_to_tol, sample_rows, sample_tol
+from gmm_spark.search.sample_size import rows_to_search, rows_to_tol, sample_rows, sample_tol
 
 mixtures = st.tuples(st.sampled_from(FAMILIES), st.integers(1, 64), st.integers(1, 200))
 
@@ -26,7 +27,7 @@ def test_a_sample_fits_into_one_process_and_decides_where_to_look(
     mixture: tuple[Family, int, int], tol: float, rows: int
 ) -> None:
     """It takes at most 64 MB, and no fewer rows than a search needs where these take less; no more than tol needs."""
-    n, most = sample_rows(*mixture, tol, rows), SAMPLE_BYTES // (8 * mixture[2])
+    n, most = sample_rows(*mixture, tol, rows), LIMITS.sample_bytes // (8 * mixture[2])
     least = min(rows_to_search(*mixture), most)
     assert least <= n <= most
     enough = max(least, min(rows_to_tol(*mixture, tol), rows))

@@ -11,7 +11,7 @@ import pytest
 from gmm_spark import em
 from gmm_spark.mixture.parameters import FAMILIES, Parameters
 from gmm_spark.selection.evaluation import RETIRED, Candidate
-from gmm_spark.selection.race import Finish, Request, Runner, race
+from gmm_spark.selection.race import Finish, Runner, race
 from gmm_spark.statistics import kernel
 from gmm_spark.statistics.block import Block
 from tests.strategies import Problem, frame_of, random_mixture, run, sample, start_near
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from gmm_spark.mixture.parameters import Family, FloatArray
     from gmm_spark.statistics.moments import Moments
+    from gmm_spark.statistics.reading import Request
 
 TOL, MOST = 1e-5, 200
 
@@ -152,10 +153,3 @@ def test_one_bad_start_does_not_end_the_others() -> None:
     found = {each.runner.candidate.k: each for each in race(reader, [bad, good], em.Goal(TOL, MOST), None)}
     assert found[2].outcome in {"degenerate", "failed"}
     assert found[3].outcome == "converged"
-
-
-@pytest.mark.parametrize(("held", "only", "taken"), [(None, None, [-1, 0, 1]), (0, None, [-1, 1]), (None, 1, [1])])
-def test_requests_take_their_folds(held: int | None, only: int | None, taken: list[int]) -> None:
-    """All rows, those outside one fold, or those of one fold alone."""
-    point = Parameters(np.ones(1), np.zeros((1, 1)), np.ones((1, 1, 1)))
-    assert [fold for fold in (-1, 0, 1) if Request(point, held, only).takes(fold)] == taken

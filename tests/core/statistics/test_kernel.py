@@ -188,7 +188,7 @@ def test_every_path_gives_the_same_m_step(problem: Problem) -> None:
     quick = kernel.accumulate([block], [mixture])[0]
     with mock.patch.object(layouts, "layout_for", return_value="quadratic"):
         whole = kernel.accumulate([block], [mixture])[0]
-    with mock.patch.object(kernel, "choose", return_value=engines.Choice("difference", "quadratic")):
+    with mock.patch.object(kernel, "choose", return_value=engines.Method("difference", "quadratic")):
         careful = kernel.accumulate([block], [mixture])[0]
     for other in (whole, careful):
         assert_close(quick.log_likelihood, other.log_likelihood, 1e-9)

@@ -47,7 +47,7 @@ def test_sums_match_direct_sums_for_all_sizes(d: int, k: int, path: Path) -> Non
     """By product (features in chunks) and by factor the sums over three tiles match those of the posteriors."""
     z, mixture = whitened(d, k)
     weights = np.random.default_rng(d).uniform(0.5, 2, (z.shape[1],))
-    with mock.patch.object(kernel, "choose", return_value=engines.Choice(path, "quadratic")):
+    with mock.patch.object(kernel, "choose", return_value=engines.Method(path, "quadratic")):
         (moments,) = kernel.accumulate([Block(z, weights)], [mixture])
     assert_moments(moments, direct(z, weights, mixture), 1e-11)
 
@@ -65,17 +65,12 @@ def test_features_in_chunks_give_the_same_sums(layout: Layout, d: int, k: int, s
     rows = generator.standard_normal((d, 200))
     theta = generator.standard_normal((k, feature_count(d, layout)))
     whole = products.ProductEngine(theta, d, layout, np.dtype(np.float64))
-    with (
-        mock.patch.object(products, "_STORED_BYTES", stored),
-        mock.patch.object(products, "_CHUNK", size // 16),
-        mock.patch.object(products, "_UNPACKED", 40_000),
-        mock.patch.object(products, "_LEAST_COLUMNS", 8),
-    ):
-        cut = products.ProductEngine(theta, d, layout, np.dtype(np.float64))
-        for engine in (whole, cut):
-            for tile in (rows[:, :size], rows[:, size:]):
-                shares = np.cos(engine.joint(tile))
-                engine.add(shares, tile)
+    sizes = products.Sizes(stored_bytes=stored, chunk=size // 16, unpacked=40_000, least_columns=8)
+    cut = products.ProductEngine(theta, d, layout, np.dtype(np.float64), sizes)
+    for engine in (whole, cut):
+        for tile in (rows[:, :size], rows[:, size:]):
+            shares = np.cos(engine.joint(tile))
+            engine.add(shares, tile)
     np.testing.assert_allclose(cut.sums, whole.sums, rtol=1e-12, atol=1e-9)
 
 
@@ -86,7 +81,7 @@ def test_the_factor_path_gives_the_same_m_step(problem: Problem) -> None:
     mixture, block = frame.inward(problem.start), Block(frame.rows(problem.x), problem.weights)
     maximise = Maximiser(frame, 1e-6)
     product = kernel.accumulate([block], [mixture])[0]
-    with mock.patch.object(kernel, "choose", return_value=engines.Choice("factor", "quadratic")):
+    with mock.patch.object(kernel, "choose", return_value=engines.Method("factor", "quadratic")):
         factor = kernel.accumulate([block], [mixture])[0]
     assert_same(maximise(mixture, product)[0], maximise(mixture, factor)[0], frame, 1e-8)
 
@@ -107,7 +102,7 @@ def test_the_safe_path_is_chosen_before_the_fast_one() -> None:
     """Kappa, then d and the number of components decide the path; float32 is used only up to kappa = 833."""
     generator = np.random.default_rng(0)
     few, many = (random_mixture(generator, k, 64, "full", 0.1) for k in (2, 30))
-    assert engines.choose([few], "float32") == engines.Choice("factor", "quadratic", "float32")
+    assert engines.choose([few], "float32") == engines.Method("factor", "quadratic", "float32")
     assert engines.choose([many]).path == engines.choose([few, many]).path == "product"
     for kappa, path, precision in ((800, "product", "float32"), (900, "product", "float64"), (2e9, "difference", "")):
         mean = np.sqrt(kappa - 1)

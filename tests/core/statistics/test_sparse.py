@@ -61,7 +61,7 @@ def test_sums_of_separate_components_match_the_posteriors(
 ) -> None:
     """No tile is summed densely, and the statistics agree with those from the posteriors to 1e-12."""
     z, mixture = apart(d, k)
-    choice = engines.Choice(path, "quadratic")
+    choice = engines.Method(path, "quadratic")
     with mock.patch.object(kernel, "choose", return_value=choice), recorded_verdicts() as verdicts:
         (moments,) = kernel.accumulate([Block(z, weights)], [mixture])
     assert verdicts == [True] * 3
@@ -71,7 +71,7 @@ def test_sums_of_separate_components_match_the_posteriors(
 def test_float32_products_over_few_pairs_differ_by_rounding_alone() -> None:
     """Sums of float32 products over few pairs agree with float64 sums over all pairs to 1e-4."""
     z, mixture = apart(40, 16)
-    with mock.patch.object(kernel, "choose", return_value=engines.Choice("product", "quadratic", "float32")):
+    with mock.patch.object(kernel, "choose", return_value=engines.Method("product", "quadratic", "float32")):
         (single,) = kernel.accumulate([Block(z)], [mixture], precision="float32")
     assert_moments(single, direct(z, np.ones(ROWS), mixture), 1e-4)
 

@@ -15,7 +15,7 @@ import pytest
 from gmm_spark.errors import GmmSparkError
 from gmm_spark.mixture.parameters import Parameters
 from gmm_spark.report.model_description import description
-from gmm_spark.store.model_directory import StoredModel, encode, read_model
+from gmm_spark.store.model_directory import StoredModel, encode_model, read_model
 from gmm_spark.store.run_pointer import POINTER, Pointer
 from tests.core.mutations import CASES, bytes_of, hostile_entry, model_files, values_of
 
@@ -54,7 +54,7 @@ def _flipped(folder: Path, random: Random) -> None:
 
 
 def _forged(folder: Path, random: Random) -> None:
-    header, lines = encode(MODEL)
+    header, lines = encode_model(MODEL)
     tree = values_of({"header": header, "lines": list(map(json.loads, lines))}, random)
     changed = tree.get("lines")
     header = tree.get("header") if isinstance(tree.get("header"), dict) else {}
@@ -79,7 +79,7 @@ def _misplaced(folder: Path, random: Random) -> None:
 
 
 def _plain() -> tuple[str, list[str]]:
-    header, lines = encode(MODEL)
+    header, lines = encode_model(MODEL)
     return model_files(header, list(map(json.loads, lines)))
 
 
@@ -139,7 +139,7 @@ def test_a_hostile_model_directory_is_refused(tmp_path: Path, mutated: Callable[
 )
 def test_a_header_is_checked_before_anything_is_allocated(tmp_path: Path, change: dict[str, Any], reason: str) -> None:
     """Sizes beyond reason and fields of other types are refused from the header alone."""
-    header, lines = encode(MODEL)
+    header, lines = encode_model(MODEL)
     _write(tmp_path / "m", *model_files({**header, **change}, list(map(json.loads, lines))))
     with pytest.raises(GmmSparkError, match=reason):
         read_model(tmp_path / "m")
@@ -151,7 +151,7 @@ def test_a_header_is_checked_before_anything_is_allocated(tmp_path: Path, change
 )
 def test_a_summary_of_other_types_is_refused(tmp_path: Path, name: str, value: object) -> None:
     """Every field of the summary is checked before it is shown."""
-    header, lines = encode(MODEL)
+    header, lines = encode_model(MODEL)
     _write(tmp_path / "m", *model_files({**header, "summary": {**SUMMARY, name: value}}, list(map(json.loads, lines))))
     with pytest.raises(GmmSparkError, match=name):
         description(read_model(tmp_path / "m"))
@@ -172,7 +172,7 @@ def test_a_summary_of_other_types_is_refused(tmp_path: Path, name: str, value: o
 )
 def test_values_of_components_are_not_converted(tmp_path: Path, name: str, value: object, reason: str) -> None:
     """Texts instead of numbers, and repeated components, are refused even with the right checksum."""
-    header, lines = encode(MODEL)
+    header, lines = encode_model(MODEL)
     components = list(map(json.loads, lines))
     components[0][name] = value
     _write(tmp_path / "m", *model_files(header, components))

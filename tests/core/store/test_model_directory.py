@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gmm_spark.errors import ModelError
-from gmm_spark.store.model_directory import StoredModel, decode, encode, header_of, read_model
+from gmm_spark.store.model_directory import StoredModel, decode_model, encode_model, header_of, read_model
 from tests.strategies import families, random_mixture, seeds
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class Text:
     @staticmethod
     def of(model: StoredModel) -> Text:
         """Return the text of a model."""
-        header, lines = encode(model)
+        header, lines = encode_model(model)
         return Text(json.loads(json.dumps(header)), [json.loads(line) for line in lines])
 
     def sealed(self) -> Text:
@@ -60,7 +60,7 @@ class Text:
 
     def decoded(self) -> StoredModel:
         """Return the decoded model."""
-        return decode(self.header, [json.dumps(component) for component in self.components], "here")
+        return decode_model(self.header, [json.dumps(component) for component in self.components], "here")
 
 
 @given(seeds, families, st.integers(1, 6), st.integers(1, 5))
@@ -79,9 +79,9 @@ def test_a_model_is_read_back_bit_for_bit(seed: int, family: Family, k: int, d: 
 def test_lines_may_come_in_any_order(seed: int) -> None:
     """The index in each line decides, because Spark does not guarantee the order of files."""
     model = example(k=5)
-    header, lines = encode(model)
+    header, lines = encode_model(model)
     shuffled = np.random.default_rng(seed).permutation(lines).tolist()
-    np.testing.assert_array_equal(decode(header, shuffled, "here").parameters.means, model.parameters.means)
+    np.testing.assert_array_equal(decode_model(header, shuffled, "here").parameters.means, model.parameters.means)
 
 
 @given(st.data())
@@ -164,30 +164,30 @@ def test_an_invalid_mixture_is_refused_despite_its_checksum(key: str, value: obj
 def test_a_foreign_header_is_refused(header: object) -> None:
     """The error for another format, or for a missing header, names the supported formats."""
     with pytest.raises(ModelError, match="no gmm_spark header of format 1"):
-        decode(header, encode(example())[1], "here")
+        decode_model(header, encode_model(example())[1], "here")
 
 
 def test_missing_and_added_components_are_refused() -> None:
     """A lost, repeated or invented component line is refused."""
-    header, lines = encode(example())
+    header, lines = encode_model(example())
     for damaged in ([], lines[1:], [*lines, lines[0]], ["[1]", *lines[1:]], ["", *lines]):
         with pytest.raises(ModelError):
-            decode(header, damaged, "here")
+            decode_model(header, damaged, "here")
 
 
 @pytest.mark.parametrize("deep", ["[" * 100_000, '{"a":' * 100_000, '{"component":' * 50_000 + "0" + "}" * 50_000])
 def test_deep_nesting_is_refused(deep: str) -> None:
     """JSON nested a hundred thousand deep is a ModelError, not a RecursionError."""
-    header, lines = encode(example())
+    header, lines = encode_model(example())
     with pytest.raises(ModelError):
-        decode(header, [deep, *lines], "here")
+        decode_model(header, [deep, *lines], "here")
     with pytest.raises(ModelError):
         header_of(deep, "here")
 
 
 def written(folder: Path, model: StoredModel) -> Path:
     """Write the model like Spark: one line of metadata, and component lines in two part files."""
-    header, lines = encode(model)
+    header, lines = encode_model(model)
     for name, parts in (
         ("metadata", [[json.dumps({"class": "x", "gmm_spark": header})]]),
         ("components", [lines[:1], lines[1:]]),

@@ -7,6 +7,7 @@ import logging
 import os
 import shutil
 from contextlib import closing, suppress
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +17,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from gmm_spark.limits import LIMITS, Limits
 from gmm_spark.spark import session
 from gmm_spark.spark.blocks import block_files, expectation, keep, pack
 from gmm_spark.statistics.block import Block
@@ -36,9 +38,8 @@ def rows(spark: SparkSession) -> Iterator[DataFrame]:
     kept.unpersist()
 
 
-def file_all(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep the blocks of small tables in files too."""
-    monkeypatch.setattr(keep, "_LEAST_FILED", 0)
+# The blocks of small tables are in files too.
+FILED = Limits(least_filed_bytes=0)
 
 
 def folders(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -121,11 +122,10 @@ def test_a_disk_that_fills_keeps_what_it_has(tmp_path: Path, monkeypatch: pytest
     one = Block(np.random.default_rng(0).random((2, 4)))
     with closing(block_files.FileWriter("fit")) as writer:
         offset = writer.add(one)
-        monkeypatch.setattr(block_files, "_LEAST_FREE", 1.1)
+        with monkeypatch.context() as full:
+            full.setattr(os, "fstatvfs", lambda _: mock.Mock(f_bavail=4, f_blocks=100))
+            assert writer.add(one) is None
         assert writer.add(one) is None
-        monkeypatch.undo()
-        assert writer.add(one) is None
-    monkeypatch.setenv("SPARK_LOCAL_DIRS", str(tmp_path))
     assert offset is not None
     back = block_files.Mapped().block(str(writer.name), offset)
     assert back is not None
@@ -135,21 +135,17 @@ def test_a_disk_that_fills_keeps_what_it_has(tmp_path: Path, monkeypatch: pytest
 def test_a_full_disk_is_left_to_spark(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the disk is nearly full nothing is written, and no file is left."""
     monkeypatch.setenv("SPARK_LOCAL_DIRS", str(tmp_path))
-    monkeypatch.setattr(block_files, "_LEAST_FREE", 1.1)
-    with closing(block_files.FileWriter("fit")) as writer:
+    with closing(block_files.FileWriter("fit", free=1.1)) as writer:
         assert writer.add(Block(np.ones((2, 4)))) is None
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 
-def test_files_change_no_bit(
-    spark: SparkSession, rows: DataFrame, watch: type[AfterPass], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_files_change_no_bit(spark: SparkSession, rows: DataFrame, watch: type[AfterPass]) -> None:
     """A fit that reads files gives the bits of one that does not, finds all of them, and leaves none."""
     expected = plain_steps(rows, start(), 3, weightCol="weight")
-    file_all(monkeypatch)
     watcher = watch(spark, folders)
     logging.getLogger("gmm_spark").addHandler(watcher)
-    assert_same_bits(plain_steps(rows, start(), 3, weightCol="weight"), expected)
+    assert_same_bits(plain_steps(rows, start(), 3, FILED, weightCol="weight"), expected)
     assert watcher.found > 0
     assert "missing" not in watcher.said
     left = spark.range(0, 16, 1, 16).mapInArrow(folders, "found bigint").collect()
@@ -161,27 +157,25 @@ def test_where_spark_encrypts_what_it_writes_there_are_no_files(
 ) -> None:
     """By default nothing is encrypted; where Spark's files are, the blocks stay with Spark."""
     assert not session.encrypts_files(spark)
-    file_all(monkeypatch)
     monkeypatch.setattr(keep, "encrypts_files", lambda _: True)
     watcher = watch(spark, folders)
     logging.getLogger("gmm_spark").addHandler(watcher)
-    plain_steps(rows, start(), 3, weightCol="weight")
+    plain_steps(rows, start(), 3, FILED, weightCol="weight")
     assert watcher.found == 0
 
 
 @pytest.mark.classic_only
 @pytest.mark.parametrize("grouped", [False, True])
 def test_missing_files_change_no_bit(
-    spark: SparkSession, rows: DataFrame, watch: type[AfterPass], monkeypatch: pytest.MonkeyPatch, *, grouped: bool
+    spark: SparkSession, rows: DataFrame, watch: type[AfterPass], *, grouped: bool
 ) -> None:
     """Where files are gone in the middle of a fit, it says so, packs their rows again, and gets the same bits."""
-    if grouped:
-        monkeypatch.setattr(expectation, "_DRIVER_BYTES", 0)
-    expected = plain_steps(rows, start(), 3, weightCol="weight")
-    file_all(monkeypatch)
+    limits = Limits(statistics_bytes=0) if grouped else LIMITS
+    expected = plain_steps(rows, start(), 3, limits, weightCol="weight")
     watcher = watch(spark, wipe)
     logging.getLogger("gmm_spark").addHandler(watcher)
-    assert_same_bits(plain_steps(rows, start(), 3, weightCol="weight"), expected, repeated=1)
+    filed = replace(limits, least_filed_bytes=0)
+    assert_same_bits(plain_steps(rows, start(), 3, filed, weightCol="weight"), expected, repeated=1)
     assert watcher.found > 0
     assert "files are missing" in watcher.said
 
@@ -199,12 +193,11 @@ def test_one_missing_file_changes_no_bit(
 ) -> None:
     """Where one of three files is gone its rows are packed again; all rows, if they are no longer that partition's."""
     expected = plain_steps(rows, start(), 4, weightCol="weight")
-    file_all(monkeypatch)
     counted = mock.Mock(side_effect=itertools.count() if planned_otherwise else pack.sums_of)
     monkeypatch.setattr(expectation, "sums_of", counted)
     watcher = watch(spark, partial(wipe_one, tmp_path / "wiped"))
     logging.getLogger("gmm_spark").addHandler(watcher)
-    model = plain_steps(rows, start(), 4, weightCol="weight")
+    model = plain_steps(rows, start(), 4, FILED, weightCol="weight")
     assert_same_bits(model, expected, repeated=2 if planned_otherwise else 1)
     assert "1 of 3 files are missing" in watcher.said
     assert [call.args[1] for call in counted.call_args_list] == [counted.call_args.args[1]] * 2  # compared once

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from gmm_spark import GaussianMixture, GaussianMixtureModel
-from gmm_spark.em.summary import Summary
+from gmm_spark.em.summary import fields_of, summary_from
 from gmm_spark.errors import DataError
 from gmm_spark.mixture.parameters import FAMILIES, Parameters
 from gmm_spark.report.model_description import description
@@ -134,4 +134,4 @@ def test_a_cluster_that_has_left_the_data_is_reported(spark: SparkSession, caplo
     assert model.weights[2] == 0
     assert summary.outcome == "converged"
     assert len(summary.history) <= 5
-    assert Summary.from_dict(summary.to_dict()) == summary
+    assert summary_from(fields_of(summary)) == summary

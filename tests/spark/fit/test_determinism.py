@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from gmm_spark import GaussianMixture, GaussianMixtureModel
-from gmm_spark.spark.blocks import keep
-from gmm_spark.spark.blocks.row_sample import in_order
+from gmm_spark.limits import LIMITS, Limits
+from gmm_spark.search.row_sample import in_order
 from tests.spark import upstream
 from tests.spark.frames import (
     assert_same_bits,
@@ -134,16 +134,13 @@ def killer(spark: SparkSession) -> Iterator[Killer]:
 
 @pytest.mark.classic_only
 @pytest.mark.parametrize("filed", [False, True])
-def test_an_executor_killed_between_passes_changes_nothing(
-    spark: SparkSession, killer: Killer, monkeypatch: pytest.MonkeyPatch, *, filed: bool
-) -> None:
+def test_an_executor_killed_between_passes_changes_nothing(spark: SparkSession, killer: Killer, *, filed: bool) -> None:
     """Blocks that die with their executor, in its files or kept by Spark, are packed again from the rows: same bits."""
-    if filed:
-        monkeypatch.setattr(keep, "_LEAST_FILED", 0)
+    limits = Limits(least_filed_bytes=0) if filed else LIMITS
     killer.armed = False
-    undisturbed = plain_steps(rows(spark), start(), 4)
+    undisturbed = plain_steps(rows(spark), start(), 4, limits)
     killer.armed = True
-    assert_same_bits(plain_steps(rows(spark), start(), 4), undisturbed)
+    assert_same_bits(plain_steps(rows(spark), start(), 4, limits), undisturbed)
     assert killer.killed
 
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from gmm_spark import GaussianMixture
-from gmm_spark.search import sample_size
-from gmm_spark.spark.blocks.row_sample import inclusion
-from tests.spark.frames import assert_same_mixture, clusters, names, numbered, table
+from gmm_spark.limits import Limits
+from gmm_spark.search.row_sample import inclusion
+from tests.spark.frames import assert_same_mixture, clusters, fit_within, names, numbered, table
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -30,19 +30,19 @@ def rows(place: float) -> FloatArray:
     return rng.permutation(np.concatenate([two, few]))
 
 
-def fit(df: DataFrame, monkeypatch: pytest.MonkeyPatch, **params: object) -> GaussianMixtureModel:
+def fit(df: DataFrame, **params: object) -> GaussianMixtureModel:
     """Fit three components with starts from a sample of about 500 rows."""
-    monkeypatch.setattr(sample_size, "SAMPLE_BYTES", 500 * 2 * 8)
-    return GaussianMixture(k=3, inputCols=names(2), **params).fit(df)  # type: ignore[arg-type]
+    mixture = GaussianMixture(k=3, inputCols=names(2), **params)  # type: ignore[arg-type]
+    return fit_within(Limits(sample_bytes=500 * 2 * 8), mixture, df)
 
 
 @pytest.mark.classic_only
 def test_one_that_the_sample_missed_is_found_when_all_rows_are_read(
-    spark: SparkSession, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    spark: SparkSession, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A cluster in the middle, of which a sample has 0.2 rows, gets its share and its mean, and a line in the log."""
     with caplog.at_level("INFO", "gmm_spark"):
-        model = fit(table(spark, **numbered(rows(0.0))), monkeypatch)
+        model = fit(table(spark, **numbered(rows(0.0))))
     assert model.summary.startReplaced
     assert "a cluster was missed, the start is replaced" in caplog.text
     assert model.weights[2] == pytest.approx(RARE / ROWS, rel=0.01)
@@ -52,9 +52,9 @@ def test_one_that_the_sample_missed_is_found_when_all_rows_are_read(
 
 @pytest.mark.slow
 @pytest.mark.classic_only
-def test_one_far_away_is_in_the_sample(spark: SparkSession, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_far_away_is_in_the_sample(spark: SparkSession) -> None:
     """The half of the sample that goes by distance has a far cluster's rows: no second look is needed."""
-    model = fit(table(spark, **numbered(rows(60.0))), monkeypatch)
+    model = fit(table(spark, **numbered(rows(60.0))))
     assert not model.summary.startReplaced
     assert model.weights[2] == pytest.approx(RARE / ROWS, rel=0.01)
     np.testing.assert_allclose(model.means[2], [0, 60], atol=0.2)
@@ -62,10 +62,10 @@ def test_one_far_away_is_in_the_sample(spark: SparkSession, monkeypatch: pytest.
 
 @pytest.mark.slow
 @pytest.mark.classic_only
-def test_the_seed_and_not_the_layout_decides(spark: SparkSession, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_seed_and_not_the_layout_decides(spark: SparkSession) -> None:
     """On 1, 7 and 64 partitions the same seed gives the same model to 1e-10: sample, starts, look and passes."""
     x = clusters(6000)[:, :2]
-    one, *others = (fit(table(spark, p, **numbered(x)), monkeypatch, tol=1e-5) for p in (1, 7, 64))
+    one, *others = (fit(table(spark, p, **numbered(x)), tol=1e-5) for p in (1, 7, 64))
     for other in others:
         assert_same_mixture(other, one, 1e-10)
         assert other.summary.numPasses == one.summary.numPasses

@@ -12,10 +12,10 @@ from gmm_spark.mixture import coordinates
 from gmm_spark.spark.blocks import pack
 from gmm_spark.spark.ml.select import select
 from gmm_spark.spark.session import shipped
-from gmm_spark.spark.table.rows import Layout
-from gmm_spark.spark.table.survey_pass import needs_products, survey
+from gmm_spark.spark.table.rows import RowLayout
+from gmm_spark.spark.table.survey_pass import survey
 from gmm_spark.statistics import kernel
-from gmm_spark.statistics.survey import Survey
+from gmm_spark.statistics.survey import Survey, needs_products
 from tests.spark.frames import table
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def df(spark: SparkSession) -> DataFrame:
 
 def test_the_survey_of_a_diagonal_family_is_of_variances(spark: SparkSession, df: DataFrame) -> None:
     """A survey without products has the variances of one with them, in d numbers, whatever merges it."""
-    x, layout = wide(), Layout(D, array=True, weighted=False)
+    x, layout = wide(), RowLayout(D, array=True, weighted=False)
     found = survey(df.selectExpr("features as x"), layout, products=False)
     assert found.scatter.shape == (D,)
     assert len(found.to_bytes()) < 8 * D * D

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
+import re
 from contextlib import nullcontext
+from dataclasses import fields
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -10,11 +13,14 @@ import numpy as np
 import pytest
 from pyspark.ml import Pipeline, PipelineModel
 from pyspark.ml.feature import VectorAssembler
+from pyspark.ml.param import Param
 from pyspark.ml.tuning import CrossValidator, ParamGridBuilder
 from pyspark.sql import functions as f
 
 from gmm_spark import GaussianMixture, GaussianMixtureModel, MeanLogLikelihoodEvaluator
+from gmm_spark.em.summary import Summary
 from gmm_spark.errors import ConfigurationError
+from gmm_spark.spark.ml.select import ModelSelection
 from tests.spark.frames import PLAIN, assert_same_bits, assert_same_mixture, clusters, names, start, table
 
 if TYPE_CHECKING:
@@ -70,6 +76,32 @@ def test_a_param_is_set_by_constructor_setter_and_map(name: str) -> None:
         assert getattr(each, f"get{suffix}")() == value
         assert each.isSet(name)
     assert not estimator.isSet(name)
+
+
+# What a user may call besides params with their getters and setters, and what pyspark's own classes have.
+CALLED = {
+    GaussianMixture: "setInitialModel setParams",
+    GaussianMixtureModel: "alignedTo covariances fromArrays hasSummary means noiseWeight predict predictProbability "
+    "sample summary variances weights",
+    MeanLogLikelihoodEvaluator: "",
+    ModelSelection: "best bestModel evaluations models numPasses seconds table tableFrame",
+    Summary: f"{' '.join(each.name for each in fields(Summary))} penalizedLogLikelihood",
+}
+
+
+@pytest.mark.parametrize("kind", CALLED)
+def test_dir_shows_what_a_user_may_call(kind: Any) -> None:  # noqa: ANN401 - a class
+    """It is in camelCase and documented, and no helper of ours is among it."""
+    theirs = {name for base in kind.__mro__ if not base.__module__.startswith("gmm_spark") for name in vars(base)}
+    own = {name for name in dir(kind) if not name.startswith("_")} | getattr(kind, "__dataclass_fields__", {}).keys()
+    params = {name for name in own if isinstance(getattr(kind, name, None), Param)}
+    accessors = {f"{verb}{name[0].upper()}{name[1:]}" for name in params for verb in ("get", "set")}
+    assert own - theirs == (params | accessors | set(CALLED[kind].split())) - theirs
+    for name in own - theirs:
+        assert re.fullmatch("[a-z]+([A-Z][a-z]*)*", name), name
+        value = inspect.getattr_static(kind, name, None)
+        text = value.doc if isinstance(value, Param) else getattr(value, "__doc__", "")
+        assert (text and text != type(value).__doc__) or f"{name}: " in str(kind.__doc__), name
 
 
 def test_params_explain_themselves() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from gmm_spark import GaussianMixture
 from gmm_spark.errors import DataError
-from gmm_spark.spark.table.rows import Layout, Rows
+from gmm_spark.spark.table.rows import RowLayout, Rows
 from gmm_spark.spark.table.survey_pass import of_rows, survey
 from gmm_spark.statistics import far_rows
 from gmm_spark.statistics.survey import Survey
@@ -76,7 +76,7 @@ def test_a_sentinel_in_one_row_of_a_hundred_is_no_scale(spark: SparkSession) -> 
     """-999999 among whole numbers: the survey's reference is that of the other rows, by one more read."""
     x = np.round(10 * two(2, 20_000))
     x[::100, 1] = -999_999
-    known = survey(table(spark, 3, **numbered(x)), Layout(2, array=False, weighted=False))
+    known = survey(table(spark, 3, **numbered(x)), RowLayout(2, array=False, weighted=False))
     others = x[x[:, 1] > -999_999]
     assert known.passes == 2
     assert (known.rows, known.reference.rows) == (20_000, 19_800)

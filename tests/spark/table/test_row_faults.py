@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gmm_spark.spark.table.checks import Refused, check_rows, of_mixture, of_table
-from gmm_spark.spark.table.rows import Layout, decode, faults
+from gmm_spark.spark.table.checks import check_rows
+from gmm_spark.spark.table.rows import RowLayout, decode, faults
 from gmm_spark.spark.table.survey_pass import of_rows
+from gmm_spark.statistics.doubts import Refused, of_mixture, of_table
 from gmm_spark.statistics.layouts import statistics_bytes
 from gmm_spark.statistics.survey import REASONS
 
@@ -18,7 +19,9 @@ CELLS = st.sampled_from([None, 0.0, 1.5, -3.0, float("nan"), float("inf"), -floa
 WEIGHTS = st.sampled_from([None, 0.0, 2.0, -1.0, float("nan"), float("inf")])
 
 
-def _told(layout: Layout, features: list[pa.Array], weights: list[float | None]) -> tuple[list[str], list[list[str]]]:
+def _told(
+    layout: RowLayout, features: list[pa.Array], weights: list[float | None]
+) -> tuple[list[str], list[list[str]]]:
     columns = [*features, pa.array(weights, pa.float64())]
     found = faults(columns, layout)
     assert not found[0].any()
@@ -37,7 +40,7 @@ def test_faults_of_columns(rows: list[tuple[float | None, float | None, float | 
     """A row is usable where it has no fault, and counted by the first of its faults."""
     x, y, weights = map(list, zip(*rows, strict=True))
     features = [pa.array(x, pa.float64()), pa.array(y, pa.float64())]
-    _agree(*_told(Layout(2, array=False, weighted=True), features, weights))
+    _agree(*_told(RowLayout(2, array=False, weighted=True), features, weights))
 
 
 @given(st.lists(st.tuples(st.none() | st.lists(CELLS, max_size=3), WEIGHTS), min_size=1, max_size=20))
@@ -45,12 +48,12 @@ def test_faults_of_arrays(rows: list[tuple[list[float | None] | None, float | No
     """The same for one column of arrays, null, empty, short and long ones among them."""
     lists, weights = map(list, zip(*rows, strict=True))
     features = [pa.array(lists, pa.list_(pa.float64()))]
-    _agree(*_told(Layout(2, array=True, weighted=True), features, weights))
+    _agree(*_told(RowLayout(2, array=True, weighted=True), features, weights))
 
 
 def test_a_row_tells_all_its_faults() -> None:
     """A row that is null here, NaN there, infinite elsewhere and of negative weight has four faults."""
-    layout = Layout(3, array=True, weighted=True)
+    layout = RowLayout(3, array=True, weighted=True)
     rows = [[None, float("nan"), float("inf")], [1.0, 2.0, 3.0], [None]]
     _, every = _told(layout, [pa.array(rows, pa.list_(pa.float64()))], [-1.0, 1.0, 1.0])
     assert every == [["null", "nan", "infinite", "bad_weight"], [], ["null", "wrong_length"]]
@@ -65,7 +68,7 @@ def test_doubtful_tables_are_told_with_numbers() -> None:
         pa.array(7 - 2 * x[:, 0]),
         pa.array([None, *range(39)], pa.float64()),
     ]
-    surveyed = of_rows(decode(table, Layout(4, array=False, weighted=False)))
+    surveyed = of_rows(decode(table, RowLayout(4, array=False, weighted=False)))
     names = ("a", "b", "copy of a", "c")
     (few,) = of_mixture(surveyed, 3, "diag")
     (with_noise,) = of_mixture(surveyed, 3, "diag", noise=True)
@@ -74,7 +77,7 @@ def test_doubtful_tables_are_told_with_numbers() -> None:
     assert "39 rows for 28 free parameters" in with_noise
     assert "'a' and 'copy of a'" in copies
     assert "1 of 40 rows (2.5 %) that cannot be used: 1 null" in bad
-    sound = of_rows(decode(table[:2], Layout(2, array=False, weighted=False)))
+    sound = of_rows(decode(table[:2], RowLayout(2, array=False, weighted=False)))
     assert not (*of_mixture(sound, 1, "spherical"), *of_table(sound, ("a", "b")))
 
 
@@ -94,7 +97,7 @@ def test_the_bytes_of_the_statistics(family: str, features: int) -> None:
 @pytest.mark.parametrize(("most", "refused"), [(None, True), (0.0, True), (0.24, True), (0.25, False), (1.0, False)])
 def test_a_share_of_unusable_rows_is_put_up_with(most: float | None, refused: bool) -> None:  # noqa: FBT001
     """Rows are refused where more of them are unusable than allowed; the error carries the counts."""
-    surveyed = of_rows(decode([pa.array([1.0, None, 2.0, 3.0])], Layout(1, array=False, weighted=False)))
+    surveyed = of_rows(decode([pa.array([1.0, None, 2.0, 3.0])], RowLayout(1, array=False, weighted=False)))
     if not refused:
         check_rows(surveyed, most, ["x"])
         return

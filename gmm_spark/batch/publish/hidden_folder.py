@@ -1,6 +1,6 @@
 """The hidden folder of an output, with its lock, the work of runs, and how each run ended.
 
-Beside the output `out` lies the hidden folder `.out.gmm_spark`:
+Beside the output `out` is the hidden folder `.out.gmm_spark`:
 
     lock                    one writer at a time
     <run>.staging/new/      the output of a run in work
@@ -15,9 +15,9 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from gmm_spark.batch.manifest.manifest import LARGEST, Manifest, read_manifest
+from gmm_spark.batch.manifest.manifest import MOST_CHARACTERS, Manifest, read_manifest
 from gmm_spark.batch.publish import modes
-from gmm_spark.batch.publish.ownership import OFFICE
+from gmm_spark.batch.publish.ownership import HIDDEN_SUFFIX
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,7 +29,7 @@ STAGING = ".staging"
 
 
 @dataclass(frozen=True)
-class Office:
+class HiddenFolder:
     """The hidden folder beside an output.
 
     Args:
@@ -39,16 +39,16 @@ class Office:
     folder: Location
 
     @staticmethod
-    def beside(target: Location) -> Office:
+    def beside(target: Location) -> HiddenFolder:
         """Return the hidden folder of an output."""
-        return Office(target.sibling(f".{target.name}{OFFICE}"))
+        return HiddenFolder(target.sibling(f".{target.name}{HIDDEN_SUFFIX}"))
 
     @property
     def lock(self) -> Location:
         """The lock file."""
         return self.folder.child("lock")
 
-    def workshop(self, key: str) -> Location:
+    def work_folder(self, key: str) -> Location:
         """Return the folder of a run in work."""
         return self.folder.child(f"{key}{STAGING}")
 
@@ -59,7 +59,7 @@ class Office:
     def record(self, manifest: Manifest, key: str) -> None:
         """Keep how a run ended; a failure does not replace the success of a run of the same name."""
         file = self.manifest(key)
-        if manifest.status and (before := read_if_there(file)) is not None and not before.status:
+        if manifest.status and (before := read_manifest_of(file)) is not None and not before.status:
             return
         file.parent().make_folder()
         file.replace(manifest.to_json())
@@ -73,20 +73,20 @@ class Office:
 
         Only for the holder of the lock: then every run in work but its own is dead.
         """
-        for workshop in self.folder.children():
-            if workshop.name.endswith(STAGING):
-                _LOG.warning("undoing what %s has started: its run is dead", workshop)
-                place = modes.Place(target, workshop, workshop.name.removesuffix(STAGING))
+        for work_folder in self.folder.children():
+            if work_folder.name.endswith(STAGING):
+                _LOG.warning("undoing what %s has started: its run is dead", work_folder)
+                place = modes.Place(target, work_folder, work_folder.name.removesuffix(STAGING))
                 for mode in (modes.Overwrite(), modes.Partitions(), modes.Runs()):  # it may have been another one
                     mode.undo(place)
-                workshop.discard()
+                work_folder.discard()
 
 
-def read_if_there(file: Location) -> Manifest | None:
+def read_manifest_of(file: Location) -> Manifest | None:
     """Return the manifest in a file; None where there is no file.
 
     Raises:
         OutputError: there is something else in it.
     """
-    text = file.read(LARGEST)
+    text = file.read(MOST_CHARACTERS)
     return None if text is None else read_manifest(text, str(file))

@@ -1,4 +1,4 @@
-"""The random sample of rows that packing takes along: which rows are in it, and in which order."""
+"""The random sample of rows that a search reads: which rows are in it, and in which order."""
 
 from __future__ import annotations
 
@@ -6,30 +6,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gmm_spark.spark.worker import task_partition
 from gmm_spark.statistics.hashing import mix_bits, row_hashes
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-    from pyspark.sql import DataFrame
 
     from gmm_spark.mixture.parameters import FloatArray
-
-
-def collect_sample(blocks: DataFrame, d: int) -> tuple[FloatArray, FloatArray]:
-    """Return the sampled rows (d, m) in coordinates z and their weights (m,), in random order.
-
-    The order comes from the rows' hashes, hashed once more, for a row is in the sample where its hash is low, and
-    the lowest are not like the others. So it does not depend on the partitions. Reading this column of the kept
-    blocks also fills whatever keeps them.
-    """
-    table = blocks.select("sample_key", "sample_z", "sample_weights").toArrow()
-    keys, z, weights = (
-        np.frombuffer(b"".join(column.to_pylist()), dtype=dtype)
-        for column, dtype in zip(table.columns, ("<u8", "<f8", "<f8"), strict=True)
-    )
-    order = in_order(mix_bits(keys), z.reshape(-1, d), weights)
-    return np.ascontiguousarray(z.reshape(-1, d)[order].T), weights[order]
 
 
 def inclusion(z: FloatArray, share: float, square: float | None = None) -> FloatArray:
@@ -47,6 +29,20 @@ def inclusion(z: FloatArray, share: float, square: float | None = None) -> Float
     return np.asarray(np.minimum(1.0, share * (0.5 + np.einsum("dn,dn->n", z, z) / (2 * (square or d)))))
 
 
+def order_of(keys: NDArray[np.uint64], z: FloatArray, weights: FloatArray) -> NDArray[np.intp]:
+    """Return the random order of sampled rows: by their hashes, hashed once more.
+
+    A row is in the sample where its hash is low, and the lowest are not like the others. So the order does not depend
+    on where the rows were.
+
+    Args:
+        keys: (m,) of the rows.
+        z: (m, d) their coordinates.
+        weights: (m,) their weights.
+    """
+    return in_order(mix_bits(keys), z, weights)
+
+
 def in_order(keys: NDArray[np.uint64], rows: FloatArray, weights: FloatArray) -> NDArray[np.intp]:
     """Return the order of the keys; rows of one key, which copies of a row may have, go by what they are."""
     order = np.argsort(keys)
@@ -59,11 +55,11 @@ def in_order(keys: NDArray[np.uint64], rows: FloatArray, weights: FloatArray) ->
     return order
 
 
-def row_keys(x: FloatArray, seed: int, batch: int) -> NDArray[np.uint64]:
+def row_keys(x: FloatArray, seed: int, batch: int = 0, partition: int = 0) -> NDArray[np.uint64]:
     """Return a pseudo-random 64-bit key for each of the (d, n) rows: a hash of the row, not its place.
 
     So the sample depends on the seed and the rows only. Copies of a row within a batch get keys of
-    their own (from the batch's number and their rank), or a repeated row would be sampled with all its
+    their own (from its number, that of its partition, and their rank), or a repeated row would be sampled with all its
     copies or with none.
     """
     keys = row_hashes(x, seed)
@@ -72,6 +68,6 @@ def row_keys(x: FloatArray, seed: int, batch: int) -> NDArray[np.uint64]:
     if not new.all():
         place = np.arange(len(keys))
         rank = (place - np.maximum.accumulate(np.where(new, place, 0))).astype(np.uint64)
-        salt = mix_bits(rank + (np.uint64(batch) << np.uint64(20)) + (np.uint64(task_partition()) << np.uint64(40)))
+        salt = mix_bits(rank + (np.uint64(batch) << np.uint64(20)) + (np.uint64(partition) << np.uint64(40)))
         keys[order] = np.where(new, keys[order], mix_bits(keys[order] ^ salt))
     return keys

@@ -1,0 +1,20 @@
+"""One fit over any engine: `order` says what is done when; Spark and rows in memory are two engines.
+
+The package itself can be called, so that `gmm_spark.fit(x, 3)` works whatever was imported before.
+"""
+
+from __future__ import annotations
+
+import sys
+from types import ModuleType
+
+from gmm_spark.fit.in_memory import FittedMixture, fit
+
+__all__ = ["FittedMixture", "fit"]
+
+
+class _CallablePackage(ModuleType):
+    __call__ = staticmethod(fit)
+
+
+sys.modules[__name__].__class__ = _CallablePackage

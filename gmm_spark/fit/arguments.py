@@ -1,0 +1,84 @@
+"""What a person gave to `gmm_spark.fit`, checked: errors say which, what was got, what was expected, what to do."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from gmm_spark.errors import DataError
+from gmm_spark.fit.rows_in_memory import Table
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+    from gmm_spark.mixture.parameters import FloatArray
+
+_LARGEST = 1e150  # squares of larger magnitudes overflow: they are as unusable as an infinity
+_LEAST_WEIGHT = 1e-140  # the square of a smaller total is no number
+
+
+def rows_of(x: ArrayLike, d: int | None = None) -> FloatArray:
+    """Return x as (n, d) float64.
+
+    Raises:
+        DataError: it has another shape, or is no array of numbers.
+    """
+    expected = "numbers of shape (n, d): a row per observation" if d is None else f"numbers of shape (n, {d})"
+    try:
+        rows = np.asarray(x, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise DataError("x", got=str(error), expected=expected, do="Leave out columns that hold no numbers.") from error
+    rows = rows[:, None] if rows.ndim == 1 and d in (None, 1) else rows
+    if rows.ndim != 2 or rows.shape[1] == 0 or d not in (None, rows.shape[1]):  # noqa: PLR2004 - n and d
+        raise DataError("x", got=f"shape {rows.shape}", expected=expected, do="Reshape it, or select its columns.")
+    return rows
+
+
+def table_of(x: ArrayLike, weights: ArrayLike | None) -> Table:
+    """Return the rows of a weight above 0.
+
+    Raises:
+        DataError: there are none, or some can't be used.
+    """
+    rows = rows_of(x)
+    bad = np.flatnonzero(~(np.abs(rows) <= _LARGEST).all(axis=1))
+    if bad.size:
+        raise DataError(
+            "x",
+            got=f"{bad.size} of {len(rows)} rows with NaN, an infinity or a value above 1e150, the first in row "
+            f"{bad[0]}",
+            expected="finite values in every row",
+            do="Leave these rows out, or mend them: x[np.isfinite(x).all(axis=1)].",
+        )
+    own = None if weights is None else _weights_of(weights, len(rows))
+    if own is not None:
+        rows, own = (rows, own) if own.all() else (rows[own > 0], own[own > 0])
+    if not len(rows) or (own is not None and own.sum() < _LEAST_WEIGHT):
+        raise DataError(
+            "weights" if len(rows) else "x",
+            got=f"{len(rows)} rows of a weight above 0, {0.0 if own is None else own.sum():.3g} in all",
+            expected=f"at least one row, and weights of at least {_LEAST_WEIGHT:g} in all",
+            do="Check how the rows were selected.",
+        )
+    return Table(rows, own)
+
+
+def _weights_of(weights: ArrayLike, n: int) -> FloatArray:
+    """Return weights as (n,) float64.
+
+    Raises:
+        DataError: they have another shape, or some can't be used.
+    """
+    expected = f"{n} finite numbers of at least 0, one for each row"
+    try:
+        own = np.asarray(weights, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise DataError("weights", got=str(error), expected=expected, do="Give numbers.") from error
+    if own.shape != (n,):
+        raise DataError("weights", got=f"shape {own.shape}", expected=expected, do="Give one for each row of x.")
+    bad = np.flatnonzero(~((own >= 0) & (own <= _LARGEST)))
+    if bad.size:
+        got = f"{bad.size} that are negative, NaN or infinite, the first {own[bad[0]]:g} in row {bad[0]}"
+        raise DataError("weights", got=got, expected=expected, do="Mend them, or leave these rows out.")
+    return own

@@ -1,0 +1,164 @@
+"""A Gaussian mixture of rows in memory, for people: arrays in, arrays out, numpy alone."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from gmm_spark.fit.arguments import rows_of, table_of
+from gmm_spark.fit.observer import Observer, timed
+from gmm_spark.fit.order import fit_rows
+from gmm_spark.fit.problem import Problem
+from gmm_spark.fit.rows_in_memory import RowsInMemory
+from gmm_spark.options import Options, by_params, params_named
+from gmm_spark.statistics import doubts, kernel
+from gmm_spark.statistics.survey import needs_products
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import numpy as np
+    from numpy.typing import ArrayLike, NDArray
+
+    from gmm_spark.em import Acceleration
+    from gmm_spark.em.summary import Summary
+    from gmm_spark.fit.rows_in_memory import Table
+    from gmm_spark.mixture.parameters import Family, FloatArray, Parameters
+    from gmm_spark.mixture.prior import Prior
+    from gmm_spark.options import InitMode, Options
+    from gmm_spark.statistics.engines import Precision
+
+
+@dataclass(frozen=True, eq=False)
+class FittedMixture:
+    """A fitted Gaussian mixture, its components in the order of falling weight, ties by mean.
+
+    Args:
+        parameters: the mixture, in the units of the data.
+        summary: how the fit went.
+    """
+
+    parameters: Parameters
+    summary: Summary
+
+    @property
+    def weights(self) -> FloatArray:
+        """(k,) mixing weights."""
+        return self.parameters.weights
+
+    @property
+    def means(self) -> FloatArray:
+        """(k, d) means."""
+        return self.parameters.means
+
+    @property
+    def covariances(self) -> FloatArray:
+        """(k, d, d) covariances, whatever the family."""
+        return self.parameters.covariances
+
+    def probability(self, x: ArrayLike) -> FloatArray:
+        """Return P(Z = k | x), (n, k), of (n, d) rows; (n, k + 1) with that of the noise at the end."""
+        return self._posteriors(x)[0]
+
+    def prediction(self, x: ArrayLike) -> NDArray[np.intp]:
+        """Return the most probable component, (n,), of (n, d) rows; -1 for the noise."""
+        return kernel.most_probable(self.probability(x), self.parameters)
+
+    def logDensity(self, x: ArrayLike) -> FloatArray:
+        """Return log p(x), (n,), in nats, of (n, d) rows."""
+        return self._posteriors(x)[1]
+
+    def _posteriors(self, x: ArrayLike) -> tuple[FloatArray, FloatArray]:
+        return kernel.posteriors(rows_of(x, self.parameters.d), self.parameters)
+
+
+def fit(
+    x: ArrayLike,
+    k: int,
+    covarianceType: Family = "full",
+    *,
+    weights: ArrayLike | None = None,
+    initial: Parameters | FittedMixture | None = None,
+    maxIter: int = 100,
+    tol: float = 1e-4,
+    seed: int = 0,
+    initMode: InitMode = "k-means++",
+    starts: int = 20,
+    acceleration: Acceleration = "squarem",
+    covarianceFloor: float = 1e-6,
+    covariancePrior: Prior = "auto",
+    minComponentWeight: Prior = "auto",
+    noise: bool = False,
+    precision: Precision = "float64",
+) -> FittedMixture:
+    """Fit a Gaussian mixture to rows in memory, as `gmm_spark.GaussianMixture` fits a table on Spark.
+
+    What is named like a param of the estimator means the same.
+
+    Args:
+        x: (n, d) finite numbers; (n,) is one feature.
+        k: number of components.
+        covarianceType: full, diag, spherical, tied, tied-diag or tied-spherical.
+        weights: (n,) finite weights of at least 0; None: 1 each.
+        initial: start EM from this mixture, on all the rows, instead of searching for a start.
+        maxIter: most EM steps on all rows.
+        tol: stop when less than this is left to gain, in nats per row; 0: run maxIter steps.
+        seed: of the sample and the starts.
+        initMode: k-means++ or random.
+        starts: short EM runs on a sample, the best of which are continued.
+        acceleration: squarem, or none for plain EM.
+        covarianceFloor: least variance of a component where the data has unit variance; 0: no floor.
+        covariancePrior: pseudo-rows of the data's covariance in each component's; "auto": 2 / sqrt(n).
+        minComponentWeight: rows of mean weight that a component has at least, where any start leads to that; or "auto".
+        noise: a uniform component beside the others for rows that belong to no cluster.
+        precision: float64, or float32 for products in float32 where they err by less than 1e-3 nats.
+
+    Raises:
+        ConfigurationError: an option out of its range, or an initial mixture of another shape.
+        DataError: values that can't be used, constant or dependent columns, or too few distinct rows.
+    """
+    given = {
+        "k": k,
+        "covarianceType": covarianceType,
+        "maxIter": maxIter,
+        "tol": tol,
+        "seed": seed,
+        "initMode": initMode,
+        "starts": starts,
+        "acceleration": acceleration,
+        "covarianceFloor": covarianceFloor,
+        "covariancePrior": covariancePrior,
+        "minComponentWeight": minComponentWeight,
+        "noise": noise,
+        "precision": precision,
+    }
+    with params_named():
+        table, options = table_of(x, weights), by_params(given)
+        start = initial.parameters if isinstance(initial, FittedMixture) else initial
+        options.check_initial(start, table.x.shape[1])
+        return _fitted(table, options, start)
+
+
+def _fitted(table: Table, options: Options, initial: Parameters | None) -> FittedMixture:
+    clock, d = _Clock(), table.x.shape[1]
+    names = tuple(f"x{i}" for i in range(d))
+    with clock.phase("survey"):
+        surveyed = table.survey(products=needs_products((options.family,), d))
+    problem = Problem.of(options, surveyed, names)
+    fitted = fit_rows(problem, RowsInMemory.of(table, problem), clock, initial)
+    of_mixture = doubts.of_mixture(surveyed, options.k, options.family, noise=options.noise)
+    warnings = (*of_mixture, *doubts.of_table(surveyed, names))
+    return FittedMixture(fitted.parameters, fitted.summary(clock.seconds, warnings))
+
+
+@dataclass
+class _Clock(Observer):
+    """Seconds by phase."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        with timed(self.seconds, name):
+            yield

@@ -1,0 +1,29 @@
+"""What a dry run says of the cost of a fit."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, cast
+
+import pytest
+
+from gmm_spark.batch.steps.dry_run import cost_of
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+READ = {"partitions": 1000, "rows": 10**9}
+
+
+def driver_bytes_of(limit: str) -> int:
+    """Return what the driver is said to need where a job may bring so much to it."""
+    conf = SimpleNamespace(get=lambda name, _: {"spark.driver.maxResultSize": limit}[name])
+    spark = cast("SparkSession", SimpleNamespace(conf=conf))
+    return int(cost_of(spark, READ, 32, [(32, "full")], 1e-4)["driver_bytes"])
+
+
+@pytest.mark.parametrize(("limit", "partials"), [("1g", 64 << 20), ("0", 64 << 20), ("100m", 25 << 20)])
+def test_statistics_that_the_driver_takes_are_those_of_a_pass(limit: str, partials: int) -> None:
+    """Of 137 MiB of statistics a pass: 64 MiB at most, and a quarter of what Spark lets a job bring to the driver."""
+    without = driver_bytes_of("4")  # a limit of 4 bytes leaves one
+    assert driver_bytes_of(limit) - without + 1 == partials
