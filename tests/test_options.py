@@ -156,7 +156,7 @@ def test_each_layer_has_its_name_for_an_option(name: str) -> None:
 
 def of_collapse() -> DataError:
     """Return the error of a search all of whose starts collapsed."""
-    frame = coordinates.suited("full", np.zeros(1), np.eye(1), ("x",))
+    frame = coordinates.coordinates_for("full", np.zeros(1), np.eye(1), ("x",))
     sample = Sample(np.arange(8.0)[None], np.ones(8), np.eye(1))
     with pytest.raises(DataError) as caught:
         best(sample, frame, Plan(2, "full", 0, 0, 0.0, 1e-4))

@@ -64,7 +64,7 @@ def measured(spark: SparkSession, case: Case, repeats: int) -> tuple[list[harnes
     options = Options(k=case.components)
     table = prepare(df, Features.of(Names.of(df), input_cols=None, features_col="features"), None, options, None)
     surveyed = table.surveyed
-    frame = coordinates.suited("full", surveyed.mean, surveyed.covariance, table.names)
+    frame = coordinates.coordinates_for("full", surveyed.mean, surveyed.covariance, table.names)
     at = frame.inward(truth)
     with packed(table, pack.Packing(table.layout, frame, 0, 0.001)) as expectation:
         expectation([at])

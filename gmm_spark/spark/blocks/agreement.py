@@ -57,7 +57,8 @@ class Surveyed:
         """Return what the survey of a table expects of its packing."""
         seen, frame = table.surveyed, packing.coordinates
         mean, deviations = frame.rows(seen.mean[None])[:, 0], np.sqrt(seen.variances)
-        size, terms = np.abs(mean) + frame.largest(deviations), frame.largest(np.abs(seen.mean) + deviations)
+        size = np.abs(mean) + frame.largest_terms(deviations)
+        terms = frame.largest_terms(np.abs(seen.mean) + deviations)
         allowed = _ALLOWED[packing.precision] * np.maximum(1, size) + _ROUNDING * terms
         return Surveyed(seen.rows, seen.weight, mean, allowed, table.names, counts=not table.layout.weighted)
 

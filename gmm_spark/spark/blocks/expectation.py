@@ -17,7 +17,7 @@ from gmm_spark.spark.blocks.pack import READ, read_blocks, sums_of
 from gmm_spark.spark.partials import partials, run_of
 from gmm_spark.spark.session import carried, result_limit
 from gmm_spark.statistics.kernel import check_balance
-from gmm_spark.statistics.moments import Moments, added
+from gmm_spark.statistics.moments import Moments, sum_in_order
 from gmm_spark.statistics.reading import Reading, Request
 
 if TYPE_CHECKING:
@@ -148,7 +148,9 @@ def _add_run(parcel: Shipped[Reading], sums: list[list[bytes]]) -> list[bytes]:
 
 
 def _added(zeros: tuple[Moments, ...], sums: list[list[bytes]]) -> tuple[Moments, ...]:
-    return tuple(added((Moments.from_bytes(each[c], zero) for each in sums), zero) for c, zero in enumerate(zeros))
+    return tuple(
+        sum_in_order((Moments.from_bytes(each[c], zero) for each in sums), zero) for c, zero in enumerate(zeros)
+    )
 
 
 def _sum_task(parcel: Shipped[Reading], batches: Iterable[pa.RecordBatch]) -> Iterator[tuple[int, list[bytes] | None]]:

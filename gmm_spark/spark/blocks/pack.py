@@ -138,7 +138,7 @@ def _by_fold(x: FloatArray, folds: Folds | None) -> Iterator[tuple[int, slice | 
     if folds is None:
         yield NO_FOLD, slice(None)
         return
-    numbers = folds.of(x)
+    numbers = folds.assign(x)
     for fold in np.unique(numbers).tolist():
         yield fold, np.flatnonzero(numbers == fold)
 

@@ -11,7 +11,7 @@ from pyspark.sql import SparkSession
 
 from gmm_spark.em.summary import Summary, fields_of, summary_from
 from gmm_spark.errors import ModelError, quoted
-from gmm_spark.mixture.alignment import aligned
+from gmm_spark.mixture.alignment import align
 from gmm_spark.mixture.parameters import Parameters
 from gmm_spark.spark.ml import model_files
 from gmm_spark.spark.ml.params import ColumnParams, set_defaults
@@ -144,7 +144,7 @@ class GaussianMixtureModel(Model, ColumnParams, MLReadable["GaussianMixtureModel
                 expected=f"those of this model, {quoted(self.features)}",
                 do="Align to a model of the same features in the same order.",
             )
-        parameters = aligned(self.parameters, reference.parameters)
+        parameters = align(self.parameters, reference.parameters)
         return self._copyValues(GaussianMixtureModel(parameters, self.features, self._summary))
 
     def write(self) -> MLWriter:

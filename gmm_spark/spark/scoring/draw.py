@@ -45,10 +45,10 @@ def _rows(
 def _chunk(parameters: Parameters, rng: np.random.Generator) -> tuple[FloatArray, FloatArray]:
     noise = parameters.noise
     weights = parameters.weights if noise is None else np.append(parameters.weights, noise.weight)
-    component = rng.choice(parameters.rows, _CHUNK, p=weights)
+    component = rng.choice(parameters.k_with_noise, _CHUNK, p=weights)
     normal = rng.standard_normal((_CHUNK, parameters.d))
     own = np.minimum(component, parameters.k - 1)
-    x = parameters.means[own] + parameters.spread.coloured(own, normal)
+    x = parameters.means[own] + parameters.spread.rows_from_noise(own, normal)
     if noise is not None:
         everywhere = component == parameters.k
         x[everywhere] = rng.uniform(noise.box[0], noise.box[1], (_CHUNK, parameters.d))[everywhere]

@@ -102,12 +102,12 @@ def _score(parameters: Parameters, layout: RowLayout, schema: pa.Schema, arrays:
     settle()
     rows = decode(arrays, layout)
     ok = rows.reasons == 0
-    probability = np.zeros((len(ok), parameters.rows), dtype=schema.field(1).type.value_type.to_pandas_dtype())
+    probability = np.zeros((len(ok), parameters.k_with_noise), dtype=schema.field(1).type.value_type.to_pandas_dtype())
     log_density, prediction = np.zeros(len(ok)), np.zeros(len(ok), dtype=np.int32)
     exact, log_density[ok] = kernel.posteriors(rows.x[:, ok].T, parameters)
     probability[ok], prediction[ok] = exact, kernel.most_probable(exact, parameters)
     mask = pa.array(~ok)
-    offsets = pa.array(np.arange(len(ok) + 1, dtype=np.int32) * parameters.rows)
+    offsets = pa.array(np.arange(len(ok) + 1, dtype=np.int32) * parameters.k_with_noise)
     return pa.StructArray.from_arrays(
         [
             pa.array(prediction, mask=~ok),

@@ -62,7 +62,7 @@ def _to_bytes(surveyed: Survey) -> list[bytes]:
 
 def of_rows(rows: Rows, bounds: far_rows.Bounds | None = None, *, products: bool = True) -> Survey:
     """Return the survey of one batch, of its rows within the bounds if there are any."""
-    valid = rows.valid() if bounds is None else rows.valid().where(bounds.hold)
+    valid = rows.valid() if bounds is None else rows.valid().where(bounds.contain)
     surveyed = Survey.of(valid.x, valid.weights, products=products)
     reasons = np.bincount(rows.reasons, minlength=len(REASONS)).astype(np.float64)
     return replace(surveyed, counts=np.array([surveyed.rows, *reasons[1:]]))

@@ -133,7 +133,7 @@ def test_all_files_are_read_by_one_strict_reader(
     tmp_path: Path, made: Callable[..., Callable[[], object]], value: str
 ) -> None:
     """A key twice and the words that are no JSON are refused in models, pointers, manifests, checkpoints and locks."""
-    with pytest.raises(GmmSparkError, match=r"a key twice|which is no JSON|\(run unknown"):
+    with pytest.raises(GmmSparkError, match=r"a key twice|which is not JSON|\(run unknown"):
         made(tmp_path, value)()
 
 

@@ -52,7 +52,7 @@ def test_the_survey_of_a_diagonal_family_is_of_variances(spark: SparkSession, df
     np.testing.assert_allclose(found.covariance, x.var(axis=0), rtol=1e-10)
     back = Survey.from_bytes(found.to_bytes(), Survey.zero(D, products=False))
     assert back.scatter.tobytes() == found.scatter.tobytes()
-    frame = coordinates.suited("diag", found.mean, found.covariance, tuple(f"x{i}" for i in range(D)))
+    frame = coordinates.coordinates_for("diag", found.mean, found.covariance, tuple(f"x{i}" for i in range(D)))
     with shipped(spark, pack.Packing(layout, frame, 0, 0.0)) as packing:
         totals = pack.pack(df.selectExpr("features as x"), packing).select("total").collect()
     assert {len(row[0]) for row in totals} == {8 * (1 + 2 * D)}

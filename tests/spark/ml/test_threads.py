@@ -127,7 +127,8 @@ def test_equal_fits_do_not_share_their_blocks(spark: SparkSession) -> None:
     """Spark keeps what is equal once, and drops it when the first fit ends: the blocks of two equal fits are not."""
     df = table(spark, **numbered(clusters(60)))
     layout = RowLayout(3, array=False, weighted=False)
-    packing = Packing(layout, coordinates.suited("full", np.zeros(3), np.eye(3), ("a", "b", "c")), seed=0, sampled=1.0)
+    frame = coordinates.coordinates_for("full", np.zeros(3), np.eye(3), ("a", "b", "c"))
+    packing = Packing(layout, frame, seed=0, sampled=1.0)
     with shipped(spark, packing) as one, shipped(spark, packing) as other:
         assert pack(df, one).sameSemantics(pack(df, one))
         assert not pack(df, one).sameSemantics(pack(df, other))

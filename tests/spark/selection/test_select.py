@@ -67,7 +67,7 @@ def test_held_out_rows_are_measured_and_not_fitted(spark: SparkSession) -> None:
     weights = np.random.default_rng(0).uniform(0.5, 2.0, len(x))
     df = table(spark, w=weights, **numbered(x))
     found = select(df, mixture(weightCol="w"), [1, 3], ["full", "diag"], criterion="heldout", holdout=0.25)
-    held = Folds(1, 0.25, SEED).of(x.T) == 0
+    held = Folds(1, 0.25, SEED).assign(x.T) == 0
     assert 0.15 < held.mean() < 0.35
     for row in found.evaluations:
         density = kernel.posteriors(x, found.models[row.candidate].parameters)[1]
@@ -83,7 +83,7 @@ def test_folds_cross_validate(spark: SparkSession) -> None:
     x = clusters()
     # The prior is that of all rows, those that are held out too: it would move each Gaussian a little.
     found = select(table(spark, **numbered(x)), mixture(covariancePrior=0), [1], criterion="heldout", folds=3)
-    folds = Folds(3, 1.0, SEED).of(x.T)
+    folds = Folds(3, 1.0, SEED).assign(x.T)
     assert set(folds) == {0, 1, 2}
     by_hand = sum(
         multivariate_normal(x[folds != v].mean(axis=0), np.cov(x[folds != v].T, bias=True)).logpdf(x[folds == v]).sum()

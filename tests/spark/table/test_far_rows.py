@@ -37,7 +37,7 @@ def surveyed(x: FloatArray, step: int = 10_000) -> Survey:
 def bounds_of(x: FloatArray) -> far_rows.Bounds | None:
     """Return what is far among the rows."""
     known = surveyed(x)
-    return far_rows.bounds(known.sample, np.diagonal(known.covariance))
+    return far_rows.find_bounds(known.sample, np.diagonal(known.covariance))
 
 
 CASES = [(2, 1e6, "diagonal"), (3, 1e9, "diagonal"), (2, 1e9, "axis")]
@@ -129,7 +129,7 @@ def test_few_rows_at_1e5_deviations_are_far(share: float) -> None:
     x[far] += 1e5
     bounds = bounds_of(x)
     assert bounds is not None
-    np.testing.assert_array_equal(bounds.hold(x.T), ~far)
+    np.testing.assert_array_equal(bounds.contain(x.T), ~far)
 
 
 def test_the_sample_is_the_same_however_rows_are_divided() -> None:
