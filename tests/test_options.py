@@ -172,7 +172,7 @@ def test_the_same_fault_names_its_options_in_each_layer(monkeypatch: pytest.Monk
     monkeypatch.setattr(estimator, "train", lambda *_: (_ for _ in ()).throw(error))
     monkeypatch.setattr(estimator, "at_rest", lambda df, _: df)
     monkeypatch.setattr(estimator, "request_of", lambda *_: ())
-    monkeypatch.setattr(estimator, "workers_explained", lambda _: nullcontext())
+    monkeypatch.setattr(estimator, "explain_worker_errors", lambda _: nullcontext())
     with pytest.raises(DataError) as caught:
         GaussianMixture()._fit(SimpleNamespace(sparkSession=None))  # type: ignore[arg-type] # noqa: SLF001
     assert str(caught.value) == f"{error.sentences} Options: k, starts, covarianceFloor."

@@ -14,8 +14,8 @@ from pyspark.sql import functions as f
 
 from gmm_spark.limits import LIMITS, Limits
 from gmm_spark.spark.blocks.pack import READ, read_blocks, sums_of
-from gmm_spark.spark.partials import partials, run_of
-from gmm_spark.spark.session import carried, result_limit
+from gmm_spark.spark.partials import group_of, partials
+from gmm_spark.spark.session import result_limit, send_with_plan
 from gmm_spark.statistics.kernel import check_balance
 from gmm_spark.statistics.moments import Moments, sum_in_order
 from gmm_spark.statistics.reading import Reading, Request
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from gmm_spark.mixture.parameters import Family, FloatArray, Parameters
     from gmm_spark.spark.partials import Partials
-    from gmm_spark.spark.session import Shipped
+    from gmm_spark.spark.session import TaskValue
     from gmm_spark.statistics.block import Block
     from gmm_spark.statistics.engines import Precision
 
@@ -106,19 +106,19 @@ class DistributedExpectation:
         zeros = reading.zeros()
         size = self.partitions * sum(len(zero.to_bytes()) for zero in zeros)
         run = 1 if size <= driver_bytes(self.blocks.sparkSession, self.limits) else math.isqrt(self.partitions)
-        with carried(self.blocks.sparkSession, reading, self.limits.carried_bytes) as parcel:
+        with send_with_plan(self.blocks.sparkSession, reading, self.limits.carried_bytes) as parcel:
             found = self._partials(parcel, run)
             if missing := {number for number, sums in found.items() if sums is None}:
                 _log.info("%d of %d files are missing: their rows are packed again", len(missing), len(found))
                 found = self._completed(found, missing, parcel, run)
         return _added(zeros, [sums for sums in found.values() if sums is not None])
 
-    def _partials(self, parcel: Shipped[Reading], run: int) -> Partials:
+    def _partials(self, parcel: TaskValue[Reading], run: int) -> Partials:
         # Selected once: each step of a plan costs a pass over few rows some milliseconds.
         self._selected = self._selected or self.blocks.select(*READ)
         return _summed(self._selected, parcel, run)
 
-    def _completed(self, found: Partials, missing: set[int], parcel: Shipped[Reading], run: int) -> Partials:
+    def _completed(self, found: Partials, missing: set[int], parcel: TaskValue[Reading], run: int) -> Partials:
         """Return the statistics with those of the runs of partitions that are missing, from blocks that Spark keeps.
 
         Partitions are what they were as long as Spark plans the read of the rows as before, as their sums show; else
@@ -135,15 +135,15 @@ class DistributedExpectation:
                 self.repeated += 1
                 return self._partials(parcel, run)
             self._moved = wanted, moved
-        rest = moved.where(run_of(f.col("partition"), run).isin(missing)).select(*READ)
+        rest = moved.where(group_of(f.col("partition"), run).isin(missing)).select(*READ)
         return found | _summed(rest, parcel, run)
 
 
-def _summed(selected: DataFrame, parcel: Shipped[Reading], run: int) -> Partials:
+def _summed(selected: DataFrame, parcel: TaskValue[Reading], run: int) -> Partials:
     return partials(selected, partial(_sum_task, parcel), partial(_add_run, parcel), run)
 
 
-def _add_run(parcel: Shipped[Reading], sums: list[list[bytes]]) -> list[bytes]:
+def _add_run(parcel: TaskValue[Reading], sums: list[list[bytes]]) -> list[bytes]:
     return [each.to_bytes() for each in _added(parcel.value.zeros(), sums)]
 
 
@@ -153,7 +153,9 @@ def _added(zeros: tuple[Moments, ...], sums: list[list[bytes]]) -> tuple[Moments
     )
 
 
-def _sum_task(parcel: Shipped[Reading], batches: Iterable[pa.RecordBatch]) -> Iterator[tuple[int, list[bytes] | None]]:
+def _sum_task(
+    parcel: TaskValue[Reading], batches: Iterable[pa.RecordBatch]
+) -> Iterator[tuple[int, list[bytes] | None]]:
     numbered = (each for batch in batches for each in read_blocks(batch))
     for partition, group in groupby(numbered, key=itemgetter(0)):
         moments = _sums(parcel.value, group)

@@ -13,7 +13,7 @@ from pyspark import StorageLevel
 from gmm_spark.spark.blocks import block_files, pack
 from gmm_spark.spark.blocks.agreement import Surveyed
 from gmm_spark.spark.blocks.expectation import DistributedExpectation
-from gmm_spark.spark.session import encrypts_files, shipped
+from gmm_spark.spark.session import encrypts_files, send_to_tasks
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -46,7 +46,7 @@ def packed(
 
         def kept(filed: str | None, only: frozenset[int] | None) -> DataFrame:
             wanted = replace(packing, filed=filed, only=only)
-            made = pack.pack(rows, until_the_end.enter_context(shipped(rows.sparkSession, wanted)))
+            made = pack.pack(rows, until_the_end.enter_context(send_to_tasks(rows.sparkSession, wanted)))
             made = (made.coalesce(tasks) if tasks < surveyed.partitions else made).persist(_LEVEL)
             until_the_end.callback(made.unpersist)
             return made

@@ -16,7 +16,7 @@ from gmm_spark.search.row_sample import inclusion, row_keys
 from gmm_spark.spark.arrow_types import one_row, spark_schema
 from gmm_spark.spark.blocks import block_files
 from gmm_spark.spark.table.rows import RowLayout, decode
-from gmm_spark.spark.worker import settle, task_partition
+from gmm_spark.spark.worker import speed_up_worker, task_partition
 from gmm_spark.statistics.block import Block
 from gmm_spark.statistics.hashing import NO_FOLD, Folds
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from gmm_spark.mixture.coordinates import Coordinates, Layout
     from gmm_spark.mixture.parameters import FloatArray
-    from gmm_spark.spark.session import Shipped
+    from gmm_spark.spark.session import TaskValue
     from gmm_spark.statistics.engines import Precision
 
 _SCHEMA = pa.schema(
@@ -79,7 +79,7 @@ class Packing:
     limits: Limits = LIMITS
 
 
-def pack(rows: DataFrame, packing: Shipped[Packing]) -> DataFrame:
+def pack(rows: DataFrame, packing: TaskValue[Packing]) -> DataFrame:
     """Return the blocks of the usable rows of a weight above 0, one row a block, in the order of the rows."""
     return rows.mapInArrow(partial(_pack_partition, packing), _TYPE)
 
@@ -109,8 +109,8 @@ def read_blocks(batch: pa.RecordBatch) -> Iterator[tuple[int, int, Block | None]
         yield partitions[i].as_py(), folds[i].as_py(), block
 
 
-def _pack_partition(shipped: Shipped[Packing], batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    settle()
+def _pack_partition(shipped: TaskValue[Packing], batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    speed_up_worker()
     packing = shipped.value
     if packing.only is not None and task_partition() not in packing.only:
         return

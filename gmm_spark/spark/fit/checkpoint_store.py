@@ -20,7 +20,7 @@ from gmm_spark.em.checkpoint import Identity, damaged, decode_state, encode_stat
 from gmm_spark.errors import CheckpointError
 from gmm_spark.options import CheckpointOptions
 from gmm_spark.spark.complaints import reason
-from gmm_spark.spark.session import described, hadoop, is_connect
+from gmm_spark.spark.session import hadoop, is_connect, job_description
 from gmm_spark.version import __version__
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class Checkpoints(CheckpointOptions):
         """
         progress = Progress(self, spark, identity)
         if self.resume != "never":
-            with described(spark, "gmm fit, looking for a checkpoint"):
+            with job_description(spark, "gmm fit, looking for a checkpoint"):
                 progress.find()
         return progress
 
@@ -107,7 +107,7 @@ class Progress:
             return
         began = time.perf_counter()
         try:
-            with described(self.spark, f"gmm fit, checkpoint of pass {len(state.trace.history)}"):
+            with job_description(self.spark, f"gmm fit, checkpoint of pass {len(state.trace.history)}"):
                 _write(self.spark, f"{self.settings.path}/{_SLOTS[self.next_slot]}", encode_state(state, self.identity))
         except (PySparkException, Py4JJavaError) as error:
             _log.warning("no checkpoint of pass %d: %s", len(state.trace.history), reason(error))

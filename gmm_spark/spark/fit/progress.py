@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from gmm_spark.em.convergence import passes_to
 from gmm_spark.fit.observer import Observer, timed
-from gmm_spark.spark.session import describe, described
+from gmm_spark.spark.session import job_description, set_job_description
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -129,7 +129,7 @@ class Clock:
     @contextmanager
     def __call__(self, phase: str, df: DataFrame) -> Iterator[None]:
         """Time what is done inside."""
-        with reported(self.seconds, phase), described(df.sparkSession, f"gmm fit, {phase}"):
+        with reported(self.seconds, phase), job_description(df.sparkSession, f"gmm fit, {phase}"):
             yield
 
 
@@ -180,5 +180,5 @@ class FitEvents(Observer):
         if self.progress:
             self.progress.save(state)
         if passes := len(state.trace.history):
-            describe(self.df.sparkSession, f"gmm fit, pass {passes + 1}")
+            set_job_description(self.df.sparkSession, f"gmm fit, pass {passes + 1}")
         self.began = time.perf_counter()

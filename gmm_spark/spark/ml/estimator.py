@@ -21,7 +21,7 @@ from gmm_spark.spark.fit.train import train
 from gmm_spark.spark.ml import model_files
 from gmm_spark.spark.ml.model import GaussianMixtureModel, stored_model
 from gmm_spark.spark.ml.params import FitParams, set_defaults
-from gmm_spark.spark.session import workers_explained
+from gmm_spark.spark.session import explain_worker_errors
 from gmm_spark.spark.table.frames import at_rest
 from gmm_spark.spark.table.names import Names
 from gmm_spark.store.model_directory import decode_model, encode_model
@@ -108,7 +108,7 @@ class GaussianMixture(Estimator["GaussianMixtureModel"], FitParams, MLReadable["
     def _fit(self, dataset: DataFrame) -> GaussianMixtureModel:
         df = at_rest(dataset, "fit")
         own = self.copy()  # as it is now: another thread may set params meanwhile
-        with params_named(), workers_explained(df.sparkSession):
+        with params_named(), explain_worker_errors(df.sparkSession):
             trained = train(df, *request_of(own, df), own._initial, checkpoints_of(own))  # noqa: SLF001 - a copy of itself
         return model_of(own, trained.parameters, trained.features, trained.summary)
 

@@ -12,7 +12,7 @@ from gmm_spark.selection.evaluation import gains
 from gmm_spark.spark.ml.estimator import model_of, request_of
 from gmm_spark.spark.selection import fit_grid
 from gmm_spark.spark.selection.choice import Choice
-from gmm_spark.spark.session import workers_explained
+from gmm_spark.spark.session import explain_worker_errors
 from gmm_spark.spark.table.frames import at_rest
 
 if TYPE_CHECKING:
@@ -143,7 +143,7 @@ def select(
     """
     asked = Choice(tuple(k), tuple(covarianceTypes), criterion=criterion, **choice)
     df, mixture = at_rest(df, "select"), mixture.copy()  # as it is now: another thread may set params meanwhile
-    with params_named(), workers_explained(df.sparkSession):
+    with params_named(), explain_worker_errors(df.sparkSession):
         features, weight, options = request_of(mixture, df)
         found = fit_grid.select(df, features, weight, options, asked, shelf)
     models = {

@@ -14,7 +14,7 @@ from gmm_spark.errors import SchemaError, quoted
 from gmm_spark.spark.arrow_types import spark_schema
 from gmm_spark.spark.table.names import Names
 from gmm_spark.spark.table.rows import RowLayout, decode
-from gmm_spark.spark.worker import settle, variadic
+from gmm_spark.spark.worker import speed_up_worker, variadic
 from gmm_spark.statistics import kernel
 from gmm_spark.statistics.survey import REASONS
 
@@ -99,7 +99,7 @@ def _schema(*, single: bool) -> pa.Schema:
 
 
 def _score(parameters: Parameters, layout: RowLayout, schema: pa.Schema, arrays: list[pa.Array]) -> pa.Array:
-    settle()
+    speed_up_worker()
     rows = decode(arrays, layout)
     ok = rows.reasons == 0
     probability = np.zeros((len(ok), parameters.k_with_noise), dtype=schema.field(1).type.value_type.to_pandas_dtype())

@@ -28,7 +28,7 @@ from gmm_spark.spark.fit import progress
 from gmm_spark.spark.fit.progress import Clock
 from gmm_spark.spark.selection import grid_starts
 from gmm_spark.spark.selection.choice import Choice, FittedCandidate, Selection, Shelf
-from gmm_spark.spark.session import describe
+from gmm_spark.spark.session import set_job_description
 from gmm_spark.spark.table import checks
 from gmm_spark.spark.table.checks import check_distinct
 from gmm_spark.spark.table.prepare import Table, prepare
@@ -221,7 +221,7 @@ class _Run:
 
         def on_pass(number: int, alive: Sequence[race.Runner]) -> None:
             _log.info("pass %d: served %d fits", number, len(alive))
-            describe(spark, f"gmm select, pass {number + 1}")
+            set_job_description(spark, f"gmm select, pass {number + 1}")
 
         rivals = [each.standing() for (_, fold), each in done.items() if fold is None]
         goal = em.Goal(self.options.tol, self.options.max_iter, RESEEDINGS)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from gmm_spark.errors import DataError
 from gmm_spark.search.best_start import ranked
 from gmm_spark.selection.stability import stability
-from gmm_spark.spark.session import shipped
+from gmm_spark.spark.session import send_to_tasks
 from gmm_spark.spark.tasks import call_in_tasks
 
 if TYPE_CHECKING:
@@ -76,6 +76,6 @@ def search(spark: SparkSession, searches: Searches) -> list[Found | str]:
     """
     plans = searches.plans
     order = sorted(range(len(plans)), key=lambda i: (-plans[i].k, plans[i].family != "full"))
-    with shipped(spark, searches.run) as run:
+    with send_to_tasks(spark, searches.run) as run:
         results = dict(zip(order, call_in_tasks(spark, run, [(number,) for number in order], len(order)), strict=True))
     return [results[number] for number in range(len(plans))]
