@@ -10,7 +10,7 @@ from gmm_spark.fit.problem import Problem
 from gmm_spark.limits import LIMITS, Limits
 from gmm_spark.search.sample_size import sample_rows
 from gmm_spark.spark.blocks import pack
-from gmm_spark.spark.blocks.keep import packed
+from gmm_spark.spark.blocks.block_storage import pack_table
 from gmm_spark.spark.fit.checkpoint_store import identity_of
 from gmm_spark.spark.fit.distributed_rows import DistributedRows
 from gmm_spark.spark.fit.progress import Clock, FitEvents, report_findings
@@ -71,7 +71,7 @@ def train(
     store = checkpoints.open(df.sparkSession, identity) if checkpoints else None
     state = store.state if store else None
     events = FitEvents(clock, df, problem, store)
-    with packed(table, _packing(table, problem, searches=not (state or initial))) as expectation:
+    with pack_table(table, _packing(table, problem, searches=not (state or initial))) as expectation:
         rows = DistributedRows(expectation, table.rows, problem)
         fitted = fit_rows(problem, rows, events, initial, state)
     if store:

@@ -22,8 +22,8 @@ from gmm_spark.search.sample_size import sample_rows, sample_tol
 from gmm_spark.selection import race
 from gmm_spark.selection.evaluation import FAILED, RETIRED, Candidate, Evaluation, grid, winner
 from gmm_spark.spark.blocks import agreement, pack
+from gmm_spark.spark.blocks.block_storage import pack_table
 from gmm_spark.spark.blocks.collect_sample import collect_sample
-from gmm_spark.spark.blocks.keep import packed
 from gmm_spark.spark.fit import progress
 from gmm_spark.spark.fit.progress import Clock
 from gmm_spark.spark.selection import grid_starts
@@ -92,7 +92,7 @@ def select(
     packing = pack.Packing(
         table.layout, run.axes.stored, options.seed, share, folds, precision=precision, square=square, limits=limits
     )
-    with packed(table, packing, run.axes.turns) as expectation:
+    with pack_table(table, packing, run.axes.turns) as expectation:
         return run.selection(expectation)
 
 

@@ -128,7 +128,7 @@ def test_equal_fits_do_not_share_their_blocks(spark: SparkSession) -> None:
     df = table(spark, **numbered(clusters(60)))
     layout = RowLayout(3, array=False, weighted=False)
     frame = coordinates.coordinates_for("full", np.zeros(3), np.eye(3), ("a", "b", "c"))
-    packing = Packing(layout, frame, seed=0, sampled=1.0)
+    packing = Packing(layout, frame, seed=0, sample_share=1.0)
     with send_to_tasks(spark, packing) as one, send_to_tasks(spark, packing) as other:
         assert pack(df, one).sameSemantics(pack(df, one))
         assert not pack(df, one).sameSemantics(pack(df, other))
