@@ -122,7 +122,7 @@ def _pack_partition(task_value: TaskValue[Packing], batches: Iterable[pa.RecordB
 def _fill_blocks(packing: Packing, batches: Iterable[pa.RecordBatch]) -> Iterator[_OpenBlock]:
     open_blocks: dict[int, _OpenBlock] = {}
     for number, batch in enumerate(batches):
-        rows = decode(batch.columns, packing.layout).valid().counted()
+        rows = decode(batch.columns, packing.layout).valid().with_weight()
         keys = row_keys(rows.x, packing.seed, number, task_partition())
         z = packing.coordinates.rows(rows.x.T)
         for fold, members in _by_fold(rows.x, packing.folds):

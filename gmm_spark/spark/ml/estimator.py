@@ -22,7 +22,7 @@ from gmm_spark.spark.ml import model_files
 from gmm_spark.spark.ml.model import GaussianMixtureModel, stored_model
 from gmm_spark.spark.ml.params import FitParams, set_defaults
 from gmm_spark.spark.session import explain_worker_errors
-from gmm_spark.spark.table.frames import at_rest
+from gmm_spark.spark.table.frames import static_frame
 from gmm_spark.spark.table.names import Names
 from gmm_spark.store.model_directory import decode_model, encode_model
 
@@ -106,7 +106,7 @@ class GaussianMixture(Estimator["GaussianMixtureModel"], FitParams, MLReadable["
         return _EstimatorReader()
 
     def _fit(self, dataset: DataFrame) -> GaussianMixtureModel:
-        df = at_rest(dataset, "fit")
+        df = static_frame(dataset, "fit")
         own = self.copy()  # as it is now: another thread may set params meanwhile
         with params_named(), explain_worker_errors(df.sparkSession):
             trained = train(df, *request_of(own, df), own._initial, checkpoints_of(own))  # noqa: SLF001 - a copy of itself

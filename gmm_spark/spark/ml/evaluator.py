@@ -15,7 +15,7 @@ from pyspark.sql import functions as f
 from gmm_spark.errors import DataError
 from gmm_spark.spark.ml.params import accessors, param, set_defaults
 from gmm_spark.spark.table.columns import weight_column
-from gmm_spark.spark.table.frames import at_rest
+from gmm_spark.spark.table.frames import static_frame
 from gmm_spark.spark.table.names import Names
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ class MeanLogLikelihoodEvaluator(
         self._set(**self._input_kwargs)
 
     def _evaluate(self, dataset: DataFrame) -> float:
-        dataset = at_rest(dataset, "evaluate")
+        dataset = static_frame(dataset, "evaluate")
         table = Names.of(dataset)
         density = table.find(self.getOrDefault("logDensityCol")).column
         weight = weight_column(table, self.getOrDefault("weightCol")) if self.isDefined("weightCol") else f.lit(1.0)

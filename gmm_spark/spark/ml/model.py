@@ -179,7 +179,7 @@ def features_in(model: GaussianMixtureModel, dataset: DataFrame) -> Features:
             do="Name the columns that the model was fitted on.",
             options=("inputCols" if found.kind == "columns" else "featuresCol",),
         )
-    given, own = ([names.folded(name) for name in each] for each in (found.columns, model.features))
+    given, own = ([names.case_key(name) for name in each] for each in (found.columns, model.features))
     if model.hasSummary and given != own and sorted(given) == sorted(own):
         raise ModelError(
             "feature columns",

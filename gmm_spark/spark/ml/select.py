@@ -13,7 +13,7 @@ from gmm_spark.spark.ml.estimator import model_of, request_of
 from gmm_spark.spark.selection import fit_grid
 from gmm_spark.spark.selection.choice import Choice
 from gmm_spark.spark.session import explain_worker_errors
-from gmm_spark.spark.table.frames import at_rest
+from gmm_spark.spark.table.frames import static_frame
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -142,7 +142,7 @@ def select(
         ConfigurationError, SchemaError, DataError: as `GaussianMixture.fit`.
     """
     asked = Choice(tuple(k), tuple(covarianceTypes), criterion=criterion, **choice)
-    df, mixture = at_rest(df, "select"), mixture.copy()  # as it is now: another thread may set params meanwhile
+    df, mixture = static_frame(df, "select"), mixture.copy()  # as it is now: another thread may set params meanwhile
     with params_named(), explain_worker_errors(df.sparkSession):
         features, weight, options = request_of(mixture, df)
         found = fit_grid.select(df, features, weight, options, asked, shelf)

@@ -128,8 +128,8 @@ def _free(name: str, taken: Sequence[str]) -> str:
 
 
 def _refuse_clash(names: Names, passing: Sequence[str], added: Sequence[str]) -> None:
-    new = set(map(names.folded, added))
-    taken = [*(name for name in passing if names.folded(name) in new), *names.repeated(added)]
+    new = set(map(names.case_key, added))
+    taken = [*(name for name in passing if names.case_key(name) in new), *names.duplicates(added)]
     if taken:
         raise SchemaError(
             f"columns {quoted(sorted(set(taken)))}",

@@ -139,7 +139,7 @@ class _Run:
         rows += [self._failure(candidate, message) for candidate, message in failed.items()]
         rows.sort(key=lambda each: each.candidate)
         best = winner(rows, self.choice.criterion, self.choice.least_gain).candidate
-        checks.report(doubts.of_mixture(self.table.surveyed, best.k, best.family, noise=self.options.noise))
+        checks.log_warnings(doubts.of_mixture(self.table.surveyed, best.k, best.family, noise=self.options.noise))
         progress.report_findings(mains[best].summary.findings)
         passes = self.table.surveyed.passes + 1 + expectation.passes
         return Selection(tuple(rows), mains, best, self.table.names, passes, self.clock.seconds)
