@@ -1,4 +1,4 @@
-"""Tables of known rows for the tests of gmm_spark on Spark."""
+"""Test tables, and comparisons of models, for the tests on Spark."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def _arrow(values: ArrayLike) -> pa.Array:
 
 
 def clusters(rows: int = 600, seed: int = 0) -> FloatArray:
-    """Return (rows, 3): three overlapping correlated clusters, away from the origin and of unlike scales."""
+    """Return (rows, 3): three overlapping correlated clusters, away from the origin and with different scales."""
     rng = np.random.default_rng(seed)
     turn = np.array([[1.0, 0.6, 0.0], [0.0, 1.0, -0.4], [0.0, 0.0, 1.0]])
     centres = np.array([[0.0, 0.0, 0.0], [2.5, -2.0, 1.0], [-1.0, 3.0, 2.0]])
@@ -56,7 +56,7 @@ def clusters(rows: int = 600, seed: int = 0) -> FloatArray:
 
 
 def start(family: Family = "full") -> GaussianMixtureModel:
-    """Return a starting mixture for `clusters`, of unequal weights."""
+    """Return a starting mixture for `clusters`, with unequal weights."""
     scale = np.array([1.0, 20.0, 0.1])
     means = np.array([[0.5, 0.0, 0.0], [2.0, -1.0, 0.5], [-1.0, 2.0, 1.0]]) * scale + [5.0, -300.0, 2.0]
     tilt = np.array([[2.0, 0.3, 0.0], [0.3, 1.5, -0.2], [0.0, -0.2, 1.0]]) * np.outer(scale, scale)
@@ -76,9 +76,9 @@ def plain_steps(
     initial: GaussianMixtureModel,
     steps: int,
     limits: Limits = LIMITS,
-    **params: Any,  # noqa: ANN401 - whatever the estimator takes
+    **params: Any,  # noqa: ANN401 - any params
 ) -> GaussianMixtureModel:
-    """Run exactly `steps` plain EM steps from a start, on the columns x0, x1 ... unless params say otherwise."""
+    """Run exactly n plain EM steps from a start, on the columns x0, x1 ... unless params name other columns."""
     k, d = initial.means.shape
     family = initial.parameters.family
     columns: dict[str, Any] = {} if "featuresCol" in params else {"inputCols": names(d)}
@@ -87,25 +87,25 @@ def plain_steps(
 
 
 def fit_within(limits: Limits, mixture: GaussianMixture, df: DataFrame) -> GaussianMixtureModel:
-    """Fit a mixture to a table as its own `fit` does, within limits."""
+    """Fit a mixture to a table as `fit` does, with other limits."""
     if limits == LIMITS:
         return mixture.fit(df)
     trained = train(df, *request_of(mixture, df), mixture._initial, checkpoints_of(mixture), limits)  # noqa: SLF001
     return model_of(mixture, trained.parameters, trained.features, trained.summary)
 
 
-def assert_same_mixture(found: GaussianMixtureModel, expected: GaussianMixtureModel, rtol: float) -> None:
+def assert_same_mixture(model: GaussianMixtureModel, expected: GaussianMixtureModel, rtol: float) -> None:
     """Compare weights, means and covariances, each relative to its own scale."""
     sd = np.sqrt(np.einsum("kii->ki", expected.covariances))
-    np.testing.assert_allclose(found.weights, expected.weights, rtol=rtol, atol=0)
-    np.testing.assert_allclose((found.means - expected.means) / (np.abs(expected.means) + sd), 0, atol=rtol)
-    error = (found.covariances - expected.covariances) / (sd[:, :, None] * sd[:, None, :])
+    np.testing.assert_allclose(model.weights, expected.weights, rtol=rtol, atol=0)
+    np.testing.assert_allclose((model.means - expected.means) / (np.abs(expected.means) + sd), 0, atol=rtol)
+    error = (model.covariances - expected.covariances) / (sd[:, :, None] * sd[:, None, :])
     np.testing.assert_allclose(error, 0, atol=rtol)
 
 
-def assert_same_bits(found: GaussianMixtureModel, expected: GaussianMixtureModel, repeated: int = 0) -> None:
-    """Compare everything a fit returns but the seconds it took, bit by bit, and find this many more passes."""
+def assert_same_bits(model: GaussianMixtureModel, expected: GaussianMixtureModel, repeated: int = 0) -> None:
+    """Compare all results of a fit except its seconds, bit by bit; it has `repeated` more passes."""
     for name in ("weights", "means", "covariances"):
-        np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))
-    ours, theirs = ({**fields_of(model.summary), "seconds": None} for model in (found, expected))
+        np.testing.assert_array_equal(getattr(model, name), getattr(expected, name))
+    ours, theirs = ({**fields_of(fitted.summary), "seconds": None} for fitted in (model, expected))
     assert {**ours, "numPasses": ours["numPasses"] - repeated} == theirs

@@ -15,9 +15,9 @@ from tests.spark.frames import names
 
 if __name__ == "__main__":
     spark = SparkSession.builder.getOrCreate()
-    made = spark.range(0, 3000, 1, 4).mapInArrow(upstream.rows, upstream.ROWS_DDL)
-    slow = made.mapInArrow(upstream.sleep_unless_copied(Path(sys.argv[1])), upstream.ROWS_DDL)
-    models = [GaussianMixture(k=3, inputCols=names(3), tol=1e-5, starts=4).fit(df) for df in (made, slow)]
+    rows = spark.range(0, 3000, 1, 4).mapInArrow(upstream.rows, upstream.ROWS_DDL)
+    slow = rows.mapInArrow(upstream.sleep_unless_copied(Path(sys.argv[1])), upstream.ROWS_DDL)
+    models = [GaussianMixture(k=3, inputCols=names(3), tol=1e-5, starts=4).fit(df) for df in (rows, slow)]
     summaries = [
         {**fields_of(model.summary), "seconds": None, "means": model.means.tolist(), "all": model.covariances.tolist()}
         for model in models

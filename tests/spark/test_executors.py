@@ -1,4 +1,4 @@
-"""What runs on executors, and what a fit leaves behind."""
+"""The packages that executors need, and the state of Spark after a fit."""
 
 from __future__ import annotations
 
@@ -18,8 +18,7 @@ if TYPE_CHECKING:
 def test_executors_need_numpy_and_pyarrow_only(spark: SparkSession) -> None:
     """Fits, scores and samples run where pandas, pydantic, yaml, SciPy and scikit-learn can't be imported.
 
-    pyspark's own worker may try to import pandas; here that fails, as on an executor without it, so that
-    no test of this folder can pass with the help of these packages.
+    In the tests every import of these packages on an executor fails, so no test of this folder depends on them.
     """
     df = table(spark, **numbered(clusters(100)))
     model = GaussianMixture(k=2, inputCols=names(3), maxIter=1).fit(df)
@@ -31,14 +30,14 @@ def test_executors_need_numpy_and_pyarrow_only(spark: SparkSession) -> None:
 
 
 def test_the_executors_of_the_tests_have_no_pandas(spark: SparkSession) -> None:
-    """The test above would notice an import of pandas."""
+    """An import of pandas on an executor fails, so that the test above detects it."""
     with pytest.raises(Exception, match="pandas is not on the executors"):
         spark.range(1).mapInArrow(upstream.import_pandas, "id bigint").collect()
 
 
 @pytest.mark.classic_only
-def test_a_fit_gives_back_what_it_kept(spark: SparkSession) -> None:
-    """After a fit nothing of it stays in memory or on disk, a failed fit included."""
+def test_a_fit_releases_its_blocks(spark: SparkSession) -> None:
+    """After a fit Spark stores no more data than before."""
     context = spark.sparkContext._jsc  # noqa: SLF001 - only the JVM counts them
     before = context.getPersistentRDDs().size()
     GaussianMixture(k=2, inputCols=names(3), maxIter=1).fit(table(spark, **numbered(clusters(100))))
@@ -46,8 +45,8 @@ def test_a_fit_gives_back_what_it_kept(spark: SparkSession) -> None:
 
 
 @pytest.mark.classic_only
-def test_a_fit_does_not_name_the_jobs_that_follow(spark: SparkSession) -> None:
-    """The description that a fit gives its jobs ends with it; the caller's is back."""
+def test_a_fit_restores_the_job_description(spark: SparkSession) -> None:
+    """After a fit the job description is that of the caller."""
     context = spark.sparkContext
     context.setJobDescription("mine")
     GaussianMixture(k=1, inputCols=names(3), maxIter=1).fit(table(spark, **numbered(clusters(100))))

@@ -1,4 +1,4 @@
-"""Partial results come to the driver in the order of their partitions, and calls in tasks in the order of the calls."""
+"""Partial results are in the order of their partitions, and results of calls in tasks in the order of the calls."""
 
 from __future__ import annotations
 
@@ -22,35 +22,35 @@ if TYPE_CHECKING:
 PARTITIONS = 7
 
 
-def named(unread: int | None, batches: Iterable[pa.RecordBatch]) -> Iterator[tuple[int, list[bytes] | None]]:
-    """Yield the number of the task's partition as its partial result; None for one that can't be read."""
+def partition_number(unread: int | None, batches: Iterable[pa.RecordBatch]) -> Iterator[tuple[int, list[bytes] | None]]:
+    """Yield the number of the task's partition as its partial result; None for the partition `unread`."""
     for _ in batches:
         yield task_partition(), None if task_partition() == unread else [b"%d" % task_partition()]
 
 
-def joined(sums: list[list[bytes]]) -> list[bytes]:
-    """Return a sum that shows the order of what was added."""
-    return [b"".join(each for (each,) in sums)]
+def join(sums: list[list[bytes]]) -> list[bytes]:
+    """Return a sum that shows the order of its terms."""
+    return [b"".join(term for (term,) in sums)]
 
 
-@pytest.mark.parametrize("run", [1, 2, 3, 100])
-def test_partials_are_added_in_the_order_of_the_partitions(spark: SparkSession, run: int) -> None:
-    """By the driver, or first by tasks in runs of n partitions: the order is the same."""
-    found = partials(spark.range(0, PARTITIONS, 1, PARTITIONS), partial(named, None), joined, run)
-    assert list(found) == list(range(-(-PARTITIONS // run)))
-    assert joined([sums for sums in found.values() if sums is not None]) == [b"0123456"]
+@pytest.mark.parametrize("group_size", [1, 2, 3, 100])
+def test_partials_are_added_in_the_order_of_the_partitions(spark: SparkSession, group_size: int) -> None:
+    """The driver alone, or tasks with groups of n partitions, add in the same order."""
+    results = partials(spark.range(0, PARTITIONS, 1, PARTITIONS), partial(partition_number, None), join, group_size)
+    assert list(results) == list(range(-(-PARTITIONS // group_size)))
+    assert join([sums for sums in results.values() if sums is not None]) == [b"0123456"]
 
 
-@pytest.mark.parametrize(("run", "missing"), [(1, 4), (3, 1)])
-def test_a_run_without_one_of_its_partitions_is_missing(spark: SparkSession, run: int, missing: int) -> None:
-    """The others are there."""
-    found = partials(spark.range(0, PARTITIONS, 1, PARTITIONS), partial(named, 4), joined, run)
-    assert [number for number, sums in found.items() if sums is None] == [missing]
+@pytest.mark.parametrize(("group_size", "missing"), [(1, 4), (3, 1)])
+def test_a_group_with_a_missing_partition_is_missing(spark: SparkSession, group_size: int, missing: int) -> None:
+    """Only the group of that partition has no sum."""
+    results = partials(spark.range(0, PARTITIONS, 1, PARTITIONS), partial(partition_number, 4), join, group_size)
+    assert [number for number, sums in results.items() if sums is None] == [missing]
 
 
 @pytest.mark.parametrize("tasks", [1, 3, 100])
 def test_calls_in_tasks_return_in_their_order(spark: SparkSession, tasks: int) -> None:
-    """In fewer tasks than calls, and in one each."""
+    """The order holds for fewer tasks than calls, and for one task per call."""
     calls = [(number, 3) for number in range(PARTITIONS)]
     with send_to_tasks(spark, sub) as function:
         assert call_in_tasks(spark, function, calls, tasks) == [sub(*call) for call in calls]

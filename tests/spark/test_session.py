@@ -1,4 +1,4 @@
-"""What the session of a job prepares."""
+"""The session of a job."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ if TYPE_CHECKING:
 class _Records(logging.Handler):
     def __init__(self) -> None:
         super().__init__()
-        self.seen: list[str] = []
+        self.messages: list[str] = []
 
     def emit(self, record: logging.LogRecord) -> None:
-        self.seen.append(record.getMessage())
+        self.messages.append(record.getMessage())
 
 
 def test_spark_does_not_log_queries_past_the_log_of_the_job(spark: SparkSession) -> None:
-    """A wrong condition with a secret in it raises its error, and PySpark's own loggers stay silent."""
+    """A wrong condition with a secret raises its error, and PySpark's loggers print nothing."""
     records, query = _Records(), PySparkLogger.getLogger("SQLQueryContextLogger")
     query.addHandler(records)
     try:
         with pytest.raises(AnalysisException, match="nope"):
             job_session("test").range(1).filter("nope = 's3cret'").schema  # noqa: B018 - Connect resolves here
         assert spark.range(1).count() == 1
-        assert records.seen == []
+        assert records.messages == []
     finally:
         query.removeHandler(records)
         query.disabled = False

@@ -1,4 +1,4 @@
-"""A task so slow that Spark runs a copy of it: a standalone cluster of two hosts, for a copy needs another one."""
+"""A task so slow that Spark runs a copy of it on another host: a standalone cluster of two hosts."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ SPECULATION = (
 
 @pytest.fixture
 def master(tmp_path: Path) -> Iterator[str]:
-    """Give the address of a cluster with a worker on each of two addresses of the loopback."""
+    """Give the address of a cluster with a worker on each of two loopback addresses."""
     command, environment = submission([], master="local", cwd=tmp_path)
     spark_class = str(Path(command[0]).with_name("spark-class"))
     with socket.create_server(("127.0.0.1", 0)) as free:
@@ -39,8 +39,8 @@ def master(tmp_path: Path) -> Iterator[str]:
     address = f"spark://127.0.0.1:{port}"
     servers = [["master.Master", "--host", "127.0.0.1", "--port", str(port), "--webui-port", "0"]]
     for host in ("127.0.0.1", "127.0.0.2"):
-        own = ["--host", host, "--cores", "1", "--memory", "1g", "--webui-port", "0", "--work-dir", str(tmp_path)]
-        servers.append(["worker.Worker", *own, address])
+        options = ["--host", host, "--cores", "1", "--memory", "1g", "--webui-port", "0", "--work-dir", str(tmp_path)]
+        servers.append(["worker.Worker", *options, address])
     with ExitStack() as stack:
         for name, *words in servers:
             log = stack.enter_context((tmp_path / f"{name}.log").open("ab"))
@@ -56,7 +56,7 @@ def master(tmp_path: Path) -> Iterator[str]:
 
 @pytest.mark.slow
 def test_a_slow_task_with_speculation_changes_nothing(master: str, tmp_path: Path) -> None:
-    """Where a copy of a task overtakes it, in the survey and in packing, the counts and the model are the same bits."""
+    """If a copy overtakes a task, in the survey and in packing, counts and model are the same bit for bit."""
     conf = [word for setting in SPECULATION for word in ("--conf", setting)]
     script = ROOT / "tests" / "spark" / "slow_task.py"
     done = submit([*conf, script, tmp_path / "copied"], master=master, cwd=tmp_path, library=str(ROOT))

@@ -1,4 +1,4 @@
-"""What a Python worker does between two tasks."""
+"""The Python worker between two tasks."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ from gmm_spark.spark.worker import _end_quietly, speed_up_worker
 ROOT = Path(__file__).parents[2]
 
 
-def test_archives_are_not_read_anew_for_each_task(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A settled worker leaves archives alone when Spark invalidates the caches, and still imports from them."""
+def test_archives_are_read_only_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After `speed_up_worker` no archive is read at the start of a task, and imports from archives still work."""
     archive = tmp_path / "archive.zip"
-    with ZipFile(archive, "w") as written:
-        written.writestr("in_archive_first.py", "value = 1")
-        written.writestr("in_archive_second.py", "value = 2")
+    with ZipFile(archive, "w") as file:
+        file.writestr("in_archive_first.py", "value = 1")
+        file.writestr("in_archive_second.py", "value = 2")
     monkeypatch.syspath_prepend(archive)
     monkeypatch.setattr(sys, "path_importer_cache", sys.path_importer_cache.copy())
     assert importlib.import_module("in_archive_first").value == 1
     assert isinstance(sys.path_importer_cache[str(archive)], zipimporter)
     speed_up_worker()
-    assert not [each for each in sys.path_importer_cache.values() if isinstance(each, zipimporter)]
+    assert not [finder for finder in sys.path_importer_cache.values() if isinstance(finder, zipimporter)]
     assert importlib.import_module("in_archive_second").value == 2
 
 
 def test_only_the_end_of_a_closed_input_is_not_sent(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Spark closes an idle worker and reads no error of it; any other error is sent as pyspark sends it."""
+    """The EOFError of an idle worker that Spark has closed is not sent; any other error is."""
     sent: list[BaseException] = []
     worker = SimpleNamespace(handle_worker_exception=lambda error, _, **__: sent.append(error))
     monkeypatch.setitem(sys.modules, "pyspark.worker", cast("ModuleType", worker))
@@ -61,8 +61,8 @@ print("fitted twice")
 
 
 @pytest.mark.slow
-def test_workers_that_spark_ends_for_idleness_print_no_traceback() -> None:
-    """Two minutes between two fits: the log of the program has no BrokenPipeError, and the second fit works."""
+def test_idle_workers_that_spark_ends_print_no_traceback() -> None:
+    """With two minutes between two fits, the log has no BrokenPipeError, and the second fit works."""
     program = [sys.executable, "-c", IDLE, "130"]
     ended = subprocess.run(program, capture_output=True, text=True, check=True, cwd=ROOT, timeout=280)
     assert "fitted twice" in ended.stdout

@@ -1,4 +1,4 @@
-"""What a table does before gmm_spark reads it; runs in the Python workers, which import this file by its name."""
+"""Steps of a table before gmm_spark reads it; they run in the Python workers, which import this file by its name."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ ROWS_DDL = "id bigint, x0 double, x1 double, x2 double"
 
 
 def features(ids: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Return (n, 3) rows of three overlapping clusters: a function of the row's number and nothing else."""
+    """Return (n, 3) rows of three overlapping clusters: a function of the row number only."""
     u = np.modf(np.outer(ids + 1, np.sqrt([2.0, 3.0, 5.0, 7.0, 11.0, 13.0])))[0]
-    normal = np.sqrt(-2 * np.log(1 - u[:, :3])) * np.cos(2 * np.pi * u[:, 3:])  # Box and Muller
+    normal = np.sqrt(-2 * np.log(1 - u[:, :3])) * np.cos(2 * np.pi * u[:, 3:])  # Box-Muller
     centre = np.array([[0.0, 0.0, 0.0], [3.0, 0.0, -2.0], [1.0, 4.0, 2.0]])[ids % 3]
     return np.asarray(centre + normal * [1.0, 0.7, 1.5])
 
 
 def rows(batches: Batches) -> Iterator[pa.RecordBatch]:
-    """Turn the numbers of rows into rows."""
+    """Yield the rows for these row numbers."""
     for batch in batches:
         ids = batch.column(0).to_numpy()
         yield pa.RecordBatch.from_arrays(
@@ -83,25 +83,25 @@ def kill_executor_once(marker: Path, reads: int) -> MapBatches:
 def _kill_executor_once(marker: Path, reads: int, batches: Batches) -> Iterator[pa.RecordBatch]:
     context = TaskContext.get()
     if context is not None and context.partitionId() == 1:
-        seen = len(list(marker.parent.glob(f"{marker.name}*"))) + 1
-        marker.with_name(f"{marker.name}{seen}").touch(exist_ok=False)
-        if seen == reads:
+        count = len(list(marker.parent.glob(f"{marker.name}*"))) + 1
+        marker.with_name(f"{marker.name}{count}").touch(exist_ok=False)
+        if count == reads:
             os.kill(executor_process(), signal.SIGKILL)
     yield from batches
 
 
 def executor_process() -> int:
-    """Return the process of this worker's executor: the worker's parent is the daemon, its parent the JVM."""
+    """Return the process id of this worker's executor: the worker's parent is the daemon, its parent the JVM."""
     daemon = os.getppid()
     executor = int(Path(f"/proc/{daemon}/stat").read_text().rsplit(")", 1)[1].split()[1])
     command = Path(f"/proc/{executor}/cmdline").read_bytes()
     if b"CoarseGrainedExecutorBackend" not in command:
-        raise RuntimeError(f"process {executor} is no executor")
+        raise RuntimeError(f"process {executor} is not an executor")
     return executor
 
 
 def executor_processes(batches: Batches) -> Iterator[pa.RecordBatch]:
-    """Yield the process of the executor."""
+    """Yield the process id of the executor."""
     for _ in batches:
         pass
     yield pa.RecordBatch.from_pydict({"executor": [executor_process()]})

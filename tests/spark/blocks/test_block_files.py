@@ -1,4 +1,4 @@
-"""Passes read the blocks from files on the executors' disks, and never depend on them."""
+"""Passes read the blocks from files on the executors' disks; without the files they give the same results."""
 
 from __future__ import annotations
 
@@ -31,28 +31,28 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def rows(spark: SparkSession) -> Iterator[DataFrame]:
-    """Give a table of three weighted partitions whose rows stay where they are."""
+    """Give a cached table of three weighted partitions."""
     x = clusters(900)
-    kept = table(spark, 3, **numbered(x), weight=1.0 + (x[:, 0] > 5)).cache()
-    yield kept
-    kept.unpersist()
+    cached = table(spark, 3, **numbered(x), weight=1.0 + (x[:, 0] > 5)).cache()
+    yield cached
+    cached.unpersist()
 
 
-# The blocks of small tables are in files too.
+# With these limits the blocks of small tables are in files too.
 FILED = Limits(least_filed_bytes=0)
 
 
-def folders(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """Yield how many files of blocks this executor has."""
+def count_files(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """Yield the number of block files of this executor."""
     for _ in batches:
         roots = [Path(root) for root in os.environ["SPARK_LOCAL_DIRS"].split(",")]
-        found = sum(len(list(root.glob("gmm_spark-*/*"))) for root in roots)
-        yield pa.RecordBatch.from_pydict({"found": pa.array([found], pa.int64())})
+        count = sum(len(list(root.glob("gmm_spark-*/*"))) for root in roots)
+        yield pa.RecordBatch.from_pydict({"count": pa.array([count], pa.int64())})
 
 
 def wipe(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     """Count the files of this executor, and remove them."""
-    yield from folders(batches)
+    yield from count_files(batches)
     for root in os.environ["SPARK_LOCAL_DIRS"].split(","):
         for folder in Path(root).glob("gmm_spark-*"):
             shutil.rmtree(folder)
@@ -60,7 +60,7 @@ def wipe(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
 
 def wipe_one(marker: Path, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     """Count the files of this executor, and remove one if no executor has done so yet."""
-    yield from folders(batches)
+    yield from count_files(batches)
     roots = [Path(root) for root in os.environ["SPARK_LOCAL_DIRS"].split(",")]
     for path in [path for root in roots for path in root.glob("gmm_spark-*/*")][:1]:
         with suppress(FileExistsError):
@@ -69,39 +69,39 @@ def wipe_one(marker: Path, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Rec
 
 
 class AfterPass(logging.Handler):
-    """Looks at the executors' files once, after the second pass; gathers what the fit says."""
+    """Calls a function on the executors once, after the second pass; collects the log of the fit."""
 
-    def __init__(self, spark: SparkSession, look: object) -> None:
+    def __init__(self, spark: SparkSession, on_executors: object) -> None:
         super().__init__()
-        self.spark, self.look = spark, look
-        self.found, self.said = -1, ""
+        self.spark, self.on_executors = spark, on_executors
+        self.count, self.log = -1, ""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Look, if this line reports the second pass."""
-        self.said += record.getMessage()
+        """Call the function if this record reports the second pass."""
+        self.log += record.getMessage()
         if record.getMessage().startswith("pass 2:"):
             everywhere = self.spark.range(0, 16, 1, 16)
-            counts = everywhere.mapInArrow(self.look, "found bigint").collect()  # type: ignore[arg-type] # a function
-            self.found = max(row[0] for row in counts)
+            counts = everywhere.mapInArrow(self.on_executors, "count bigint").collect()  # type: ignore[arg-type] # a function
+            self.count = max(row[0] for row in counts)
 
 
 @pytest.fixture
 def watch() -> Iterator[type[AfterPass]]:
-    """Give handlers of the fit's log that end with the test."""
+    """Give a class of log handlers, which are removed after the test."""
     log, level = logging.getLogger("gmm_spark"), logging.getLogger("gmm_spark").level
     log.setLevel(logging.INFO)
     yield AfterPass
     log.setLevel(level)
-    for handler in [each for each in log.handlers if isinstance(each, AfterPass)]:
+    for handler in [handler for handler in log.handlers if isinstance(handler, AfterPass)]:
         log.removeHandler(handler)
 
 
 @pytest.mark.parametrize("kind", [np.float64, np.float32])
 @pytest.mark.parametrize("weighted", [False, True])
-def test_a_block_comes_back_from_its_file(
+def test_a_block_is_read_back_from_its_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, kind: type, weighted: bool
 ) -> None:
-    """Blocks come back from a file bit by bit, of either precision, with and without weights."""
+    """Blocks are read back from a file bit for bit, in both precisions, with and without weights."""
     monkeypatch.setenv("SPARK_LOCAL_DIRS", f"{tmp_path}/a,{tmp_path}/b")
     rng = np.random.default_rng(0)
     written = [Block(rng.random((3, n)).astype(kind), rng.random(n) if weighted else None) for n in (5, 1, 64)]
@@ -116,24 +116,24 @@ def test_a_block_comes_back_from_its_file(
         np.testing.assert_array_equal(back.weights, block.weights)
 
 
-def test_a_disk_that_fills_keeps_what_it_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Blocks written before the disk was nearly full stay where they are; those after it are not written."""
+def test_blocks_stay_readable_after_the_disk_is_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Blocks written before the disk is nearly full can be read; later blocks are not written."""
     monkeypatch.setenv("SPARK_LOCAL_DIRS", str(tmp_path))
-    one = Block(np.random.default_rng(0).random((2, 4)))
+    block = Block(np.random.default_rng(0).random((2, 4)))
     with closing(block_files.FileWriter("fit")) as writer:
-        offset = writer.add(one)
+        offset = writer.add(block)
         with monkeypatch.context() as full:
             full.setattr(os, "fstatvfs", lambda _: mock.Mock(f_bavail=4, f_blocks=100))
-            assert writer.add(one) is None
-        assert writer.add(one) is None
+            assert writer.add(block) is None
+        assert writer.add(block) is None
     assert offset is not None
     back = block_files.BlockReader().block(str(writer.name), offset)
     assert back is not None
-    np.testing.assert_array_equal(back.z, one.z)
+    np.testing.assert_array_equal(back.z, block.z)
 
 
-def test_a_full_disk_is_left_to_spark(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the disk is nearly full nothing is written, and no file is left."""
+def test_nothing_is_written_to_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a nearly full disk no block is written, and no file stays."""
     monkeypatch.setenv("SPARK_LOCAL_DIRS", str(tmp_path))
     with closing(block_files.FileWriter("fit", free=1.1)) as writer:
         assert writer.add(Block(np.ones((2, 4)))) is None
@@ -141,27 +141,27 @@ def test_a_full_disk_is_left_to_spark(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 def test_files_change_no_bit(spark: SparkSession, rows: DataFrame, watch: type[AfterPass]) -> None:
-    """A fit that reads files gives the bits of one that does not, finds all of them, and leaves none."""
+    """A fit with files and one without give the same bits; no file is missing, and none stays."""
     expected = plain_steps(rows, start(), 3, weightCol="weight")
-    watcher = watch(spark, folders)
+    watcher = watch(spark, count_files)
     logging.getLogger("gmm_spark").addHandler(watcher)
     assert_same_bits(plain_steps(rows, start(), 3, FILED, weightCol="weight"), expected)
-    assert watcher.found > 0
-    assert "missing" not in watcher.said
-    left = spark.range(0, 16, 1, 16).mapInArrow(folders, "found bigint").collect()
+    assert watcher.count > 0
+    assert "missing" not in watcher.log
+    left = spark.range(0, 16, 1, 16).mapInArrow(count_files, "count bigint").collect()
     assert {row[0] for row in left} == {0}
 
 
-def test_where_spark_encrypts_what_it_writes_there_are_no_files(
+def test_there_are_no_files_where_spark_encrypts(
     spark: SparkSession, rows: DataFrame, watch: type[AfterPass], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """By default nothing is encrypted; where Spark's files are, the blocks stay with Spark."""
+    """Spark encrypts nothing by default; where it encrypts its files, there are no block files."""
     assert not session.encrypts_files(spark)
     monkeypatch.setattr(block_storage, "encrypts_files", lambda _: True)
-    watcher = watch(spark, folders)
+    watcher = watch(spark, count_files)
     logging.getLogger("gmm_spark").addHandler(watcher)
     plain_steps(rows, start(), 3, FILED, weightCol="weight")
-    assert watcher.found == 0
+    assert watcher.count == 0
 
 
 @pytest.mark.classic_only
@@ -169,15 +169,15 @@ def test_where_spark_encrypts_what_it_writes_there_are_no_files(
 def test_missing_files_change_no_bit(
     spark: SparkSession, rows: DataFrame, watch: type[AfterPass], *, grouped: bool
 ) -> None:
-    """Where files are gone in the middle of a fit, it says so, packs their rows again, and gets the same bits."""
+    """If files disappear during a fit, it logs this, packs their rows again, and gives the same bits."""
     limits = Limits(statistics_bytes=0) if grouped else LIMITS
     expected = plain_steps(rows, start(), 3, limits, weightCol="weight")
     watcher = watch(spark, wipe)
     logging.getLogger("gmm_spark").addHandler(watcher)
     filed = replace(limits, least_filed_bytes=0)
     assert_same_bits(plain_steps(rows, start(), 3, filed, weightCol="weight"), expected, repeated=1)
-    assert watcher.found > 0
-    assert "files are missing" in watcher.said
+    assert watcher.count > 0
+    assert "files are missing" in watcher.log
 
 
 @pytest.mark.classic_only
@@ -191,14 +191,14 @@ def test_one_missing_file_changes_no_bit(
     *,
     planned_otherwise: bool,
 ) -> None:
-    """Where one of three files is gone its rows are packed again; all rows, if they are no longer that partition's."""
+    """If one of three files disappears its rows are packed again; all rows, if the partitions have other rows now."""
     expected = plain_steps(rows, start(), 4, weightCol="weight")
-    counted = mock.Mock(side_effect=itertools.count() if planned_otherwise else pack.block_sums)
-    monkeypatch.setattr(expectation, "block_sums", counted)
+    block_sums = mock.Mock(side_effect=itertools.count() if planned_otherwise else pack.block_sums)
+    monkeypatch.setattr(expectation, "block_sums", block_sums)
     watcher = watch(spark, partial(wipe_one, tmp_path / "wiped"))
     logging.getLogger("gmm_spark").addHandler(watcher)
     model = plain_steps(rows, start(), 4, FILED, weightCol="weight")
     assert_same_bits(model, expected, repeated=2 if planned_otherwise else 1)
-    assert "1 of 3 files are missing" in watcher.said
-    assert [call.args[1] for call in counted.call_args_list] == [counted.call_args.args[1]] * 2  # compared once
-    assert len(counted.call_args.args[1]) == 1
+    assert "1 of 3 files are missing" in watcher.log
+    assert [call.args[1] for call in block_sums.call_args_list] == [block_sums.call_args.args[1]] * 2  # compared once
+    assert len(block_sums.call_args.args[1]) == 1

@@ -1,4 +1,4 @@
-"""A table that gives other rows the second time: the fit is refused, and equal rows never are."""
+"""A table that gives other rows at the second read is refused; one that gives the same rows is never refused."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ ROWS = 400
 
 
 def rows() -> NDArray[np.float64]:
-    """Return two clusters far from the origin, in columns of unequal scale, and a weight."""
+    """Return two clusters in two columns, one of them far from the origin, and a weight of 1."""
     random = np.random.default_rng(0)
     x = random.normal(size=(ROWS, 3)) + np.r_[1e6, -3.0, 2.0]
     x[::2, :2] += 7
@@ -35,14 +35,14 @@ def rows() -> NDArray[np.float64]:
     return np.asarray(x)
 
 
-def written(file: Path, x: NDArray[np.float64]) -> None:
-    """Write the rows so that their number alone decides the size of the file: Spark trusts the size it has listed."""
+def write(file: Path, x: NDArray[np.float64]) -> None:
+    """Write the rows to a file whose size depends only on their number: Spark relies on the size it has listed."""
     table = pa.table(dict(zip(("a", "b", "w"), x.T, strict=True)))
     pq.write_table(table, file, compression="none", use_dictionary=False, write_statistics=False)
 
 
 def change_after(survey: str, monkeypatch: pytest.MonkeyPatch, change: Callable[[], None]) -> None:
-    """Change the table when it has been surveyed and before it is packed."""
+    """Change the table after the survey and before packing."""
     module: Any = {"fit": train, "select": fit_grid}[survey]
     before = module.prepare
 
@@ -54,8 +54,8 @@ def change_after(survey: str, monkeypatch: pytest.MonkeyPatch, change: Callable[
     monkeypatch.setattr(module, "prepare", prepare)
 
 
-def fitted(spark: SparkSession, folder: Path, how: str, weight: str | None) -> None:
-    """Fit the table in the folder, alone or as one of two candidates."""
+def run_fit(spark: SparkSession, folder: Path, how: str, weight: str | None) -> None:
+    """Fit the table in the folder, by `fit` or by `select`."""
     mixture = GaussianMixture(k=2, inputCols=["a", "b"], starts=2, maxIter=5, seed=1)
     if weight is not None:
         mixture.set(mixture.weightCol, weight)
@@ -71,14 +71,14 @@ def fitted(spark: SparkSession, folder: Path, how: str, weight: str | None) -> N
 def test_a_row_that_changes_between_two_reads_ends_the_fit(
     spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str, weight: str | None
 ) -> None:
-    """One value of 800 is another one deviation away: the error names its column."""
+    """One value of 800 changes by one unit, and the error names its column."""
     x = rows()
-    written(tmp_path / "0.parquet", x)
+    write(tmp_path / "0.parquet", x)
     changed = x.copy()
     changed[7, 1] += 1
-    change_after(how, monkeypatch, partial(written, tmp_path / "0.parquet", changed))
+    change_after(how, monkeypatch, partial(write, tmp_path / "0.parquet", changed))
     with pytest.raises(InputError, match=r"a mean of 'b' .* other rows each time"):
-        fitted(spark, tmp_path, how, weight)
+        run_fit(spark, tmp_path, how, weight)
 
 
 @pytest.mark.classic_only
@@ -86,14 +86,14 @@ def test_a_row_that_changes_between_two_reads_ends_the_fit(
 def test_weights_that_change_between_two_reads_end_the_fit(
     spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
 ) -> None:
-    """The same rows with one weight of another size are other rows."""
+    """A change of one weight ends the fit."""
     x = rows()
-    written(tmp_path / "0.parquet", x)
+    write(tmp_path / "0.parquet", x)
     changed = x.copy()
     changed[0, 2] = 2
-    change_after(how, monkeypatch, partial(written, tmp_path / "0.parquet", changed))
+    change_after(how, monkeypatch, partial(write, tmp_path / "0.parquet", changed))
     with pytest.raises(InputError, match="401 as their total weight; expected 400"):
-        fitted(spark, tmp_path, how, "w")
+        run_fit(spark, tmp_path, how, "w")
 
 
 @pytest.mark.classic_only
@@ -101,21 +101,21 @@ def test_weights_that_change_between_two_reads_end_the_fit(
 def test_a_row_that_becomes_unusable_between_two_reads_ends_the_fit(
     spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
 ) -> None:
-    """Rows that may not be skipped were none in the survey; packing leaves one out, and that is noticed."""
+    """The survey had no unusable rows; packing skips one, and the number of rows differs."""
     x = rows()
-    written(tmp_path / "0.parquet", x)
+    write(tmp_path / "0.parquet", x)
     changed = x.copy()
     changed[5, 0] = np.nan
-    change_after(how, monkeypatch, partial(written, tmp_path / "0.parquet", changed))
+    change_after(how, monkeypatch, partial(write, tmp_path / "0.parquet", changed))
     with pytest.raises(InputError, match="got 399 rows; expected 400 rows"):
-        fitted(spark, tmp_path, how, None)
+        run_fit(spark, tmp_path, how, None)
 
 
 @pytest.mark.classic_only
 @pytest.mark.parametrize("precision", ["float64", "float32"])
 @pytest.mark.parametrize("offset", [0.0, 1e9])
-def test_rows_that_stay_are_never_refused(spark: SparkSession, precision: str, offset: float) -> None:
-    """Rounding alone, of an offset of 1e9 deviations, of 1e12 between scales and of float32, is no other row."""
+def test_unchanged_rows_are_never_refused(spark: SparkSession, precision: str, offset: float) -> None:
+    """Rounding is no change: an offset of 1e9 deviations, columns of very different scale, and float32."""
     random = np.random.default_rng(1)
     x = random.normal(size=(ROWS, 3)) @ np.array([[1.0, 1.0, 0.0], [0.0, 1e-5, 0.0], [0.0, 0.0, 1e6]]) + offset
     table = spark.createDataFrame(pa.table(dict(zip("abc", x.T, strict=True))))
@@ -126,8 +126,8 @@ def test_rows_that_stay_are_never_refused(spark: SparkSession, precision: str, o
 
 @pytest.mark.classic_only
 @pytest.mark.parametrize("precision", ["float64", "float32"])
-def test_a_row_far_from_the_others_is_no_other_row(spark: SparkSession, precision: str) -> None:
-    """At 1e9 deviations float32 rounds it by 30 of them, in the blocks and not in the survey."""
+def test_rounding_of_a_far_row_is_no_change(spark: SparkSession, precision: str) -> None:
+    """At 1e9 deviations float32 rounds the row by 30 deviations, in the blocks but not in the survey."""
     x = np.random.default_rng(2).normal(size=(ROWS, 2))
     x[3] = 1.1234567e9
     table = spark.createDataFrame(pa.table(dict(zip("ab", x.T, strict=True))))

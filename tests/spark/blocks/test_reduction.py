@@ -1,4 +1,4 @@
-"""Statistics reach the driver whole, whether it adds all the partitions or the executors add groups of them first."""
+"""Statistics are the same whether the driver adds all partitions or the executors first add groups of them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def test_groups_are_added_on_executors_above_a_size(spark: SparkSession) -> None:
-    """Four partitions, added in groups by executors, give the model that the driver's sum gives, to 1e-10."""
+    """Groups of four partitions added by executors give the same model as the driver's sum, to 1e-10."""
     df = table(spark, 4, **numbered(clusters()))
     direct = plain_steps(df, start(), 1)
     assert_same_mixture(plain_steps(df, start(), 1, Limits(statistics_bytes=0)), direct, 1e-10)
@@ -28,26 +28,26 @@ def test_groups_are_added_on_executors_above_a_size(spark: SparkSession) -> None
 
 @pytest.mark.classic_only
 def test_many_small_partitions_share_tasks(spark: SparkSession) -> None:
-    """Five partitions read by two tasks hold every row once and give the same model to 1e-10."""
+    """Five partitions read by two tasks count every row once and give the same model to 1e-10."""
     df = table(spark, 5, **numbered(clusters()))
-    each = plain_steps(df, start(), 1)
+    separate = plain_steps(df, start(), 1)
     shared = plain_steps(df, start(), 1, Limits(least_tasks=2))
-    assert shared.summary.weight == each.summary.weight == len(clusters())
-    assert_same_mixture(shared, each, 1e-10)
+    assert shared.summary.weight == separate.summary.weight == len(clusters())
+    assert_same_mixture(shared, separate, 1e-10)
 
 
 @pytest.mark.classic_only
-def test_parameters_of_any_size_travel(spark: SparkSession) -> None:
-    """Those too large for the function of a pass go by a broadcast, and give the bits that small ones give."""
+def test_parameters_are_sent_in_two_ways(spark: SparkSession) -> None:
+    """Large parameters are sent by broadcast, small ones with the task's function; both give the same bits."""
     df = table(spark, 3, **numbered(clusters())).cache()
-    carried = plain_steps(df, start(), 3)
-    assert_same_bits(plain_steps(df, start(), 3, Limits(carried_bytes=0)), carried)
+    small = plain_steps(df, start(), 3)
+    assert_same_bits(plain_steps(df, start(), 3, Limits(carried_bytes=0)), small)
     df.unpersist()
 
 
 @pytest.mark.parametrize(("text", "expected"), [("1g", 1 << 30), ("512m", 512 << 20), ("64MB", 64 << 20), ("0", 0)])
 def test_the_limit_of_results_is_read_as_spark_writes_it(text: str, expected: int) -> None:
-    """Sizes have Spark's units; 0 is no limit. Statistics take a quarter of it, and at most what the limits say."""
+    """Sizes have Spark's units, 0 means no limit, and statistics may use a quarter of it, at most 64 MB."""
     conf = SimpleNamespace(get=lambda name, _: {"spark.driver.maxResultSize": text}[name])
     session = cast("SparkSession", SimpleNamespace(conf=conf))
     assert result_limit(session) == expected
@@ -55,7 +55,7 @@ def test_the_limit_of_results_is_read_as_spark_writes_it(text: str, expected: in
 
 
 def test_wide_surveys_are_merged_on_executors(spark: SparkSession) -> None:
-    """Runs of partitions merged by executors give the survey that the driver's merging gives, to 1e-12."""
+    """Groups of partitions merged by executors give the same survey as a merge by the driver, to 1e-12."""
     df = table(spark, 5, **numbered(clusters())).cache()
     layout = RowLayout(3, array=False, weighted=False)
     direct = survey_pass.survey(df, layout)

@@ -1,4 +1,4 @@
-"""EM on Spark against scikit-learn's EM from the same start, step by step."""
+"""EM on Spark agrees with scikit-learn's EM from the same start, step by step."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 FAMILIES = ("full", "tied", "diag", "spherical")
 X = clusters()
 STEPS = (1, 2, 10)
-STEPS_OF_OTHERS = {1: 1, 3: 10, 7: 2}  # every number of steps and of partitions once for each family
+STEPS_OF_OTHERS = {1: 1, 3: 10, 7: 2}  # each number of steps and of partitions once per family
 
 
 def precisions(covariances: FloatArray, family: str) -> FloatArray:
@@ -40,7 +40,7 @@ def matrices(covariances: FloatArray, family: str, k: int, d: int) -> FloatArray
 
 
 def peer_steps(x: FloatArray, initial: GaussianMixtureModel, steps: int) -> tuple[GaussianMixtureModel, float]:
-    """Return scikit-learn's mixture after n EM steps, by falling weight, and its log-likelihood."""
+    """Return scikit-learn's mixture after n EM steps, by descending weight, and its log-likelihood."""
     family, (k, d) = initial.parameters.family, initial.means.shape
     peer = Peer(
         k,
@@ -53,7 +53,7 @@ def peer_steps(x: FloatArray, initial: GaussianMixtureModel, steps: int) -> tupl
         precisions_init=precisions(initial.covariances, family),
     )
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # it did not converge: it was not to
+        warnings.simplefilter("ignore")  # it stops before it converges, as intended
         peer.fit(x)
     covariances = matrices(peer.covariances_, family, k, d)
     order = np.argsort(-peer.weights_)
@@ -78,7 +78,7 @@ def test_steps_equal_those_of_scikit_learn(spark: SparkSession, family: Family, 
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_both_engines_take_scikit_learns_steps(spark: SparkSession, family: Family) -> None:
-    """The same holds on Spark Connect, with the features in one array column."""
+    """With the features in one array column the steps agree on classic Spark and on Spark Connect."""
     model = plain_steps(table(spark, features=X), start(family), 2, featuresCol="features")
     expected, log_likelihood = peer_steps(X, start(family), 2)
     assert_same_mixture(model, expected, 1e-9)

@@ -1,4 +1,4 @@
-"""A fit whose driver goes away goes on from its last checkpoint, and ends as if nothing had happened."""
+"""A fit whose driver dies resumes from its last checkpoint, and gives the same model."""
 
 from __future__ import annotations
 
@@ -22,114 +22,114 @@ if TYPE_CHECKING:
 LIMITED: dict[str, Any] = {"k": 3, "inputCols": names(3), "maxIter": 5, "tol": 1e-9}
 
 
-class BrokenOff(BaseException):
-    """The end of a driver, as near as a test in its process can come to it."""
+class DriverDeath(BaseException):
+    """Simulates the death of the driver within the process of the test."""
 
 
 class Breaker(logging.Handler):
-    """Ends the fit when it logs a pass."""
+    """Ends the fit when it logs the nth pass."""
 
     def __init__(self, number: int) -> None:
         super().__init__(logging.INFO)
         self.number = number
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Break off."""
+        """Raise at the nth pass."""
         if record.getMessage().startswith(f"pass {self.number}:"):
-            raise BrokenOff
+            raise DriverDeath
 
 
 @pytest.fixture
 def df(spark: SparkSession, tmp_path: Path) -> Iterator[DataFrame]:
-    """Give a table that reads the same each time."""
+    """Give a table that gives the same rows at each read."""
     table(spark, **numbered(clusters())).write.parquet(f"{tmp_path}/table")
     logging.getLogger("gmm_spark").setLevel(logging.INFO)
     yield spark.read.parquet(f"{tmp_path}/table")
     logging.getLogger("gmm_spark").setLevel(logging.NOTSET)
 
 
-def fit(df: DataFrame, kept: Path | None = None, **params: Any) -> GaussianMixtureModel:  # noqa: ANN401 - params
-    """Fit from the known start; with a checkpoint after each pass, if anywhere."""
-    place = {} if kept is None else {"checkpointDir": str(kept), "checkpointSeconds": 0.0}
+def fit(df: DataFrame, folder: Path | None = None, **params: Any) -> GaussianMixtureModel:  # noqa: ANN401 - params
+    """Fit from the start of `frames`, with a checkpoint after each pass if there is a folder."""
+    place = {} if folder is None else {"checkpointDir": str(folder), "checkpointSeconds": 0.0}
     return GaussianMixture(**{**LIMITED, **place, **params}).setInitialModel(start()).fit(df)
 
 
-def break_off(df: DataFrame, kept: Path, number: int, **params: Any) -> None:  # noqa: ANN401 - params
-    """Fit until the nth pass is logged."""
+def break_off(df: DataFrame, folder: Path, number: int, **params: Any) -> None:  # noqa: ANN401 - params
+    """Fit until the nth pass is logged, then die."""
     breaker = Breaker(number)
     logging.getLogger("gmm_spark").addHandler(breaker)
     try:
-        with pytest.raises(BrokenOff):
-            fit(df, kept, **params)
+        with pytest.raises(DriverDeath):
+            fit(df, folder, **params)
     finally:
         logging.getLogger("gmm_spark").removeHandler(breaker)
 
 
-def files(kept: Path) -> list[Path]:
-    """Return the files of checkpoints that hold anything."""
-    return [file for file in kept.glob("*/part-*") if file.stat().st_size]
+def files(folder: Path) -> list[Path]:
+    """Return the checkpoint files that are not empty."""
+    return [file for file in folder.glob("*/part-*") if file.stat().st_size]
 
 
-def test_a_fit_that_was_broken_off_goes_on(df: DataFrame, tmp_path: Path) -> None:
-    """The rerun repeats one pass, ends with the bits of an unbroken fit, and leaves no checkpoint behind."""
-    kept = tmp_path / "kept"
-    break_off(df, kept, 4)
-    assert len(files(kept)) == 2
-    ended = fit(df, kept, resume="require")
-    assert ended.summary.resumedPasses == 3
-    ended._summary = replace(ended.summary, resumedPasses=0)  # noqa: SLF001 - the one thing that may differ
-    assert_same_bits(ended, fit(df))
-    assert files(kept) == []
+def test_an_interrupted_fit_resumes(df: DataFrame, tmp_path: Path) -> None:
+    """The rerun repeats one pass, gives the same bits as an uninterrupted fit, and leaves no checkpoint."""
+    folder = tmp_path / "checkpoints"
+    break_off(df, folder, 4)
+    assert len(files(folder)) == 2
+    resumed = fit(df, folder, resume="require")
+    assert resumed.summary.resumedPasses == 3
+    resumed._summary = replace(resumed.summary, resumedPasses=0)  # noqa: SLF001 - the only field that may differ
+    assert_same_bits(resumed, fit(df))
+    assert files(folder) == []
 
 
 @pytest.mark.classic_only
-def test_another_fit_is_not_gone_on_with(df: DataFrame, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """With other options or other rows `require` refuses and names what differs, `auto` says so and starts again."""
-    kept = tmp_path / "kept"
-    break_off(df, kept, 2)
+def test_a_checkpoint_of_another_fit_is_not_used(
+    df: DataFrame, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """With other options or rows `require` raises with the difference, `auto` logs it and starts again."""
+    folder = tmp_path / "checkpoints"
+    break_off(df, folder, 2)
     with pytest.raises(CheckpointError, match="tol 1e-09 there, 1e-08 here"):
-        fit(df, kept, resume="require", tol=1e-8)
+        fit(df, folder, resume="require", tol=1e-8)
     with pytest.raises(CheckpointError, match="rows 600 there, 599 here"):
-        fit(df.where(f"x0 <> {float(clusters()[0, 0])!r}"), kept, resume="require")
-    other = fit(df, kept, tol=1e-8)
+        fit(df.where(f"x0 <> {float(clusters()[0, 0])!r}"), folder, resume="require")
+    other = fit(df, folder, tol=1e-8)
     assert other.summary.resumedPasses == 0
     assert "starting again" in caplog.text
     assert "tol 1e-09 there, 1e-08 here" in caplog.text
 
 
 @pytest.mark.classic_only
-def test_a_damaged_checkpoint_is_not_gone_on_with(
-    df: DataFrame, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    """The one before it is taken; with both damaged `require` refuses, `auto` starts again to the same model."""
-    kept = tmp_path / "kept"
-    break_off(df, kept, 4)
-    latest = max(files(kept), key=lambda file: file.stat().st_mtime)
+def test_a_damaged_checkpoint_is_not_used(df: DataFrame, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """The fit resumes from the previous one; if both are damaged `require` raises, `auto` starts again: same model."""
+    folder = tmp_path / "checkpoints"
+    break_off(df, folder, 4)
+    latest = max(files(folder), key=lambda file: file.stat().st_mtime)
     latest.write_bytes(latest.read_bytes()[:-40])  # Hadoop's own checksum of the file is wrong now
-    (other,) = set(files(kept)) - {latest}
+    (other,) = set(files(folder)) - {latest}
     bomb = other.with_name("part-0.txt.gz")
-    bomb.write_bytes(gzip.compress(b"x" * 1000))  # of any size once it is unpacked: not one of gmm_spark, and not read
-    break_off(df, kept, 3, resume="require")  # it goes on from pass 2, and so to pass 3 once more
+    bomb.write_bytes(gzip.compress(b"x" * 1000))  # could unpack to any size: such a file is not read
+    break_off(df, folder, 3, resume="require")  # resumes from pass 2, and dies at pass 3 again
     bomb.unlink(missing_ok=True)
-    for file in files(kept):
+    for file in files(folder):
         file.with_name(f".{file.name}.crc").unlink()
         file.write_bytes(file.read_bytes()[:-40])
     with pytest.raises(CheckpointError, match="cut short or changed"):
-        fit(df, kept, resume="require")
-    assert_same_bits(fit(df, kept), fit(df))
+        fit(df, folder, resume="require")
+    assert_same_bits(fit(df, folder), fit(df))
     assert "starting again" in caplog.text
 
 
 @pytest.mark.slow
 @pytest.mark.classic_only
-def test_never_does_not_look_and_require_wants_one(df: DataFrame, tmp_path: Path) -> None:
-    """resume="never" starts again beside a checkpoint; resume="require" refuses to begin where there is none."""
-    kept = tmp_path / "kept"
+def test_never_ignores_checkpoints_and_require_needs_one(df: DataFrame, tmp_path: Path) -> None:
+    """resume="never" ignores a checkpoint; resume="require" raises an error without one."""
+    folder = tmp_path / "checkpoints"
     with pytest.raises(CheckpointError, match="got none"):
-        fit(df, kept, resume="require")
-    break_off(df, kept, 3)
-    assert fit(df, kept, resume="never", keepLastCheckpoint=True).summary.resumedPasses == 0
-    assert fit(df, kept, resume="require").summary.resumedPasses == 6  # the whole fit, which was kept on request
+        fit(df, folder, resume="require")
+    break_off(df, folder, 3)
+    assert fit(df, folder, resume="never", keepLastCheckpoint=True).summary.resumedPasses == 0
+    assert fit(df, folder, resume="require").summary.resumedPasses == 6  # the whole fit, stored on request
 
 
 @pytest.mark.slow
@@ -137,26 +137,26 @@ def test_never_does_not_look_and_require_wants_one(df: DataFrame, tmp_path: Path
 def test_a_checkpoint_that_fails_does_not_fail_the_fit(
     df: DataFrame, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Where nothing can be written the log says so at each pass, and the model is the same."""
+    """If no checkpoint can be written, each pass logs a warning, and the model is the same."""
     (tmp_path / "file").write_text("not a folder")
-    ended = fit(df, tmp_path / "file" / "kept")
+    resumed = fit(df, tmp_path / "file" / "checkpoints")
     assert "no checkpoint of pass 2" in caplog.text
-    assert_same_bits(ended, fit(df))
+    assert_same_bits(resumed, fit(df))
 
 
 @pytest.mark.slow
 @pytest.mark.classic_only
 def test_the_search_for_starts_is_not_repeated(df: DataFrame, tmp_path: Path) -> None:
-    """A fit without a given model goes on from the start that it had found, at once."""
-    kept = tmp_path / "kept"
-    params: dict[str, Any] = {**LIMITED, "starts": 3, "checkpointDir": str(kept), "checkpointSeconds": 0.0}
+    """A fit that died after its search for a start resumes without another search."""
+    folder = tmp_path / "checkpoints"
+    params: dict[str, Any] = {**LIMITED, "starts": 3, "checkpointDir": str(folder), "checkpointSeconds": 0.0}
     breaker = Breaker(1)
     logging.getLogger("gmm_spark").addHandler(breaker)
     try:
-        with pytest.raises(BrokenOff):
+        with pytest.raises(DriverDeath):
             GaussianMixture(**params).fit(df)
     finally:
         logging.getLogger("gmm_spark").removeHandler(breaker)
-    ended = GaussianMixture(**params, resume="require").fit(df)
-    assert "starts" not in ended.summary.seconds
-    assert_same_bits(ended, GaussianMixture(**{**LIMITED, "starts": 3}).fit(df))
+    resumed = GaussianMixture(**params, resume="require").fit(df)
+    assert "starts" not in resumed.summary.seconds
+    assert_same_bits(resumed, GaussianMixture(**{**LIMITED, "starts": 3}).fit(df))

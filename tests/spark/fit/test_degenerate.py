@@ -1,4 +1,4 @@
-"""Components that do no work, point masses, and tables with too little in them, on Spark."""
+"""Components with almost no rows, point masses, and tables that are too small, on Spark."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 def with_a_missed_cluster() -> tuple[FloatArray, Parameters]:
-    """Return rows of three clusters, the last 20 in the smallest, and a start that has a dead component for it."""
+    """Return three clusters, the smallest in the last 20 rows, and a start with a dead component instead of it."""
     generator = np.random.default_rng(0)
     centres = np.repeat([[0.0, 0], [20, 0], [0, 30]], [300, 280, 20], axis=0)
     means = np.array([[0.0, 0.0], [20.0, 0.0], [1e3, -1e3]])
@@ -43,7 +43,7 @@ def with_a_missed_cluster() -> tuple[FloatArray, Parameters]:
 def test_a_dead_component_finds_the_cluster_that_was_missed(
     spark: SparkSession, family: Family, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Its rows come back with the statistics from the tasks; what was done is in the log and in the summary."""
+    """The component restarts at the least likely rows, and log and summary report it."""
     x, start = with_a_missed_cluster()
     dead = GaussianMixtureModel(replace(start, family=family))
     estimator = GaussianMixture(k=3, inputCols=names(2), covarianceType=family, tol=1e-6).setInitialModel(dead)
@@ -57,14 +57,14 @@ def test_a_dead_component_finds_the_cluster_that_was_missed(
 
 
 @pytest.mark.parametrize("families", [["full", "diag"], ["tied"]])
-def test_a_selection_begins_dead_components_anew(
+def test_a_selection_restarts_dead_components(
     spark: SparkSession, families: list[Family], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each candidate whose start has a dead component finds the missed cluster, in its own coordinates."""
+    """Each candidate whose start has a dead component finds the missed cluster."""
     x, dead = with_a_missed_cluster()
-    monkeypatch.setattr(grid_starts, "search", lambda _, searches: [found_by(searches, p) for p in searches.plans])
+    monkeypatch.setattr(grid_starts, "search", lambda _, searches: [search(searches, p) for p in searches.plans])
 
-    def found_by(searches: Searches, plan: Plan) -> SearchResult:
+    def search(searches: Searches, plan: Plan) -> SearchResult:
         return SearchResult([searches.frames[plan.family].inward(replace(dead, family=plan.family))])
 
     estimator = GaussianMixture(inputCols=names(2), tol=1e-6)
@@ -75,10 +75,10 @@ def test_a_selection_begins_dead_components_anew(
 
 
 @pytest.mark.classic_only
-def test_a_point_mass_is_told_with_its_value(
+def test_a_point_mass_is_reported_with_its_value(
     spark: SparkSession, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """In the log, in the summary, in the model that is read back, and in its description."""
+    """Log, summary, loaded model and description show the value."""
     x = np.concatenate([np.tile([3.5, -700.25], (300, 1)), np.random.default_rng(1).standard_normal((700, 2)) * 9])
     with caplog.at_level(logging.INFO, "gmm_spark"):
         model = GaussianMixture(k=2, inputCols=names(2), seed=1).fit(table(spark, **numbered(x)))
@@ -96,7 +96,7 @@ def test_a_point_mass_is_told_with_its_value(
 @pytest.mark.classic_only
 @pytest.mark.parametrize("family", FAMILIES)
 def test_more_features_than_rows(spark: SparkSession, family: Family) -> None:
-    """full and tied are refused with what to do; diagonal families need no more than columns that vary."""
+    """full and tied are refused with advice; diagonal families need only columns that vary."""
     x = np.random.default_rng(2).standard_normal((5, 7))
     estimator = GaussianMixture(k=2, inputCols=names(7), covarianceType=family, maxIter=20)
     df = table(spark, **numbered(x))
@@ -113,14 +113,16 @@ def test_more_features_than_rows(spark: SparkSession, family: Family) -> None:
 @pytest.mark.classic_only
 @pytest.mark.parametrize("family", ["full", "spherical"])
 def test_one_row_is_refused(spark: SparkSession, family: Family) -> None:
-    """One row has no variance: its columns are named as constant."""
+    """A table of one row is refused, and the error names its columns as constant."""
     with pytest.raises(DataError, match=r"'x0', 'x1' with the same value in every row"):
         GaussianMixture(k=1, inputCols=names(2), covarianceType=family).fit(table(spark, x0=[1.0], x1=[-4e9]))
 
 
 @pytest.mark.classic_only
-def test_a_cluster_that_has_left_the_data_is_reported(spark: SparkSession, caplog: pytest.LogCaptureFixture) -> None:
-    """A warm start names the component, its old weight and its new one; the model has it at weight 0."""
+def test_a_component_whose_cluster_disappeared_is_reported(
+    spark: SparkSession, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A warm start reports the component with its old and new weight; its weight in the model is 0."""
     rng = np.random.default_rng(0)
     x = rng.standard_normal((600, 2))
     x[300:, 0] += 40

@@ -1,4 +1,4 @@
-"""The same data gives the same model: on any layout, whatever fails, however rows are weighted or repeated."""
+"""The same data give the same model: on any partitions, after failures, with weights or repeated rows."""
 
 from __future__ import annotations
 
@@ -37,38 +37,38 @@ ROWS = 3000
 
 
 def rows(spark: SparkSession, then: MapBatches | None = None) -> DataFrame:
-    """Return rows that are a function of their number, in four partitions, passed through one more function."""
-    made = spark.range(0, ROWS, 1, 4).mapInArrow(upstream.rows, upstream.ROWS_DDL)
-    return made if then is None else made.mapInArrow(then, upstream.ROWS_DDL)
+    """Return rows that are a function of their number, in four partitions, after one more function if there is one."""
+    frame = spark.range(0, ROWS, 1, 4).mapInArrow(upstream.rows, upstream.ROWS_DDL)
+    return frame if then is None else frame.mapInArrow(then, upstream.ROWS_DDL)
 
 
 def fit(df: DataFrame) -> GaussianMixtureModel:
-    """Fit from starts of its own."""
+    """Fit with a search for starts."""
     return GaussianMixture(k=3, inputCols=names(3), tol=1e-5, starts=4).fit(df)
 
 
 @pytest.fixture(scope="module")
 def expected(spark: SparkSession) -> GaussianMixtureModel:
-    """Give the model of the undisturbed rows."""
+    """Give the model of the rows without failures."""
     return fit(rows(spark))
 
 
 @pytest.mark.classic_only
-def test_sampled_rows_come_in_one_order_however_they_arrive() -> None:
-    """Rows with a key of their own and copies that share one, weighted alike or not, are put into one order."""
+def test_the_order_of_sampled_rows_does_not_depend_on_arrival() -> None:
+    """Rows with a unique key and copies with the same key, of equal or other weights, always get the same order."""
     generator = np.random.default_rng(5)
     keys = generator.integers(0, 40, 100).astype(np.uint64)
     x, weights = keys[:, None] * np.ones(2), generator.integers(1, 3, 100).astype(np.float64)
     order = in_order(keys, x, weights)
     mixed = generator.permutation(100)
-    again = mixed[in_order(keys[mixed], x[mixed], weights[mixed])]
+    ordered = mixed[in_order(keys[mixed], x[mixed], weights[mixed])]
     assert (np.diff(keys[order].astype(np.int64)) >= 0).all()
     assert sorted(order) == list(range(100))
-    np.testing.assert_array_equal(np.c_[x, weights][order], np.c_[x, weights][again])
+    np.testing.assert_array_equal(np.c_[x, weights][order], np.c_[x, weights][ordered])
 
 
 def test_the_same_layout_gives_the_same_bits(spark: SparkSession, expected: GaussianMixtureModel) -> None:
-    """Two fits of one table agree in every bit, survey, sample, starts and passes."""
+    """Two fits of one table agree in every bit of survey, sample, starts and passes."""
     assert_same_bits(fit(rows(spark)), expected)
     assert expected.summary.outcome == "converged"
 
@@ -89,7 +89,7 @@ def test_the_layout_does_not_matter(spark: SparkSession) -> None:
 def test_a_task_that_fails_changes_nothing(
     spark: SparkSession, expected: GaussianMixtureModel, failing: upstream.MapBatches
 ) -> None:
-    """A partition that has to be read again, once or twice, in every stage is counted once: the same bits."""
+    """A partition that fails once or twice in every stage is counted once: the same bits."""
     assert_same_bits(fit(rows(spark, failing)), expected)
 
 
@@ -97,14 +97,14 @@ def test_a_task_that_fails_changes_nothing(
 def test_an_executor_killed_while_packing_changes_nothing(
     spark: SparkSession, expected: GaussianMixtureModel, tmp_path: Path
 ) -> None:
-    """The executor that dies in the second read of the rows, while blocks are made, is made up for: the same bits."""
+    """If an executor dies in the second read of the rows, while they are packed, the bits are the same."""
     marker = tmp_path / "read"
     assert_same_bits(fit(rows(spark, upstream.kill_executor_once(marker, reads=2))), expected)
-    assert len(list(tmp_path.glob("read*"))) > 2  # it was killed, and the partition read again
+    assert len(list(tmp_path.glob("read*"))) > 2  # the executor was killed, and the partition read again
 
 
 class Killer(logging.Handler):
-    """Kills one executor when the fit logs its second pass; the blocks it kept are lost."""
+    """Kills one executor when the fit logs its second pass; its blocks are lost."""
 
     def __init__(self, process: int) -> None:
         super().__init__(logging.INFO)
@@ -112,7 +112,7 @@ class Killer(logging.Handler):
         self.killed, self.armed = False, True
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Kill once."""
+        """Kill the executor, once."""
         if self.armed and not self.killed and record.getMessage().startswith("pass 2:"):
             os.kill(self.process, signal.SIGKILL)
             self.killed = True
@@ -120,7 +120,7 @@ class Killer(logging.Handler):
 
 @pytest.fixture
 def killer(spark: SparkSession) -> Iterator[Killer]:
-    """Listen to the fit with a hand on an executor."""
+    """Give a log handler that kills an executor, for the time of a test."""
     running = rows(spark).mapInArrow(upstream.executor_processes, "executor bigint").first()
     assert running is not None
     logger, handler = logging.getLogger("gmm_spark"), Killer(running["executor"])
@@ -135,7 +135,7 @@ def killer(spark: SparkSession) -> Iterator[Killer]:
 @pytest.mark.classic_only
 @pytest.mark.parametrize("filed", [False, True])
 def test_an_executor_killed_between_passes_changes_nothing(spark: SparkSession, killer: Killer, *, filed: bool) -> None:
-    """Blocks that die with their executor, in its files or kept by Spark, are packed again from the rows: same bits."""
+    """Blocks that are lost with their executor, in files or in Spark, are packed again from the rows: same bits."""
     limits = Limits(least_filed_bytes=0) if filed else LIMITS
     killer.armed = False
     undisturbed = plain_steps(rows(spark), start(), 4, limits)
@@ -145,10 +145,10 @@ def test_an_executor_killed_between_passes_changes_nothing(spark: SparkSession, 
 
 
 @pytest.mark.classic_only
-def test_every_row_is_scored_once_though_tasks_fail(
+def test_every_row_is_scored_once_even_if_tasks_fail(
     spark: SparkSession, expected: GaussianMixtureModel, tmp_path: Path
 ) -> None:
-    """Scores written while a task fails and an executor dies hold every row once."""
+    """Scores have every row once, even if a task fails and an executor dies while they are written."""
     df = rows(spark, upstream.kill_executor_once(tmp_path / "read", 1)).mapInArrow(
         upstream.fail_first_attempt, upstream.ROWS_DDL
     )
@@ -159,8 +159,8 @@ def test_every_row_is_scored_once_though_tasks_fail(
 
 @pytest.mark.classic_only
 def test_the_number_of_executors_does_not_matter(spark: SparkSession, expected: GaussianMixtureModel) -> None:
-    """One executor gives the bits that two gave."""
-    cluster = spark.sparkContext._jsc.sc()  # noqa: SLF001 - only the JVM gives executors back
+    """One executor gives the same bits as two."""
+    cluster = spark.sparkContext._jsc.sc()  # noqa: SLF001 - only the JVM can release executors
     cluster.killExecutor(cluster.getExecutorIds().apply(0))
     try:
         alone = rows(spark).mapInArrow(upstream.executor_processes, "executor bigint").distinct().count()
@@ -172,7 +172,7 @@ def test_the_number_of_executors_does_not_matter(spark: SparkSession, expected: 
 
 @pytest.mark.classic_only
 def test_integer_weights_are_repeated_rows(spark: SparkSession) -> None:
-    """A row of weight 3 counts as three rows, one of weight 0 as none, to 1e-11."""
+    """A row of weight 3 counts as three rows, a row of weight 0 as none, to 1e-11."""
     x = clusters(400)
     weights = np.random.default_rng(1).integers(0, 4, len(x))
     weighted = plain_steps(table(spark, w=weights, **numbered(x)), start(), 3, weightCol="w")

@@ -1,4 +1,4 @@
-"""A table on Spark and the same rows in memory lead to one mixture, by params of the same names and defaults."""
+"""A fit on Spark and a fit in memory give the same mixture, with params of the same names and defaults."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ REST = sorted(set(FAMILIES) - {"full", "tied-diag"})
 
 
 def test_params_have_one_name_and_one_default() -> None:
-    """What both the estimator and the function take has one default; the function has no params of columns or files."""
+    """Shared params of estimator and function have one default; the function has none for columns or files."""
     ours = inspect.signature(fit_function).parameters
     theirs = inspect.signature(GaussianMixture.__init__).parameters
     common = ours.keys() & theirs.keys() - {"k"}
@@ -39,10 +39,10 @@ def test_params_have_one_name_and_one_default() -> None:
 
 @pytest.mark.classic_only
 @pytest.mark.parametrize(
-    "family", ["full", "tied-diag", *(pytest.param(each, marks=pytest.mark.slow) for each in REST)]
+    "family", ["full", "tied-diag", *(pytest.param(family, marks=pytest.mark.slow) for family in REST)]
 )
 def test_a_table_in_one_partition_gives_the_same_bits(spark: SparkSession, family: Family) -> None:
-    """Survey, sample, search and EM are the same sums in the same order: parameters and log-likelihoods are equal."""
+    """Survey, sample, search and EM add the same numbers in the same order: equal parameters and log-likelihoods."""
     x = clusters(1500)
     options: dict[str, Any] = {"covarianceType": family, "seed": 3, "starts": 4}
     df = spark.createDataFrame(pa.table(numbered(x))).coalesce(1)
@@ -52,13 +52,13 @@ def test_a_table_in_one_partition_gives_the_same_bits(spark: SparkSession, famil
         np.testing.assert_array_equal(one, other)
     assert here.summary.history == there.summary.history
     assert here.summary.numPasses == there.summary.numPasses
-    left, right = ({**fields_of(each.summary), "seconds": {}} for each in (here, there))
+    left, right = ({**fields_of(fitted.summary), "seconds": {}} for fitted in (here, there))
     assert left == right
 
 
 @pytest.mark.classic_only
 def test_weights_and_partitions_give_the_same_mixture(spark: SparkSession) -> None:
-    """Rows of weight 0 left out, and sums in another order: parameters to 1e-9."""
+    """With rows of weight 0 and sums in another order the parameters agree to 1e-9."""
     x = clusters(1500)
     weights = np.random.default_rng(0).integers(0, 4, len(x)).astype(np.float64)
     options: dict[str, Any] = {"seed": 3, "starts": 4, "noise": True}

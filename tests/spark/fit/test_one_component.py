@@ -1,4 +1,4 @@
-"""One component: the survey knows its parameters, however many rows there are."""
+"""One component: the survey gives its parameters, for any number of rows."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
 
 @pytest.mark.classic_only
-def test_it_is_exact_on_more_rows_than_the_sample(spark: SparkSession) -> None:
-    """Mean and covariance are those of all 40,000 rows, after one pass, in a fit and in a selection."""
+def test_one_component_is_exact_on_more_rows_than_the_sample(spark: SparkSession) -> None:
+    """After one pass mean and covariance are those of all 40,000 rows, in a fit and in a selection."""
     x, d = clusters(40_000), 3
     df, mean, covariance = table(spark, **numbered(x)), x.mean(axis=0), np.cov(x.T, bias=True)
     one = GaussianMixture(k=1, inputCols=names(d)).fit(df)
-    assert (one.summary.outcome, one.summary.numPasses) == ("converged", 3)  # survey, packing and one
+    assert (one.summary.outcome, one.summary.numPasses) == ("converged", 3)  # survey, packing and one pass
     wanted: dict[Family, FloatArray] = {"full": covariance, "diag": np.diag(np.diag(covariance))}
     models = select(df, GaussianMixture(inputCols=names(d)), [1], list(wanted)).models
     for fitted, expected in ((one, covariance), *((models[Candidate(name, 1)], wanted[name]) for name in wanted)):
@@ -33,8 +33,8 @@ def test_it_is_exact_on_more_rows_than_the_sample(spark: SparkSession) -> None:
 
 
 @pytest.mark.classic_only
-def test_it_is_one_of_many_in_a_selection(spark: SparkSession) -> None:
-    """Beside other numbers of components each keeps its place: one component has the mean of all rows."""
+def test_one_component_is_exact_beside_other_candidates(spark: SparkSession) -> None:
+    """In a selection with other numbers of components, one component has the mean of all rows."""
     x = clusters(600)
     found = select(table(spark, **numbered(x)), GaussianMixture(inputCols=names(3), starts=2), [1, 3], ["full", "tied"])
     assert {len(model.weights) for model in found.models.values()} == {1, 3}

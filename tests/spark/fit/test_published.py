@@ -1,4 +1,4 @@
-"""Numbers that others have published, and EM traces that plain numpy computed once from true labels."""
+"""Published numbers, and EM traces from true labels that plain numpy computed once."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ IRIS = ["Sepal.Length", "Sepal.Width", "Petal.Length", "Petal.Width"]
 MCLUST = {"VVV": "full", "EEE": "tied", "VVI": "diag", "VII": "spherical", "EEI": "tied-diag", "EII": "tied-spherical"}
 
 
-def fitted(df: DataFrame, **params: Any) -> GaussianMixtureModel:  # noqa: ANN401 - whatever the estimator takes
-    """Fit to the limit of the arithmetic, without a floor."""
+def fit_to_limit(df: DataFrame, **params: Any) -> GaussianMixtureModel:  # noqa: ANN401 - any params
+    """Fit to the limit of the arithmetic, without a covariance floor."""
     return GaussianMixture(tol=1e-9, maxIter=500, covarianceFloor=0, covariancePrior=0, **params).fit(df)
 
 
@@ -40,8 +40,8 @@ def csv(spark: SparkSession, data: Path, name: str) -> DataFrame:
 @pytest.mark.classic_only
 @pytest.mark.parametrize(("k", "bic"), [(1, -2607.623), (2, -2322.192)])
 def test_old_faithful(spark: SparkSession, data: Path, k: int, bic: float) -> None:
-    """Old Faithful has mclust's BIC (Scrucca et al. 2023, example 3.4); ours is smaller-is-better, its negative."""
-    model = fitted(csv(spark, data, "faithful"), k=k, inputCols=FAITHFUL)
+    """On Old Faithful the BIC is minus mclust's (Scrucca et al. 2023, example 3.4), so that smaller is better."""
+    model = fit_to_limit(csv(spark, data, "faithful"), k=k, inputCols=FAITHFUL)
     assert -model.summary.bic == pytest.approx(bic, abs=1e-3)
     assert model.summary.outcome == "converged"
 
@@ -49,8 +49,8 @@ def test_old_faithful(spark: SparkSession, data: Path, k: int, bic: float) -> No
 @pytest.mark.classic_only
 @pytest.mark.parametrize(("k", "bic"), [(1, -829.9782), (2, -574.0178)])
 def test_iris(spark: SparkSession, data: Path, k: int, bic: float) -> None:
-    """Iris has mclust's BIC; its column names have dots in them."""
-    model = fitted(csv(spark, data, "iris"), k=k, inputCols=IRIS)
+    """On iris, whose column names have dots, the BIC is the negative of mclust's."""
+    model = fit_to_limit(csv(spark, data, "iris"), k=k, inputCols=IRIS)
     assert -model.summary.bic == pytest.approx(bic, abs=1e-3)
 
 
@@ -70,15 +70,15 @@ def test_iris(spark: SparkSession, data: Path, k: int, bic: float) -> None:
     ],
 )
 def test_old_faithful_in_every_family(spark: SparkSession, data: Path, mclust: str, k: int, bic: float) -> None:
-    """Every family reaches mclust's BIC or a better one; VVV the printed one, the others that of mclust run on."""
-    model = fitted(csv(spark, data, "faithful"), k=k, inputCols=FAITHFUL, covarianceType=MCLUST[mclust])
+    """Every family reaches mclust's BIC or a better one: VVV the printed BIC, the others that of mclust run longer."""
+    model = fit_to_limit(csv(spark, data, "faithful"), k=k, inputCols=FAITHFUL, covarianceType=MCLUST[mclust])
     assert -model.summary.bic >= bic - 1e-3
 
 
 @pytest.mark.classic_only
 def test_the_best_mixture_of_old_faithful(spark: SparkSession, data: Path) -> None:
     """EEE with three components has the published weights, means and common covariance."""
-    model = fitted(csv(spark, data, "faithful"), k=3, inputCols=FAITHFUL, covarianceType="tied")
+    model = fit_to_limit(csv(spark, data, "faithful"), k=3, inputCols=FAITHFUL, covarianceType="tied")
     assert model.summary.logLikelihood == pytest.approx(-1126.326, abs=0.02)  # mclust stops early
     np.testing.assert_allclose(model.weights, [0.47795, 0.35637, 0.16568], atol=5e-3)
     np.testing.assert_allclose(model.means, [[4.4632, 80.8334], [2.0376, 54.4912], [3.7931, 77.5211]], rtol=5e-3)
@@ -87,7 +87,7 @@ def test_the_best_mixture_of_old_faithful(spark: SparkSession, data: Path) -> No
 
 @pytest.mark.classic_only
 def test_waiting_times_from_a_published_start(spark: SparkSession, data: Path) -> None:
-    """From ½ ½, 55 80, sd 5 the first log-likelihood and the fixed point are those of Benaglia et al. 2009."""
+    """From weights ½ ½, means 55 80, sd 5 first log-likelihood and fixed point are those of Benaglia et al. 2009."""
     initial = GaussianMixtureModel.fromArrays([0.5, 0.5], [[55.0], [80.0]], [[[25.0]], [[25.0]]], "tied")
     estimator = GaussianMixture(k=2, inputCols=["waiting"], covarianceType="tied", tol=1e-10)
     estimator.setParams(covarianceFloor=0.0, covariancePrior=0.0)
@@ -100,12 +100,12 @@ def test_waiting_times_from_a_published_start(spark: SparkSession, data: Path) -
 
 
 def test_the_univariate_suite_of_spark_ml(spark: SparkSession) -> None:
-    """Fifteen points have the weights, means, variances and log-likelihood of Spark ML's own test."""
+    """Fifteen points give the weights, means, variances and log-likelihood of Spark ML's test."""
     points = (
         "-5.1971 -2.5359 -3.8220 -5.2211 -5.0602 4.7118 6.8989 3.4592 4.6322 5.7048 4.6567 5.5026 4.5605 5.2043 6.2734"
     )
     x = np.array(points.split(), dtype=float)[:, None]
-    model = fitted(table(spark, features=x), k=2)
+    model = fit_to_limit(table(spark, features=x), k=2)
     np.testing.assert_allclose(model.weights, [2 / 3, 1 / 3], rtol=1e-4)
     np.testing.assert_allclose(model.means.ravel(), [5.1604, -4.3673], rtol=1e-4)
     np.testing.assert_allclose(model.covariances.ravel(), [0.86644, 1.1098], rtol=1e-4)
@@ -147,6 +147,6 @@ def test_em_from_true_labels(spark: SparkSession, data: Path, file: str, label: 
 
 
 def test_em_from_true_species(spark: SparkSession, data: Path) -> None:
-    """The same for iris, on both engines."""
+    """From the true species of iris every pass has the log-likelihood of a plain numpy EM, on both engines."""
     expected = json.loads((data / "expected.json").read_text())["em_from_labels"]["iris"]
     trace(spark, pa.csv.read_csv(data / "iris.csv"), "Species", expected)

@@ -1,4 +1,4 @@
-"""Clusters of a few rows among many: in the sample that starts are sought on, or found when all rows are read."""
+"""Clusters of a few rows among many: they are in the sample for starts, or found when all rows are read."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ROWS, RARE = 100_000, 40
 
 
 def rows(place: float) -> FloatArray:
-    """Return two clusters of many rows at -25 and 25, and one of a few rows that lies `place` along the other axis."""
+    """Return two clusters of many rows at -25 and 25, and one of a few rows at `place` on the other axis."""
     rng = np.random.default_rng(5)
     many = ROWS - RARE
     two = rng.standard_normal((many, 2)) + np.where(rng.random((many, 1)) < 0.4, 25.0, -25.0) * [1.0, 0.0]
@@ -31,29 +31,29 @@ def rows(place: float) -> FloatArray:
 
 
 def fit(df: DataFrame, **params: object) -> GaussianMixtureModel:
-    """Fit three components with starts from a sample of about 500 rows."""
+    """Fit three components, with starts from a sample of about 500 rows."""
     mixture = GaussianMixture(k=3, inputCols=names(2), **params)  # type: ignore[arg-type]
     return fit_within(Limits(sample_bytes=500 * 2 * 8), mixture, df)
 
 
 @pytest.mark.classic_only
-def test_one_that_the_sample_missed_is_found_when_all_rows_are_read(
+def test_a_cluster_that_the_sample_missed_is_found_on_all_rows(
     spark: SparkSession, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A cluster in the middle, of which a sample has 0.2 rows, gets its share and its mean, and a line in the log."""
+    """A central cluster with 0.2 expected rows in the sample gets its weight and its mean, and a line in the log."""
     with caplog.at_level("INFO", "gmm_spark"):
         model = fit(table(spark, **numbered(rows(0.0))))
     assert model.summary.startReplaced
     assert "a cluster was missed, the start is replaced" in caplog.text
     assert model.weights[2] == pytest.approx(RARE / ROWS, rel=0.01)
     np.testing.assert_allclose(model.means[2], 0, atol=0.2)
-    assert model.summary.numPasses == 3 + len(model.summary.history)  # survey, packing, and the start that was not kept
+    assert model.summary.numPasses == 3 + len(model.summary.history)  # survey, packing, check of the start
 
 
 @pytest.mark.slow
 @pytest.mark.classic_only
-def test_one_far_away_is_in_the_sample(spark: SparkSession) -> None:
-    """The half of the sample that goes by distance has a far cluster's rows: no second look is needed."""
+def test_a_far_cluster_is_in_the_sample(spark: SparkSession) -> None:
+    """The half of the sample drawn by distance has rows of a far cluster: the start needs no replacement."""
     model = fit(table(spark, **numbered(rows(60.0))))
     assert not model.summary.startReplaced
     assert model.weights[2] == pytest.approx(RARE / ROWS, rel=0.01)
@@ -63,7 +63,7 @@ def test_one_far_away_is_in_the_sample(spark: SparkSession) -> None:
 @pytest.mark.slow
 @pytest.mark.classic_only
 def test_the_seed_and_not_the_layout_decides(spark: SparkSession) -> None:
-    """On 1, 7 and 64 partitions the same seed gives the same model to 1e-10: sample, starts, look and passes."""
+    """On 1, 7 and 64 partitions the same seed gives the same model to 1e-10."""
     x = clusters(6000)[:, :2]
     one, *others = (fit(table(spark, p, **numbered(x)), tol=1e-5) for p in (1, 7, 64))
     for other in others:
@@ -73,7 +73,7 @@ def test_the_seed_and_not_the_layout_decides(spark: SparkSession) -> None:
 
 @pytest.mark.parametrize("share", [1e-3, 0.05, 0.4])
 def test_means_over_the_sample_are_those_over_all_rows(share: float) -> None:
-    """Rows counted by one over their chance add up to all rows and their squares, within four standard errors."""
+    """Sampled rows weighted by 1 / probability give the count and squares of all rows within four standard errors."""
     rng = np.random.default_rng(0)
     z = rng.standard_normal((3, 50_000)) * rng.standard_exponential(50_000)
     z /= np.sqrt((z**2).mean(axis=1, keepdims=True))
@@ -87,7 +87,7 @@ def test_means_over_the_sample_are_those_over_all_rows(share: float) -> None:
 
 
 def test_a_sample_of_all_rows_has_each_once() -> None:
-    """Where the sample may be as large as the table, no row is left out and none counts more."""
+    """If the sample may be as large as the table, it has each row once, with weight 1."""
     z = np.random.default_rng(0).standard_normal((2, 100))
     assert (inclusion(z, 1.0) == 1).all()
     assert (inclusion(z, 0.0) == 0).all()

@@ -1,4 +1,4 @@
-"""What Spark ML's own mixture fails at: two clusters that anyone can see, in many features, at any scale."""
+"""Cases in which Spark ML's mixture fails: two clear clusters, in many features, at any scale."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 )
 @pytest.mark.parametrize("d", [5, 20, 25, 50, 100])
 def test_two_clusters_six_standard_deviations_apart(spark: SparkSession, d: int, sd: float) -> None:
-    """They are found, whatever the number of features and their scale: adjusted Rand index above 0.95."""
+    """For any number of features and any scale the adjusted Rand index is above 0.95."""
     rng = np.random.default_rng(d)
     direction = rng.standard_normal(d)
     truth = rng.integers(2, size=1500 + 25 * d)

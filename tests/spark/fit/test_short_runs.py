@@ -1,4 +1,4 @@
-"""Short runs on the executors are those of the driver."""
+"""Short runs on the executors give the results of the driver."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
 
 def test_tasks_rank_as_the_driver_does(spark: SparkSession) -> None:
-    """Groups of starts and of mixtures, in two jobs on one sample, come back in their order, run as in this process."""
+    """Groups of starts and of mixtures, in two jobs on one sample, give the results of this process, in order."""
     of = ranking_of(problem_of(), 40)
-    with on_executors(spark, Limits(task_operations=0)) as each:
-        started = each(of, of.of_starts, -np.inf)
+    with on_executors(spark, Limits(task_operations=0)) as run_groups:
+        started = run_groups(of, of.of_starts, -np.inf)
         groups = of.groups([candidate for one in started for _, candidate, _ in one.alive])
-        gone_on, without_hope = each(of, groups, -np.inf), each(of, groups, np.inf)
+        gone_on, without_hope = run_groups(of, groups, -np.inf), run_groups(of, groups, np.inf)
     assert len(started) == len(of.of_starts) > 2
     assert len(best_first(started)) == len(best_first(gone_on)) == 40
     assert best_first(without_hope) == []
@@ -34,7 +34,7 @@ def test_tasks_rank_as_the_driver_does(spark: SparkSession) -> None:
 
 
 def test_a_fit_is_the_same_wherever_its_starts_are_run(spark: SparkSession) -> None:
-    """A fit whose short runs are tasks ends where it ends when they are not."""
+    """A fit gives the same model whether its short runs are tasks or not."""
     df = table(spark, 3, **numbered(clusters(600))).cache()
     mixture = GaussianMixture(k=4, inputCols=names(3), tol=1e-6)
     in_tasks, here = (fit_within(Limits(task_operations=least), mixture, df) for least in (0.0, np.inf))

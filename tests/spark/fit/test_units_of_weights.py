@@ -1,4 +1,4 @@
-"""Weights have no unit: criteria count the effective number of rows, and their scale changes nothing that is chosen."""
+"""Weights have no unit: criteria use the effective number of rows, and the scale of the weights changes no choice."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ CRITERIA = ("bic", "aic", "icl")
 
 @cache
 def selection(spark: SparkSession, unit: float | None) -> ModelSelection:
-    """Return one to four components of rows with weights in this unit, equal ones where it is negative, or none."""
-    own: dict[str, Any] = {"inputCols": names(2), "starts": 4, "tol": 1e-6}
+    """Select one to four components for weights in this unit, for equal weights if it is negative, or for none."""
+    params: dict[str, Any] = {"inputCols": names(2), "starts": 4, "tol": 1e-6}
     columns: dict[str, Any] = numbered(X)
     if unit is not None:
-        own["weightCol"] = "w"
+        params["weightCol"] = "w"
         columns["w"] = np.full(len(X), -unit) if unit < 0 else unit * WEIGHTS
-    return select(table(spark, **columns), GaussianMixture(**own), [1, 2, 3, 4], retire=True)
+    return select(table(spark, **columns), GaussianMixture(**params), [1, 2, 3, 4], retire=True)
 
 
 @pytest.mark.classic_only
 @pytest.mark.parametrize("unit", [1e-6, 1e6, 1 / WEIGHTS.sum()])
 def test_the_unit_of_the_weights_does_not_matter(spark: SparkSession, unit: float) -> None:
-    """Weights of millionths, of millions or that add up to 1: the same choice, criteria, gains and outcomes."""
+    """Tiny weights, huge weights and weights that sum to 1 give the same choice, criteria, gains and outcomes."""
     one, other = selection(spark, 1.0), selection(spark, unit)
     assert other.best == one.best
     for ours, theirs in zip(other.evaluations, one.evaluations, strict=True):
@@ -56,8 +56,8 @@ def test_the_unit_of_the_weights_does_not_matter(spark: SparkSession, unit: floa
 
 
 @pytest.mark.classic_only
-def test_equal_weights_are_no_weights(spark: SparkSession) -> None:
-    """A weight of 0.03 everywhere gives the criteria of rows without weights, and the number of rows."""
+def test_equal_weights_change_nothing(spark: SparkSession) -> None:
+    """A weight of 0.03 in every row gives the criteria and the number of rows of a table without weights."""
     none, equal = selection(spark, None), selection(spark, -0.03)
     assert equal.best == none.best
     assert none.bestModel.summary.effectiveRows == len(X)
@@ -68,7 +68,7 @@ def test_equal_weights_are_no_weights(spark: SparkSession) -> None:
 
 @pytest.mark.classic_only
 def test_criteria_of_one_component_are_those_of_kish(spark: SparkSession) -> None:
-    """By scipy: the weighted log-likelihood at mean weight of (sum w)^2 / sum w^2 rows; rows of weight 0 are none."""
+    """Criteria equal SciPy's: the log-likelihood scaled to (sum w)^2 / sum w^2 rows; rows of weight 0 do not count."""
     model = GaussianMixture(k=1, inputCols=names(2), weightCol="w").fit(table(spark, w=1e6 * WEIGHTS, **numbered(X)))
     mean = np.average(X, axis=0, weights=WEIGHTS)
     covariance = np.cov(X.T, aweights=WEIGHTS, bias=True)
@@ -85,8 +85,8 @@ def test_criteria_of_one_component_are_those_of_kish(spark: SparkSession) -> Non
 
 @pytest.mark.classic_only
 @pytest.mark.parametrize(("weight", "message"), [(1e-200, "squares are summed"), (1e200, "bad_weight")])
-def test_weights_whose_squares_are_no_numbers_are_refused(spark: SparkSession, weight: float, message: str) -> None:
-    """Totals below 1e-140 and single weights above 1e150 are refused, each with what to do."""
+def test_too_small_and_too_large_weights_are_refused(spark: SparkSession, weight: float, message: str) -> None:
+    """Totals below 1e-140 and single weights above 1e150 are refused, each with advice."""
     df = table(spark, w=np.full(len(X), weight), **numbered(X))
     with pytest.raises(DataError, match=message):
         GaussianMixture(k=1, inputCols=names(2), weightCol="w").fit(df)
@@ -94,7 +94,7 @@ def test_weights_whose_squares_are_no_numbers_are_refused(spark: SparkSession, w
 
 @pytest.mark.classic_only
 def test_whole_weights_are_copies_but_for_the_criteria(spark: SparkSession) -> None:
-    """By maximum likelihood all but the criteria are those of repeated rows; effective rows are fewer than copies."""
+    """Maximum likelihood: whole weights give the results of repeated rows, but criteria with fewer effective rows."""
     weights = 1.0 + np.arange(len(X)) % 3
     start = GaussianMixture(k=2, inputCols=names(2), starts=2).fit(table(spark, **numbered(X)))
     steps = GaussianMixture(k=2, inputCols=names(2), tol=0, maxIter=3, covariancePrior=0).setInitialModel(start)
@@ -106,8 +106,8 @@ def test_whole_weights_are_copies_but_for_the_criteria(spark: SparkSession) -> N
 
 
 @pytest.mark.classic_only
-def test_rows_of_weight_zero_are_none(spark: SparkSession) -> None:
-    """A thousand rows of weight 0 beside forty others: the same parameters, criteria and findings."""
+def test_rows_of_weight_zero_do_not_count(spark: SparkSession) -> None:
+    """A thousand rows of weight 0 beside forty others do not change parameters, criteria or findings."""
     rng = np.random.default_rng(0)
     x = np.concatenate([rng.standard_normal((28, 3)), rng.standard_normal((12, 3)) + 12])
     far = rng.standard_normal((1000, 3)) * 5 - 40

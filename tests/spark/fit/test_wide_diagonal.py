@@ -1,4 +1,4 @@
-"""Many features and diagonal covariances on Spark: means, variances and squares are all that travels."""
+"""Many features and diagonal covariances on Spark: tasks return only means, variances and squares."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ D, N = 300, 900
 
 
 def wide() -> FloatArray:
-    """Return (N, D) rows of three clusters, in columns of very unlike scale and offset."""
+    """Return (N, D) rows of three clusters, in columns of very different scale and offset."""
     rng = np.random.default_rng(0)
     z = 0.5 * rng.standard_normal((3, D))[np.arange(N) % 3] + rng.standard_normal((N, D))
     return np.asarray((z + rng.uniform(-1e3, 1e3, D)) * 10 ** rng.uniform(-6, 6, D))
@@ -42,8 +42,8 @@ def df(spark: SparkSession) -> DataFrame:
     return table(spark, 3, features=wide())
 
 
-def test_the_survey_of_a_diagonal_family_is_of_variances(spark: SparkSession, df: DataFrame) -> None:
-    """A survey without products has the variances of one with them, in d numbers, whatever merges it."""
+def test_the_survey_of_a_diagonal_family_has_variances_only(spark: SparkSession, df: DataFrame) -> None:
+    """A survey without products has the same variances as one with products, in d numbers."""
     x, layout = wide(), RowLayout(D, array=True, weighted=False)
     found = survey(df.selectExpr("features as x"), layout, products=False)
     assert found.scatter.shape == (D,)
@@ -65,7 +65,7 @@ def test_the_survey_of_a_diagonal_family_is_of_variances(spark: SparkSession, df
         (("diag", "spherical"), 1000, False),
         (("diag", "full"), 1000, True),
         (("tied",), 1000, True),
-        (("diag",), 64, True),  # so few that duplicate columns are looked for, too
+        (("diag",), 64, True),  # few features: duplicate columns are searched, too
     ],
 )
 def test_products_are_surveyed_where_they_are_needed(families: tuple[Family, ...], d: int, expected: bool) -> None:  # noqa: FBT001
@@ -73,8 +73,8 @@ def test_products_are_surveyed_where_they_are_needed(families: tuple[Family, ...
     assert needs_products(families, d) == expected
 
 
-def test_a_wide_diagonal_fit_is_exact_and_comes_back(df: DataFrame, tmp_path: Path) -> None:
-    """It finds the clusters, its likelihood is that of its parameters, and save, load and transform need no matrix."""
+def test_a_wide_diagonal_fit_is_exact_and_can_be_saved(df: DataFrame, tmp_path: Path) -> None:
+    """The fit finds the clusters, its likelihood is exact, and save, load and transform need no matrix."""
     x = wide()
     model = GaussianMixture(k=3, covarianceType="diag", starts=4, seed=1, covariancePrior=0).fit(df)
     log_density = kernel.posteriors(x, model.parameters)[1]
@@ -92,11 +92,11 @@ def test_a_wide_diagonal_fit_is_exact_and_comes_back(df: DataFrame, tmp_path: Pa
 
 
 def test_a_grid_of_diagonal_families_shares_its_passes(df: DataFrame) -> None:
-    """diag and spherical are selected together on many features, each with the likelihood that its row says."""
+    """In a selection of diag and spherical on many features each row of the table has the exact likelihood."""
     x = wide()
     mixture = GaussianMixture(starts=2, seed=1, covariancePrior=0)
     found = select(df, mixture, [1, 3], ["diag", "spherical"], retire=False)
     assert found.best.name == "diag-3"
     for row in found.evaluations:
-        own = kernel.posteriors(x, found.models[row.candidate].parameters)[1].mean()
-        assert row.mean_log_likelihood == pytest.approx(own, rel=1e-10)
+        expected = kernel.posteriors(x, found.models[row.candidate].parameters)[1].mean()
+        assert row.mean_log_likelihood == pytest.approx(expected, rel=1e-10)

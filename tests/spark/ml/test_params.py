@@ -1,4 +1,4 @@
-"""The pyspark.ml face: params, pipelines, cross-validation; every knob turned."""
+"""The pyspark.ml interface: params, pipelines, cross-validation; every param has an effect."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from gmm_spark.mixture.parameters import Family
 
 X = clusters(400)
-OTHERS: dict[str, Any] = {  # a value of every param that is not its default
+OTHERS: dict[str, Any] = {  # for every param a value that is not its default
     "k": 3,
     "covarianceType": "diag",
     "featuresCol": "other",
@@ -61,11 +61,11 @@ OTHERS: dict[str, Any] = {  # a value of every param that is not its default
     "resume": "never",
     "keepLastCheckpoint": True,
 }
-CHECKPOINTS = {"checkpointDir", "checkpointSeconds", "resume", "keepLastCheckpoint"}  # turned in test_checkpoints.py
+CHECKPOINTS = {"checkpointDir", "checkpointSeconds", "resume", "keepLastCheckpoint"}  # tested in test_checkpoints.py
 
 
-def test_all_params_are_known_here() -> None:
-    """The tests below speak of every param that there is."""
+def test_this_file_has_all_params() -> None:
+    """The tests below cover every param."""
     assert {param.name for param in GaussianMixture().params} == set(OTHERS) == set(EFFECTS) | CHECKPOINTS
 
 
@@ -82,7 +82,7 @@ def test_a_param_is_set_by_constructor_setter_and_map(name: str) -> None:
     assert not estimator.isSet(name)
 
 
-# What a user may call besides params with their getters and setters, and what pyspark's own classes have.
+# The public methods besides the params with their getters and setters, and the members of pyspark's classes.
 CALLED = {
     GaussianMixture: "setInitialModel setParams",
     GaussianMixtureModel: "alignedTo covariances fromArrays hasSummary means noiseWeight predict predictProbability "
@@ -95,13 +95,13 @@ CALLED = {
 
 @pytest.mark.parametrize("kind", CALLED)
 def test_dir_shows_what_a_user_may_call(kind: Any) -> None:  # noqa: ANN401 - a class
-    """It is in camelCase and documented, and no helper of ours is among it."""
+    """`dir` has only camelCase, documented names, and no helpers."""
     theirs = {name for base in kind.__mro__ if not base.__module__.startswith("gmm_spark") for name in vars(base)}
-    own = {name for name in dir(kind) if not name.startswith("_")} | getattr(kind, "__dataclass_fields__", {}).keys()
-    params = {name for name in own if isinstance(getattr(kind, name, None), Param)}
+    names = {name for name in dir(kind) if not name.startswith("_")} | getattr(kind, "__dataclass_fields__", {}).keys()
+    params = {name for name in names if isinstance(getattr(kind, name, None), Param)}
     accessors = {f"{verb}{name[0].upper()}{name[1:]}" for name in params for verb in ("get", "set")}
-    assert own - theirs == (params | accessors | set(CALLED[kind].split())) - theirs
-    for name in own - theirs:
+    assert names - theirs == (params | accessors | set(CALLED[kind].split())) - theirs
+    for name in names - theirs:
         assert re.fullmatch("[a-z]+([A-Z][a-z]*)*", name), name
         value = inspect.getattr_static(kind, name, None)
         text = value.doc if isinstance(value, Param) else getattr(value, "__doc__", "")
@@ -109,7 +109,7 @@ def test_dir_shows_what_a_user_may_call(kind: Any) -> None:  # noqa: ANN401 - a 
 
 
 def test_params_explain_themselves() -> None:
-    """explainParams prints every param, its meaning and its default."""
+    """explainParams prints every param with its meaning and its default."""
     text = GaussianMixture(k=5).explainParams()
     assert all(f"{name}: " in text for name in OTHERS)
     assert "(default: 2, current: 5)" in text
@@ -137,7 +137,7 @@ def test_params_explain_themselves() -> None:
     ],
 )
 def test_a_value_out_of_range_is_refused_when_it_is_set(name: str, value: Any) -> None:  # noqa: ANN401 - wrong types too
-    """A wrong value is refused before there is a table, with the param's name and the value."""
+    """A wrong value is refused before a fit, with the param's name and the value."""
     with pytest.raises(ConfigurationError) as caught:
         GaussianMixture(**{name: value})
     assert name in str(caught.value)
@@ -151,13 +151,13 @@ def rows(spark: SparkSession) -> DataFrame:
 
 
 class Fits:
-    """Fits of one table by their params, each made once."""
+    """Fits of one table by their params, each computed once."""
 
     def __init__(self, df: DataFrame) -> None:
         self.df = df
         self._fit = cache(lambda params: GaussianMixture(**dict(params)).fit(df))
 
-    def __call__(self, **params: Any) -> GaussianMixtureModel:  # noqa: ANN401 - whatever the estimator takes
+    def __call__(self, **params: Any) -> GaussianMixtureModel:  # noqa: ANN401 - any params
         """Fit with these params."""
         model = self._fit(tuple(sorted(params.items())))
         assert isinstance(model, GaussianMixtureModel)
@@ -166,7 +166,7 @@ class Fits:
 
 @pytest.fixture(scope="module")
 def fits(spark: SparkSession) -> Fits:
-    """Give the fits of this module's table."""
+    """Give the fits of one table for this module."""
     return Fits(rows(spark))
 
 
@@ -206,8 +206,8 @@ def _tol(fits: Fits) -> None:
 
 
 def _seed(fits: Fits) -> None:
-    first, again, other = (fits(k=3, starts=1, maxIter=1, seed=seed) for seed in (0, 0, 7))
-    assert first.summary.history == again.summary.history != other.summary.history
+    first, second, other = (fits(k=3, starts=1, maxIter=1, seed=seed) for seed in (0, 0, 7))
+    assert first.summary.history == second.summary.history != other.summary.history
 
 
 def _init_mode(fits: Fits) -> None:
@@ -219,8 +219,8 @@ def _init_mode(fits: Fits) -> None:
 
 def _starts(fits: Fits) -> None:
     gained = []
-    for seed in (1, 3):  # a single start may happen to be as good
-        # By the likelihood alone: the likeliest start of eight components may have one of few rows.
+    for seed in (1, 3):  # a single start may be as good by chance
+        # By the likelihood alone: the most likely start of eight components may have one of few rows.
         how = {"k": 8, "maxIter": 1, "seed": seed, "covariancePrior": 0, "minComponentWeight": 0}
         one, twenty = (fits(starts=starts, **how).summary.history for starts in (1, 20))
         gained.append(twenty[0] - one[0])
@@ -260,7 +260,7 @@ def _covariance_prior(fits: Fits) -> None:
 
 
 def _min_component_weight(fits: Fits) -> None:
-    """More rows than any three components hold make the fit say so."""
+    """A minimum weight that three components can't reach gives a warning."""
     assert fits(k=3, minComponentWeight=0).summary.thinComponents == ()
     summary = fits(k=3, minComponentWeight=len(X) / 2).summary
     assert summary.thinComponents
@@ -275,13 +275,13 @@ def _min_component_weight(fits: Fits) -> None:
     [("tied", 4, 1000, (5, 20)), ("full", 4, 1000, (10, 20)), ("diag", 9, 60, (10, 10)), ("full", 9, 60, (10, 10))],
 )
 def test_the_least_rows_of_a_component(family: Family, d: int, rows: int, expected: tuple[int, int]) -> None:
-    """By default d + 1 rows, twice as many of a full family, ample four times; at most half an equal share."""
+    """By default d + 1 rows, twice that for full, four times that is ample; at most half an equal share."""
     assert Options(3, family).least_rows(d, rows) == expected
     assert Options(3, family, min_component_weight=7.0).least_rows(d, rows) == (7, 0)
 
 
-def test_a_likelier_mixture_that_was_passed_over_is_a_finding(spark: SparkSession) -> None:
-    """Two far rows: the summary, the warnings and what is stored say what they gain, and how to accept them."""
+def test_a_rejected_likelier_mixture_is_a_finding(spark: SparkSession) -> None:
+    """With two far rows summary, warnings and files have the gain of a component for them, and how to accept it."""
     x = np.random.default_rng(3).standard_normal((120, 2))
     x[:60, 0] += 7
     x[:2] += 60
@@ -295,7 +295,7 @@ def test_a_likelier_mixture_that_was_passed_over_is_a_finding(spark: SparkSessio
 
 
 def _noise(fits: Fits) -> None:
-    """The noise has a weight, a posterior of its own, and the prediction -1."""
+    """The noise has a weight, a posterior, and the prediction -1."""
     model = fits(k=3, noise=True)
     assert 0 < model.noiseWeight < 0.5
     assert model.weights.sum() + model.noiseWeight == pytest.approx(1, abs=1e-12)
@@ -364,13 +364,13 @@ EFFECTS: dict[str, Callable[[Fits], None]] = {
 @pytest.mark.classic_only
 @pytest.mark.parametrize("name", EFFECTS)
 def test_every_knob_has_its_effect(fits: Fits, name: str) -> None:
-    """A param that is set changes what it says; none is accepted and never read."""
+    """Each param has its documented effect."""
     EFFECTS[name](fits)
 
 
 @pytest.mark.classic_only
 def test_fit_takes_a_param_map_or_several(spark: SparkSession) -> None:
-    """fit(df, params) fits a copy; a list of maps gives a model for each; the estimator stays as it was."""
+    """fit(df, params) fits a copy, a list of maps gives one model per map, and the estimator is not changed."""
     df = table(spark, features=X)
     estimator = GaussianMixture(k=1, tol=0, maxIter=0)
     one, two = estimator.fit(df, [{estimator.k: 1}, {estimator.k: 2, estimator.predictionCol: "p"}])
@@ -381,8 +381,8 @@ def test_fit_takes_a_param_map_or_several(spark: SparkSession) -> None:
 
 
 @pytest.mark.classic_only
-def test_a_summary_tells_how_the_fit_went(spark: SparkSession) -> None:
-    """Its numbers agree with one another, and its history rises to the log-likelihood of the model returned."""
+def test_a_summary_describes_the_fit(spark: SparkSession) -> None:
+    """Its numbers are consistent, and its history rises to the log-likelihood of the returned model."""
     df = table(spark, features=X)
     model = GaussianMixture(k=3, tol=1e-5, acceleration="none").setInitialModel(start()).fit(df)
     summary, free = model.summary, 3 * (1 + 3 + 6) - 1
@@ -401,14 +401,14 @@ def test_a_summary_tells_how_the_fit_went(spark: SparkSession) -> None:
 
 
 def test_a_model_from_arrays_has_no_summary() -> None:
-    """It says so instead of giving an empty one."""
+    """The summary of such a model is an error, not empty."""
     assert not start().hasSummary
     with pytest.raises(ValueError, match="made from arrays"):
         _ = start().summary
 
 
 def test_a_pipeline_fits_saves_loads_and_transforms(spark: SparkSession, tmp_path: Path) -> None:
-    """In a pyspark.ml Pipeline, estimator and model survive saving and loading with the same bits."""
+    """In a pyspark.ml Pipeline, estimator and model are the same bit for bit after save and load."""
     df = rows(spark)
     stages: list[Any] = [
         VectorAssembler(inputCols=names(3), outputCol="assembled"),
@@ -426,7 +426,7 @@ def test_a_pipeline_fits_saves_loads_and_transforms(spark: SparkSession, tmp_pat
 
 
 def test_cross_validation_finds_the_number_of_components(spark: SparkSession) -> None:
-    """CrossValidator prefers by held-out log-likelihood the three components that there are over one."""
+    """CrossValidator prefers, by held-out log-likelihood, the true three components over one."""
     df = table(spark, features=clusters(900))
     estimator = GaussianMixture(starts=4, maxIter=3)
     grid = ParamGridBuilder().addGrid(estimator.k, [1, 3]).build()
@@ -439,7 +439,7 @@ def test_cross_validation_finds_the_number_of_components(spark: SparkSession) ->
 
 
 def test_the_evaluator_takes_the_weighted_mean(spark: SparkSession) -> None:
-    """Of the column it is given, by the weights it is given, of the rows that have a log-density."""
+    """The evaluator returns the weighted mean of its column over the rows with a log-density."""
     df = spark.createDataFrame([(1.0, 1.0), (4.0, 2.0), (None, 5.0)], "`a.b` double, w double")
     assert MeanLogLikelihoodEvaluator(logDensityCol="a.b").evaluate(df) == 2.5
     assert MeanLogLikelihoodEvaluator(logDensityCol="a.b", weightCol="w").evaluate(df) == 3.0
@@ -447,7 +447,7 @@ def test_the_evaluator_takes_the_weighted_mean(spark: SparkSession) -> None:
 
 
 def test_an_initial_model_of_another_shape_is_refused(spark: SparkSession) -> None:
-    """k, the number of features and the family of the initial model must be those of the fit."""
+    """The initial model must have the k, the number of features and the family of the fit."""
     df = table(spark, features=X)
     for params, reason in (
         ({"k": 2}, "3 components.*expected 2 components"),
@@ -460,7 +460,7 @@ def test_an_initial_model_of_another_shape_is_refused(spark: SparkSession) -> No
 
 
 def test_no_step_returns_the_start(spark: SparkSession) -> None:
-    """maxIter=0 measures the initial model and returns it, by falling weight."""
+    """maxIter=0 evaluates the initial model and returns it, by descending weight."""
     estimator = GaussianMixture(k=3, maxIter=9, **PLAIN).setInitialModel(start())
     model = estimator.fit(table(spark, features=X), {estimator.maxIter: 0})  # a copy, with its initial model
     order = [0, 2, 1]
@@ -472,30 +472,30 @@ def test_no_step_returns_the_start(spark: SparkSession) -> None:
 @pytest.mark.classic_only
 @pytest.mark.usefixtures("spark")
 def test_rows_drawn_from_a_model_have_its_moments() -> None:
-    """Means, covariances and shares of a large sample are the model's, within five standard errors."""
+    """Means, covariances and shares of a large sample equal the model's within five standard errors."""
     model, n = start(), 40_000
     drawn = model.sample(n, seed=3).toArrow()
     x, component = np.array(drawn["features"].to_pylist()), drawn["component"].to_numpy()
     assert len(x) == n
     for k, weight in enumerate(model.weights):
-        own = x[component == k]
-        assert abs(len(own) - n * weight) < 5 * np.sqrt(n * weight * (1 - weight))
+        members = x[component == k]
+        assert abs(len(members) - n * weight) < 5 * np.sqrt(n * weight * (1 - weight))
         sd = np.sqrt(np.diagonal(model.covariances[k]))
-        np.testing.assert_array_less(np.abs(own.mean(axis=0) - model.means[k]), 5 * sd / np.sqrt(len(own)))
-        bound = 5 * np.sqrt(2 / len(own)) * np.outer(sd, sd)
-        np.testing.assert_array_less(np.abs(np.cov(own.T) - model.covariances[k]), bound)
+        np.testing.assert_array_less(np.abs(members.mean(axis=0) - model.means[k]), 5 * sd / np.sqrt(len(members)))
+        bound = 5 * np.sqrt(2 / len(members)) * np.outer(sd, sd)
+        np.testing.assert_array_less(np.abs(np.cov(members.T) - model.covariances[k]), bound)
 
 
 @pytest.mark.usefixtures("spark")
 def test_a_sample_does_not_depend_on_its_partitions() -> None:
-    """A row depends on the seed and its number only: longer samples begin with the shorter ones."""
+    """A row depends only on the seed and its number: a longer sample begins with the shorter one."""
     short, long, other = (start().sample(n, seed=s).toArrow() for n, s in ((500, 1), (9000, 1), (500, 2)))
     assert long.slice(0, 500).to_pylist() == short.to_pylist() != other.to_pylist()
 
 
 @pytest.mark.usefixtures("spark")
 def test_a_sample_has_the_columns_of_the_model() -> None:
-    """Where the model reads numeric columns the sample has them, and can be scored."""
+    """A sample of a model with numeric columns has these columns, and can be scored."""
     model = start()
     model.set(model.inputCols, ["a.b", "c d", "e"])
     drawn = model.sample(10)

@@ -1,4 +1,4 @@
-"""Saving and loading: exact, careful with what is there, and untrusting."""
+"""Saving and loading: exact, safe for existing files, and strict with untrusted files."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 
-def test_a_model_comes_back_bit_by_bit(spark: SparkSession, tmp_path: Path) -> None:
-    """Parameters, summary, params and uid are the same after save and load, and the loaded model scores the same."""
+def test_a_loaded_model_is_the_same_bit_for_bit(spark: SparkSession, tmp_path: Path) -> None:
+    """Parameters, summary, params, uid and scores are the same after save and load."""
     df = table(spark, features=clusters(100))
     model = plain_steps(df, start("tied"), 2, featuresCol="features", predictionCol="p")
     model.save(f"{tmp_path}/model")
@@ -47,14 +47,14 @@ def test_a_model_comes_back_bit_by_bit(spark: SparkSession, tmp_path: Path) -> N
 
 @pytest.mark.usefixtures("spark")
 def test_a_model_is_read_without_spark(tmp_path: Path) -> None:
-    """The directory that Spark wrote is what `read_model` reads."""
+    """`read_model` reads a directory that Spark wrote."""
     start().save(f"{tmp_path}/model")
     np.testing.assert_array_equal(read_model(tmp_path / "model").parameters.covariances, start().covariances)
 
 
 @pytest.mark.usefixtures("spark")
 def test_a_model_is_found_behind_its_pointer(tmp_path: Path) -> None:
-    """Of a folder that keeps its runs, the run that its pointer names is loaded, with Spark and without."""
+    """In a folder with runs, the run that the pointer names is loaded, with Spark and without."""
     start().save(f"{tmp_path}/kept/runs/b")
     pointer = tmp_path / "kept" / POINTER
     pointer.write_text(Pointer("runs/b", ("runs/a", "runs/b")).to_json())
@@ -65,14 +65,14 @@ def test_a_model_is_found_behind_its_pointer(tmp_path: Path) -> None:
         GaussianMixtureModel.load(f"{tmp_path}/kept")
     pointer.unlink()
     (tmp_path / "kept" / f".{POINTER}.crc").unlink(missing_ok=True)
-    os.mkfifo(pointer)  # opening it waits for ever
+    os.mkfifo(pointer)  # opening it would block forever
     with pytest.raises(InputError, match="pointer"):
         GaussianMixtureModel.load(f"{tmp_path}/kept")
 
 
 @pytest.mark.usefixtures("spark")
-def test_an_estimator_comes_back(tmp_path: Path) -> None:
-    """Params that were set and those that were not are the same after save and load."""
+def test_a_loaded_estimator_is_the_same(tmp_path: Path) -> None:
+    """Params, set or not, are the same after save and load."""
     estimator = GaussianMixture(k=4, covarianceType="diag", inputCols=["a", "b"], covarianceFloor=0.0)
     estimator.save(f"{tmp_path}/estimator")
     loaded = GaussianMixture.load(f"{tmp_path}/estimator")
@@ -84,8 +84,8 @@ def test_an_estimator_comes_back(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("spark")
-def test_an_existing_path_is_not_touched(tmp_path: Path) -> None:
-    """Saving onto a model, or onto a folder with anything in it, is refused and changes nothing."""
+def test_an_existing_path_is_refused(tmp_path: Path) -> None:
+    """Saving to an existing model or folder is refused and changes nothing."""
     start().save(f"{tmp_path}/model")
     foreign = tmp_path / "table"
     foreign.mkdir()
@@ -99,7 +99,7 @@ def test_an_existing_path_is_not_touched(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("spark")
 def test_overwrite_replaces_a_model(tmp_path: Path) -> None:
-    """write().overwrite() puts the new model in the place of the old one."""
+    """write().overwrite() replaces the old model by the new one."""
     start().save(f"{tmp_path}/model")
     start("diag").write().overwrite().save(f"{tmp_path}/model")
     assert GaussianMixtureModel.load(f"{tmp_path}/model").parameters.family == "diag"
@@ -108,7 +108,7 @@ def test_overwrite_replaces_a_model(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("spark")
 @pytest.mark.classic_only
 def test_overwrite_leaves_nothing_of_another_model(tmp_path: Path) -> None:
-    """What a pipeline had saved at the path is gone afterwards, and a link to the folder is still a link."""
+    """Files of a pipeline at the path are removed, and a link to the folder is still a link."""
     real, link = tmp_path / "real", tmp_path / "model"
     Pipeline(stages=[GaussianMixture(k=2)]).save(str(real))
     (real / "data").mkdir()
@@ -124,8 +124,8 @@ def test_overwrite_leaves_nothing_of_another_model(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("spark")
 @pytest.mark.classic_only
 @pytest.mark.parametrize("name", ["part-0.csv", "runs"])
-def test_overwrite_refuses_what_is_no_model(tmp_path: Path, name: str) -> None:
-    """A table, or a folder in which a job keeps its runs, is not replaced by a model or an estimator."""
+def test_overwrite_refuses_other_folders(tmp_path: Path, name: str) -> None:
+    """A table, or an output folder of a job, is not replaced by a model or an estimator."""
     (tmp_path / "here" / name).mkdir(parents=True)
     for saved in (start(), GaussianMixture(k=2)):
         with pytest.raises(OutputError, match=name):
@@ -135,7 +135,7 @@ def test_overwrite_refuses_what_is_no_model(tmp_path: Path, name: str) -> None:
 
 @pytest.mark.usefixtures("spark")
 def test_a_model_and_an_estimator_are_not_confused(tmp_path: Path) -> None:
-    """Loading one as the other is a ModelError that names the right class."""
+    """Loading a model as an estimator, or the reverse, is a ModelError that names the right class."""
     start().save(f"{tmp_path}/model")
     GaussianMixture(k=2).save(f"{tmp_path}/estimator")
     with pytest.raises(ModelError, match=r"GaussianMixtureModel\.load"):
@@ -152,7 +152,7 @@ def test_a_model_and_an_estimator_are_not_confused(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("spark")
 @pytest.mark.parametrize("overwrite", [True, False])
 def test_saves_to_one_path_take_turns(tmp_path: Path, *, overwrite: bool) -> None:
-    """Of threads that save to one path the last wins where all overwrite; else the others get an OutputError."""
+    """If threads save to one path the last one wins with overwrite; without, all but the first get an OutputError."""
     path = f"{tmp_path}/model"
 
     def save(_: int) -> str:
@@ -171,7 +171,7 @@ def test_saves_to_one_path_take_turns(tmp_path: Path, *, overwrite: bool) -> Non
 
 @pytest.mark.classic_only
 def test_another_program_at_the_same_path_is_named(spark: SparkSession, tmp_path: Path) -> None:
-    """Where another program creates the path meanwhile, the error says so instead of Spark's."""
+    """If another program creates the path at the same time, the error reports that program."""
     path = f"{tmp_path}/model"
     with pytest.raises(OutputError, match="another program"), model_files.saving(spark, path, overwrite=False):  # noqa: PT012
         (tmp_path / "model").mkdir()  # the other program
@@ -179,24 +179,24 @@ def test_another_program_at_the_same_path_is_named(spark: SparkSession, tmp_path
 
 
 def part(folder: Path) -> Path:
-    """Return the one data file that Spark wrote into a folder."""
+    """Return the only data file that Spark wrote to a folder."""
     (file,) = folder.glob("part-*")
     return file
 
 
 def rewrite(file: Path, change: Callable[[str], str]) -> None:
-    """Change a file, and forget Hadoop's checksum of it."""
+    """Change a file, and delete its Hadoop checksum."""
     file.with_name(f".{file.name}.crc").unlink(missing_ok=True)
     file.write_text(change(file.read_text()))
 
 
 def changed_weight(line: str) -> str:
-    """Return a component's line with another weight."""
+    """Return the line of a component with another weight."""
     return json.dumps({**json.loads(line), "weight": 0.25}) + "\n"
 
 
 def no_header(line: str) -> str:
-    """Return metadata as pyspark.ml writes them for its own models."""
+    """Return metadata as pyspark.ml writes them for its models."""
     return json.dumps({k: v for k, v in json.loads(line).items() if k != "gmm_spark"})
 
 
@@ -219,7 +219,7 @@ DAMAGES: dict[str, Callable[[Path], Any]] = {
 
 @pytest.fixture(scope="module")
 def saved(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Path:  # noqa: ARG001 - saving needs it
-    """Give a sound model directory; tests damage copies of it."""
+    """Give an intact model directory; tests damage copies of it."""
     path = tmp_path_factory.mktemp("saved") / "model"
     start().save(str(path))
     return path
@@ -229,7 +229,7 @@ def saved(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Path
 @pytest.mark.usefixtures("spark")
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_a_damaged_or_foreign_directory_is_refused(saved: Path, tmp_path: Path, damage: str) -> None:
-    """Whatever happened to the directory, loading it is a ModelError that names it."""
+    """Loading a damaged or foreign directory is a ModelError that names it."""
     copy = tmp_path / "copy"
     shutil.copytree(saved, copy)
     DAMAGES[damage](copy)
@@ -248,14 +248,14 @@ def test_a_damaged_or_foreign_directory_is_refused(saved: Path, tmp_path: Path, 
     ],
     ids=["sum", "negative", "nan", "ragged", "shapes"],
 )
-def test_arrays_that_are_no_mixture_are_refused(weights: ArrayLike, means: ArrayLike, covariances: ArrayLike) -> None:
-    """fromArrays checks what it is given."""
+def test_invalid_arrays_are_refused(weights: ArrayLike, means: ArrayLike, covariances: ArrayLike) -> None:
+    """fromArrays refuses arrays that are not a mixture."""
     with pytest.raises(ParametersError):
         GaussianMixtureModel.fromArrays(weights, means, covariances)
 
 
-def test_an_aligned_order_is_kept(spark: SparkSession, tmp_path: Path) -> None:
-    """Components in the order of another model's are saved and loaded in that order, and scored under those numbers."""
+def test_an_aligned_order_is_saved(spark: SparkSession, tmp_path: Path) -> None:
+    """An aligned model has the same order of components after save and load, and in its scores."""
     yesterday = GaussianMixtureModel.fromArrays([0.2, 0.8], [[0.0, 0.0], [9.0, 9.0]], np.stack([np.eye(2)] * 2))
     today = GaussianMixtureModel.fromArrays([0.7, 0.3], [[8.5, 9.0], [0.2, 0.1]], np.stack([np.eye(2)] * 2))
     today.alignedTo(yesterday).write().save(str(tmp_path / "model"))

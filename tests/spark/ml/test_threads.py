@@ -1,4 +1,4 @@
-"""Fits at the same time, whatever the threads are: each equals its run alone, and leaves no trace of it elsewhere."""
+"""Fits in several threads: each result equals that of the fit alone, and no fit affects another."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def stress() -> Iterator[ModuleType]:
     assert spec
     assert spec.loader
     module = importlib.util.module_from_spec(spec)
-    sys.modules["stress_threads"] = module  # dataclasses look for their module there
+    sys.modules["stress_threads"] = module  # dataclasses look up their module there
     spec.loader.exec_module(module)
     yield module
     del sys.modules["stress_threads"]
@@ -63,8 +63,8 @@ def stress() -> Iterator[ModuleType]:
         ),
     ],
 )  # fmt: skip
-def test_each_result_is_that_of_its_run_alone(spark: SparkSession, stress: ModuleType, way: str) -> None:
-    """Eight fits of other shapes, starts and floors that run together have the bits of each alone; also when tuning.
+def test_each_result_is_that_of_the_fit_alone(spark: SparkSession, stress: ModuleType, way: str) -> None:
+    """Eight different fits that run together give the same bits as each alone, also in CrossValidator.
 
     scripts/stress_threads.py runs 20 rounds of all ways.
     """
@@ -78,44 +78,44 @@ def test_each_result_is_that_of_its_run_alone(spark: SparkSession, stress: Modul
 
 
 class _OnPass(logging.Handler):
-    """Calls a function at each pass of a fit."""
+    """Calls a function at each pass of a fit; stores the results."""
 
     def __init__(self, call: Callable[[], object]) -> None:
         super().__init__(logging.INFO)
-        self.call, self.seen = call, list[Any]()
+        self.call, self.results = call, list[Any]()
 
     def emit(self, record: logging.LogRecord) -> None:
         if getattr(record, "fields", {}).get("event") == "pass":
-            self.seen.append(self.call())
+            self.results.append(self.call())
 
 
 @contextmanager
 def _on_pass(call: Callable[[], object]) -> Iterator[list[Any]]:
-    """Call a function at each pass of a fit that is run inside; give what it returned."""
+    """Call a function at each pass of a fit inside; give the list of its results."""
     logger, watcher = logging.getLogger("gmm_spark"), _OnPass(call)
     level = logger.level
     logger.addHandler(watcher)
     logger.setLevel(logging.INFO)
     try:
-        yield watcher.seen
+        yield watcher.results
     finally:
         logger.removeHandler(watcher)
         logger.setLevel(level)
 
 
 def _fit_watched(spark: SparkSession, call: Callable[[], object]) -> tuple[GaussianMixtureModel, list[Any]]:
-    """Fit, and return the model and what the function returned at each pass."""
-    with _on_pass(call) as seen:
+    """Fit, and return the model and the function's result at each pass."""
+    with _on_pass(call) as results:
         model = plain_steps(table(spark, **numbered(clusters(100))), start(), 2)
-    assert len(seen) == 3
-    return model, seen
+    assert len(results) == 3
+    return model, results
 
 
-def test_the_conf_of_the_session_is_left_alone(spark: SparkSession) -> None:
-    """While a fit runs every other user of the session reads the conf as it was, and what one sets stays set."""
+def test_the_conf_of_the_session_is_not_changed(spark: SparkSession) -> None:
+    """During a fit other threads read an unchanged conf, and their changes of it stay."""
     before = dict(spark.conf.getAll)
-    _, seen = _fit_watched(spark, lambda: dict(spark.conf.getAll))
-    assert seen == [before] * 3
+    _, results = _fit_watched(spark, lambda: dict(spark.conf.getAll))
+    assert results == [before] * 3
     try:
         _fit_watched(spark, lambda: spark.conf.set(BATCH_BYTES, "17m"))
         assert spark.conf.get(BATCH_BYTES) == "17m"
@@ -124,7 +124,7 @@ def test_the_conf_of_the_session_is_left_alone(spark: SparkSession) -> None:
 
 
 def test_equal_fits_do_not_share_their_blocks(spark: SparkSession) -> None:
-    """Spark keeps what is equal once, and drops it when the first fit ends: the blocks of two equal fits are not."""
+    """Spark stores equal plans once and drops them when the first fit ends: so equal fits have different plans."""
     df = table(spark, **numbered(clusters(60)))
     layout = RowLayout(3, array=False, weighted=False)
     frame = coordinates.coordinates_for("full", np.zeros(3), np.eye(3), ("a", "b", "c"))
@@ -136,17 +136,17 @@ def test_equal_fits_do_not_share_their_blocks(spark: SparkSession) -> None:
 
 @pytest.mark.classic_only
 @pytest.mark.parametrize("how", ["interrupted", "cancelled"])
-def test_a_fit_that_was_stopped_leaves_no_trace(spark: SparkSession, how: str) -> None:
-    """After Ctrl-C in a notebook, or a job group that is cancelled, nothing is kept, and the next fit is as ever."""
+def test_a_stopped_fit_leaves_nothing(spark: SparkSession, how: str) -> None:
+    """After Ctrl-C or a cancelled job group no data stay in Spark, and the next fit gives the same model."""
     context = spark.sparkContext
-    df = spark.createDataFrame(pa.table(numbered(clusters(100))))  # no shuffle, whose rows may come in any order
+    df = spark.createDataFrame(pa.table(numbered(clusters(100))))  # no shuffle, which may change the order of rows
     expected, before = plain_steps(df, start(), 2), context._jsc.getPersistentRDDs().size()  # noqa: SLF001
     context.setJobGroup("notebook", "a cell")
 
     def stop() -> None:
         if how == "interrupted":
             raise KeyboardInterrupt
-        context._jsc.sc().cancelJobGroupAndFutureJobs("notebook")  # noqa: SLF001 - Python lacks it
+        context._jsc.sc().cancelJobGroupAndFutureJobs("notebook")  # noqa: SLF001 - not in the Python API
 
     try:
         with pytest.raises(KeyboardInterrupt if how == "interrupted" else Exception, match=r"notebook|^$"):
@@ -158,8 +158,8 @@ def test_a_fit_that_was_stopped_leaves_no_trace(spark: SparkSession, how: str) -
     assert_same_bits(plain_steps(df, start(), 2), expected)
 
 
-def test_params_that_change_meanwhile_are_of_the_next_fit(spark: SparkSession) -> None:
-    """A fit reads its params when it starts: what another thread sets then is in no part of its model."""
+def test_params_set_during_a_fit_apply_to_the_next_fit(spark: SparkSession) -> None:
+    """A fit reads its params when it starts, so that later changes by another thread do not affect its model."""
     estimator = GaussianMixture(k=3, inputCols=names(3), maxIter=2, tol=0.0).setInitialModel(start())
     df = table(spark, **numbered(clusters(100)))
     with _on_pass(lambda: estimator.setPredictionCol("later").setMaxIter(9)):  # type: ignore[attr-defined]
@@ -169,14 +169,14 @@ def test_params_that_change_meanwhile_are_of_the_next_fit(spark: SparkSession) -
 
 
 @pytest.mark.classic_only
-def test_the_event_log_holds_no_parameters(spark: SparkSession) -> None:
-    """Neither the properties of a job nor a plan's text shows the parameters of a pass, as digits or as bytes."""
+def test_the_event_log_has_no_parameters(spark: SparkSession) -> None:
+    """Job properties and plans in the event log do not contain the parameters of a pass, as digits or as bytes."""
     model, _ = _fit_watched(spark, lambda: None)
     events = _event_log(spark)
-    assert '"gmm fit, pass 2"' in events  # the right log, and written so far
+    assert '"gmm fit, pass 2"' in events  # the right log, complete up to this pass
     properties = {name for line in events.splitlines() for name in json.loads(line).get("Properties") or ()}
     assert not {name for name in properties if "gmm" in name}
-    # The weights are the same in all coordinates. As bytes they are within a pickle, whose text is base64.
+    # The weights are the same in all coordinates. As bytes they would be in a pickle, encoded as base64.
     encoded = [_decoded(token) for token in re.findall(r"[A-Za-z0-9+/]{32,}=*", events)]
     weights = [*map(float, model.weights), *map(float, start().weights)]
     assert not [weight for weight in weights if any(struct.pack("<d", weight) in each for each in encoded)]
@@ -185,7 +185,7 @@ def test_the_event_log_holds_no_parameters(spark: SparkSession) -> None:
 
 def _event_log(spark: SparkSession) -> str:
     context = spark.sparkContext
-    context._jsc.sc().listenerBus().waitUntilEmpty()  # noqa: SLF001 - events are written by a thread of the JVM
+    context._jsc.sc().listenerBus().waitUntilEmpty()  # noqa: SLF001 - a thread of the JVM writes the events
     (log,) = Path(context.getConf().get("spark.eventLog.dir") or "").glob(f"{context.applicationId}*")
     return log.read_text()
 

@@ -1,4 +1,4 @@
-"""A grid of mixtures on Spark: each measured right, all by the same passes, and none fitted twice."""
+"""A grid of mixtures on Spark: exact likelihoods, shared passes, and no mixture fitted twice."""
 
 from __future__ import annotations
 
@@ -31,17 +31,17 @@ SEED = 4
 
 
 def mixture(**params: object) -> GaussianMixture:
-    """Return the estimator of the columns x0, x1, x2 of `clusters`."""
+    """Return an estimator for the columns x0, x1, x2 of `clusters`."""
     return GaussianMixture(inputCols=names(3), seed=SEED, starts=4, **params)  # type: ignore[arg-type]
 
 
 def mean_log_density(model: GaussianMixtureModel, x: FloatArray) -> float:
-    """Return nats per row, by the scoring kernel on plain numpy rows."""
+    """Return nats per row, from the scoring kernel on numpy rows."""
     return float(kernel.posteriors(x, model.parameters)[1].mean())
 
 
 def test_all_families_and_k_are_fitted_by_the_same_passes(spark: SparkSession) -> None:
-    """Every model has the log-likelihood that its row says, and the passes are those of the longest fit."""
+    """The table has the log-likelihood of each model, and the number of passes is that of the longest fit."""
     x = clusters()
     found = select(table(spark, **numbered(x)), mixture(), [1, 2, 3], FAMILIES, retire=False)
     assert len(found.evaluations) == len(found.models) == 3 * len(FAMILIES)
@@ -62,26 +62,28 @@ def test_all_families_and_k_are_fitted_by_the_same_passes(spark: SparkSession) -
 
 
 def test_held_out_rows_are_measured_and_not_fitted(spark: SparkSession) -> None:
-    """A quarter is held out by a hash of the row: both means are those of the two parts."""
+    """With a quarter held out by a hash of the row, both means are those of their part of the rows."""
     x = clusters()
     weights = np.random.default_rng(0).uniform(0.5, 2.0, len(x))
     df = table(spark, w=weights, **numbered(x))
     found = select(df, mixture(weightCol="w"), [1, 3], ["full", "diag"], criterion="heldout", holdout=0.25)
-    held = Folds(1, 0.25, SEED).assign(x.T) == 0
-    assert 0.15 < held.mean() < 0.35
+    held_out = Folds(1, 0.25, SEED).assign(x.T) == 0
+    assert 0.15 < held_out.mean() < 0.35
     for row in found.evaluations:
         density = kernel.posteriors(x, found.models[row.candidate].parameters)[1]
-        assert row.weight == pytest.approx(weights[~held].sum())
-        assert row.mean_log_likelihood == pytest.approx(np.average(density[~held], weights=weights[~held]), abs=1e-9)
-        assert row.heldout == pytest.approx(np.average(density[held], weights=weights[held]), abs=1e-9)
+        assert row.weight == pytest.approx(weights[~held_out].sum())
+        assert row.mean_log_likelihood == pytest.approx(
+            np.average(density[~held_out], weights=weights[~held_out]), abs=1e-9
+        )
+        assert row.heldout == pytest.approx(np.average(density[held_out], weights=weights[held_out]), abs=1e-9)
     assert found.best == max(found.evaluations, key=lambda row: row.heldout or -np.inf).candidate
 
 
 @pytest.mark.classic_only
 def test_folds_cross_validate(spark: SparkSession) -> None:
-    """With three folds and K = 1 the held-out mean is that of Gaussians fitted by hand to two thirds of the rows."""
+    """With three folds and K = 1 the held-out mean is that of Gaussians that numpy fits to two thirds of the rows."""
     x = clusters()
-    # The prior is that of all rows, those that are held out too: it would move each Gaussian a little.
+    # The prior depends on all rows, held-out rows included, and would change each Gaussian a little.
     found = select(table(spark, **numbered(x)), mixture(covariancePrior=0), [1], criterion="heldout", folds=3)
     folds = Folds(3, 1.0, SEED).assign(x.T)
     assert set(folds) == {0, 1, 2}
@@ -95,7 +97,7 @@ def test_folds_cross_validate(spark: SparkSession) -> None:
 
 
 class CrashError(Exception):
-    """The driver is killed."""
+    """Simulates the death of the driver."""
 
 
 @dataclass
@@ -152,8 +154,8 @@ def test_a_rerun_fits_only_unfinished_candidates(spark: SparkSession) -> None:
 
 
 @pytest.mark.classic_only
-def test_a_candidate_that_cannot_be_fitted_leaves_the_others_alone(spark: SparkSession) -> None:
-    """With four distinct rows K = 5 is reported as failed with its reason; with nothing else the selection fails."""
+def test_a_failed_candidate_does_not_end_the_others(spark: SparkSession) -> None:
+    """With four distinct rows K = 5 fails with its reason; if all candidates fail, so does the selection."""
     x = np.repeat([[0.0, 0.0, 1.0], [1.0, 5.0, 0.0], [2.0, 1.0, 3.0], [7.0, 2.0, 2.0]], 25, axis=0)
     df = table(spark, **numbered(x))
     found = select(df, mixture(), [1, 5], ["diag"])
@@ -172,7 +174,7 @@ def test_a_candidate_that_cannot_be_fitted_leaves_the_others_alone(spark: SparkS
 
 @pytest.mark.classic_only
 def test_finalists_are_different_optima(spark: SparkSession) -> None:
-    """Each further start of a mixture is one that ended lower on the sample, and losers are retired or converge."""
+    """Each further start ended lower on the sample, and all but the best are retired or converge."""
     found = select(table(spark, **numbered(clusters())), mixture(), [4], ["full"], finalists=3)
     values = [row.mean_log_likelihood for row in found.evaluations]
     assert 1 <= len(values) <= 3
@@ -182,7 +184,7 @@ def test_finalists_are_different_optima(spark: SparkSession) -> None:
 
 @pytest.mark.classic_only
 @pytest.mark.parametrize(
-    ("asked", "what"),
+    ("arguments", "what"),
     [
         ({"k": []}, "numbers of components"),
         ({"k": [0]}, "numbers of components"),
@@ -191,15 +193,15 @@ def test_finalists_are_different_optima(spark: SparkSession) -> None:
         ({"k": [2], "folds": 1}, "folds"),
     ],
 )
-def test_impossible_choices_are_refused(spark: SparkSession, asked: dict[str, object], what: str) -> None:
-    """An empty grid, or a criterion without its rows, is a configuration error before any Spark job."""
+def test_impossible_choices_are_refused(spark: SparkSession, arguments: dict[str, object], what: str) -> None:
+    """An empty grid, or a held-out criterion without held-out rows, is a configuration error before any Spark job."""
     with pytest.raises(ConfigurationError, match=what):
-        select(table(spark, **numbered(clusters(rows=10))), mixture(), **asked)  # type: ignore[arg-type]
+        select(table(spark, **numbered(clusters(rows=10))), mixture(), **arguments)  # type: ignore[arg-type]
 
 
 @pytest.mark.classic_only
 def test_models_of_a_selection_warn_as_a_fit_does(spark: SparkSession, caplog: pytest.LogCaptureFixture) -> None:
-    """Each model has the warnings of its own k and family; the estimator's k, which counts for nothing, is in none."""
+    """Each model has the warnings for its k and family; none is about the ignored k of the estimator."""
     x = clusters()[::4]
     df = table(spark, **numbered(x))
     with caplog.at_level("WARNING", logger="gmm_spark"):

@@ -1,4 +1,4 @@
-"""Tables that can't be fitted are refused, with what is wrong, and before any Spark job where the schema shows it."""
+"""Tables that can't be fitted are refused with the reason; before any Spark job if the schema shows it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ X = clusters(60)
 
 
 def unreadable(spark: SparkSession) -> DataFrame:
-    """Return a table that fails as soon as a job reads it."""
+    """Return a table that fails when a job reads it."""
     df = table(spark, features=X, label=["a"] * len(X), w=["heavy"] * len(X), **numbered(X))
     trap = f.raise_error(f.lit("a Spark job ran")).isNull()
     return df.withColumns({"amount": f.col("x0"), "when": f.current_timestamp(), "texts": f.array("label")}).where(trap)
@@ -46,20 +46,20 @@ def test_a_schema_that_does_not_fit_is_refused_before_any_job(
     params: dict[str, Any],
     reason: str,
 ) -> None:
-    """A missing, repeated or unreadable column is named, with the closest name, and no row is read."""
+    """The error names a missing, repeated or non-numeric column and the closest name, and no row is read."""
     with pytest.raises(SchemaError, match=reason):
         GaussianMixture(**params).fit(unreadable(spark))
 
 
-def test_the_trap_of_the_test_above_works(spark: SparkSession) -> None:
-    """A fit that reads the table fails by the trap."""
+def test_the_unreadable_table_fails_when_it_is_read(spark: SparkSession) -> None:
+    """A fit that reads the table of the test above fails."""
     with pytest.raises(Exception, match="a Spark job ran"):
         GaussianMixture(inputCols=names(3)).fit(unreadable(spark))
 
 
 @pytest.mark.classic_only
 def test_a_schema_error_starts_no_job(spark: SparkSession) -> None:
-    """Spark's own count of jobs stays at none."""
+    """Spark counts no job."""
     context = spark.sparkContext
     context.setJobGroup("refused", "a fit that is refused")
     with pytest.raises(SchemaError):
@@ -69,7 +69,7 @@ def test_a_schema_error_starts_no_job(spark: SparkSession) -> None:
 
 
 def test_two_columns_of_one_name_are_refused(spark: SparkSession) -> None:
-    """Which of them is meant can't be known."""
+    """A name that means two columns is refused."""
     df = table(spark, **numbered(X)).select("x0", f.col("x1").alias("x0"))
     with pytest.raises(SchemaError, match=r"'x0'.*two columns of this name"):
         GaussianMixture(inputCols=["x0"]).fit(df)
@@ -81,7 +81,7 @@ def arrays(spark: SparkSession, values: list[Any]) -> DataFrame:
 
 
 def test_arrays_of_several_lengths_are_refused(spark: SparkSession) -> None:
-    """The column is named, and how many rows are of another length."""
+    """The error names the column and the number of rows of another length."""
     with pytest.raises(DataError, match=r"'features'.*2 wrong_length"):
         GaussianMixture().fit(arrays(spark, [*X.tolist(), [1.0, 2.0], []]))
 
@@ -91,8 +91,8 @@ def test_arrays_of_several_lengths_are_refused(spark: SparkSession) -> None:
     ("values", "reason"),
     [([-1.0], "1 bad_weight"), ([float("nan"), float("inf")], "2 bad_weight"), ([None], "1 bad_weight")],
 )
-def test_weights_that_are_no_weights_are_refused(spark: SparkSession, values: list[Any], reason: str) -> None:
-    """A negative, non-finite or missing weight is refused, and the weight column is named."""
+def test_invalid_weights_are_refused(spark: SparkSession, values: list[Any], reason: str) -> None:
+    """A negative, non-finite or missing weight is refused, and the error names the weight column."""
     weights = pa.array([*values, *[1.0] * (len(X) - len(values))], pa.float64())
     df = spark.createDataFrame(pa.table({"w": weights, **{n: pa.array(c) for n, c in numbered(X).items()}}))
     with pytest.raises(DataError, match=f"'w'.*{reason}"):
@@ -101,7 +101,7 @@ def test_weights_that_are_no_weights_are_refused(spark: SparkSession, values: li
 
 @pytest.mark.parametrize("kind", ["columns", "array"])
 def test_an_empty_table_is_refused(spark: SparkSession, kind: str) -> None:
-    """No rows, no model."""
+    """A table without usable rows is refused."""
     df = table(spark, features=X, **numbered(X)).where("x0 is null")
     params: dict[str, Any] = {"inputCols": names(3)} if kind == "columns" else {}
     with pytest.raises(DataError, match="no row"):
@@ -109,7 +109,7 @@ def test_an_empty_table_is_refused(spark: SparkSession, kind: str) -> None:
 
 
 def test_weights_of_zero_only_are_refused(spark: SparkSession) -> None:
-    """A table whose rows all count nothing is as good as empty."""
+    """A table in which all weights are 0 is refused."""
     with pytest.raises(DataError, match="no usable row with a weight above 0"):
         GaussianMixture(inputCols=names(3), weightCol="w").fit(table(spark, w=np.zeros(len(X)), **numbered(X)))
 
@@ -118,7 +118,7 @@ def test_weights_of_zero_only_are_refused(spark: SparkSession) -> None:
 @pytest.mark.parametrize("family", ["full", "diag"])
 @pytest.mark.parametrize("value", [0.0, 0.1, -1.7e9])
 def test_a_constant_column_is_named(spark: SparkSession, family: str, value: float) -> None:
-    """A column that says nothing is refused by name, not floored in silence."""
+    """A constant column is refused by name."""
     df = table(spark, **numbered(X)).withColumn("always", f.lit(value))
     with pytest.raises(DataError, match=r"features 'always': got .*same value"):
         GaussianMixture(inputCols=[*names(3), "always"], covarianceType=family).fit(df)
@@ -127,7 +127,7 @@ def test_a_constant_column_is_named(spark: SparkSession, family: str, value: flo
 @pytest.mark.classic_only
 @pytest.mark.parametrize("copy", ["x0", "3 * x0 - 2"])
 def test_dependent_columns_are_named(spark: SparkSession, copy: str) -> None:
-    """A column that follows from another is refused with both names."""
+    """A column that depends on another one is refused, and the error has both names."""
     df = table(spark, **numbered(X)).withColumn("again", f.expr(copy))
     with pytest.raises(DataError, match=r"features 'again': got .*linearly dependent.*'again' from 'x0'"):
         GaussianMixture(inputCols=[*names(3), "again"]).fit(df)
@@ -135,7 +135,7 @@ def test_dependent_columns_are_named(spark: SparkSession, copy: str) -> None:
 
 @pytest.mark.classic_only
 def test_all_columns_to_leave_out_are_named_at_once(spark: SparkSession) -> None:
-    """Twelve one-hot groups with all their columns, and constants: without those named the fit goes through."""
+    """With twelve complete one-hot groups and constants, the error lists columns without which the fit succeeds."""
     rng = np.random.default_rng(0)
     groups: dict[str, Any] = {}
     for g in range(12):
@@ -156,7 +156,7 @@ def test_all_columns_to_leave_out_are_named_at_once(spark: SparkSession) -> None
 @pytest.mark.parametrize("weighted", [False, True], ids=["plain", "weighted"])
 @pytest.mark.parametrize("family", ["full", "diag"])
 def test_more_components_than_distinct_rows_are_refused(spark: SparkSession, family: str, *, weighted: bool) -> None:
-    """The number of distinct rows is reported; rows that differ in their weight only are the same row."""
+    """The error has the number of distinct rows; rows that differ only in their weight are not distinct."""
     x = np.repeat([1.0, 2.0, 5.0], 20)
     w = np.where(x < 5, np.linspace(1, 2, 60), 0 if weighted else 1)
     df = table(spark, x0=x if weighted else np.minimum(x, 2.0), w=w)
@@ -167,7 +167,7 @@ def test_more_components_than_distinct_rows_are_refused(spark: SparkSession, fam
 
 @pytest.mark.classic_only
 def test_as_many_components_as_distinct_rows_can_be_fitted(spark: SparkSession) -> None:
-    """With the floor on, three values and three components make a model with their shares, never NaN."""
+    """With a covariance floor, three components on three distinct values have their shares as weights, never NaN."""
     model = GaussianMixture(k=3, inputCols=["x0"]).fit(table(spark, x0=np.repeat([1.0, 2.0, 5.0], [30, 20, 10])))
     np.testing.assert_allclose(model.weights, [1 / 2, 1 / 3, 1 / 6], rtol=1e-6)
     np.testing.assert_allclose(model.means.ravel(), [1.0, 2.0, 5.0], rtol=1e-6)
@@ -175,7 +175,7 @@ def test_as_many_components_as_distinct_rows_can_be_fitted(spark: SparkSession) 
 
 @pytest.mark.classic_only
 def test_a_collapse_without_a_floor_ends_degenerate(spark: SparkSession) -> None:
-    """A component on one repeated value ends the fit with a valid model and a true outcome, no exception."""
+    """A component on one repeated value ends the fit with a valid model and the outcome degenerate, no exception."""
     initial = GaussianMixtureModel.fromArrays([0.8, 0.2], [[0.0], [30.0]], [[[1.0]], [[1.0]]])
     x = np.concatenate([np.random.default_rng(0).standard_normal(200), np.full(50, 30.0)])
     estimator = GaussianMixture(
@@ -198,13 +198,13 @@ INVALID = [
 
 
 def test_unusable_rows_are_refused_with_their_number(spark: SparkSession) -> None:
-    """By default a table with unusable rows is refused: how many, and why."""
+    """By default a table with unusable rows is refused, with their number and the reasons."""
     with pytest.raises(DataError, match="2 null, 1 wrong_length, 1 nan, 2 infinite"):
         GaussianMixture(k=1).fit(arrays(spark, [*X.tolist(), *INVALID]))
 
 
 def test_unusable_rows_can_be_skipped(spark: SparkSession) -> None:
-    """handleInvalid="skip" leaves them out and counts them by reason; the first row may be one of them."""
+    """handleInvalid="skip" skips unusable rows, the first row included, and counts them by reason."""
     model = GaussianMixture(k=1, handleInvalid="skip").fit(arrays(spark, [*INVALID, *X.tolist()]))
     counts = {"null": 2, "wrong_length": 1, "nan": 1, "infinite": 2, "bad_weight": 0}
     assert (model.summary.numInvalid, model.summary.numRows) == (counts, len(X))
@@ -213,7 +213,7 @@ def test_unusable_rows_can_be_skipped(spark: SparkSession) -> None:
 
 @pytest.mark.classic_only
 def test_rows_of_bad_weight_can_be_skipped(spark: SparkSession) -> None:
-    """A weight that is negative, NaN or null leaves its row out."""
+    """With handleInvalid="skip" a row with a negative, NaN or null weight is skipped."""
     weights = pa.array([-1.0, float("nan"), None, *[2.0] * (len(X) - 3)], pa.float64())
     df = spark.createDataFrame(pa.table({"w": weights, **{n: pa.array(c) for n, c in numbered(X).items()}}))
     model = GaussianMixture(k=1, inputCols=names(3), weightCol="w", handleInvalid="skip").fit(df)

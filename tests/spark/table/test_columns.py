@@ -1,4 +1,4 @@
-"""Names mean the columns that Spark takes them for, and every type gives its numbers or says how to."""
+"""Names mean the same columns as in Spark, and columns of any type are read as numbers or refused with advice."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ UNUSABLE = {"null": 1, "wrong_length": 2, "nan": 1, "infinite": 1, "bad_weight":
 
 
 def vectors(spark: SparkSession, size: int | None = None) -> DataFrame:
-    """Return `VECTORS`, with the size that the column's metadata claims."""
+    """Return `VECTORS`, with a size in the metadata of the column."""
     metadata = {} if size is None else {"ml_attr": {"num_attrs": size}}
     schema = t.StructType([t.StructField("features", VectorUDT(), nullable=True, metadata=metadata)])
     return spark.createDataFrame([(vector,) for vector in VECTORS], schema)
@@ -49,7 +49,7 @@ def vectors(spark: SparkSession, size: int | None = None) -> DataFrame:
 
 @contextmanager
 def case_sensitive(spark: SparkSession) -> Iterator[None]:
-    """Let the session distinguish upper from lower case for a while."""
+    """Make the session case-sensitive for the time of a test."""
     spark.conf.set("spark.sql.caseSensitive", "true")
     try:
         yield
@@ -58,7 +58,7 @@ def case_sensitive(spark: SparkSession) -> Iterator[None]:
 
 
 def test_vectors_that_cannot_be_used_are_counted(spark: SparkSession) -> None:
-    """A null vector, another length, NaN and infinity leave a fit; sparse vectors are their zeros too."""
+    """Vectors that are null, of another length, NaN or infinite are skipped; sparse vectors include their zeros."""
     model = GaussianMixture(k=1, handleInvalid="skip").fit(vectors(spark))
     usable = [[1.0, 2.0], [0.0, 3.0], [0.0, 0.0], *([float(i), float(i**2)] for i in range(8))]
     assert model.summary.numInvalid == UNUSABLE
@@ -66,7 +66,7 @@ def test_vectors_that_cannot_be_used_are_counted(spark: SparkSession) -> None:
 
 
 def test_vectors_that_cannot_be_used_get_no_posterior(spark: SparkSession) -> None:
-    """Every row stays, those alone are null, and sparse and dense vectors of one value have one density."""
+    """Only unusable vectors have null scores, and equal sparse and dense vectors have equal densities."""
     density = [row.log_density for row in PLANE.transform(vectors(spark)).collect()]
     assert [i for i, value in enumerate(density) if value is None] == [0, 4, 5, 6, 7]
     # 0.5 N(0; 0, I) + 0.5 N(0; (4, 4), I)
@@ -75,7 +75,7 @@ def test_vectors_that_cannot_be_used_get_no_posterior(spark: SparkSession) -> No
 
 
 def test_a_vector_column_of_another_size_is_refused(spark: SparkSession) -> None:
-    """What the metadata says is enough: nothing is read."""
+    """The size in the metadata is enough: no row is read."""
     with pytest.raises(ModelError, match=r"'features': got 3 numbers.*the model's 2 features"):
         PLANE.transform(vectors(spark, size=3))
     assert PLANE.transform(vectors(spark, size=2)).columns[0] == "features"
@@ -87,7 +87,7 @@ def test_a_vector_column_of_another_size_is_refused(spark: SparkSession) -> None
 
 
 def nested(spark: SparkSession) -> DataFrame:
-    """Return X as fields of structs, flags and odd names."""
+    """Return X in struct fields, flags and columns with special names."""
     flat = table(spark, flag=X[:, 0] > 5, **numbered(X)).coalesce(1)
     deep = f.struct(f.col("x1").alias("y.z"), f.col("x2").alias("tick`"))
     return flat.select(f.struct("x0", deep.alias("Deep")).alias("p"), f.col("flag").alias("Flag"), "x0")
@@ -95,7 +95,7 @@ def nested(spark: SparkSession) -> DataFrame:
 
 @pytest.mark.parametrize("names", [["P.X0", "p.deep.`Y.Z`", "FLAG"], ["`p`.`x0`", "p.Deep.`y.z`", "`Flag`"]])
 def test_names_are_resolved_as_spark_does(spark: SparkSession, names: list[str]) -> None:
-    """Case, struct fields and backticks; the model has the table's spelling and equals that of plain double columns."""
+    """Letter case, struct fields and backticks are resolved, and the model equals that of plain double columns."""
     df = nested(spark)
     flat = df.select(f.col("p.x0").alias("a"), f.col("p.Deep.`y.z`").alias("b"), f.col("Flag").cast("double"))
     model = GaussianMixture(inputCols=names, covarianceType="diag").fit(df)
@@ -106,7 +106,7 @@ def test_names_are_resolved_as_spark_does(spark: SparkSession, names: list[str])
 
 
 def test_a_column_with_a_dot_in_its_name_comes_before_a_field(spark: SparkSession) -> None:
-    """Both can be named, and the name that a field is found by finds it again."""
+    """Both can be named, and `find` returns the same field for the name of a field."""
     df = nested(spark).withColumn("P.x0", f.lit("text"))
     with pytest.raises(SchemaError, match=r"'P\.x0': got type string"):
         GaussianMixture(inputCols=["p.x0"]).fit(df)
@@ -125,14 +125,14 @@ def test_a_column_with_a_dot_in_its_name_comes_before_a_field(spark: SparkSessio
         ("p", r"type struct<.*Name one of its fields, as in p\.field"),
     ],
 )
-def test_a_name_that_means_nothing_is_refused(spark: SparkSession, name: str, reason: str) -> None:
-    """The closest name is given, that of a field too."""
+def test_an_unknown_name_is_refused(spark: SparkSession, name: str, reason: str) -> None:
+    """The error has the closest name, also that of a field."""
     with pytest.raises(SchemaError, match=reason):
         GaussianMixture(inputCols=[name]).fit(nested(spark))
 
 
 def test_names_that_differ_in_case_only(spark: SparkSession) -> None:
-    """Ambiguous where Spark ignores case, two columns where it does not."""
+    """Such names are ambiguous where Spark ignores case, and two columns where it does not."""
     df = table(spark, x=X[:, 0]).selectExpr("x", "2 * x as X")
     for params in ({"inputCols": ["x"]}, {"featuresCol": "X"}, {"inputCols": ["X"], "weightCol": "x"}):
         with pytest.raises(SchemaError, match="ambiguous name: 'X', 'x'"):
@@ -148,8 +148,8 @@ def test_names_that_differ_in_case_only(spark: SparkSession) -> None:
 
 
 @pytest.mark.parametrize("taken", ["PREDICTION", "Log_Density", "probability"])
-def test_output_columns_that_are_taken_in_any_case_are_refused(spark: SparkSession, taken: str) -> None:
-    """Spark could not write the result; where it distinguishes case it can."""
+def test_output_columns_that_exist_in_any_case_are_refused(spark: SparkSession, taken: str) -> None:
+    """A name that exists in another case is refused, except in a case-sensitive session."""
     df = table(spark, features=X[:, :2]).withColumn(taken, f.lit(1))
     with pytest.raises(SchemaError, match=f"'{taken}'.*names that the table or another scoring column has"):
         PLANE.transform(df)
@@ -159,19 +159,19 @@ def test_output_columns_that_are_taken_in_any_case_are_refused(spark: SparkSessi
 
 
 def test_scoring_columns_of_one_name_are_refused(spark: SparkSession) -> None:
-    """In any case of the letters."""
+    """Two scoring columns with one name in any letter case are refused."""
     with pytest.raises(SchemaError, match="'P', 'p'"):
         PLANE.copy({PLANE.predictionCol: "p", PLANE.probabilityCol: "P"}).transform(table(spark, features=X[:, :2]))
 
 
-def test_a_column_of_the_name_that_scoring_uses_inside_stays(spark: SparkSession) -> None:
-    """No name of gmm_spark is taken from the user."""
+def test_a_column_with_an_internal_name_is_not_changed(spark: SparkSession) -> None:
+    """A user's column may have the name that scoring uses internally."""
     df = table(spark, features=X[:, :2]).withColumn("__GMM_spark_score", f.lit("theirs"))
     assert {row[0] for row in PLANE.transform(df).select("__GMM_spark_score").collect()} == {"theirs"}
 
 
 def test_features_in_another_order_are_refused(spark: SparkSession) -> None:
-    """The numbers go by their places: the posteriors of swapped columns would be wrong in silence."""
+    """Swapped feature columns are refused, because features are matched by position."""
     df = table(spark, **numbered(X))
     model = GaussianMixture(k=1, inputCols=["x0", "x1"]).fit(df)
     with pytest.raises(ModelError, match="in another order, 'x1', 'x0'"):
@@ -194,8 +194,8 @@ TYPES = {
 
 @pytest.mark.classic_only
 @pytest.mark.parametrize("name", TYPES)
-def test_the_remedy_for_a_type_is_one(spark: SparkSession, name: str) -> None:
-    """The expression that the error names gives a number of that column."""
+def test_the_advice_for_a_type_works(spark: SparkSession, name: str) -> None:
+    """The expression in the error makes a number of that column."""
     df = spark.sql(f"select {TYPES[name]} as {name}")
     with pytest.raises(SchemaError, match=f"'{name}': got type") as caught:
         GaussianMixture(inputCols=[name]).fit(df)
@@ -207,7 +207,7 @@ def test_the_remedy_for_a_type_is_one(spark: SparkSession, name: str) -> None:
 
 @pytest.mark.classic_only
 def test_numbers_of_every_type_are_features(spark: SparkSession) -> None:
-    """Booleans are 0 and 1, decimals their values; in an array too."""
+    """Booleans are 0 and 1 and decimals their values, in arrays, too."""
     df = spark.range(20).selectExpr(
         "id % 2 = 0 as flag", "cast(id as decimal(38, 10)) / 4 as exact", "cast(id as byte)"
     )
@@ -217,8 +217,8 @@ def test_numbers_of_every_type_are_features(spark: SparkSession) -> None:
     np.testing.assert_allclose(GaussianMixture(k=1, covarianceType="diag").fit(flags).means, [[0.5, 0.75]], rtol=1e-12)
 
 
-def test_the_evaluator_warns_of_rows_that_do_not_count(spark: SparkSession, caplog: pytest.LogCaptureFixture) -> None:
-    """A mean over the few rows that the model can score is no verdict on the rest; names are found in any case."""
+def test_the_evaluator_warns_of_rows_without_a_density(spark: SparkSession, caplog: pytest.LogCaptureFixture) -> None:
+    """A mean over only a part of the rows is logged as a warning, and names match in any letter case."""
     scored = PLANE.transform(vectors(spark)).withColumn("w", f.lit(2))
     found = MeanLogLikelihoodEvaluator(logDensityCol="LOG_density", weightCol="W").evaluate(scored)
     density = [row.log_density for row in scored.collect() if row.log_density is not None]

@@ -1,4 +1,4 @@
-"""One row far from all others, or a few: the scale is that of the others, and a report names what is far."""
+"""One or a few rows far from all others: the scale is that of the other rows, and a warning names the far values."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def two(d: int, n: int = 1000) -> FloatArray:
-    """Return n rows of two clusters, every other row of each, eight standard deviations apart."""
+    """Return n rows, alternating between two clusters at a distance of eight standard deviations."""
     x = np.random.default_rng(d).standard_normal((n, d))
     x[1::2, 0] += 8
     return x
@@ -37,9 +37,9 @@ def surveyed(x: FloatArray, step: int = 10_000) -> Survey:
 
 
 def bounds_of(x: FloatArray) -> far_rows.Bounds | None:
-    """Return what is far among the rows."""
-    known = surveyed(x)
-    return far_rows.find_bounds(known.sample, np.diagonal(known.covariance))
+    """Return the bounds outside which rows are far; None if there are none."""
+    summary = surveyed(x)
+    return far_rows.find_bounds(summary.sample, np.diagonal(summary.covariance))
 
 
 CASES = [(2, 1e6, "diagonal"), (3, 1e9, "diagonal"), (2, 1e9, "axis")]
@@ -50,12 +50,12 @@ SLOW = [pytest.param(*case, marks=pytest.mark.slow) for case in MORE if case not
 @pytest.mark.classic_only
 @pytest.mark.parametrize(("d", "place", "way"), [*CASES, *SLOW])
 def test_one_far_row_hides_no_clusters(spark: SparkSession, d: int, place: float, way: str) -> None:
-    """Two clusters of a thousand rows are found beside a row at 1e3 to 1e9 standard deviations, which is reported."""
+    """Two clusters of a thousand rows are found beside a row at 1e3 to 1e9 standard deviations, with a warning."""
     x = two(d)
     far = np.full(d, place) if way == "diagonal" else place * np.eye(d)[0]
     model = GaussianMixture(k=3, inputCols=names(d)).fit(table(spark, **numbered(np.vstack([x, far]))))
     labels = np.array([model.predict(row) for row in x])
-    # A single row is no component (minComponentWeight): the third may be a part of a cluster, but never of both.
+    # A single row is not a component (minComponentWeight): the third has rows of one cluster, never of both.
     for component in np.unique(labels):
         assert abs((np.flatnonzero(labels == component) % 2).mean() - 0.5) > 0.49, component
     if place >= 1e6:
@@ -67,28 +67,28 @@ def test_one_far_row_hides_no_clusters(spark: SparkSession, d: int, place: float
 
 @pytest.mark.classic_only
 def test_a_row_beyond_all_bounds_is_named(spark: SparkSession) -> None:
-    """At 1e13 standard deviations float64 does not carry both: found, or an error with feature, value and remedy."""
+    """At 1e13 standard deviations, beyond float64's precision, an error names feature, value and remedy."""
     x = np.vstack([two(3), [1e13, -1e13, 1e13]])
     with pytest.raises(DataError, match=r"x1 = -1e\+13 .*standard deviations.*Filter the rows"):
         GaussianMixture(k=3, inputCols=names(3)).fit(table(spark, **numbered(x)))
 
 
 @pytest.mark.classic_only
-def test_a_sentinel_in_one_row_of_a_hundred_is_no_scale(spark: SparkSession) -> None:
-    """-999999 among whole numbers: the survey's reference is that of the other rows, by one more read."""
+def test_a_sentinel_in_one_of_a_hundred_rows_does_not_set_the_scale(spark: SparkSession) -> None:
+    """With -999999 among whole numbers the survey's reference is that of the other rows, by a second read."""
     x = np.round(10 * two(2, 20_000))
     x[::100, 1] = -999_999
-    known = survey(table(spark, 3, **numbered(x)), RowLayout(2, array=False, weighted=False))
+    summary = survey(table(spark, 3, **numbered(x)), RowLayout(2, array=False, weighted=False))
     others = x[x[:, 1] > -999_999]
-    assert known.passes == 2
-    assert (known.rows, known.reference.rows) == (20_000, 19_800)
-    np.testing.assert_allclose(known.reference.mean, others.mean(axis=0), rtol=1e-12)
-    np.testing.assert_allclose(known.reference.covariance, np.cov(others.T, bias=True), rtol=1e-12)
-    np.testing.assert_allclose(known.covariance, np.cov(x.T, bias=True), rtol=1e-12)
+    assert summary.passes == 2
+    assert (summary.rows, summary.reference.rows) == (20_000, 19_800)
+    np.testing.assert_allclose(summary.reference.mean, others.mean(axis=0), rtol=1e-12)
+    np.testing.assert_allclose(summary.reference.covariance, np.cov(others.T, bias=True), rtol=1e-12)
+    np.testing.assert_allclose(summary.covariance, np.cov(x.T, bias=True), rtol=1e-12)
 
 
 def ordinary(kind: str) -> FloatArray:
-    """Return 60,000 rows of a table in which nothing is far."""
+    """Return 60,000 rows of a table without far rows."""
     rng = np.random.default_rng(1)
     n = 60_000
     return {
@@ -119,13 +119,13 @@ def ordinary(kind: str) -> FloatArray:
     ],
 )
 def test_nothing_is_far_in_ordinary_tables(kind: str) -> None:
-    """Long tails, zeros, sorted rows and clusters of every tenth row are a scale like another: no second read."""
+    """Long tails, zeros, sorted rows and clusters of a tenth of the rows are not far: no second read."""
     assert bounds_of(ordinary(kind)) is None
 
 
 @pytest.mark.parametrize("share", [1 / 60_000, 1e-3, 1e-2])
 def test_few_rows_at_1e5_deviations_are_far(share: float) -> None:
-    """Up to one row in a hundred; the others are all within the bounds."""
+    """Up to one row in a hundred is far, and all others are within the bounds."""
     x = ordinary("normal")
     far = np.arange(len(x)) % round(1 / share) == 7
     x[far] += 1e5
@@ -135,7 +135,7 @@ def test_few_rows_at_1e5_deviations_are_far(share: float) -> None:
 
 
 def test_the_sample_is_the_same_however_rows_are_divided() -> None:
-    """Small batches, in any order, with repeated rows: the distinct rows with the least hashes."""
+    """Small batches, any order and repeated rows give the same sample: the distinct rows with the smallest hashes."""
     x = ordinary("whole numbers")[:300] + ordinary("normal")[:300, :2]
     whole = surveyed(np.concatenate([x, x]), 600)
     parts = surveyed(np.concatenate([x, x])[::-1], 37)

@@ -1,4 +1,4 @@
-"""What may be given as a table, and how estimators and models travel."""
+"""Tables that may be passed, and copies of estimators and models."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd  # type: ignore[import-untyped] # it ships no types
+import pandas as pd  # type: ignore[import-untyped] # pandas has no types
 import pyarrow as pa
 import pytest
 from pyspark import cloudpickle
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
 COPIES: tuple[Callable[[Any], Any], ...] = (
-    lambda it: pickle.loads(pickle.dumps(it)),  # noqa: S301 - our bytes
+    lambda it: pickle.loads(pickle.dumps(it)),  # noqa: S301 - trusted bytes
     lambda it: cloudpickle.loads(cloudpickle.dumps(it)),  # type: ignore[no-untyped-call]
     copy.copy,
     copy.deepcopy,
@@ -35,16 +35,16 @@ COPIES: tuple[Callable[[Any], Any], ...] = (
 
 
 def test_public_names_are_listed() -> None:
-    """Completion in a notebook finds the public names before they are used."""
+    """`dir` of the package lists the public names before they are used."""
     assert set(gmm_spark.__all__) <= set(dir(gmm_spark))
 
 
 @pytest.mark.parametrize("copied", COPIES)
 def test_estimators_models_and_evaluators_are_copied(copied: Callable[[Any], Any]) -> None:
-    """A pickled or copied estimator has the params, checks and initial model, a model its parameters, read-only."""
+    """A copied estimator has params, checks and initial model; a copied model has its parameters, read-only."""
     estimator = copied(GaussianMixture(k=3, inputCols=["a", "b"], seed=7).setInitialModel(start("diag")))
     assert (estimator.getK(), estimator.getInputCols(), estimator.getSeed()) == (3, ["a", "b"], 7)
-    assert estimator._initial.family == "diag"  # noqa: SLF001 - a fit's start
+    assert estimator._initial.family == "diag"  # noqa: SLF001 - the start of a fit
     with pytest.raises(ConfigurationError, match="param k"):
         estimator.setK(0)
     model = copied(start())
@@ -55,17 +55,17 @@ def test_estimators_models_and_evaluators_are_copied(copied: Callable[[Any], Any
 
 
 def test_a_copied_model_scores(spark: SparkSession) -> None:
-    """A model that went through pickle has its summary and scores as before."""
+    """A model after pickling has its summary and gives the same scores."""
     df = table(spark, **numbered(clusters(60)))
     model = plain_steps(df, start(), 1)
-    other = pickle.loads(pickle.dumps(model))  # noqa: S301 - our bytes
+    other = pickle.loads(pickle.dumps(model))  # noqa: S301 - trusted bytes
     assert_same_bits(other, model)
     assert other.transform(df).toArrow().sort_by("x0").equals(model.transform(df).toArrow().sort_by("x0"))
 
 
 @pytest.mark.parametrize("made", [pa.table, pd.DataFrame, lambda x: pa.table(x).to_batches()[0]])
 def test_tables_in_memory_are_fitted_and_scored(spark: SparkSession, made: Callable[[Any], Any]) -> None:
-    """A table of pandas or Arrow gives what a DataFrame of the same rows gives."""
+    """A table of pandas or Arrow gives the same results as a DataFrame of the same rows."""
     columns = numbered(clusters(60))
     rows, df = made(columns), spark.createDataFrame(pa.table(columns))
     model = plain_steps(rows, start(), 1)
@@ -77,8 +77,8 @@ def test_tables_in_memory_are_fitted_and_scored(spark: SparkSession, made: Calla
     assert select(rows, GaussianMixture(inputCols=names(3), maxIter=1), [1]).best.k == 1
 
 
-def test_what_is_no_table_is_refused() -> None:
-    """A numpy array, a list or columns of several types are named, with what to do."""
+def test_other_objects_are_refused() -> None:
+    """The error names a numpy array, a list or mixed types in a column, with advice."""
     uses: tuple[Callable[[Any], Any], ...] = (
         GaussianMixture(k=1).fit,
         start().transform,
@@ -92,13 +92,13 @@ def test_what_is_no_table_is_refused() -> None:
 
 @pytest.fixture
 def stream(spark: SparkSession, tmp_path: Path) -> DataFrame:
-    """Give a stream of files."""
+    """Give a streaming DataFrame."""
     spark.createDataFrame(pa.table(numbered(clusters(60)))).write.parquet(f"{tmp_path}/files")
     return spark.readStream.schema("x0 double, x1 double, x2 double").parquet(f"{tmp_path}/files")
 
 
 def test_a_stream_is_not_fitted(stream: DataFrame) -> None:
-    """Whatever reads all rows refuses a stream and says what to do instead."""
+    """Methods that read all rows refuse a stream, with advice."""
     mixture = GaussianMixture(k=1, inputCols=names(3))
     for use in (mixture.fit, lambda df: select(df, mixture, [1]), MeanLogLikelihoodEvaluator().evaluate):
         with pytest.raises(InputError, match="foreachBatch"):
@@ -107,7 +107,7 @@ def test_a_stream_is_not_fitted(stream: DataFrame) -> None:
 
 @pytest.mark.classic_only
 def test_a_stream_is_scored_and_its_batches_are_fitted(stream: DataFrame, tmp_path: Path) -> None:
-    """transform takes a stream; a fit within foreachBatch has the bits of a fit to the same rows at rest."""
+    """transform accepts a stream; a fit in foreachBatch gives the same bits as a fit to the same rows in a table."""
     model = start()
     model = model.copy({model.inputCols: names(3)})
     fitted: list[GaussianMixtureModel] = []
@@ -122,7 +122,7 @@ def test_a_stream_is_scored_and_its_batches_are_fitted(stream: DataFrame, tmp_pa
 
 @pytest.mark.classic_only
 def test_a_worker_without_a_package_is_explained(spark: SparkSession) -> None:
-    """The error of a worker's Python that lacks numpy names both interpreters and PYSPARK_PYTHON."""
+    """If a worker's Python lacks numpy, the error names both interpreters and PYSPARK_PYTHON."""
 
     def lacking(_: Any) -> Any:  # noqa: ANN401
         raise ModuleNotFoundError("No module named 'numpy'")

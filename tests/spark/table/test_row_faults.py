@@ -1,4 +1,4 @@
-"""What is wrong with a row: the list of its faults and the first of them agree. No Spark."""
+"""The list of a row's faults agrees with its first fault. No Spark."""
 
 from __future__ import annotations
 
@@ -19,48 +19,48 @@ CELLS = st.sampled_from([None, 0.0, 1.5, -3.0, float("nan"), float("inf"), -floa
 WEIGHTS = st.sampled_from([None, 0.0, 2.0, -1.0, float("nan"), float("inf")])
 
 
-def _told(
+def _reasons(
     layout: RowLayout, features: list[pa.Array], weights: list[float | None]
 ) -> tuple[list[str], list[list[str]]]:
     columns = [*features, pa.array(weights, pa.float64())]
-    found = row_faults(columns, layout)
-    assert not found[0].any()
-    all_faults = [[reason for reason, bad in zip(REASONS, row, strict=True) if bad] for row in found.T]
+    faults = row_faults(columns, layout)
+    assert not faults[0].any()
+    all_faults = [[reason for reason, bad in zip(REASONS, row, strict=True) if bad] for row in faults.T]
     return [REASONS[code] for code in decode(columns, layout).reasons], all_faults
 
 
 def _agree(first: list[str], every: list[list[str]]) -> None:
     for reason, found in zip(first, every, strict=True):
-        # What an array of the wrong length holds is not looked at.
+        # The values in an array of the wrong length are not checked.
         assert reason == ("wrong_length" if "wrong_length" in found else next(iter(found), "ok"))
 
 
 @given(st.lists(st.tuples(CELLS, CELLS, WEIGHTS), min_size=1, max_size=20))
 def test_faults_of_columns(rows: list[tuple[float | None, float | None, float | None]]) -> None:
-    """A row is usable where it has no fault, and counted by the first of its faults."""
+    """A row without faults is usable; another is counted under its first fault."""
     x, y, weights = map(list, zip(*rows, strict=True))
     features = [pa.array(x, pa.float64()), pa.array(y, pa.float64())]
-    _agree(*_told(RowLayout(2, array=False, weighted=True), features, weights))
+    _agree(*_reasons(RowLayout(2, array=False, weighted=True), features, weights))
 
 
 @given(st.lists(st.tuples(st.none() | st.lists(CELLS, max_size=3), WEIGHTS), min_size=1, max_size=20))
 def test_faults_of_arrays(rows: list[tuple[list[float | None] | None, float | None]]) -> None:
-    """The same for one column of arrays, null, empty, short and long ones among them."""
+    """In a column of arrays, also null, empty, short or long ones, the first fault agrees with the list."""
     lists, weights = map(list, zip(*rows, strict=True))
     features = [pa.array(lists, pa.list_(pa.float64()))]
-    _agree(*_told(RowLayout(2, array=True, weighted=True), features, weights))
+    _agree(*_reasons(RowLayout(2, array=True, weighted=True), features, weights))
 
 
-def test_a_row_tells_all_its_faults() -> None:
-    """A row that is null here, NaN there, infinite elsewhere and of negative weight has four faults."""
+def test_a_row_has_all_its_faults() -> None:
+    """A row with a null, a NaN, an infinity and a negative weight has four faults."""
     layout = RowLayout(3, array=True, weighted=True)
     rows = [[None, float("nan"), float("inf")], [1.0, 2.0, 3.0], [None]]
-    _, every = _told(layout, [pa.array(rows, pa.list_(pa.float64()))], [-1.0, 1.0, 1.0])
+    _, every = _reasons(layout, [pa.array(rows, pa.list_(pa.float64()))], [-1.0, 1.0, 1.0])
     assert every == [["null", "nan", "infinite", "bad_weight"], [], ["null", "wrong_length"]]
 
 
-def test_doubtful_tables_are_told_with_numbers() -> None:
-    """Few rows a parameter, columns that are copies, large statistics and unusable rows are warned of."""
+def test_doubtful_tables_are_warned_about_with_numbers() -> None:
+    """Few rows per parameter, copied columns, large statistics and unusable rows give warnings."""
     x = np.random.default_rng(0).normal(size=(40, 2))
     table = [
         pa.array(x[:, 0]),
@@ -90,13 +90,13 @@ def test_doubtful_tables_are_told_with_numbers() -> None:
     ],
 )
 def test_the_bytes_of_the_statistics(family: str, features: int) -> None:
-    """A candidate's statistics are k sums over the features of a row, 8 bytes each."""
+    """A candidate's statistics are k sums per feature of the layout, 8 bytes each."""
     assert statistics_bytes(5, 3, family) == 8 * 5 * features  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(("most", "refused"), [(None, True), (0.0, True), (0.24, True), (0.25, False), (1.0, False)])
-def test_a_share_of_unusable_rows_is_put_up_with(most: float | None, refused: bool) -> None:  # noqa: FBT001
-    """Rows are refused where more of them are unusable than allowed; the error carries the counts."""
+def test_a_share_of_unusable_rows_is_accepted(most: float | None, refused: bool) -> None:  # noqa: FBT001
+    """A table is refused if more rows are unusable than allowed, and the error has the counts."""
     surveyed = survey_batch(decode([pa.array([1.0, None, 2.0, 3.0])], RowLayout(1, array=False, weighted=False)))
     if not refused:
         check_rows(surveyed, most, ["x"])
