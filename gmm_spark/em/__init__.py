@@ -3,7 +3,7 @@
 from gmm_spark.em.m_step import Maximiser
 from gmm_spark.em.position import Acceleration, Goal, Pass, Position
 from gmm_spark.em.state import Expectation, State, advance, begin, iterate, run, steps
-from gmm_spark.em.trace import Fit, Trace
+from gmm_spark.em.trace import Fit, PassedOver, Trace
 
 __all__ = [
     "Acceleration",
@@ -12,6 +12,7 @@ __all__ = [
     "Goal",
     "Maximiser",
     "Pass",
+    "PassedOver",
     "Position",
     "State",
     "Trace",

@@ -32,7 +32,7 @@ from gmm_spark.store.untrusted import json_object
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-FORMAT = 2
+FORMAT = 3
 Identity: TypeAlias = "Mapping[str, Any]"
 
 _MOST_VALUES, _MOST_ARRAYS = 1 << 18, 32  # of the line of the state, history and names included; of other lines
@@ -282,8 +282,9 @@ def _check_sense(state: State) -> None:
     started = (position.before is not None) if position.phase in ("step", "leap") else True
     started &= position.phase != "lookup" or bool(state.reseedings)
     judged = (position.fallback is not None) if position.phase == "leap" else True
-    history = state.trace.history
-    measured = best.moments.mean_log_likelihood in history if best else not history
+    history, number = state.trace.history, state.trace.best_pass
+    known = 0 < number <= len(history) if best else number == len(history) == 0
+    measured = known and (best is None or best.moments.mean_log_likelihood == history[number - 1])
     if len(shapes) != 1 or not (started and judged and measured):
         raise ValueError("parts that do not belong together")
     if not (position.limit >= 1 and (position.slowest is None or position.slowest >= 1) and np.isfinite(history).all()):

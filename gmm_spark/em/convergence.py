@@ -8,7 +8,7 @@ from enum import Enum
 import numpy as np
 
 from gmm_spark.mixture.parameters import SHARED, FloatArray, Parameters
-from gmm_spark.mixture.spread import Spread, Variances
+from gmm_spark.mixture.spread import Matrices, Spread, Variances
 
 
 class Outcome(str, Enum):
@@ -37,13 +37,17 @@ _MESSAGES = {
         "The log-likelihood stopped rising before the tolerance was reached, at a covariance floor or at the limit "
         "of the arithmetic: the model is the best one measured."
     ),
-    Outcome.DEGENERATE: (
-        "A component collapsed onto fewer than d + 1 distinct rows and its covariance became singular: the "
-        "model is the last valid one. Use fewer components or a covariance floor above 0."
-    ),
+    Outcome.DEGENERATE: "The next step of EM leads to no valid mixture: the model is the last valid one.",
 }
-
+_ALL_STEPS = "All iterations were run, as a tolerance of 0 asks for; whether more could be gained is not known."
 _OPTIONS = {Outcome.ITERATION_LIMIT: ("max_iter", "tol"), Outcome.DEGENERATE: ("k", "covariance_floor")}
+
+
+def sentence(outcome: Outcome, tol: float, detail: str = "") -> str:
+    """Return how a fit with this tol ended, what happened and what to do about it; with the detail, if there is one."""
+    said = _ALL_STEPS if tol == 0 and outcome is Outcome.ITERATION_LIMIT else outcome.message
+    return f"{said} ({detail})" if detail else said
+
 
 # No rate is believed to be faster: of 240 fits two ended whose next step gained more than tol, when it was 1/2.
 _FASTEST = 2 / 3
@@ -108,7 +112,8 @@ def step_divergence(new: Parameters, old: Parameters, prior: float = 0.0) -> flo
     there = new.weights > 0
     weights, before = new.weights[there], old.weights[there]
     between = _variances if isinstance(new.spread, Variances) and isinstance(old.spread, Variances) else _matrices
-    shapes, places = between(new.spread[there], old.spread[there], (new.means - old.means)[there])
+    one, other = (new.spread, old.spread) if there.all() else (new.spread[there], old.spread[there])
+    shapes, places = between(one, other, (new.means - old.means)[there])
     pseudo = prior * (weights / weights.sum() if new.family in SHARED else np.ones_like(weights))
     components = float(weights @ (np.log(weights / before) + (shapes + places) / 2) + pseudo @ shapes / 2)
     return components + _noise(new, old)
@@ -123,13 +128,17 @@ def _noise(new: Parameters, old: Parameters) -> float:
 
 def _matrices(new: Spread, old: Spread, offsets: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Return (k,) 2 KL(N'_k || N_k), of the covariances, and of means that are (k, d) offsets apart."""
-    factors = np.linalg.cholesky(old.matrices)
+    factors = _factors(old)
     solved = np.linalg.solve(factors, offsets[..., None])
-    half = np.linalg.solve(factors, np.linalg.cholesky(new.matrices))
+    half = np.linalg.solve(factors, _factors(new))
     # tr(S^-1 S') - d - log|S^-1 S'| from the factor L^-1 L' of S^-1 S', whose diagonal is that of both.
     diagonal = np.einsum("kii->ki", half)
     shapes = (half**2).sum(axis=(1, 2)) - offsets.shape[1] - 2 * np.log(diagonal).sum(axis=1)
     return np.asarray(shapes), np.asarray((solved**2).sum(axis=(1, 2)))
+
+
+def _factors(spread: Spread) -> FloatArray:
+    return spread.factors if isinstance(spread, Matrices) else np.asarray(np.linalg.cholesky(spread.matrices))
 
 
 def _variances(new: Spread, old: Spread, offsets: FloatArray) -> tuple[FloatArray, FloatArray]:

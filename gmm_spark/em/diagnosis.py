@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from gmm_spark.em.m_step import Maximiser
     from gmm_spark.em.reseeding import PointMass
+    from gmm_spark.em.trace import PassedOver
     from gmm_spark.mixture.coordinates import Coordinates
     from gmm_spark.mixture.parameters import FloatArray
     from gmm_spark.statistics.moments import Moments
@@ -34,12 +35,15 @@ _ROUND = frozenset({"spherical", "tied-spherical"})
 _AT_FLOOR = 1 + 1e-6
 # The prior carries a direction to which it gives more than this share of the variance.
 _CARRIED = 0.5
-# What can be said of a sound cluster: two components for one, and a width that the prior, not a tie, has set.
-_SOUND = frozenset({"duplicate", "widened"})
+# What can be said of sound clusters: two components for one, a width that the prior, not a tie, has set, few rows that
+# gain more than chance does; and of a mixture that was not chosen.
+_SOUND = frozenset({"duplicate", "widened", "small", "passed_over"})
 # A direction belongs to one feature if that has this share of its squared loadings; else the largest ones are named.
 _ONE_FEATURE, _MOST_NAMED = 0.98, 3
 # Fewer rows than this are none: there is nothing else to say of the component.
 _NO_ROW = 0.5
+# Of the rows of a component: what `minComponentWeight` accepts it with, wherever the last steps of EM lead.
+_JUST_BELOW = 0.99
 # Two components are one if their Bhattacharyya coefficient, 1 for equal densities, is at least this: that of two
 # normals of one covariance whose means are 0.64 standard deviations apart.
 _SAME = 0.95
@@ -50,9 +54,10 @@ class Finding:
     """Something suspicious about a component.
 
     Args:
-        component: its number in the fitted model; the least of them where a covariance is shared.
-        kind: few_rows, floor, prior (a tie that has its variance from the prior), point_mass, duplicate, or
-            widened (a narrow cluster whose variance is mostly the prior's).
+        component: its number in the fitted model; the least of them where a covariance is shared; -1 of passed_over.
+        kind: few_rows, small (more rows than that, and few for its parameters), floor, prior (a tie that has its
+            variance from the prior), point_mass, duplicate, widened (a narrow cluster whose variance is mostly the
+            prior's), or passed_over (a likelier mixture with a component of few rows was not chosen).
         message: what was found, with its numbers, and what to do.
         features: the features that it is about; empty where it is about all of them.
     """
@@ -83,7 +88,7 @@ def findings(at: Parameters, moments: Moments, maximise: Maximiser, names: Seque
     held = {each.component for each in found}
     rows = moments.mass / moments.row_weight
     for k, number in enumerate(numbers):
-        found += _few_rows(number, float(rows[k]), maximise.least)
+        found += _few_rows(number, float(rows[k]), maximise)
     for k in _with_own_covariance(at, numbers):
         if numbers[k] not in held and (rows[k] >= _NO_ROW or at.family in SHARED):
             found += _narrow(
@@ -167,20 +172,40 @@ class _Evidence:
         variances = maximise.frame.data_variances if at.family in _ROUND else np.ones(1)
         share = pseudo / (mass + pseudo) if pseudo else 0.0
         given = share * float(variances.mean() / variances.max())
-        least = max(maximise.least, at.d + 1.0)
+        least = max(maximise.least, maximise.ample, at.d + 1.0)
         return _Evidence(mass / moments.row_weight, maximise.floor, given, share, least)
 
 
-def _few_rows(number: int, rows: float, least: float) -> Iterator[Finding]:
+def passed_over(passed: PassedOver | None) -> tuple[Finding, ...]:
+    """Return what is to be said of a likelier mixture that was not chosen, if there is one."""
+    if passed is None:
+        return ()
+    message = (
+        f"a mixture likelier by about {passed.gain:.3g} nats was passed over, for a component of it holds "
+        f"{passed.rows:.3g} rows, fewer than the minimum component weight of {passed.ample:g}: outliers rather than a "
+        f"cluster; if those rows are a cluster, set the minimum to {_JUST_BELOW * passed.rows:.3g}, else filter "
+        "them or fit with noise"
+    )
+    return (Finding(-1, "passed_over", message),)
+
+
+def _few_rows(number: int, rows: float, maximise: Maximiser) -> Iterator[Finding]:
+    holds = f"component {number} holds {rows:.3g} rows, fewer than"
     if rows < _NO_ROW:
         yield Finding(number, "few_rows", f"component {number} holds no rows: use fewer components")
-    elif rows < least:
+    elif rows < maximise.least:
         yield Finding(
             number,
             "few_rows",
-            f"component {number} holds {rows:.3g} rows, fewer than {least:g}: outliers rather than a cluster; use "
-            "fewer components, filter those rows, or lower the minimum component weight if they are a "
-            "cluster",
+            f"{holds} {maximise.least:g}: outliers rather than a cluster; use fewer components, filter those rows, or "
+            "lower the minimum component weight if they are a cluster",
+        )
+    elif rows < maximise.ample:
+        yield Finding(
+            number,
+            "small",
+            f"{holds} {maximise.ample:g}: a small cluster, whose parameters are uncertain, or outliers; "
+            f"a minimum component weight of {maximise.ample:g} leaves it out",
         )
 
 

@@ -43,6 +43,7 @@ class Pass:
         penalty: what their covariances cost, in nats per unit of weight.
         thin: components that hold too few rows to be sound.
         missing: the rows that these lack, in units of what a component needs.
+        charge: what its small components count against it among others, in nats per unit of weight.
     """
 
     parameters: Parameters
@@ -53,6 +54,7 @@ class Pass:
     penalty: float = 0.0
     thin: int = 0
     missing: float = 0.0
+    charge: float = 0.0
 
     @property
     def objective(self) -> float:
@@ -70,9 +72,14 @@ class Pass:
         return 0 if self.thin == 0 else -1 - round(self.missing)
 
     @property
+    def worth(self) -> float:
+        """The objective less what small components are charged."""
+        return self.objective - self.charge
+
+    @property
     def standing(self) -> tuple[int, float]:
         """What ranks fits that are not one another's continuation: a sounder one is above any that is less so."""
-        return self.soundness, self.objective
+        return self.soundness, self.worth
 
     @property
     def remaining(self) -> float:
@@ -122,7 +129,8 @@ class Position:
         """Return the pass that measured the candidate."""
         penalty, lacking = maximise.penalty(self.candidate), maximise.lacking(moments)
         thin, missing = int((lacking > 0).sum()), float(lacking.sum())
-        new = Pass(self.candidate, moments, None, None, self.floored, penalty, thin, missing)
+        charge = maximise.charge(moments)
+        new = Pass(self.candidate, moments, None, None, self.floored, penalty, thin, missing, charge)
         if self.phase != "step" or self.before is None:
             return new
         gain = new.objective - self.before.objective

@@ -17,7 +17,7 @@ from gmm_spark.em.convergence import Outcome
 from gmm_spark.em.m_step import Maximiser
 from gmm_spark.em.position import Acceleration, Goal, Pass, Position, verdict
 from gmm_spark.em.reseeding import Reseeding, dead, reseeded, spikes, wasted, without
-from gmm_spark.em.trace import Fit, Trace
+from gmm_spark.em.trace import Fit, PassedOver, Trace
 from gmm_spark.errors import ParametersError
 from gmm_spark.mixture.parameters import Parameters
 from gmm_spark.statistics.moments import Moments
@@ -29,6 +29,7 @@ __all__ = [
     "Goal",
     "Maximiser",
     "Pass",
+    "PassedOver",
     "Position",
     "State",
     "Trace",
@@ -69,6 +70,7 @@ class State:
         outcome: how the fit ended; None while there is something to measure.
         detail: what a degenerate fit died of.
         reseedings: when components were restarted.
+        passed: a likelier mixture that the search for the start did not choose.
     """
 
     position: Position
@@ -76,6 +78,7 @@ class State:
     outcome: Outcome | None = None
     detail: str = ""
     reseedings: tuple[Reseeding, ...] = ()
+    passed: PassedOver | None = None
 
     @property
     def candidate(self) -> Parameters:
@@ -94,18 +97,21 @@ class State:
         assert self.outcome is not None  # noqa: S101 - asked of an ended fit only
         reseeded = sum(len(each.components) for each in self.reseedings)
         ended = self.trace.ended(self.outcome, self.detail)
-        return replace(ended, reseeded=reseeded, slowest=self.position.slowest)
+        return replace(ended, reseeded=reseeded, slowest=self.position.slowest, passed=self.passed)
 
 
-def begin(start: Parameters, acceleration: Acceleration, slowest: float | None = None) -> State:
+def begin(
+    start: Parameters, acceleration: Acceleration, slowest: float | None = None, passed: PassedOver | None = None
+) -> State:
     """Return the state of a fit that has measured nothing yet.
 
     Args:
         start: where it starts.
         acceleration: of EM.
         slowest: the slowest direction's stretch, where a fit to a sample of the rows has estimated it.
+        passed: a likelier mixture that the search for the start did not choose.
     """
-    return State(Position(start, acceleration, slowest=slowest))
+    return State(Position(start, acceleration, slowest=slowest), passed=passed)
 
 
 def advance(state: State, moments: Moments, maximise: Maximiser, goal: Goal) -> State:
@@ -183,10 +189,8 @@ def _restart(state: State, new: Pass, entry: Reseeding, maximise: Maximiser) -> 
 
 def _ended(state: State, entry: Reseeding) -> State:
     """Return the end of a fit: as it would have ended before a reseeding that led to nothing better."""
-    assert state.trace.best is not None  # noqa: S101 - a fit that ends has measured a pass
-    best = state.trace.history.index(state.trace.best.moments.mean_log_likelihood) + 1
-    true = next(each for each in (*state.reseedings, entry) if best <= each.passes)
-    return replace(state, outcome=true.outcome, detail=true.detail)
+    own = next(each for each in (*state.reseedings, entry) if state.trace.best_pass <= each.passes)
+    return replace(state, outcome=own.outcome, detail=own.detail)
 
 
 def run(

@@ -7,7 +7,8 @@ from dataclasses import MISSING, asdict, dataclass, is_dataclass
 from dataclasses import fields as dataclass_fields
 from typing import TYPE_CHECKING, Any, get_args, get_origin, get_type_hints
 
-from gmm_spark.em.diagnosis import Finding, findings
+from gmm_spark.em.convergence import sentence
+from gmm_spark.em.diagnosis import Finding, findings, passed_over
 from gmm_spark.em.reseeding import PointMass, point_masses, thin_components, thin_sentence
 from gmm_spark.errors import ModelError
 from gmm_spark.mixture import criteria, families
@@ -45,11 +46,12 @@ class Summary:
         startReplaced: whether all rows showed a cluster that the sample had missed, and led to another start.
         reseeded: components that held next to no rows and were restarted elsewhere, whether or not that helped.
         startStability: in a selection the share of the starts that led to the partition of the best one; else None.
-        findings: what is suspicious about single components, and what to do: see `diagnosis`.
+        findings: what is suspicious about components, or was passed over, and what to do: see `diagnosis`.
         pointMasses: the repeated values that hold a component each: its number, the value, its share of the weight.
         effectiveRows: how many rows of equal weight would be as good (Kish): numRows where all weigh the same; 0 in the
             summary of a model that was written before this was counted.
         covariancePenalty: what the covariance prior takes off the log-likelihood in EM's objective, in nats.
+        smallComponentCharge: what counts against its components of few rows where it is compared with others, in nats.
         thinComponents: components that hold fewer rows than the minimum component weight, for no start led to others.
         emptied: components of the initial model, by their numbers there, that held next to no rows of this table; a fit
             that was broken off before and resumed does not know.
@@ -79,6 +81,7 @@ class Summary:
     startStability: float | None = None
     effectiveRows: float = 0.0
     covariancePenalty: float = 0.0
+    smallComponentCharge: float = 0.0
     thinComponents: tuple[int, ...] = ()
     emptied: tuple[int, ...] = ()
 
@@ -138,7 +141,13 @@ def _is(value: object, kind: Any) -> bool:  # noqa: ANN401 - a type or a generic
 
 
 def summary_of(
-    fit: Fit, maximise: Maximiser, surveyed: Survey, names: tuple[str, ...], seconds: dict[str, float], passes: int
+    fit: Fit,
+    maximise: Maximiser,
+    surveyed: Survey,
+    names: tuple[str, ...],
+    seconds: dict[str, float],
+    passes: int,
+    tol: float,
 ) -> Summary:
     """Return how a fit by this M-step to a surveyed table went."""
     frame = maximise.frame
@@ -157,7 +166,7 @@ def summary_of(
         numIter=fit.iterations,
         numPasses=passes,
         outcome=fit.outcome.value,
-        message=" ".join(filter(None, (fit.outcome.message, f"({fit.detail})" if fit.detail else "", few))),
+        message=" ".join(filter(None, (sentence(fit.outcome, tol, fit.detail), few))),
         history=tuple(value - frame.log_determinant for value in fit.history),
         aic=criteria.aic(value, free),
         bic=criteria.bic(value, free, rows),
@@ -169,8 +178,9 @@ def summary_of(
         seconds=seconds,
         reseeded=fit.reseeded,
         pointMasses=point_masses(mixture, best.moments, maximise),
-        findings=findings(mixture, best.moments, maximise, names),
+        findings=(*findings(mixture, best.moments, maximise, names), *passed_over(fit.passed)),
         effectiveRows=rows,
         covariancePenalty=best.penalty * weight,
+        smallComponentCharge=best.charge * weight,
         thinComponents=thin,
     )

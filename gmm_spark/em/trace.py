@@ -20,6 +20,21 @@ _NO_ROUNDING = 2e-3
 _OTHER_ROWS = "The input gives other rows each time it is read: write it to a table first, and fit that."
 
 
+@dataclass(frozen=True)
+class PassedOver:
+    """A likelier mixture that a search did not choose, for it has a component of few rows.
+
+    Args:
+        rows: rows of mean weight that its least component holds, of all of the table.
+        ample: how many it would hold to count fully.
+        gain: what EM maximises is larger by this much, in nats over all rows; estimated where the search had a sample.
+    """
+
+    rows: float
+    ample: float
+    gain: float
+
+
 @dataclass(frozen=True, eq=False)
 class Fit:
     """The best parameters that were measured, and how they were reached.
@@ -32,6 +47,7 @@ class Fit:
         detail: what a degenerate fit died of.
         reseeded: components that were restarted on the way, whether or not it led to the best.
         slowest: SQUAREM's estimate of the slowest direction's stretch, for a fit that goes on from here.
+        passed: a likelier mixture that the search for the start did not choose.
     """
 
     best: Pass
@@ -41,6 +57,7 @@ class Fit:
     detail: str = ""
     reseeded: int = 0
     slowest: float | None = None
+    passed: PassedOver | None = None
 
     @property
     def iterations(self) -> int:
@@ -58,12 +75,14 @@ class Trace:
         floored: floor hits over all passes.
         earlier: whether the best one is from before components were last restarted: a sound one then replaces one
             that is not, whatever their objectives.
+        best_pass: the number of the best one, the start's is 1; 0 before the first.
     """
 
     best: Pass | None = None
     history: tuple[float, ...] = ()
     floored: int = 0
     earlier: bool = False
+    best_pass: int = 0
 
     def add(self, new: Pass, goal: Goal) -> Trace:
         """Return the trace with one more pass.
@@ -80,8 +99,9 @@ class Trace:
             raise ParametersError(where, got=value, expected="a number", do="Rescale the data.")
         exact = goal.tol == 0 and new.gain is not None
         better = exact or self._is_better(new)
-        best, floored = new if better else self.best, self.floored + new.floored
-        return Trace(best, (*self.history, value), floored, self.earlier and not better)
+        best, best_pass = (new, len(self.history) + 1) if better else (self.best, self.best_pass)
+        floored = self.floored + new.floored
+        return Trace(best, (*self.history, value), floored, self.earlier and not better, best_pass)
 
     def seen(self, new: Pass) -> Trace:
         """Return the trace with a pass that measured the same parameters once more."""

@@ -11,7 +11,7 @@ from gmm_spark.fit.observer import Observer, timed
 from gmm_spark.fit.order import fit_rows
 from gmm_spark.fit.problem import Problem
 from gmm_spark.fit.rows_in_memory import RowsInMemory
-from gmm_spark.options import Options, by_params, params_named
+from gmm_spark.options import by_params, params_named
 from gmm_spark.statistics import doubts, kernel
 from gmm_spark.statistics.survey import needs_products
 

@@ -67,11 +67,13 @@ class Start:
         parameters: the start, in coordinates z.
         slowest: SQUAREM's estimate of the slowest direction's stretch there.
         checked: what all rows showed of it; None where they are the sample.
+        passed: a likelier mixture that the search did not choose.
     """
 
     parameters: Parameters
     slowest: float | None = None
     checked: CheckedStart | None = None
+    passed: em.PassedOver | None = None
 
     @property
     def replaced(self) -> bool:
@@ -115,7 +117,8 @@ class Fitted:
         """
         surveyed, start = self.problem.surveyed, self.start
         passes = surveyed.passes + self.searched + self.resumed + self.passes
-        summary = summary_of(self.fit, self.problem.maximise, surveyed, self.problem.names, seconds, passes)
+        problem, tol = self.problem, self.problem.options.tol
+        summary = summary_of(self.fit, problem.maximise, surveyed, problem.names, seconds, passes, tol)
         said = (*(each.message for each in self.emptied), *(each.message for each in summary.findings))
         return replace(
             summary,
@@ -150,7 +153,7 @@ def fit_rows(
     start = Start(problem.frame.inward(initial)) if initial else None
     if state is None:
         start = start or find_start(problem, rows, observer)
-        state = em.begin(start.parameters, problem.options.acceleration, start.slowest)
+        state = em.begin(start.parameters, problem.options.acceleration, start.slowest, start.passed)
         observer.state_reached(state)
     emptied: list[Emptied] = []
     with observer.phase("em"):
@@ -176,13 +179,13 @@ def find_start(problem: Problem, rows: Rows, observer: Observer) -> Start:
             except DataError as error:
                 raise doubts.of_far_rows(error, surveyed, problem.names) from error
     if len(weights) >= surveyed.counted:
-        return Start(found.best.parameters, found.slowest)
+        return Start(found.best.parameters, found.slowest, passed=found.passed)
     with observer.phase("parts"):
         found = rows.refined(found)
     with observer.phase("look"):
         checked = check_start(rows.with_lowest, found, sample, frame, plan)
     observer.start_checked(checked)
-    return Start(checked.parameters, checked.slowest, checked)
+    return Start(checked.parameters, checked.slowest, checked, None if checked.replaced else found.passed)
 
 
 def _run_to_end(

@@ -52,6 +52,7 @@ class Problem:
     def plan(self, tol: float) -> Plan:
         """Return what to look for in a sample of the rows, in fits to tol."""
         options, surveyed = self.options, self.surveyed
+        least, ample = options.least_rows(len(surveyed.mean), surveyed.counted)
         return Plan(
             options.k,
             options.family,
@@ -62,6 +63,7 @@ class Problem:
             uniform=options.init_mode == "random",
             noise=surveyed.noise(self.frame) if options.noise else None,
             prior=options.prior_share(surveyed.effective_rows),
-            least=options.least_rows(len(surveyed.mean), surveyed.counted),
+            least=least,
+            ample=ample,
             rows=surveyed.counted,
         )

@@ -13,8 +13,8 @@ import numpy as np
 
 from gmm_spark.errors import DataError, quoted
 from gmm_spark.mixture import redundancy
-from gmm_spark.mixture.parameters import ALIGNED, Family, FloatArray, Parameters
-from gmm_spark.mixture.spread import Matrices, Spread, Variances, diagonal_form
+from gmm_spark.mixture.parameters import ALIGNED, Family, FloatArray, Parameters, diagonal_form
+from gmm_spark.mixture.spread import Matrices, Spread, Variances
 
 Layout: TypeAlias = Literal["quadratic", "diagonal", "linear"]  # the features of a row that are summed, see `layouts`
 _ROUNDING = 64 * float(np.finfo(np.float64).eps)

@@ -9,7 +9,7 @@ import numpy as np
 
 from gmm_spark.errors import ParametersError
 from gmm_spark.mixture.arrays import FloatArray, positive_definite, restore
-from gmm_spark.mixture.spread import Matrices, Spread, diagonal_form
+from gmm_spark.mixture.spread import Matrices, Spread, Variances
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -26,6 +26,7 @@ ALIGNED: frozenset[Family] = frozenset({"diag", "spherical", "tied-diag", "tied-
 SHARED: frozenset[Family] = frozenset({"tied", "tied-diag", "tied-spherical"})
 
 _WEIGHT_SUM_TOLERANCE = 1e-6
+_SYMMETRY_TOLERANCE = 1e-8
 
 
 @dataclass(frozen=True, eq=False, init=False)
@@ -65,10 +66,9 @@ class Parameters:
         _check_weights(weight_array, total)
         _check_noise(noise, mean_array.shape[1])
         stored = diagonal_form(covariances) if family in ALIGNED else Matrices(covariances)
-        _check_covariances(stored)
         object.__setattr__(self, "weights", _frozen(_normalised(weight_array, total)))
         object.__setattr__(self, "means", _frozen(mean_array))
-        object.__setattr__(self, "spread", type(stored)(_frozen(_symmetric(stored.values))))
+        object.__setattr__(self, "spread", _checked(stored))
         object.__setattr__(self, "family", family)
         object.__setattr__(self, "noise", noise)
 
@@ -230,8 +230,29 @@ def _normalised(weights: FloatArray, expected: float) -> FloatArray:
     return weights if exact else weights * (expected / total) if expected != 1 else weights / total
 
 
-def _check_covariances(spread: Spread) -> None:
-    bad = np.flatnonzero(spread.faulty())
+def diagonal_form(covariances: FloatArray) -> Spread:
+    """Return (k, d) variances, or (k, d, d) matrices as `Variances` if all are diagonal, else as `Matrices`."""
+    if covariances.ndim == 2:  # noqa: PLR2004 - one variance per component and feature
+        return Variances(covariances)
+    diagonals = Matrices(covariances).variances.copy()  # a view would keep the matrices in memory
+    is_diagonal = np.count_nonzero(covariances) == np.count_nonzero(diagonals)
+    return Variances(diagonals) if is_diagonal else Matrices(covariances)
+
+
+def _skewed(spread: Spread) -> NDArray[np.bool_]:
+    """Return (k,) which covariances are not symmetric, beyond rounding errors."""
+    if not isinstance(spread, Matrices):
+        return np.zeros(len(spread.values), dtype=np.bool_)
+    scale = np.sqrt(np.abs(spread.variances))
+    with np.errstate(over="ignore"):  # the difference of two huge opposite numbers is infinite: asymmetric
+        skew = np.abs(spread.values - spread.values.transpose(0, 2, 1))
+    return np.asarray((skew > _SYMMETRY_TOLERANCE * scale[:, :, None] * scale[:, None, :]).any(axis=(1, 2)))
+
+
+def _checked(spread: Spread) -> Spread:
+    """Return the covariances made exactly symmetric, with their Cholesky factors cached, or refuse them."""
+    symmetric = type(spread)(_frozen(_symmetric(spread.values)))
+    bad = np.flatnonzero(_skewed(spread) | symmetric.faulty())
     if bad.size:
         raise ParametersError(
             f"covariances of components {bad.tolist()}",
@@ -239,6 +260,7 @@ def _check_covariances(spread: Spread) -> None:
             expected="symmetric positive definite ones",
             do="In a fit, use fewer components or a larger covariance floor, or drop constant and duplicate columns.",
         )
+    return symmetric
 
 
 def _symmetric(values: FloatArray) -> FloatArray:

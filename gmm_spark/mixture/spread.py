@@ -2,12 +2,15 @@
 
 A diagonal covariance as a matrix costs d times the memory and d^2 times the arithmetic of its diagonal. `Spread` lists
 every operation on covariances that the package needs; `Matrices` and `Variances` each have their own formula for it.
+Cholesky factors and inverses, which a step of EM needs several times, are computed once.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,8 +22,6 @@ if TYPE_CHECKING:
 
     from gmm_spark.mixture.arrays import FloatArray
 
-_SYMMETRY_TOLERANCE = 1e-8
-
 
 @dataclass(frozen=True, eq=False)
 class Spread(ABC):
@@ -31,6 +32,9 @@ class Spread(ABC):
     """
 
     values: FloatArray
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"values": self.values}  # without cached factors and inverses
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         restore(self, state)
@@ -89,7 +93,7 @@ class Spread(ABC):
 
     @abstractmethod
     def faulty(self) -> NDArray[np.bool_]:
-        """Return (k,) whether each covariance is not symmetric positive definite."""
+        """Return (k,) which of the symmetric covariances are not positive definite."""
 
     @staticmethod
     @abstractmethod
@@ -148,12 +152,24 @@ class Matrices(Spread):
         """(k,) the least eigenvalues."""
         return np.asarray(np.linalg.eigvalsh(self.values)[:, 0])
 
+    @cached_property
+    def factors(self) -> FloatArray:
+        """(k, d, d) the Cholesky factors; LinAlgError if a matrix has none."""
+        return np.asarray(np.linalg.cholesky(self.values))
+
     def inverted(self) -> tuple[Matrices, FloatArray]:
         """Return the inverses and (k,) log |S_k|, by Cholesky factors."""
-        factors = np.linalg.cholesky(self.values)
-        inverses = np.linalg.inv(factors)
+        return self._inverted
+
+    @cached_property
+    def _inverted(self) -> tuple[Matrices, FloatArray]:
+        factors = self.factors
         log_determinants = 2 * np.log(np.einsum("kii->ki", factors)).sum(axis=1)
-        return Matrices(inverses.transpose(0, 2, 1) @ inverses), log_determinants
+        # Components that share a covariance need only one inverse.
+        distinct = factors[:1] if (factors[1:] == factors[0]).all() else factors
+        inverses = np.linalg.inv(distinct)
+        values = inverses.transpose(0, 2, 1) @ inverses
+        return Matrices(np.broadcast_to(values, factors.shape)), log_determinants
 
     def products(self, vectors: FloatArray) -> FloatArray:
         """Return (k, d) S_k v_k."""
@@ -184,16 +200,14 @@ class Matrices(Spread):
 
     def rows_from_noise(self, component: NDArray[np.integer[Any]], noise: FloatArray) -> FloatArray:
         """Return (n, d) rows by Cholesky factors."""
-        factors = np.linalg.cholesky(self.values)
-        return np.asarray(np.einsum("nij,nj->ni", factors[component], noise))
+        return np.asarray(np.einsum("nij,nj->ni", self.factors[component], noise))
 
     def faulty(self) -> NDArray[np.bool_]:
-        """Return (k,) which matrices are not symmetric, or have no Cholesky factor."""
-        scale = np.sqrt(np.abs(self.variances))
-        with np.errstate(over="ignore"):  # the difference of two huge opposite numbers is infinite: asymmetric
-            skew = np.abs(self.values - self.values.transpose(0, 2, 1))
-        asymmetric = (skew > _SYMMETRY_TOLERANCE * scale[:, :, None] * scale[:, None, :]).any(axis=(1, 2))
-        return np.asarray(asymmetric | ~positive_definite(self.values))
+        """Return (k,) which matrices have no Cholesky factor."""
+        with suppress(np.linalg.LinAlgError):
+            if np.isfinite(self.factors).all():  # one call is enough if all have one
+                return np.zeros(len(self.values), dtype=np.bool_)
+        return ~positive_definite(self.values)
 
     @staticmethod
     def outer_products(scale: FloatArray, vectors: FloatArray) -> FloatArray:
@@ -285,12 +299,3 @@ class Variances(Spread):
     def identity(d: int) -> FloatArray:
         """Return (d,) ones."""
         return np.ones(d)
-
-
-def diagonal_form(covariances: FloatArray) -> Spread:
-    """Return (k, d) variances, or (k, d, d) matrices as `Variances` if all are diagonal, else as `Matrices`."""
-    if covariances.ndim == 2:  # noqa: PLR2004 - one variance per component and feature
-        return Variances(covariances)
-    diagonals = Matrices(covariances).variances.copy()  # a view would keep the matrices in memory
-    is_diagonal = np.count_nonzero(covariances) == np.count_nonzero(diagonals)
-    return Variances(diagonals) if is_diagonal else Matrices(covariances)

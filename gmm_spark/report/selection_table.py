@@ -34,6 +34,7 @@ def candidates_table(rows: Sequence[Mapping[str, Any]]) -> str:
     lines = ["  ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in table]
     notes = ["", "BIC, AIC, ICL: smaller is better; nats per row, held out: larger is better."]
     notes += ["suspicious: findings about components; a candidate with any is chosen only where no other is sound."]
+    notes += ["few rows: each row that a component lacks adds 4 to BIC, AIC and ICL in the choice, not in the table."]
     notes += ["stability: the share of the starts that led to the partition of the best one."]
     notes += ["gain: nats per row that each added component gains over the next smaller k of its family."]
     return "\n".join([*lines, *notes]) + "\n"

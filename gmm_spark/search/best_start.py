@@ -21,9 +21,19 @@ from gmm_spark import em
 from gmm_spark.errors import DataError
 from gmm_spark.mixture import families
 from gmm_spark.search import evidence
-from gmm_spark.search.long_runs import SAME_OPTIMUM, is_better, run_to_end
+from gmm_spark.search.long_runs import (
+    REPORTED,
+    SAME_OPTIMUM,
+    alike,
+    begun,
+    fewest_rows,
+    in_order,
+    is_better,
+    passed_over,
+    run_to_end,
+)
 from gmm_spark.search.sample_size import GROWTH, accuracy, rows_to_search
-from gmm_spark.search.short_runs import Race, Ranking, in_turn
+from gmm_spark.search.short_runs import Race, Ranking, in_turn, likelier
 from gmm_spark.search.split_merge import LEAST_COMPONENTS, moves
 from gmm_spark.statistics import kernel
 from gmm_spark.statistics.block import Block
@@ -81,9 +91,9 @@ def shaken(fit: em.Fit, sample: Sample, frame: Coordinates, plan: Plan) -> em.Fi
     if plan.k == 1:
         return fit
     start = _perturbed(fit.best.parameters, np.random.default_rng(plan.seed))
-    enough = fit.best.objective + SAME_OPTIMUM * plan.tol if fit.best.thin == 0 else -np.inf
-    runs = run_to_end(sample, [start], frame, plan, enough)
-    return next((new for new in runs if is_better(new, fit, plan.tol)), fit)
+    enough = fit.best.worth + SAME_OPTIMUM * plan.tol if fit.best.thin == 0 else -np.inf
+    runs = run_to_end(sample, [begun(start)], frame, plan, enough)
+    return next((new for new in runs if is_better(new, fit, plan)), fit)
 
 
 def _perturbed(at: Parameters, generator: np.random.Generator) -> Parameters:
@@ -116,12 +126,16 @@ def ranked(
         DataError: every single start went bad.
     """
     race, survivors = Race.on(sample, frame, plan, each), _survivors(sample, plan)
-    led = race.of_starts(given, survivors)
+    runs = race.of_starts(given, survivors)
+    led = [run.parameters for run in runs]
     if on_starts is not None:
         on_starts(led)
     # Of three components on, moves lead from what is not sound to what is: there others need not be tried.
     led = led[: survivors if plan.k >= LEAST_COMPONENTS else None]
-    finished = run_to_end(sample, led, frame, plan, within=within, most=survivors)
+    every = run_to_end(sample, [begun(each) for each in led], frame, plan, within=within, most=survivors)
+    if (top := likelier(runs, REPORTED / (plan.rows or sample.effective_rows))) is not None:
+        every += run_to_end(sample, [begun(top.parameters)], frame, plan)
+    finished = alike(in_order(every))
     if not finished:
         raise DataError(
             f"starts for {plan.k} components",
@@ -136,8 +150,10 @@ def ranked(
         finished = grown([*moved, *finished], sample, frame, plan, within) if moved else finished
     if plan.k >= LEAST_COMPONENTS:
         finished = [_rearranged(finished[0], race, sample), *finished[1:]]
-    finished = [shaken(finished[0], sample, frame, plan), *finished[1:]]
-    values = [fit.best.objective for fit in finished]
+    best_fit = shaken(finished[0], sample, frame, plan)
+    passed = passed_over(best_fit, every, plan, fewest_rows(plan, len(sample.z)))
+    finished = [replace(best_fit, passed=passed), *finished[1:]]
+    values = [fit.best.worth for fit in finished]
     new = [i == 0 or values[i - 1] - values[i] > SAME_OPTIMUM * plan.tol for i in range(len(values))]
     near = [value >= values[0] - within for value in values]
     return [fit for fit, *wanted in zip(finished, new, near, strict=True) if all(wanted)]
@@ -177,10 +193,10 @@ def _rearranged(fit: em.Fit, race: Race, sample: Sample) -> em.Fit:
             break
         least = maximise.least * fit.best.moments.row_weight / fit.best.moments.weight
         tried = moves(short.z, short.weights, fit.best.parameters, maximise, _MOVES, least)
-        enough = fit.best.objective + SAME_OPTIMUM * plan.tol if sound else -np.inf
+        enough = fit.best.worth + SAME_OPTIMUM * plan.tol if sound else -np.inf
         best_tried = race.beyond(fit.best.parameters if sound else None, tried)
-        ended = (run_to_end(sample, [start], frame, plan, enough) for start in best_tried)
-        better = (new for (new,) in filter(None, islice(ended, _FINALISTS)) if is_better(new, fit, plan.tol))
+        ended = (run_to_end(sample, [begun(start)], frame, plan, enough) for start in best_tried)
+        better = (new for (new,) in filter(None, islice(ended, _FINALISTS)) if is_better(new, fit, plan))
         if (best := next(better, None)) is None:
             break
         fit = best
@@ -189,7 +205,8 @@ def _rearranged(fit: em.Fit, race: Race, sample: Sample) -> em.Fit:
 
 def grown(fits: Sequence[em.Fit], sample: Sample, frame: Coordinates, plan: Plan, within: float = 0.0) -> list[em.Fit]:
     """Return fits to fewer rows gone on with on more of them, the best first; as they were if none can go on."""
-    return run_to_end(sample, [fit.best.parameters for fit in fits], frame, plan, within=within) or list(fits)
+    begins = [begun(fit.best.parameters, fit.passed) for fit in fits]
+    return alike(run_to_end(sample, begins, frame, plan, within=within)) or list(fits)
 
 
 def search_with(
@@ -214,7 +231,7 @@ def search_with(
     (best,) = grown(found, both, frame, plan)
     (old,) = in_memory([Block(both.z, both.weights)])([start])
     before = em.Position(start).measured(old, plan.maximiser(frame, len(both.weights)))
-    gained = best.best.objective - before.objective
+    gained = best.best.worth - before.worth
     sounder = best.best.soundness - before.soundness
     return best if sounder > 0 or (sounder == 0 and gained > plan.tol) else None
 
@@ -237,7 +254,7 @@ def _moved_to_unseen(fit: em.Fit, seen: Sample, more: Sample, frame: Coordinates
     given = list(evidence.moved(start, found, frame, plan))
     try:
         own = replace(plan, starts=0, rows=plan.rows or len(more.weights)).by_share(len(few.weights))
-        return ranked(few, frame, own, given, within=0.0)[:1]
+        return [replace(fit, passed=None) for fit in ranked(few, frame, own, given, within=0.0)[:1]]
     except DataError:  # all became singular: there is still the fit
         return []
 

@@ -10,6 +10,7 @@ import numpy as np
 from gmm_spark import em
 from gmm_spark.em.convergence import Outcome
 from gmm_spark.errors import ParametersError
+from gmm_spark.mixture.parameters import SHARED
 from gmm_spark.search.short_runs import HOPE
 from gmm_spark.statistics import kernel
 from gmm_spark.statistics.block import Block
@@ -24,34 +25,41 @@ if TYPE_CHECKING:
 _LONG_STEPS = 500
 SAME_OPTIMUM = 10.0  # two runs to tol that end closer than this many tol have found the same
 _RESEEDINGS = 2  # here, where a pass is cheap, components that do no work get another place or two
+# A likelier mixture that has a component of few rows is reported from this gain on, in nats over all rows: by chance
+# one gains about as much.
+REPORTED = 10.0
+_ONE_ROW = 1.5
 _ROWS_OF_A_COMPONENT = 5  # times d + 1: with fewer a likelihood says little, for it has no bound
 
 
-def is_better(new: em.Fit, old: em.Fit, tol: float) -> bool:
-    """Return whether a fit is sounder, or better, and not because a component of it shrank onto a few rows."""
+def is_better(new: em.Fit, old: em.Fit, plan: Plan) -> bool:
+    """Return whether a fit is sounder, or better, and not because a component of it shrank onto a few rows.
+
+    Where small components are charged for what they lack, that is enough.
+    """
     if new.best.soundness != old.best.soundness:
         return new.best.soundness > old.best.soundness and new.outcome is not Outcome.DEGENERATE
     one, other = new.best.moments, old.best.moments
-    gain = new.best.objective - old.best.objective
-    few = _ROWS_OF_A_COMPONENT * (1 + one.centers.shape[1]) * one.row_weight
+    gain = new.best.worth - old.best.worth
+    few = 0.0 if plan.ample > plan.least else _ROWS_OF_A_COMPONENT * (1 + one.centers.shape[1]) * one.row_weight
     sound = new.outcome is not Outcome.DEGENERATE and one.mass.min() >= min(few, other.mass.min())
-    return sound and gain > SAME_OPTIMUM * tol
+    return sound and gain > SAME_OPTIMUM * plan.tol
 
 
 def run_to_end(
     sample: Sample,
-    starts: Sequence[Parameters],
+    starts: Sequence[em.State],
     frame: Coordinates,
     plan: Plan,
     enough: float = -np.inf,
     within: float = np.inf,
     most: float = np.inf,
 ) -> list[em.Fit]:
-    """Run starts to their end; return those that have one, the best first, sound or valid ones if there are any.
+    """Run starts to their end; return those that have one, the best first: valid ones, and of these sound ones.
 
     Args:
         sample: where.
-        starts: where from, in the coordinates of the sample.
+        starts: where from, see `begun`, in the coordinates of the sample.
         frame: these coordinates.
         plan: what to look for.
         enough: a run that can't reach this objective per row is given up,
@@ -67,17 +75,60 @@ def run_to_end(
         if fit is not None:
             finished.append(fit)
             if fit.outcome is not Outcome.DEGENERATE and fit.best.thin == 0:
-                enough = max(enough, fit.best.objective - within)
-    valid = [fit for fit in finished if fit.outcome is not Outcome.DEGENERATE]
-    sound = [fit for fit in valid if fit.best.soundness == max(each.best.soundness for each in valid)]
-    return sorted(sound or valid or finished, key=lambda fit: -fit.best.objective)
+                enough = max(enough, fit.best.worth - within)
+    return in_order(finished)
+
+
+def in_order(fits: Sequence[em.Fit]) -> list[em.Fit]:
+    """Return the fits, valid ones first, then sound ones, then those worth the most."""
+    return sorted(fits, key=lambda fit: (fit.outcome is not Outcome.DEGENERATE, *fit.best.standing), reverse=True)
+
+
+def begun(start: Parameters, passed: em.PassedOver | None = None) -> em.State:
+    """Return the state of a run that has measured nothing yet."""
+    return em.begin(start, "squarem", passed=passed)
+
+
+def alike(fits: Sequence[em.Fit]) -> list[em.Fit]:
+    """Return those of the fits, the best first, that are as sound as the best."""
+    kinds = [(fit.outcome is Outcome.DEGENERATE, fit.best.soundness) for fit in fits]
+    return [fit for fit, kind in zip(fits, kinds, strict=True) if kind == kinds[0]]
+
+
+def passed_over(best: em.Fit, others: Sequence[em.Fit], plan: Plan, least: float) -> em.PassedOver | None:
+    """Return the likeliest of the others, if it is likelier than the best and a component of it holds too few rows.
+
+    Args:
+        best: the fit that was chosen.
+        others: to the same rows.
+        plan: what was looked for.
+        least: how many of these rows a component may hold and still be one, see `fewest_rows`.
+    """
+    moments = best.best.moments
+    scale = (plan.rows or moments.weight / moments.row_weight) / (moments.weight / moments.row_weight)
+    valid = [fit for fit in others if fit.outcome is not Outcome.DEGENERATE and _least_rows(fit) >= least]
+    top = max(valid, key=lambda fit: fit.best.objective, default=None)
+    if top is None or top.best.standing >= best.best.standing:
+        return None
+    gain = (top.best.total - best.best.total) / moments.row_weight * scale
+    rows = _least_rows(top) * scale
+    return em.PassedOver(rows, max(plan.least, plan.ample), gain) if gain > REPORTED else None
+
+
+def fewest_rows(plan: Plan, d: int) -> float:
+    """Return how many rows make a likelihood say something: a covariance of their own takes d + 1."""
+    return _ONE_ROW if plan.family in SHARED else d + 1 - _ONE_ROW / 2
+
+
+def _least_rows(fit: em.Fit) -> float:
+    return float(fit.best.moments.mass.min() / fit.best.moments.row_weight)
 
 
 def _long_run(
-    expectation: em.Expectation, maximise: em.Maximiser, tol: float, start: Parameters, enough: float
+    expectation: em.Expectation, maximise: em.Maximiser, tol: float, state: em.State, enough: float
 ) -> em.Fit | None:
     """Return the fit from a start; None where there is none, or where it could not be enough."""
-    goal, state = em.Goal(tol, _LONG_STEPS, _RESEEDINGS), em.begin(start, "squarem")
+    goal = em.Goal(tol, _LONG_STEPS, _RESEEDINGS)
     try:
         for after, measured in em.steps(expectation, state, maximise, goal):
             if measured.objective + HOPE * measured.remaining < enough:

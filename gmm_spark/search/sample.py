@@ -73,6 +73,7 @@ class Plan:
         noise: a uniform component beside the others, in the coordinates of the sample; None where there is none.
         prior: pseudo-rows of the data's covariance in each component's, per row; see `gmm_spark.mixture.prior`.
         least: how many rows of mean weight, of all of the table, a sound component holds at least.
+        ample: how many make it more than small; see `Maximiser`.
         rows: how many the table has; 0 where they are the sample.
         thoroughness: the share of this search in the work of all that share the machine: it ranks the starts on
             fewer rows, and of those on a small sample fewer are run to their end.
@@ -89,13 +90,15 @@ class Plan:
     noise: Noise | None = None
     prior: float = 0.0
     least: float = 0.0
+    ample: float = 0.0
     rows: int = 0
     thoroughness: float = 1.0
     moves: int = 10
 
     def by_share(self, rows: int) -> Plan:
         """Return the plan for n rows that stand for all of the table: a component holds its share of them."""
-        return replace(self, least=self.least * rows / max(self.rows, 1), rows=rows)
+        share = rows / max(self.rows, 1)
+        return replace(self, least=self.least * share, ample=self.ample * share, rows=rows)
 
     def maximiser(self, frame: Coordinates, rows: int) -> Maximiser:
         """Return the M-step that looks for it, in these coordinates, in n rows of the table.
@@ -104,4 +107,4 @@ class Plan:
         """
         share = min(1.0, rows / self.rows) if self.rows else 1.0
         least = max(self.least * share, min(self.least, len(frame.center) + 1.0))
-        return Maximiser(frame, self.floor, self.prior, least)
+        return Maximiser(frame, self.floor, self.prior, least, self.ample * share)

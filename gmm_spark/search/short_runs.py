@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from math import ceil
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -36,10 +36,16 @@ _HEATS = ((3, 1 / 2), (3, 1 / 2), (4, 1))
 HOPE = 100
 _ROWS, _LEAST_ROWS = 20_000, 4_000
 
-# A run: how sound it is and its objective, see `Pass.standing`; and where it is.
-Run: TypeAlias = tuple[tuple[int, float], Parameters]
 # Some of the starts that a plan draws, by their numbers, or some mixtures.
 Group: TypeAlias = range | tuple[Parameters, ...]
+
+
+class Run(NamedTuple):
+    """A run: how it ranks, see `Pass.standing`, where it is, and what EM maximises there."""
+
+    standing: tuple[int, float]
+    parameters: Parameters
+    objective: float = 0.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,8 +100,8 @@ class Ranking:
         """Return the log-likelihood a row of a mixture, less the error of so few rows: what a better one must reach."""
         (moments,) = kernel.accumulate([Block(self.sample.z, self.sample.weights)], [fitted], kept=0)
         plan, rows = self.plan, self.sample.effective_rows
-        value = moments.mean_log_likelihood - self._maximise.penalty(fitted)
-        return value - families.sample_error(plan.family, plan.k, len(self.sample.z), rows)
+        worth = em.Position(fitted).measured(moments, self._maximise).worth
+        return worth - families.sample_error(plan.family, plan.k, len(self.sample.z), rows)
 
     def groups(self, candidates: Sequence[Parameters]) -> list[Group]:
         """Return the groups of some mixtures."""
@@ -117,22 +123,22 @@ class Ranking:
         """
         maximise = self._maximise
         drawn = kmeans.draw(self.sample, self.frame, self.plan, group) if isinstance(group, range) else group
-        alive: list[Run] = [((0, 0.0), candidate) for candidate in drawn]
+        alive = [Run((0, 0.0), candidate) for candidate in drawn]
         ended: list[Run] = []
         block = Block(self.sample.z, self.sample.weights)
         for _ in range(self.steps):
             if not alive:
                 break
-            before = [candidate for _, candidate in alive]
+            before = [run.parameters for run in alive]
             alive = []
             # Nothing is restarted here: the least likely rows need not be gathered.
             for at, moments in zip(before, kernel.accumulate([block], before, kept=0), strict=True):
                 measured = em.Position(at).measured(moments, maximise)
                 new = _maximised(maximise, at, moments)
                 if new is None:
-                    ended.append((measured.standing, at))
+                    ended.append(Run(measured.standing, at, measured.objective))
                 elif bar == -np.inf or _hope(measured, new, maximise) >= bar:
-                    alive.append((measured.standing, new))
+                    alive.append(Run(measured.standing, new, measured.objective))
         return Ranked(alive, ended if bar == -np.inf else [])
 
     @property
@@ -153,14 +159,20 @@ def in_turn(ranking: Ranking, groups: Sequence[Group], bar: float) -> list[Ranke
     return [ranking.run(group, bar) for group in groups]
 
 
-def best_first(ranked: Sequence[Ranked]) -> list[Parameters]:
-    """Return where the runs led, sound ones and the likeliest first; what became singular only if all did.
+def best_first(ranked: Sequence[Ranked]) -> list[Run]:
+    """Return the runs, sound ones and the likeliest first; what became singular only if all did.
 
     The likelihood of a mixture that collapses has no bound: one is returned only where none did better.
     """
     alive = list(chain.from_iterable(each.alive for each in ranked))
-    runs = sorted(alive or chain.from_iterable(each.ended for each in ranked), key=lambda run: run[0], reverse=True)
-    return [candidate for (_, value), candidate in runs if np.isfinite(value)]
+    runs = alive or chain.from_iterable(each.ended for each in ranked)
+    return [run for run in sorted(runs, key=lambda run: run.standing, reverse=True) if np.isfinite(run.standing[1])]
+
+
+def likelier(led: Sequence[Run], gain: float) -> Run | None:
+    """Return the run that is the likeliest, if that is not the first and it is likelier by `gain` nats per row."""
+    top = max(led, key=lambda run: run.objective, default=None)
+    return top if top is not None and top.objective > led[0].objective + gain else None
 
 
 @dataclass(frozen=True, eq=False)
@@ -180,27 +192,30 @@ class Race:
         """Return the race of candidates for a plan on a sample."""
         return Race(tuple(Ranking.on(sample, frame, plan, *heat) for heat in _HEATS), each)
 
-    def of_starts(self, given: Sequence[Parameters], least: int) -> list[Parameters]:
-        """Return where the plan's starts and given ones led, the likeliest first; `least` of them take all steps.
+    def of_starts(self, given: Sequence[Parameters], least: int) -> list[Run]:
+        """Return where the plan's starts and given ones led, the best first; `least` of them take all steps.
 
-        Those that did not are the last, the longest running first.
+        Those that did not are the last, the longest running first. The likeliest of all takes all steps too.
         """
         first = self.heats[0]
         return self._run([*first.groups(given), *first.of_starts], least, None)
 
     def beyond(self, fitted: Parameters | None, candidates: Sequence[Parameters]) -> list[Parameters]:
         """Return where candidates led that may yet be likelier than a fitted mixture, if any, the likeliest first."""
-        return self._run(self.heats[0].groups(candidates), 1, fitted)
+        return [run.parameters for run in self._run(self.heats[0].groups(candidates), 1, fitted)]
 
-    def _run(self, groups: list[Group], least: int, fitted: Parameters | None) -> list[Parameters]:
+    def _run(self, groups: list[Group], least: int, fitted: Parameters | None) -> list[Run]:
         """Run the heats; a run that can't reach a fitted mixture is given up."""
-        led: list[Parameters] = []
-        dropped: list[Parameters] = []
+        led: list[Run] = []
+        dropped: list[Run] = []
         for number, heat in enumerate(self.heats):
             led = best_first(self.each(heat, groups, -np.inf if fitted is None else heat.bar(fitted)))
             onward = len(led) if number + 1 == len(self.heats) else max(least, ceil(len(led) / 2))
-            led, dropped = led[:onward], led[onward:] + dropped
-            groups = heat.groups(led)
+            top = likelier(led, 0.0) if fitted is None else None
+            led, rest = led[:onward], led[onward:]
+            led += [run for run in rest if run is top]
+            dropped = [run for run in rest if run is not top] + dropped
+            groups = heat.groups([run.parameters for run in led])
         return led + dropped
 
 

@@ -69,7 +69,7 @@ class Standing:
         remaining: what EM has still to gain, by Aitken's estimate; infinite where that is not known.
         parameters: p, its free parameters.
         rows: the effective number of its rows.
-        sound: whether each of its components holds enough rows.
+        sound: whether each of its components is sound, and holds ample rows.
     """
 
     candidate: Candidate
@@ -133,6 +133,7 @@ class Evaluation:
         effective_rows: how many rows of equal weight would be as good; None: as many as their weight, which is 1 each.
         penalty: what the covariance prior takes off its log-likelihood, in nats.
         stability: the share of the starts that led to the partition of the best one; None where there was no search.
+        charge: what counts against its components of few rows, in nats: `winner` adds it to the criteria.
         suspicious: how much of what `diagnosis` found makes it unsound.
     """
 
@@ -148,6 +149,7 @@ class Evaluation:
     heldout: float | None = None
     effective_rows: float | None = None
     penalty: float = 0.0
+    charge: float = 0.0
     suspicious: int = 0
     stability: float | None = None
 
@@ -158,8 +160,13 @@ class Evaluation:
 
     @property
     def standing(self) -> tuple[bool, float]:
-        """What ranks the starts of one mixture: sound ones first, then by what EM maximised."""
-        return self.suspicious == 0, self.log_likelihood - self.penalty
+        """What ranks the starts of one mixture: sound ones first, then by what EM maximised less the charge."""
+        return self.suspicious == 0, self.log_likelihood - self.penalty - self.charge
+
+    @property
+    def charged(self) -> float:
+        """What the charge adds to a criterion."""
+        return 2 * self._at_mean_weight(self.charge)
 
     @property
     def aic(self) -> float:
@@ -224,7 +231,7 @@ def winner(evaluations: Sequence[Evaluation], criterion: Criterion, least_gain: 
             do=evaluations[0].message if evaluations else "Name at least one family and one number of components.",
         )
     if criterion == "gain":
-        return min(_last_worthwhile(sound, least_gain), key=lambda each: each.bic)
+        return min(_last_worthwhile(sound, least_gain), key=lambda each: each.bic + each.charged)
     rivals = _best_of_each_cell(sound) if criterion in {"bic", "aic"} else sound
     return min(rivals, key=lambda each: (_loss(each, criterion), each.candidate))
 
@@ -232,7 +239,7 @@ def winner(evaluations: Sequence[Evaluation], criterion: Criterion, least_gain: 
 def _loss(each: Evaluation, criterion: Criterion) -> float:
     if criterion == "heldout":
         return math.inf if each.heldout is None else -each.heldout
-    return float(getattr(each, criterion))
+    return float(getattr(each, criterion)) + each.charged
 
 
 def _last_worthwhile(evaluations: Sequence[Evaluation], least_gain: float) -> list[Evaluation]:

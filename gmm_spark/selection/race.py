@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeAlias
 
 from gmm_spark import em
-from gmm_spark.em.convergence import Outcome
+from gmm_spark.em.convergence import Outcome, sentence
 from gmm_spark.em.diagnosis import findings, unsound
 from gmm_spark.errors import ParametersError
 from gmm_spark.mixture import families
@@ -112,7 +112,7 @@ def race(
         advanced = [_advanced(runner, moments, goal) for runner, moments in zip(running, measured, strict=True)]
         if on_pass:
             on_pass(number, [each for each in advanced if isinstance(each, Runner)])
-        done = [each if isinstance(each, Finish) else _finish(each) for each in advanced if _is_over(each)]
+        done = [each if isinstance(each, Finish) else _finish(each, goal.tol) for each in advanced if _is_over(each)]
         running = [each for each in advanced if isinstance(each, Runner) and not _is_over(each)]
         ended += [standing for finish in done if (standing := _standing(finish.runner))]
         yield from done
@@ -143,11 +143,10 @@ def _is_over(each: Runner | Finish) -> bool:
     return isinstance(each, Finish) or each.state.outcome is not None
 
 
-def _finish(runner: Runner) -> Finish:
+def _finish(runner: Runner, tol: float) -> Finish:
     outcome = runner.state.outcome
     assert outcome is not None  # noqa: S101 - asked of ended runs only
-    detail = runner.state.detail
-    return Finish(runner, outcome.value, outcome.message + (f" ({detail})" if detail else ""))
+    return Finish(runner, outcome.value, sentence(outcome, tol, runner.state.detail))
 
 
 def _lost(running: Sequence[Runner], ended: Sequence[Standing], criterion: Criterion) -> set[Candidate]:
@@ -170,5 +169,5 @@ def _standing(runner: Runner) -> Standing | None:
         left,
         free,
         rows,
-        sound=not unsound(findings(parameters, best.moments, runner.maximise)),
+        sound=not (best.charge or unsound(findings(parameters, best.moments, runner.maximise))),
     )

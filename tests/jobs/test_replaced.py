@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from typing import TYPE_CHECKING, Any
 
@@ -52,6 +53,8 @@ def inputs(folder: Path) -> None:
         (folder / name).mkdir(parents=True)
         for part in range(FILES):
             pq.write_table(table.slice(part * ROWS // FILES, ROWS // FILES), folder / name / f"{part}.parquet")
+    for file in (folder / "link-target-another").iterdir():
+        os.utime(file, (0, 0))  # all may have been written within one tick of the kernel's clock
     shutil.rmtree(folder / "link")
     (folder / "link").symlink_to(folder / "link-target")
 

@@ -13,7 +13,7 @@ from gmm_spark.batch.steps.selection_output import FinishedFits
 from gmm_spark.em.summary import Summary
 from gmm_spark.mixture.parameters import Parameters
 from gmm_spark.selection.evaluation import Candidate
-from gmm_spark.spark.selection.choice import Fitted
+from gmm_spark.spark.selection.choice import FittedCandidate
 from gmm_spark.store.model_directory import read_model
 from tests.jobs.submission import JOBS
 
@@ -142,7 +142,7 @@ def test_a_damaged_file_on_the_shelf_is_fitted_again(tmp_path: Path) -> None:
     history, values = (-0.3, -0.1), (1.0, 2.0, 3.0, 95.0)
     summary = Summary(-9.5, -0.1, 3, 5, "converged", "", history, *values, 95, {"nan": 0}, 0, {"em": 1.0})
     for k_start in range(3):
-        shelf.keep(Fitted(Candidate("tied", 2, k_start), None if k_start else 1, mixture, summary))
+        shelf.keep(FittedCandidate(Candidate("tied", 2, k_start), None if k_start else 1, mixture, summary))
     kept = {each.key: each for each in shelf.kept()}
     assert set(kept) == {(Candidate("tied", 2, 0), 1), (Candidate("tied", 2, 1), None), (Candidate("tied", 2, 2), None)}
     one = kept[Candidate("tied", 2, 1), None]

@@ -240,5 +240,5 @@ def matching(spark: SparkSession, path: str) -> list[Any]:
 
 
 def _as_os_error(error: Exception) -> OSError:
-    text = next(iter(complaints(error)), str(error))
+    text = next(complaints(error), str(error))
     return (FileNotFoundError if "FileNotFoundException" in text else OSError)(text)

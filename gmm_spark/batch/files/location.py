@@ -151,7 +151,7 @@ class Location(ABC):
             )
 
     def overlaps(self, other: Location) -> bool:
-        """Say whether one of the two is the other, or lies inside it."""
+        """Say whether one of the two is the other, or is inside it."""
         here, there = self.address(), other.address()
         shared = min(len(here), len(there))
         return here[:shared] == there[:shared]

@@ -37,7 +37,7 @@ def redacted(config: JobConfig) -> dict[str, Any]:
 
 def secrets(config: JobConfig) -> dict[str, str]:
     """Return each secret value of a configuration, with what stands for it, the longest first."""
-    found = {value: HIDDEN for name, value in _leaves(config.model_dump(mode="json")) if _NAME.search(name)}
+    found = {value: HIDDEN for name, value in _named_texts(config.model_dump(mode="json")) if _NAME.search(name)}
     found |= {value: f"${{env:{name}}}" for name, value in config.environment.items()}
     long = {value: shown for value, shown in found.items() if len(value) >= _LEAST_SECRET}
     return dict(sorted(long.items(), key=lambda pair: -len(pair[0])))
@@ -72,12 +72,12 @@ def _redacted(node: object, path: Path, references: Mapping[Path, str]) -> Any: 
     return scrubbed(node) if isinstance(node, str) else node
 
 
-def _leaves(node: object, name: str = "") -> Iterator[tuple[str, str]]:
+def _named_texts(node: object, name: str = "") -> Iterator[tuple[str, str]]:
     if isinstance(node, dict):
         for key, value in node.items():
-            yield from _leaves(value, key)
+            yield from _named_texts(value, key)
     elif isinstance(node, list):
         for value in node:
-            yield from _leaves(value, name)
+            yield from _named_texts(value, name)
     elif isinstance(node, str):
         yield name, node

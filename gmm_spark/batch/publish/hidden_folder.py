@@ -53,7 +53,7 @@ class HiddenFolder:
         return self.folder.child(f"{key}{STAGING}")
 
     def manifest(self, key: str) -> Location:
-        """Return where it is kept how a run ended."""
+        """Return the file that says how a run ended."""
         return self.folder.child(f"manifests/{key}.json")
 
     def record(self, manifest: Manifest, key: str) -> None:

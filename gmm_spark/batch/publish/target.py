@@ -120,7 +120,7 @@ def claim_output(
 
     Raises:
         SchemaError: an input is not there.
-        OutputError: the target is an input, lies inside one or holds one; it exists and may not be replaced;
+        OutputError: the target is an input, is inside one or holds one; it exists and may not be replaced;
             another run is writing it; or a run of this id wrote it with other options.
     """
     return claim(run, locate(spark, output.path), modes.mode_of(output), inputs)

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from gmm_spark.batch.options.sections import InputConfig, OutputConfig
     from gmm_spark.mixture.parameters import Family
 
-# Footers lie at the ends of files, a request each on an object store: of more files, these many stand for all.
+# Footers are at the ends of files, one request each on an object store: of more files, this number stands for all.
 _MOST_FOOTERS = 50
 # Survey and packing, and at least the start measured.
 _LEAST_PASSES, _OTHER_PASSES = 3, 3

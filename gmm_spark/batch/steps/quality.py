@@ -143,7 +143,7 @@ def quarantine_of(target: Target, path: str | None, rows: DataFrame) -> Quaranti
         rows: the input.
 
     Raises:
-        OutputError: the path is an input or the output, lies inside one or holds one.
+        OutputError: the path is an input or the output, is inside one or holds one.
         SchemaError: the input has a column `_errors` or `run_id`, or two that Spark takes for one.
     """
     if path is None:

@@ -35,11 +35,11 @@ class Columns:
     """The columns that pass from the input to the output.
 
     Args:
-        kept: all of them, in their order.
+        fields: all of them, in their order.
         partition_by: those that become folders.
     """
 
-    kept: tuple[Field, ...]
+    fields: tuple[Field, ...]
     partition_by: tuple[str, ...]
 
 
@@ -73,10 +73,10 @@ def _columns(table: Names, output: ScoredConfig, found: Sequence[str]) -> Column
             expected="at least one, for output.mode=partitions",
             do="Name the columns that become folders, or choose another output.mode.",
         )
-    kept = tuple(map(table.find, table.schema.names if output.keep == "all" else output.keep))
+    fields = tuple(map(table.find, table.schema.names if output.keep == "all" else output.keep))
     folders = tuple(map(table.find, partition_by))
-    kept += tuple(each for each in folders if each not in kept)
-    _check_names(table, kept)
+    fields += tuple(each for each in folders if each not in fields)
+    _check_names(table, fields)
     for each in folders:
         if not isinstance(each.kind, AtomicType):
             raise SchemaError(
@@ -85,17 +85,17 @@ def _columns(table: Names, output: ScoredConfig, found: Sequence[str]) -> Column
                 expected="a type whose values can be names of folders",
                 do="Leave it out of output.partition_by.",
             )
-    return Columns(kept, tuple(each.leaf for each in folders))
+    return Columns(fields, tuple(each.leaf for each in folders))
 
 
-def _check_names(table: Names, kept: Sequence[Field]) -> None:
+def _check_names(table: Names, fields: Sequence[Field]) -> None:
     """Refuse columns that no file could hold beside each other.
 
     Raises:
         SchemaError: two have one name to Spark, or one has the name of a column that scoring adds.
     """
     added = set(map(table.folded, POSTERIOR))
-    for each in kept:
+    for each in fields:
         if table.folded(each.leaf) in added:
             raise SchemaError(
                 f"column {each.name!r}",
@@ -103,10 +103,10 @@ def _check_names(table: Names, kept: Sequence[Field]) -> None:
                 expected=f"other names than {', '.join(POSTERIOR)}",
                 do="Rename it, or leave it out of output.keep.",
             )
-    repeated = set(table.repeated(each.leaf for each in kept))
+    repeated = set(table.repeated(each.leaf for each in fields))
     if repeated:
         raise SchemaError(
-            f"columns {quoted(each.name for each in kept if each.leaf in repeated)}",
+            f"columns {quoted(each.name for each in fields if each.leaf in repeated)}",
             got="columns that would have one name in the output",
             expected="each name once",
             do="Rename one of them, or leave it out of output.keep.",
@@ -145,7 +145,7 @@ def score_rows(rows: DataFrame, model: GaussianMixtureModel, passing: Columns, o
         ModelError: the table has another number of features, as far as its schema says.
     """
     names = ScoreColumns(*POSTERIOR, single=output.probability == "float")
-    return with_posterior(rows, model.parameters, features_in(model, rows), names, passing.kept)
+    return with_posterior(rows, model.parameters, features_in(model, rows), names, passing.fields)
 
 
 def write(table: DataFrame, path: str, passing: Columns, output: ScoredConfig) -> None:

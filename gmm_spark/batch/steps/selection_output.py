@@ -25,7 +25,7 @@ from gmm_spark.selection.evaluation import Candidate
 from gmm_spark.spark.ml.model import stored_model
 from gmm_spark.spark.ml.model_files import written
 from gmm_spark.spark.ml.select import TABLE
-from gmm_spark.spark.selection.choice import Fitted
+from gmm_spark.spark.selection.choice import FittedCandidate
 from gmm_spark.store.model_directory import MOST_METADATA, MOST_VALUES, StoredModel, decode_model, encode_model
 from gmm_spark.store.untrusted import json_object
 
@@ -58,14 +58,14 @@ class FinishedFits:
         folder.make_folder()
         return FinishedFits(folder)
 
-    def kept(self) -> list[Fitted]:
+    def kept(self) -> list[FittedCandidate]:
         """Return the fits of an earlier run; a file that is damaged counts as none."""
         found = [fitted for file in self.folder.children() if (fitted := _read(file)) is not None]
         if found:
             _LOG.info("%d fits of an earlier run are taken as they are", len(found))
         return found
 
-    def keep(self, fitted: Fitted) -> None:
+    def keep(self, fitted: FittedCandidate) -> None:
         """Keep a fit that has ended."""
         candidate = fitted.candidate
         header, components = encode_model(StoredModel(fitted.parameters, _numbered(fitted), fields_of(fitted.summary)))
@@ -113,17 +113,17 @@ def _write_model(spark: SparkSession, model: GaussianMixtureModel, folder: Locat
         part.replace("".join(f"{line}\n" for line in lines))
 
 
-def _read(file: Location) -> Fitted | None:
+def _read(file: Location) -> FittedCandidate | None:
     try:
         first, *components = (file.read() or "").split("\n")
         record = json_object(first, MOST_METADATA, MOST_VALUES)
         stored = decode_model(record["header"], components, str(file))
         candidate = Candidate(record["family"], int(record["k"]), int(record["start"]))
-        return Fitted(candidate, record["fold"], stored.parameters, summary_from(dict(stored.summary)))
+        return FittedCandidate(candidate, record["fold"], stored.parameters, summary_from(dict(stored.summary)))
     except (ModelError, ValueError, KeyError, TypeError) as error:
         _LOG.warning("%s is fitted again: %s", file, error)
         return None
 
 
-def _numbered(fitted: Fitted) -> tuple[str, ...]:
+def _numbered(fitted: FittedCandidate) -> tuple[str, ...]:
     return tuple(f"x{i}" for i in range(fitted.parameters.d))

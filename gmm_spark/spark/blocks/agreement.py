@@ -82,7 +82,7 @@ class Surveyed:
             raise _other_rows(got, f"the mean of {self.rows} rows, as in the first read")
 
 
-def total_of(blocks: DataFrame, d: int) -> FloatArray:
+def read_total(blocks: DataFrame, d: int) -> FloatArray:
     """Return the (1 + d,) weight and sums of coordinates over all blocks, held-out rows too: one read of their sums."""
     read = partials(blocks.select("total"), partial(_heads, d), _added)
     return np.frombuffer(_added([sums for sums in read.values() if sums is not None])[0], dtype="<f8")

@@ -86,7 +86,7 @@ class DistributedRows:
             rows = surveyed.effective_rows / one_in
             worth = accuracy(options.family, options.k, len(self.problem.names), rows)
             goal = em.Goal(max(options.tol, worth), options.max_iter)
-            state = em.begin(found.best.parameters, options.acceleration, found.slowest)
+            state = em.begin(found.best.parameters, options.acceleration, found.slowest, found.passed)
             try:
                 found = em.run(partial(self._over_part, one_in), state, self.problem.maximise, goal)
             except ParametersError:  # no block fell into the part

@@ -70,7 +70,7 @@ class Choice:
 
 
 @dataclass(frozen=True, eq=False)
-class Fitted:
+class FittedCandidate:
     """A candidate's mixture in the user's units, and how its fit went.
 
     Args:
@@ -94,7 +94,7 @@ class Fitted:
         """Return what it came to, as a rival of those that still run."""
         summary = self.summary
         value = at_mean_weight(summary.logLikelihood, summary.weight, summary.effectiveRows)
-        free, sound = _free(self.parameters), not unsound(summary.findings)
+        free, sound = _free(self.parameters), not (unsound(summary.findings) or summary.smallComponentCharge)
         return Standing(self.candidate, value, 0.0, free, summary.effectiveRows, sound=sound)
 
     def evaluation(self, heldout: float | None) -> Evaluation:
@@ -113,6 +113,7 @@ class Fitted:
             heldout=heldout,
             effective_rows=summary.effectiveRows,
             penalty=summary.covariancePenalty,
+            charge=summary.smallComponentCharge,
             suspicious=len(unsound(summary.findings)),
             stability=summary.startStability,
         )
@@ -121,11 +122,11 @@ class Fitted:
 class Shelf(Protocol):
     """Keeps fits that have ended, so that a rerun after a crash skips them."""
 
-    def kept(self) -> Sequence[Fitted]:
+    def kept(self) -> Sequence[FittedCandidate]:
         """Return the fits of an earlier run."""
         ...
 
-    def keep(self, fitted: Fitted) -> None:
+    def keep(self, fitted: FittedCandidate) -> None:
         """Keep a fit that has ended."""
         ...
 
@@ -144,7 +145,7 @@ class Selection:
     """
 
     evaluations: tuple[Evaluation, ...]
-    fitted: dict[Candidate, Fitted]
+    fitted: dict[Candidate, FittedCandidate]
     winner: Candidate
     features: tuple[str, ...]
     passes: int

@@ -7,7 +7,7 @@ import logging
 import math
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from gmm_spark import em
 from gmm_spark.em.summary import summary_of
@@ -27,7 +27,7 @@ from gmm_spark.spark.blocks.keep import packed
 from gmm_spark.spark.fit import progress
 from gmm_spark.spark.fit.progress import Clock
 from gmm_spark.spark.selection import grid_starts
-from gmm_spark.spark.selection.choice import Choice, Fitted, Selection, Shelf
+from gmm_spark.spark.selection.choice import Choice, FittedCandidate, Selection, Shelf
 from gmm_spark.spark.session import describe
 from gmm_spark.spark.table import checks
 from gmm_spark.spark.table.checks import check_distinct
@@ -46,6 +46,9 @@ if TYPE_CHECKING:
     from gmm_spark.options import Options
     from gmm_spark.spark.blocks.expectation import DistributedExpectation
     from gmm_spark.spark.table.columns import Features
+
+# Fits that have ended, by candidate and the fold that they are not fitted to.
+_Fits: TypeAlias = dict[tuple[Candidate, int | None], FittedCandidate]
 
 _log = logging.getLogger("gmm_spark")
 # This many blocks are read, then given to one group of candidates after the other: setting up a group's engine costs
@@ -85,16 +88,9 @@ def select(
     # Enough to decide where to look for the largest of them: all rows have more to do for most of the grid anyway.
     share = sample_rows("full", max(choice.ks), table.layout.d, tol=0.0, limits=limits) / table.surveyed.counted
     folds = choice.of_rows(options.seed)
-    square = table.surveyed.mean_square(run.axes.stored)
+    square, precision = table.surveyed.mean_square(run.axes.stored), options.precision
     packing = pack.Packing(
-        table.layout,
-        run.axes.stored,
-        options.seed,
-        share,
-        folds,
-        precision=options.precision,
-        square=square,
-        limits=limits,
+        table.layout, run.axes.stored, options.seed, share, folds, precision=precision, square=square, limits=limits
     )
     with packed(table, packing, run.axes.turns) as expectation:
         return run.selection(expectation)
@@ -149,13 +145,13 @@ class _Run:
         return Selection(tuple(rows), mains, best, self.table.names, passes, self.clock.seconds)
 
     def _runners(
-        self, expectation: DistributedExpectation, done: dict[tuple[Candidate, int | None], Fitted]
+        self, expectation: DistributedExpectation, done: _Fits
     ) -> tuple[list[race.Runner], dict[Candidate, str]]:
         """Return the runs that are still to be made, each at its start, and the candidates without one."""
         rows = self.table.rows
         with self.clock("pack", rows):
             z, weights = collect_sample(expectation.blocks, self.table.layout.d)
-            expectation.check(agreement.total_of(expectation.blocks, self.table.layout.d))
+            expectation.check(agreement.read_total(expectation.blocks, self.table.layout.d))
         cells = grid(self.choice.ks, self.choice.families)
         if self.choice.finalists == 1:
             cells = tuple(cell for cell in cells if any((cell, fold) not in done for fold in self._folds()))
@@ -169,7 +165,7 @@ class _Run:
                 failed[cell] = result
                 continue
             for rank, start in enumerate(result.mixtures[: self.choice.finalists]):
-                own = self._of_candidate(replace(cell, start=rank), start)
+                own = self._of_candidate(replace(cell, start=rank), start, None if rank else result.passed)
                 runners += [replace(each, stability=result.stability) for each in own]
         return [each for each in runners if (each.candidate, _fold(each)) not in done], failed
 
@@ -208,19 +204,19 @@ class _Run:
     def _problem(self, options: Options) -> Problem:
         return Problem(options, self.table.surveyed, self.table.names, self.axes.frames[options.family])
 
-    def _of_candidate(self, candidate: Candidate, start: Parameters) -> Iterator[race.Runner]:
-        options = replace(self.options, k=candidate.k)
+    def _of_candidate(
+        self, candidate: Candidate, start: Parameters, passed: em.PassedOver | None
+    ) -> Iterator[race.Runner]:
+        options = replace(self.options, k=candidate.k, family=candidate.family)
         surveyed = self.table.surveyed
         maximise = options.maximiser(self.axes.frames[candidate.family], surveyed.counted, surveyed.effective_rows)
-        state = em.begin(start, self.options.acceleration)
+        state = em.begin(start, self.options.acceleration, passed=passed)
         per_weight = surveyed.effective_rows / surveyed.weight
         yield race.Runner(candidate, state, maximise, self.choice.held, rows_per_weight=per_weight)
         for fold in range(self.choice.folds):
             yield race.Runner(candidate, state, maximise, fold, shadow=True)
 
-    def _race(
-        self, measure: race.Measure, runners: Sequence[race.Runner], done: dict[tuple[Candidate, int | None], Fitted]
-    ) -> Iterator[race.Finish]:
+    def _race(self, measure: race.Measure, runners: Sequence[race.Runner], done: _Fits) -> Iterator[race.Finish]:
         spark, criterion = self.table.rows.sparkSession, self.choice.criterion if self.choice.retire else None
 
         def on_pass(number: int, alive: Sequence[race.Runner]) -> None:
@@ -231,19 +227,20 @@ class _Run:
         goal = em.Goal(self.options.tol, self.options.max_iter, RESEEDINGS)
         return race.race(measure, runners, goal, criterion, rivals, on_pass)
 
-    def _fitted(self, finish: race.Finish) -> Fitted | None:
+    def _fitted(self, finish: race.Finish) -> FittedCandidate | None:
         """Return the fit that has ended in the user's units, and keep it."""
         runner, fit = finish.runner, finish.fit
         if fit is None:
             return None
         frame, passes = runner.maximise.frame, self.table.surveyed.passes + 1 + len(fit.history)
-        summary = summary_of(fit, runner.maximise, self.table.surveyed, self.table.names, self.clock.seconds, passes)
+        surveyed, tol = self.table.surveyed, self.options.tol
+        summary = summary_of(fit, runner.maximise, surveyed, self.table.names, self.clock.seconds, passes, tol)
         if math.isfinite(runner.stability):
             summary = replace(summary, startStability=runner.stability)
         summary = replace(summary, warnings=self._warnings(runner.candidate, summary))
         if finish.outcome == RETIRED:
             summary = replace(summary, outcome=RETIRED, message=finish.message)
-        fitted = Fitted(runner.candidate, _fold(runner), frame.outward(fit.best.parameters).ordered(), summary)
+        fitted = FittedCandidate(runner.candidate, _fold(runner), frame.outward(fit.best.parameters).ordered(), summary)
         if self.shelf:
             self.shelf.keep(fitted)
         _log.info("%s: %s, mean log-likelihood %.9g", runner.candidate.name, finish.outcome, summary.meanLogLikelihood)
@@ -254,9 +251,7 @@ class _Run:
         own = doubts.of_mixture(self.table.surveyed, candidate.k, candidate.family, noise=self.options.noise)
         return (*own, *self.table.warnings, *(each.message for each in summary.findings))
 
-    def _heldout(
-        self, measure: race.Measure, done: dict[tuple[Candidate, int | None], Fitted]
-    ) -> dict[Candidate, float]:
+    def _heldout(self, measure: race.Measure, done: _Fits) -> dict[Candidate, float]:
         """Return the mean log-likelihood of rows that were held out, by one more read of all of them."""
         measured = [each for each in done.values() if self.choice.of_rows(0) and self._judges(each)]
         if not measured:
@@ -276,7 +271,7 @@ class _Run:
         }
         return {candidate: value / weight for candidate, (value, weight) in totals.items() if weight > 0}
 
-    def _judges(self, fitted: Fitted) -> bool:
+    def _judges(self, fitted: FittedCandidate) -> bool:
         """Return whether this fit is one that has not seen the rows held out of it."""
         if not self.choice.folds:
             return fitted.fold is None

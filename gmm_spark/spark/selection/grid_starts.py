@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from pyspark.sql import SparkSession
 
+    from gmm_spark import em
     from gmm_spark.mixture.coordinates import Coordinates
     from gmm_spark.mixture.parameters import Family, FloatArray, Parameters
     from gmm_spark.search.sample import Plan, Sample
@@ -28,10 +29,12 @@ class Found:
     Args:
         mixtures: where EM starts on all rows, the best first.
         stability: the share of its starts that led to the partition of the best; NaN where none was drawn.
+        passed: a likelier mixture than the best that was not chosen.
     """
 
     mixtures: list[Parameters]
     stability: float = float("nan")
+    passed: em.PassedOver | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,7 +66,7 @@ class Searches:
         led: list[Parameters] = []
         fits = ranked(sample, self.frames[plan.family], plan, on_starts=led.extend)
         mixtures = [fit.best.parameters for fit in fits]
-        return Found(mixtures, stability(led, mixtures[0], sample.z))
+        return Found(mixtures, stability(led, mixtures[0], sample.z), fits[0].passed)
 
 
 def search(spark: SparkSession, searches: Searches) -> list[Found | str]:

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gmm_spark import em
-from gmm_spark.em.convergence import Outcome, passes_to, remaining_gain
+from gmm_spark.em.convergence import Outcome, passes_to, remaining_gain, sentence
 from gmm_spark.errors import DataError, ParametersError
 from gmm_spark.mixture.coordinates import coordinates_for
 from gmm_spark.mixture.parameters import ALIGNED, FAMILIES, Family, Parameters
@@ -109,6 +109,9 @@ def test_the_limit_is_told_as_the_limit(acceleration: em.Acceleration) -> None:
     assert fit.iterations == 5
     assert "limit of iterations" in fit.outcome.message
     assert fit.outcome.options == ("max_iter", "tol")
+    assert "raise" in sentence(fit.outcome, 1e-10)
+    assert "tolerance of 0 asks for" in sentence(fit.outcome, 0.0)
+    assert "raise" not in sentence(fit.outcome, 0.0)
 
 
 def test_a_fall_is_told_as_no_progress() -> None:
@@ -151,7 +154,7 @@ def test_a_collapse_is_told_as_degenerate(acceleration: em.Acceleration) -> None
     assert fit.outcome is Outcome.DEGENERATE
     assert "covariances of components [1]" in fit.detail
     assert np.isfinite(fit.best.moments.log_likelihood)
-    assert "covarianceFloor" in fit.outcome.message
+    assert "covarianceFloor" in sentence(fit.outcome, 1e-8, fit.detail)
 
 
 def test_the_floor_saves_what_would_collapse() -> None:

@@ -274,6 +274,22 @@ def test_a_sound_mixture_replaces_one_with_too_few_rows_once_components_are_rest
     assert em.Trace(alive, (alive.objective,), earlier=True).add(likelier, GOAL).best is not likelier
 
 
+def test_a_fit_ends_as_the_run_that_its_best_pass_belongs_to() -> None:
+    """Though a pass before a restart had the same log-likelihood: the number of the pass decides, not its value."""
+    x = three_clusters()
+    expectation, maximise = setting(x, "full")
+    start = with_a_dead_one(x, "full", maximise)
+    best = em.Position(start).measured(expectation([start])[0], maximise)
+    value = best.moments.mean_log_likelihood
+    trace = em.Trace(best, (value,), best_pass=1).add(best, replace(GOAL, tol=1e-6))
+    assert (trace.best_pass, trace.history) == (2, (value, value))
+    before = reseeding.Reseeding(1, (2,), Outcome.DEGENERATE, "the first run's end")
+    ended = em.State(em.Position(start), trace, reseedings=(before,))
+    goal = em.Goal(tol=1e-6, max_iter=0, reseedings=1)
+    fit = em.run(expectation, ended, maximise, goal)
+    assert (fit.outcome, fit.detail) == (Outcome.ITERATION_LIMIT, "")
+
+
 def replace_third(at: Parameters, x: FloatArray) -> Parameters:
     """Return the mixture with its third component where the third cluster is; all in units of the frame."""
     maximise = setting(x, at.family)[1]

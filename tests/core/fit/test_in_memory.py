@@ -150,7 +150,7 @@ BAD: list[tuple[str, tuple[Any, ...], dict[str, Any], str]] = [
     ("negative", (X, 2), {"weights": -np.ones(30)}, "weights: got 30 that are negative"),
     ("no weight", (X, 2), {"weights": np.zeros(30)}, "x: got 0 rows of a weight above 0"),
     ("constant", (np.ones((30, 2)), 2), {}, "x0"),
-    ("few", (np.repeat(X[:3], 10, axis=0)[:, :1], 5), {}, "k = 5: got 3 distinct rows"),
+    ("few", (np.repeat(X[:3], 10, axis=0)[:, :1], 5), {}, "5 components: got 3 distinct rows"),
 ]
 
 
@@ -183,7 +183,10 @@ def test_options_out_of_range_are_refused(options: dict[str, Any]) -> None:
 def test_an_initial_mixture_of_another_shape_is_refused() -> None:
     """The error has the shape of the mixture and the one that is asked for."""
     start = fit(X, 2, **QUICK)
-    with pytest.raises(ConfigurationError, match=r"k = 2, d = 3.*expected k = 3, d = 3"):
+    with pytest.raises(
+        ConfigurationError,
+        match=r"2 components of 3 features.*expected 3 components of 3.*Options: k, covarianceType, noise",
+    ):
         fit(X, 3, initial=start)
     with pytest.raises(DataError, match=r"x: got shape \(30, 2\); expected numbers of shape \(n, 3\)"):
         start.probability(X[:, :2])

@@ -15,6 +15,7 @@ from scipy.stats import multivariate_normal
 
 from gmm_spark import em
 from gmm_spark.em import checkpoint
+from gmm_spark.em.convergence import Outcome, sentence
 from gmm_spark.errors import ParametersError
 from gmm_spark.mixture import families, prior
 from gmm_spark.mixture.coordinates import coordinates_for
@@ -23,6 +24,7 @@ from gmm_spark.mixture.parameters import FAMILIES, Family, FloatArray, Parameter
 from gmm_spark.search import best_start
 from gmm_spark.search.sample import Plan, Sample
 from gmm_spark.statistics import kernel
+from gmm_spark.statistics.block import Block
 from gmm_spark.store import model_directory
 from tests.strategies import Problem, assert_close, engine, problems, shaped
 
@@ -216,3 +218,24 @@ def test_a_box_without_a_volume_is_refused() -> None:
         Noise(0.1, [[0.0, 1.0], [1.0, 1.0]])
     with pytest.raises(ParametersError, match="box of the noise"):
         Parameters([0.9], [[0.0]], [[[1.0]]], noise=Noise(0.1, [[0.0, 0.0], [1.0, 1.0]]))
+
+
+def test_a_noise_that_takes_all_rows_is_named() -> None:
+    """A spherical component is never denser than a 1 x 1000 box of rows: the fit ends with an error about the noise."""
+    x = np.random.default_rng(0).uniform(size=(400, 2)) * [1.0, 1000.0]
+    frame = coordinates_for("spherical", x.mean(axis=0), np.cov(x.T, bias=True), NAMES[:2])
+    noise = Noise(0.5, box_of(x)).rescaled(frame.log_determinant)
+    maximise = em.Maximiser(frame, 1e-6)
+    one = maximise.of_one("spherical", x.mean(axis=0), np.cov(x.T, bias=True))
+    blocks = [Block(np.ascontiguousarray(frame.rows(x)))]
+    fit = em.run(
+        lambda candidates: kernel.accumulate(blocks, candidates),
+        em.begin(one.with_noise(noise), "squarem"),
+        maximise,
+        em.Goal(1e-12, 500),
+    )
+    assert fit.outcome is Outcome.DEGENERATE
+    text = sentence(fit.outcome, 1e-12, fit.detail)
+    assert "noise component: got all rows" in text
+    assert "Standardise the features" in text
+    assert "covarianceFloor" not in text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 import tracemalloc
 from typing import TYPE_CHECKING, Any
 
@@ -250,3 +251,17 @@ def test_the_constraint_of_variances_is_that_of_the_matrices(seed: int, floor: f
             for spread, to in ((variances, frame), (matrices, dense))
         ]
         np.testing.assert_array_equal(mask[0], mask[1])
+
+
+@given(seeds, st.integers(1, 4), st.integers(1, 5))
+def test_factors_and_inverses_are_computed_once_and_never_stored(seed: int, k: int, d: int) -> None:
+    """A second call returns the same arrays, equal covariances have equal inverses, and a pickle has only the values."""
+    _, matrices, _ = pair(seed, k, d)
+    assert matrices.inverted() is matrices.inverted()
+    assert matrices.factors is matrices.factors
+    np.testing.assert_allclose(matrices.inverted()[0].matrices, np.linalg.inv(matrices.matrices), rtol=1e-9, atol=1e-9)
+    shared = matrices[np.zeros(3, dtype=np.intp)]
+    np.testing.assert_array_equal(shared.inverted()[0].matrices, matrices.inverted()[0].matrices[[0, 0, 0]])
+    restored = pickle.loads(pickle.dumps(matrices))  # noqa: S301 - written by this test
+    assert vars(restored).keys() == {"values"}
+    np.testing.assert_array_equal(restored.inverted()[0].matrices, matrices.inverted()[0].matrices)

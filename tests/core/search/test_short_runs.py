@@ -46,8 +46,8 @@ def test_groups_do_not_change_the_ranking() -> None:
     assert len(found[0]) == 9
     for others in found[1:]:
         for one, other in zip(found[0], others, strict=True):
-            np.testing.assert_allclose(other.means, one.means, atol=1e-9)
-            np.testing.assert_allclose(other.covariances, one.covariances, atol=1e-9)
+            np.testing.assert_allclose(other.parameters.means, one.parameters.means, atol=1e-9)
+            np.testing.assert_allclose(other.parameters.covariances, one.parameters.covariances, atol=1e-9)
 
 
 def test_mixtures_are_run_as_starts_are() -> None:
@@ -56,7 +56,9 @@ def test_mixtures_are_run_as_starts_are() -> None:
     drawn = kmeans.draw(of.sample, of.frame, of.plan, range(9))
     by_number = short_runs.best_first(short_runs.in_turn(of, of.of_starts, -np.inf))
     by_mixture = short_runs.best_first(short_runs.in_turn(of, of.groups(drawn), -np.inf))
-    assert [each.means.tobytes() for each in by_number] == [each.means.tobytes() for each in by_mixture]
+    assert [each.parameters.means.tobytes() for each in by_number] == [
+        each.parameters.means.tobytes() for each in by_mixture
+    ]
 
 
 def race_of(problem: Problem, drawn: int = 20) -> short_runs.Race:
@@ -80,7 +82,7 @@ def test_who_stays_in_a_race_is_led_where_ten_steps_lead() -> None:
     problem, of = problem_of(), ranking_of(problem_of(), 20)
     alone = short_runs.best_first(short_runs.in_turn(of, of.of_starts, -np.inf))
     for led in race_of(problem).of_starts([], 1)[:5]:
-        assert min(np.abs(led.means - each.means).max() for each in alone) < 1e-9
+        assert min(np.abs(led.parameters.means - each.parameters.means).max() for each in alone) < 1e-9
 
 
 def test_a_race_begins_on_fewer_rows() -> None:

@@ -22,15 +22,15 @@ def test_tasks_rank_as_the_driver_does(spark: SparkSession) -> None:
     of = ranking_of(problem_of(), 40)
     with on_executors(spark, Limits(task_operations=0)) as each:
         started = each(of, of.of_starts, -np.inf)
-        groups = of.groups([candidate for one in started for _, candidate in one.alive])
+        groups = of.groups([candidate for one in started for _, candidate, _ in one.alive])
         gone_on, without_hope = each(of, groups, -np.inf), each(of, groups, np.inf)
     assert len(started) == len(of.of_starts) > 2
     assert len(best_first(started)) == len(best_first(gone_on)) == 40
     assert best_first(without_hope) == []
     for ours, theirs in ((started, in_turn(of, of.of_starts, -np.inf)), (gone_on, in_turn(of, groups, -np.inf))):
         for one, other in zip(best_first(ours), best_first(theirs), strict=True):
-            np.testing.assert_allclose(one.means, other.means, rtol=1e-10, atol=1e-10)
-            np.testing.assert_allclose(one.covariances, other.covariances, rtol=1e-10, atol=1e-10)
+            np.testing.assert_allclose(one.parameters.means, other.parameters.means, rtol=1e-10, atol=1e-10)
+            np.testing.assert_allclose(one.parameters.covariances, other.parameters.covariances, rtol=1e-10, atol=1e-10)
 
 
 def test_a_fit_is_the_same_wherever_its_starts_are_run(spark: SparkSession) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 import re
 from contextlib import nullcontext
 from dataclasses import fields
@@ -18,8 +19,9 @@ from pyspark.ml.tuning import CrossValidator, ParamGridBuilder
 from pyspark.sql import functions as f
 
 from gmm_spark import GaussianMixture, GaussianMixtureModel, MeanLogLikelihoodEvaluator
-from gmm_spark.em.summary import Summary
+from gmm_spark.em.summary import Summary, fields_of, summary_from
 from gmm_spark.errors import ConfigurationError
+from gmm_spark.options import Options
 from gmm_spark.spark.ml.select import ModelSelection
 from tests.spark.frames import PLAIN, assert_same_bits, assert_same_mixture, clusters, names, start, table
 
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pyspark.sql import DataFrame, SparkSession
+
+    from gmm_spark.mixture.parameters import Family
 
 X = clusters(400)
 OTHERS: dict[str, Any] = {  # a value of every param that is not its default
@@ -264,6 +268,30 @@ def _min_component_weight(fits: Fits) -> None:
     few = [each for each in summary.findings if each.kind == "few_rows"]
     assert {each.component for each in few} == set(summary.thinComponents)
     assert {each.message for each in few} <= set(summary.warnings)
+
+
+@pytest.mark.parametrize(
+    ("family", "d", "rows", "expected"),
+    [("tied", 4, 1000, (5, 20)), ("full", 4, 1000, (10, 20)), ("diag", 9, 60, (10, 10)), ("full", 9, 60, (10, 10))],
+)
+def test_the_least_rows_of_a_component(family: Family, d: int, rows: int, expected: tuple[int, int]) -> None:
+    """By default d + 1 rows, twice as many of a full family, ample four times; at most half an equal share."""
+    assert Options(3, family).least_rows(d, rows) == expected
+    assert Options(3, family, min_component_weight=7.0).least_rows(d, rows) == (7, 0)
+
+
+def test_a_likelier_mixture_that_was_passed_over_is_a_finding(spark: SparkSession) -> None:
+    """Two far rows: the summary, the warnings and what is stored say what they gain, and how to accept them."""
+    x = np.random.default_rng(3).standard_normal((120, 2))
+    x[:60, 0] += 7
+    x[:2] += 60
+    df = spark.createDataFrame(x.tolist(), ["a", "b"])
+    summary = GaussianMixture(k=2, inputCols=["a", "b"], covarianceType="tied").fit(df).summary
+    (over,) = (each for each in summary.findings if each.kind == "passed_over")
+    assert over.component == -1
+    assert over.message in summary.warnings
+    assert "holds 2 rows, fewer than the 12 of minComponentWeight" in over.message
+    assert summary_from(json.loads(json.dumps(fields_of(summary)))) == summary
 
 
 def _noise(fits: Fits) -> None:

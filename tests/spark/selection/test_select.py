@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
     from gmm_spark import GaussianMixtureModel
-    from gmm_spark.spark.selection.choice import Fitted
+    from gmm_spark.spark.selection.choice import FittedCandidate
     from tests.spark.frames import FloatArray
 
 SEED = 4
@@ -103,7 +103,7 @@ class Shelf:
     """Keeps fits in memory; the run dies when it is about to keep one more than it may."""
 
     most: int
-    fits: list[Fitted] = field(default_factory=list)
+    fits: list[FittedCandidate] = field(default_factory=list)
     fingerprints: list[str] = field(default_factory=list)
 
     def open(self, fingerprint: str) -> Shelf:
@@ -111,11 +111,11 @@ class Shelf:
         self.fingerprints.append(fingerprint)
         return self
 
-    def kept(self) -> Sequence[Fitted]:
+    def kept(self) -> Sequence[FittedCandidate]:
         """Return the fits so far."""
         return tuple(self.fits)
 
-    def keep(self, fitted: Fitted) -> None:
+    def keep(self, fitted: FittedCandidate) -> None:
         """Keep one, or die."""
         if len(self.fits) >= self.most:
             raise CrashError

@@ -6,14 +6,8 @@ param, the jobs as a key of a section: both take default, help and check from `O
 
 from __future__ import annotations
 
-import math
-import re
-from dataclasses import dataclass, field, fields
-from itertools import chain
-from numbers import Real
-from typing import TYPE_CHECKING, Any, Literal, get_args, get_type_hints
-
-import numpy as np
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Literal
 
 from gmm_spark import em
 from gmm_spark.em import Acceleration
@@ -21,10 +15,11 @@ from gmm_spark.errors import ConfigurationError, options_called
 from gmm_spark.mixture import prior
 from gmm_spark.mixture.parameters import Family
 from gmm_spark.mixture.prior import Prior
+from gmm_spark.options.option import option, options_of
 from gmm_spark.statistics.engines import Precision
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
     from contextlib import AbstractContextManager
 
     from gmm_spark.mixture.coordinates import Coordinates
@@ -38,98 +33,10 @@ HandleInvalid = Literal["error", "skip"]
 _MOST = 2**31 - 1
 # Times d + 1, the fewest rows that could carry a covariance; but no more than half an equal share of all rows. Of 36
 # labelled fits 2 to 5 mended one, in which an outlier group of 68 rows was a component, and 8 cost two small clusters.
-_LEAST = 4.0
-
-
-# What values become which type of option.
-_READ: dict[type, Any] = {bool: bool | np.bool_, int: Real, float: Real, str: str, list: list | tuple | np.ndarray}
-
-
-@dataclass(frozen=True)
-class Option:
-    """An option.
-
-    Args:
-        name: in Python without Spark.
-        param: of the estimator.
-        keys: in the jobs, as section.option; a job has at most one of them.
-        kinds: its types: bool, int, float, str, or list, of texts.
-        words: the words that it may be.
-        default: its value where none is given; None: it has none.
-        doc: what it means.
-        least: the smallest number.
-        most: the largest number.
-    """
-
-    name: str
-    param: str
-    keys: tuple[str, ...]
-    kinds: frozenset[type]
-    words: tuple[str, ...]
-    default: Any
-    doc: str
-    least: float = -math.inf
-    most: float = math.inf
-
-    @property
-    def expected(self) -> str:
-        """The values that it may have, as a phrase."""
-        names = {int: "a whole number", float: "a finite number", bool: "True or False", str: "text", list: "names"}
-        bounds = [f"at least {self.least:g}"] if self.least > -math.inf else []
-        bounds += [f"at most {self.most:.10g}"] if self.most < math.inf else []
-        number = " of ".join(filter(None, [*(names[kind] for kind in self.kinds), " and ".join(bounds)]))
-        words = f"one of {', '.join(self.words)}" if len(self.words) > 1 else "".join(self.words)
-        return ", or ".join(filter(None, (words, number)))
-
-    def checked(self, value: object, called: str = "") -> Any:  # noqa: ANN401 - of the option's type
-        """Return a value in the option's type.
-
-        Args:
-            value: any.
-            called: the option, for the error.
-
-        Raises:
-            ConfigurationError: it is of another type, no number, or out of range.
-        """
-        kind = next((kind for kind in _READ if kind in self.kinds and isinstance(value, _READ[kind])), None)
-        is_truth = isinstance(value, bool | np.bool_)
-        if isinstance(value, str) and value in self.words:
-            return str(value)
-        if kind is not None and is_truth == (kind is bool) and self._in_range(kind, value):
-            return kind(value)
-        raise ConfigurationError(
-            called or f"option {self.name}", got=repr(value), expected=self.expected, do="Set it to such a value."
-        )
-
-    def _in_range(self, kind: type, value: Any) -> bool:  # noqa: ANN401 - of a type that becomes this kind
-        if kind in {bool, str}:
-            return True
-        if kind is list:
-            return all(type(each) is str for each in value)
-        inside = self.least <= value <= self.most and -math.inf < value < math.inf
-        return bool(inside and (kind is float or value == int(value)))
-
-
-def option(
-    default: object,
-    doc: str,
-    *,
-    least: float = -math.inf,
-    most: float = math.inf,
-    param: str = "",
-    keys: str | None = None,
-) -> Any:  # noqa: ANN401 - a field of whatever type
-    """Return a field that is an option.
-
-    Args:
-        default: as the next three, of `Option`.
-        doc: what it means.
-        least: the smallest number.
-        most: the largest number.
-        param: of the estimator; else the name in camelCase.
-        keys: of the jobs, with spaces between them; else fit.name.
-    """
-    return field(default=default, metadata={"doc": doc, "least": least, "most": most, "param": param, "keys": keys})
+_AMPLE = 4.0
+# Times d + 1, the fewest that are never a cluster, whatever they gain: outliers. A covariance of its own in all
+# directions fits fewer than twice as many by chance (digits, 61 features: thousands of nats, and half the ARI).
+_LEAST, _LEAST_FULL = 1.0, 2.0
 
 
 @dataclass(frozen=True)
@@ -170,8 +77,8 @@ class Options:
     )
     min_component_weight: Prior = option(
         "auto",
-        "Rows of mean weight that a component has at least, where any start leads to that; auto is 4 (features + 1), "
-        "but at most rows / (2 k); 0 switches it off.",
+        "Rows of mean weight that a component has at least, where any start leads to that; auto is 2 (features + 1) for "
+        "full and features + 1 for the other families, but at most rows / (2 k); 0 switches it off.",
         least=0,
     )
     noise: bool = option(
@@ -222,15 +129,20 @@ class Options:
         """Return the pseudo-rows of the data's covariance in each component's, per row of n at mean weight."""
         return prior.share_of(self.covariance_prior, effective_rows)
 
-    def least_rows(self, d: int, rows: int) -> float:
-        """Return how many rows of mean weight a sound component of d features has at least, of n rows."""
-        auto = self.min_component_weight == "auto"
-        return min(_LEAST * (d + 1), rows / (2 * self.k)) if auto else float(self.min_component_weight)
+    def least_rows(self, d: int, rows: int) -> tuple[float, float]:
+        """Return how many of n rows, of mean weight, a sound component of d features holds at least, and an ample one.
+
+        Between the two it is charged for what it lacks. Where a number is asked for, all above it are alike.
+        """
+        if self.min_component_weight != "auto":
+            return self.min_component_weight, 0.0
+        share, least = rows / (2 * self.k), _LEAST_FULL if self.family == "full" else _LEAST
+        return min(least * (d + 1), share), min(_AMPLE * (d + 1), share)
 
     def maximiser(self, frame: Coordinates, rows: int, effective_rows: float) -> em.Maximiser:
         """Return the M-step in these coordinates, for n rows, as good as `effective_rows` of equal weight."""
-        share, least = self.prior_share(effective_rows), self.least_rows(len(frame.center), rows)
-        return em.Maximiser(frame, self.covariance_floor, share, least)
+        share = self.prior_share(effective_rows)
+        return em.Maximiser(frame, self.covariance_floor, share, *self.least_rows(len(frame.center), rows))
 
 
 def _shape(k: int, d: int, family: Family, noise: bool) -> str:  # noqa: FBT001 - the parts of a sentence
@@ -282,32 +194,6 @@ class CheckpointOptions:
         param="keepLastCheckpoint",
         keys="",
     )
-
-
-def options_of(kind: type) -> Iterable[Option]:
-    """Return the options that are fields of a dataclass."""
-    hints = get_type_hints(kind)
-    for each in fields(kind):
-        types = list(_flat(hints[each.name]))
-        own = dict(each.metadata)
-        keys, param = own.pop("keys"), own.pop("param")
-        yield Option(
-            name=each.name,
-            param=param or re.sub("_(.)", lambda found: found[1].upper(), each.name),
-            keys=tuple((f"fit.{each.name}" if keys is None else keys).split()),
-            kinds=frozenset(each for each in types if isinstance(each, type)),
-            words=tuple(each for each in types if isinstance(each, str)),
-            default=each.default,
-            **own,
-        )
-
-
-def _flat(hint: Any) -> Iterable[Any]:  # noqa: ANN401 - a type as it is annotated
-    """Return the types and words of a union of types and literals."""
-    arguments = get_args(hint)
-    if getattr(hint, "__origin__", None) is tuple:
-        return [list]
-    return chain.from_iterable(map(_flat, arguments)) if arguments else [] if hint is type(None) else [hint]
 
 
 OPTIONS = {each.name: each for kind in (Options, Columns, CheckpointOptions) for each in options_of(kind)}
