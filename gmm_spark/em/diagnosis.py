@@ -183,7 +183,7 @@ def passed_over(passed: PassedOver | None) -> tuple[Finding, ...]:
     message = (
         f"a mixture likelier by about {passed.gain:.3g} nats was passed over, for a component of it holds "
         f"{passed.rows:.3g} rows, fewer than the minimum component weight of {passed.ample:g}: outliers rather than a "
-        f"cluster; if those rows are a cluster, set the minimum to {_JUST_BELOW * passed.rows:.3g}, else filter "
+        f"cluster; if those rows are a cluster, set that minimum to {_JUST_BELOW * passed.rows:.3g}, else filter "
         "them or fit with noise"
     )
     return (Finding(-1, "passed_over", message),)

@@ -77,8 +77,8 @@ class Options:
     )
     min_component_weight: Prior = option(
         "auto",
-        "Rows of mean weight that a component has at least, where any start leads to that; auto is 2 (features + 1) for "
-        "full and features + 1 for the other families, but at most rows / (2 k); 0 switches it off.",
+        "Rows of mean weight that a component has at least, where any start leads to that; auto is 2 (features + 1) "
+        "for full and features + 1 for the others, but at most rows / (2 k); 0 switches it off.",
         least=0,
     )
     noise: bool = option(

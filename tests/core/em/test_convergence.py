@@ -154,7 +154,7 @@ def test_a_collapse_is_told_as_degenerate(acceleration: em.Acceleration) -> None
     assert fit.outcome is Outcome.DEGENERATE
     assert "covariances of components [1]" in fit.detail
     assert np.isfinite(fit.best.moments.log_likelihood)
-    assert "covarianceFloor" in sentence(fit.outcome, 1e-8, fit.detail)
+    assert "covariance floor" in sentence(fit.outcome, 1e-8, fit.detail)
 
 
 def test_the_floor_saves_what_would_collapse() -> None:

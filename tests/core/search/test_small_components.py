@@ -80,7 +80,7 @@ def test_what_was_passed_over_is_reported() -> None:
     assert fit.passed is not None
     assert fit.passed.rows == pytest.approx(3, abs=0.1)
     (finding,) = diagnosis.passed_over(fit.passed)
-    accepts = float(finding.message.partition("minComponentWeight=")[2].partition(",")[0])
+    accepts = float(finding.message.partition("set that minimum to ")[2].partition(",")[0])
     accepted = best_start.best(rows, frame, replace(how, least=accepts, ample=0.0))
     assert accepted.passed is None
     assert accepted.best.moments.mass.min() == pytest.approx(3, abs=0.1)
