@@ -255,7 +255,7 @@ def test_the_constraint_of_variances_is_that_of_the_matrices(seed: int, floor: f
 
 @given(seeds, st.integers(1, 4), st.integers(1, 5))
 def test_factors_and_inverses_are_computed_once_and_never_stored(seed: int, k: int, d: int) -> None:
-    """A second call returns the same arrays, equal covariances have equal inverses, and pickles store only the values."""
+    """A second call returns the same arrays, equal covariances have equal inverses, and pickles store values only."""
     _, matrices, _ = pair(seed, k, d)
     assert matrices.inverted() is matrices.inverted()
     assert matrices.factors is matrices.factors
