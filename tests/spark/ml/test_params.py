@@ -290,7 +290,7 @@ def test_a_likelier_mixture_that_was_passed_over_is_a_finding(spark: SparkSessio
     (over,) = (each for each in summary.findings if each.kind == "passed_over")
     assert over.component == -1
     assert over.message in summary.warnings
-    assert "holds 2 rows, fewer than the 12 of minComponentWeight" in over.message
+    assert "holds 2 rows, fewer than the minimum component weight of 12" in over.message
     assert summary_from(json.loads(json.dumps(fields_of(summary)))) == summary
 
 
