@@ -101,7 +101,7 @@ def test_a_damaged_candidate_is_fitted_again(tmp_path: Path) -> None:
     """A kept fit that is no JSON, too large or too deep counts as none."""
     for i, text in enumerate(["", "[" * 10_000_000, FILLERS["lists"], '{"header":{}}', "[]"]):
         (tmp_path / f"{i}.json").write_text(text)
-    assert selection_output.FinishedFits(LocalLocation(tmp_path)).kept() == []
+    assert selection_output.FinishedFits(LocalLocation(tmp_path)).load() == []
 
 
 def test_the_manifest_of_an_output_of_many_files_can_be_read() -> None:
