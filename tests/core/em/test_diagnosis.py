@@ -100,7 +100,7 @@ def test_a_narrow_cluster_that_the_prior_widens_is_sound(family: Family) -> None
     widened = found(x, np.repeat([0, 1], 300), family, prior=5.0, least=4)
     assert {each.kind for each in widened} == {"widened"}
     assert unsound(widened) == []
-    assert "covariancePrior=0" in widened[0].message
+    assert "set the covariance prior to 0" in widened[0].message
 
 
 def test_few_rows_are_counted() -> None:
