@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def collect_sample(blocks: DataFrame, d: int) -> tuple[FloatArray, FloatArray]:
     """Return the sampled rows (d, m) in coordinates z and their weights (m,), in random order.
 
-    This first read of the blocks also packs and stores them.
+    Like any first read of the blocks, this also packs and stores them.
     """
     table = blocks.select("sample_key", "sample_z", "sample_weights").toArrow()
     keys, z, weights = (
