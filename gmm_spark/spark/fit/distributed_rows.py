@@ -54,7 +54,7 @@ class DistributedRows:
         """Return a candidate's statistics, with as many of the least likely rows as the driver may hold."""
         engine = self.expectation
         most = driver_bytes(engine.blocks.sparkSession, engine.limits) // 2
-        kept = min(missed_clusters.KEPT, max(SIZE, most // (8 * engine.partitions * (1 + candidate.d))))
+        kept = min(missed_clusters.LOWEST_ROWS, max(SIZE, most // (8 * engine.partitions * (1 + candidate.d))))
         (moments,) = engine.read([Request(candidate)], kept=kept)
         return moments
 
@@ -75,7 +75,7 @@ class DistributedRows:
         """Give what runs short runs as tasks, where they are work enough."""
         return on_executors(self.table.sparkSession, self.expectation.limits)
 
-    def refined(self, found: em.Fit) -> em.Fit:
+    def refine(self, fit: em.Fit) -> em.Fit:
         """Go on from a fit to a sample on parts of the rows that grow fourfold, where the sample can't be big enough.
 
         A part is a random choice of blocks, not of rows: where the table is sorted it knows less than as many random
@@ -86,13 +86,13 @@ class DistributedRows:
             rows = surveyed.effective_rows / one_in
             worth = accuracy(options.family, options.k, len(self.problem.names), rows)
             goal = em.Goal(max(options.tol, worth), options.max_iter)
-            state = em.begin(found.best.parameters, options.acceleration, found.slowest, found.passed)
+            state = em.begin(fit.best.parameters, options.acceleration, fit.slowest, fit.passed)
             try:
-                found = em.run(partial(self._over_part, one_in), state, self.problem.maximise, goal)
+                fit = em.run(partial(self._over_part, one_in), state, self.problem.maximise, goal)
             except ParametersError:  # no block fell into the part
                 continue
-            progress.report_part(one_in, found)
-        return found
+            progress.report_part(one_in, fit)
+        return fit
 
     def _parts(self) -> Iterator[int]:
         """Yield of how many blocks one is in each part that has four times the sample's rows, and not too few blocks.

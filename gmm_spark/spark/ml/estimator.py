@@ -15,7 +15,7 @@ from pyspark.ml.util import (
     MLWriter,
 )
 
-from gmm_spark.options import CheckpointOptions, Options, by_params, options_of, params_named
+from gmm_spark.options import CheckpointOptions, Options, errors_name_params, options_from_params, options_of
 from gmm_spark.spark.fit.checkpoint_store import Checkpoints
 from gmm_spark.spark.fit.train import train
 from gmm_spark.spark.ml import model_files
@@ -108,7 +108,7 @@ class GaussianMixture(Estimator["GaussianMixtureModel"], FitParams, MLReadable["
     def _fit(self, dataset: DataFrame) -> GaussianMixtureModel:
         df = at_rest(dataset, "fit")
         own = self.copy()  # as it is now: another thread may set params meanwhile
-        with params_named(), workers_explained(df.sparkSession):
+        with errors_name_params(), workers_explained(df.sparkSession):
             trained = train(df, *request_of(own, df), own._initial, checkpoints_of(own))  # noqa: SLF001 - a copy of itself
         return model_of(own, trained.parameters, trained.features, trained.summary)
 
@@ -117,7 +117,7 @@ def request_of(mixture: GaussianMixture, df: DataFrame) -> tuple[Features, str |
     """Return the feature columns, the weight column as the table spells it, and the options of a fit to a table."""
     table = Names.of(df)
     weight = table.find(mixture.getOrDefault("weightCol")).name if mixture.isDefined("weightCol") else None
-    options = by_params({each.param: mixture.getOrDefault(each.param) for each in options_of(Options)})
+    options = options_from_params({each.param: mixture.getOrDefault(each.param) for each in options_of(Options)})
     return mixture._features(table), weight, options  # noqa: SLF001 - pyspark.ml's idiom
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from gmm_spark.options import params_named
+from gmm_spark.options import errors_name_params
 from gmm_spark.selection.evaluation import gains
 from gmm_spark.spark.ml.estimator import model_of, request_of
 from gmm_spark.spark.selection import fit_grid
@@ -143,7 +143,7 @@ def select(
     """
     asked = Choice(tuple(k), tuple(covarianceTypes), criterion=criterion, **choice)
     df, mixture = at_rest(df, "select"), mixture.copy()  # as it is now: another thread may set params meanwhile
-    with params_named(), workers_explained(df.sparkSession):
+    with errors_name_params(), workers_explained(df.sparkSession):
         features, weight, options = request_of(mixture, df)
         found = fit_grid.select(df, features, weight, options, asked, shelf)
     models = {

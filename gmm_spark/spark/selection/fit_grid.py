@@ -199,7 +199,7 @@ class _Run:
         return cell.k > 1 or self.options.noise
 
     def _of_one(self, cell: Candidate) -> Parameters:
-        return self._problem(replace(self.options, k=1, family=cell.family)).of_one()
+        return self._problem(replace(self.options, k=1, family=cell.family)).one_component()
 
     def _problem(self, options: Options) -> Problem:
         return Problem(options, self.table.surveyed, self.table.names, self.axes.frames[options.family])

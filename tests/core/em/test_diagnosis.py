@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from gmm_spark import em
-from gmm_spark.em.diagnosis import Finding, findings, unsound
+from gmm_spark.em.diagnosis import Finding, findings, unsound_findings
 from gmm_spark.mixture.coordinates import coordinates_for
 from gmm_spark.mixture.parameters import Parameters
 from gmm_spark.statistics import kernel
@@ -30,7 +30,7 @@ def clusters(seed: int = 0) -> FloatArray:
 def found(
     x: FloatArray, labels: FloatArray, family: Family = "full", *, prior: float = 0.0, least: float = 0.0
 ) -> tuple[Finding, ...]:
-    """Return the findings about the mixture that the M-step of these labels gives, two steps of EM on."""
+    """Return the findings about the mixture after the M-step of these labels and two more steps of EM."""
     mean, covariance = x.mean(axis=0), np.cov(x.T, bias=True)
     frame = coordinates_for(family, mean, covariance, NAMES)
     maximise = em.Maximiser(frame, FLOOR, prior / len(x), least)
@@ -70,7 +70,7 @@ def test_a_tie_is_named_with_its_feature_and_value(family: Family) -> None:
 
 
 def test_a_combination_at_the_floor_is_named_by_its_loadings() -> None:
-    """Rows with length = width are at the floor in the difference of the two, each in its own standard deviations."""
+    """Rows with length = width are at the floor in the difference of the two standardised features."""
     x = clusters()
     x[300:, 1] = x[300:, 0]
     (finding,) = found(x, np.repeat([0, 1], 300))
@@ -84,8 +84,8 @@ def test_a_combination_at_the_floor_is_named_by_its_loadings() -> None:
 
 
 @pytest.mark.parametrize("family", ["full", "diag"])
-def test_a_direction_that_the_prior_carries_is_named(family: Family) -> None:
-    """Where a tie has its variance from the prior, not from the floor, the share of the prior is said."""
+def test_a_direction_whose_variance_comes_from_the_prior_is_named(family: Family) -> None:
+    """If the variance of a tie comes from the prior, not from the floor, the finding has the share of the prior."""
     x = clusters()
     x[300:, 2] = 7.25
     (finding,) = found(x, np.repeat([0, 1], 300), family, prior=0.1)
@@ -95,16 +95,16 @@ def test_a_direction_that_the_prior_carries_is_named(family: Family) -> None:
 
 @pytest.mark.parametrize("family", ["full", "tied", "diag", "spherical"])
 def test_a_narrow_cluster_that_the_prior_widens_is_sound(family: Family) -> None:
-    """Clusters of 300 rows, 300 deviations apart in each feature: the prior's share is said, and no cluster is bad."""
+    """Clusters of 300 rows, 300 deviations apart in each feature, are sound; a finding has the share of the prior."""
     x = np.random.default_rng(0).standard_normal((600, 3)) + np.repeat([[0.0], [300]], 300, axis=0)
     widened = found(x, np.repeat([0, 1], 300), family, prior=5.0, least=4)
     assert {each.kind for each in widened} == {"widened"}
-    assert unsound(widened) == []
-    assert "covariancePrior=0" in widened[0].message
+    assert unsound_findings(widened) == []
+    assert "covariance prior to 0" in widened[0].message
 
 
 def test_few_rows_are_counted() -> None:
-    """A component of three rows holds fewer than the four that three features need."""
+    """A component of three rows has fewer than the four rows that three features need."""
     x = np.concatenate([clusters(), [[50.0, 50, 50], [51, 50, 52], [50, 53, 50]]])
     first, *others = found(x, np.repeat([0, 1, 2], [300, 300, 3]), prior=0.1, least=4)
     assert (first.component, first.kind) == (2, "few_rows")
@@ -113,7 +113,7 @@ def test_few_rows_are_counted() -> None:
 
 
 def test_a_repeated_value_is_a_point_mass() -> None:
-    """A hundred copies of one row are a point mass at that row, and nothing else is said of it."""
+    """A hundred copies of one row are a point mass at that row, with no other finding."""
     x = np.concatenate([clusters(), np.repeat([[20.0, -5, 3]], 100, axis=0)])
     (finding,) = found(x, np.repeat([0, 1, 2], [300, 300, 100]))
     assert (finding.component, finding.kind) == (2, "point_mass")
@@ -121,8 +121,8 @@ def test_a_repeated_value_is_a_point_mass() -> None:
 
 
 @pytest.mark.parametrize("least", [0.0, 12.0])
-def test_of_a_component_without_rows_only_that_is_said(least: float) -> None:
-    """A component whose cluster has left the data is named once, whatever minComponentWeight is."""
+def test_a_component_without_rows_has_one_finding(least: float) -> None:
+    """A component whose cluster has left the data has one finding, whatever minComponentWeight is."""
     x = clusters()
     frame = coordinates_for("full", x.mean(axis=0), np.cov(x.T, bias=True), NAMES)
     means = np.array([[0.0, 0, 0], [10, 0, 0], [1e3, 0, 0], [1e3, 0, 0]])
@@ -134,7 +134,7 @@ def test_of_a_component_without_rows_only_that_is_said(least: float) -> None:
 
 
 def test_a_value_of_zero_is_named_as_zero() -> None:
-    """Of a one-hot group each state is named by zeros and ones, not by what rounding left of a zero."""
+    """The values of a one-hot group are named as zeros and ones, without rounding errors."""
     states = np.repeat([0, 1, 2], [150, 130, 120])
     named = [each.message for each in found(np.eye(4)[states][:, :3], states, "diag")]
     assert len(named) == 3
@@ -143,7 +143,7 @@ def test_a_value_of_zero_is_named_as_zero() -> None:
 
 @pytest.mark.parametrize("family", ["full", "tied", "diag", "spherical"])
 def test_two_components_of_one_cluster_are_one(family: Family) -> None:
-    """Two components drawn from the same rows are named as one cluster, the third is not."""
+    """Two components of the same rows are reported as one cluster, the third is not."""
     x = clusters()
     labels = np.where(np.arange(600) < 300, np.arange(600) % 2, 2)
     twins = [each for each in found(x, labels, family) if each.kind == "duplicate"]
