@@ -30,7 +30,7 @@ def select(task: Task[SelectConfig]) -> str:
     finished = partial(selection_output.FinishedFits.beside, target.hidden.folder)
     how = {"finalists": config.grid.finalists, **config.choice.model_dump()}
     with run.phase("select"), quality.note_refusals(run):
-        found = select_mixture(rows, mixture, config.grid.k, config.grid.families, shelf=finished, **how)
+        found = select_mixture(rows, mixture, config.grid.k, config.grid.families, store=finished, **how)
         run.add_seconds({f"select, {phase}": seconds for phase, seconds in found.seconds.items()})
     table = selection_output.table_rows(found)
     run.note(**facts.of_fit(found.bestModel), chosen=found.best.name, passes=found.numPasses, candidates=table)

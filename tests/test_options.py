@@ -170,9 +170,9 @@ def test_the_same_fault_names_its_options_in_each_layer(monkeypatch: pytest.Monk
     assert "covariance floor" in error.sentences
     assert not re.search(r"[a-z][A-Z]|[a-z]_[a-z]", error.sentences)
     monkeypatch.setattr(estimator, "train", lambda *_: (_ for _ in ()).throw(error))
-    monkeypatch.setattr(estimator, "at_rest", lambda df, _: df)
+    monkeypatch.setattr(estimator, "static_frame", lambda df, _: df)
     monkeypatch.setattr(estimator, "request_of", lambda *_: ())
-    monkeypatch.setattr(estimator, "workers_explained", lambda _: nullcontext())
+    monkeypatch.setattr(estimator, "explain_worker_errors", lambda _: nullcontext())
     with pytest.raises(DataError) as caught:
         GaussianMixture()._fit(SimpleNamespace(sparkSession=None))  # type: ignore[arg-type] # noqa: SLF001
     assert str(caught.value) == f"{error.sentences} Options: k, starts, covarianceFloor."

@@ -231,28 +231,28 @@ def _normalised(weights: FloatArray, expected: float) -> FloatArray:
 
 
 def diagonal_form(covariances: FloatArray) -> Spread:
-    """Return (k, d) variances, or (k, d, d) matrices, by their diagonals if these are all that is not 0 in them."""
-    if covariances.ndim == 2:  # noqa: PLR2004 - a variance a component and feature
+    """Return (k, d) variances, or (k, d, d) matrices as `Variances` if all are diagonal, else as `Matrices`."""
+    if covariances.ndim == 2:  # noqa: PLR2004 - one variance per component and feature
         return Variances(covariances)
-    diagonals = Matrices(covariances).variances.copy()  # a view would keep the matrices
-    alone = np.count_nonzero(covariances) == np.count_nonzero(diagonals)
-    return Variances(diagonals) if alone else Matrices(covariances)
+    diagonals = Matrices(covariances).variances.copy()  # a view would keep the matrices in memory
+    is_diagonal = np.count_nonzero(covariances) == np.count_nonzero(diagonals)
+    return Variances(diagonals) if is_diagonal else Matrices(covariances)
 
 
 def _skewed(spread: Spread) -> NDArray[np.bool_]:
-    """Return for each component whether its covariance is not symmetric, up to rounding."""
+    """Return (k,) which covariances are not symmetric, beyond rounding errors."""
     if not isinstance(spread, Matrices):
         return np.zeros(len(spread.values), dtype=np.bool_)
     scale = np.sqrt(np.abs(spread.variances))
-    with np.errstate(over="ignore"):  # of opposite numbers near the largest there are; then it is asymmetric
+    with np.errstate(over="ignore"):  # the difference of two huge opposite numbers is infinite: asymmetric
         skew = np.abs(spread.values - spread.values.transpose(0, 2, 1))
     return np.asarray((skew > _SYMMETRY_TOLERANCE * scale[:, :, None] * scale[:, None, :]).any(axis=(1, 2)))
 
 
 def _checked(spread: Spread) -> Spread:
-    """Return covariances that are symmetric to the last bit and positive definite; what that took stays with them."""
-    own = type(spread)(_frozen(_symmetric(spread.values)))
-    bad = np.flatnonzero(_skewed(spread) | own.faulty())
+    """Return the covariances made exactly symmetric, with their Cholesky factors cached, or refuse them."""
+    symmetric = type(spread)(_frozen(_symmetric(spread.values)))
+    bad = np.flatnonzero(_skewed(spread) | symmetric.faulty())
     if bad.size:
         raise ParametersError(
             f"covariances of components {bad.tolist()}",
@@ -260,7 +260,7 @@ def _checked(spread: Spread) -> Spread:
             expected="symmetric positive definite ones",
             do="In a fit, use fewer components or a larger covariance floor, or drop constant and duplicate columns.",
         )
-    return own
+    return symmetric
 
 
 def _symmetric(values: FloatArray) -> FloatArray:

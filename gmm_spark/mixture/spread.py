@@ -34,7 +34,7 @@ class Spread(ABC):
     values: FloatArray
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"values": self.values}  # and nothing that was computed of them
+        return {"values": self.values}  # without cached factors and inverses
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         restore(self, state)
@@ -93,7 +93,7 @@ class Spread(ABC):
 
     @abstractmethod
     def faulty(self) -> NDArray[np.bool_]:
-        """Return for each component whether its symmetric covariance is not positive definite."""
+        """Return (k,) which of the symmetric covariances are not positive definite."""
 
     @staticmethod
     @abstractmethod
@@ -154,7 +154,7 @@ class Matrices(Spread):
 
     @cached_property
     def factors(self) -> FloatArray:
-        """(k, d, d) the Cholesky factors; a LinAlgError where one has none."""
+        """(k, d, d) the Cholesky factors; LinAlgError if a matrix has none."""
         return np.asarray(np.linalg.cholesky(self.values))
 
     def inverted(self) -> tuple[Matrices, FloatArray]:
@@ -165,9 +165,9 @@ class Matrices(Spread):
     def _inverted(self) -> tuple[Matrices, FloatArray]:
         factors = self.factors
         log_determinants = 2 * np.log(np.einsum("kii->ki", factors)).sum(axis=1)
-        # Of components that share a covariance one inverse is enough.
-        some = factors[:1] if (factors[1:] == factors[0]).all() else factors
-        inverses = np.linalg.inv(some)
+        # Components that share a covariance need only one inverse.
+        distinct = factors[:1] if (factors[1:] == factors[0]).all() else factors
+        inverses = np.linalg.inv(distinct)
         values = inverses.transpose(0, 2, 1) @ inverses
         return Matrices(np.broadcast_to(values, factors.shape)), log_determinants
 
@@ -205,7 +205,7 @@ class Matrices(Spread):
     def faulty(self) -> NDArray[np.bool_]:
         """Return (k,) which matrices have no Cholesky factor."""
         with suppress(np.linalg.LinAlgError):
-            if np.isfinite(self.factors).all():  # one call for all, where all have one
+            if np.isfinite(self.factors).all():  # one call is enough if all have one
                 return np.zeros(len(self.values), dtype=np.bool_)
         return ~positive_definite(self.values)
 

@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from gmm_spark.spark.java import JAVA
+from gmm_spark.spark.java import JAVA_ERRORS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -56,7 +56,7 @@ def tables_below(folder: Location) -> Iterator[tuple[Location, Kind]]:
 def table_around(place: Location) -> tuple[Location, Kind] | None:
     """Return the innermost table that a place is, or is inside of; None where there is none, or it may not be seen."""
     while True:
-        with suppress(OSError, *JAVA):  # a bucket whose root may not be listed
+        with suppress(OSError, *JAVA_ERRORS):  # a bucket whose root may not be listed
             if kind := kind_of(place):
                 return place, kind
         if place.is_root():

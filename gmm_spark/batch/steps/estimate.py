@@ -149,7 +149,7 @@ def _earlier(path: str | None, option: str, columns: FeaturesConfig, rows: DataF
 def _same(table: Names, known: Sequence[str], wanted: Sequence[str]) -> bool:
     """Say whether these names are one after the other those of the same columns, however they are spelt."""
     spelt = [table.find(name).name for name in wanted]
-    return list(map(table.folded, known)) == list(map(table.folded, spelt))
+    return list(map(table.case_key, known)) == list(map(table.case_key, spelt))
 
 
 def _check_start(model: GaussianMixtureModel, path: str, config: FitConfig) -> None:

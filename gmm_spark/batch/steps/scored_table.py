@@ -94,16 +94,16 @@ def _check_names(table: Names, fields: Sequence[Field]) -> None:
     Raises:
         SchemaError: two have one name to Spark, or one has the name of a column that scoring adds.
     """
-    added = set(map(table.folded, POSTERIOR))
+    added = set(map(table.case_key, POSTERIOR))
     for each in fields:
-        if table.folded(each.leaf) in added:
+        if table.case_key(each.leaf) in added:
             raise SchemaError(
                 f"column {each.name!r}",
                 got="a column of the input with the name of a column that scoring adds",
                 expected=f"other names than {', '.join(POSTERIOR)}",
                 do="Rename it, or leave it out of output.keep.",
             )
-    repeated = set(table.repeated(each.leaf for each in fields))
+    repeated = set(table.duplicates(each.leaf for each in fields))
     if repeated:
         raise SchemaError(
             f"columns {quoted(each.name for each in fields if each.leaf in repeated)}",

@@ -221,21 +221,21 @@ def test_a_box_without_a_volume_is_refused() -> None:
 
 
 def test_a_noise_that_takes_all_rows_is_named() -> None:
-    """A round component cannot be denser than a box of 1 x 1000 full of rows: the fit ends, and names the noise."""
+    """A spherical component is never denser than a 1 x 1000 box of rows: the fit ends with an error about the noise."""
     x = np.random.default_rng(0).uniform(size=(400, 2)) * [1.0, 1000.0]
     frame = coordinates_for("spherical", x.mean(axis=0), np.cov(x.T, bias=True), NAMES[:2])
-    own = Noise(0.5, box_of(x)).rescaled(frame.log_determinant)
+    noise = Noise(0.5, box_of(x)).rescaled(frame.log_determinant)
     maximise = em.Maximiser(frame, 1e-6)
     one = maximise.one_component("spherical", x.mean(axis=0), np.cov(x.T, bias=True))
     blocks = [Block(np.ascontiguousarray(frame.rows(x)))]
     fit = em.run(
         lambda candidates: kernel.accumulate(blocks, candidates),
-        em.begin(one.with_noise(own), "squarem"),
+        em.begin(one.with_noise(noise), "squarem"),
         maximise,
         em.Goal(1e-12, 500),
     )
     assert fit.outcome is Outcome.DEGENERATE
-    said = sentence(fit.outcome, 1e-12, fit.detail)
-    assert "noise component: got all rows" in said
-    assert "Standardise the features" in said
-    assert "covarianceFloor" not in said
+    text = sentence(fit.outcome, 1e-12, fit.detail)
+    assert "noise component: got all rows" in text
+    assert "Standardise the features" in text
+    assert "covarianceFloor" not in text

@@ -255,13 +255,13 @@ def test_the_constraint_of_variances_is_that_of_the_matrices(seed: int, floor: f
 
 @given(seeds, st.integers(1, 4), st.integers(1, 5))
 def test_factors_and_inverses_are_computed_once_and_never_stored(seed: int, k: int, d: int) -> None:
-    """A second call returns the same arrays; equal covariances have equal inverses; a pickle has the values alone."""
+    """A second call returns the same arrays, equal covariances have equal inverses, and pickles store values only."""
     _, matrices, _ = pair(seed, k, d)
     assert matrices.inverted() is matrices.inverted()
     assert matrices.factors is matrices.factors
     np.testing.assert_allclose(matrices.inverted()[0].matrices, np.linalg.inv(matrices.matrices), rtol=1e-9, atol=1e-9)
     shared = matrices[np.zeros(3, dtype=np.intp)]
     np.testing.assert_array_equal(shared.inverted()[0].matrices, matrices.inverted()[0].matrices[[0, 0, 0]])
-    restored = pickle.loads(pickle.dumps(matrices))  # noqa: S301 - our own
+    restored = pickle.loads(pickle.dumps(matrices))  # noqa: S301 - written by this test
     assert vars(restored).keys() == {"values"}
     np.testing.assert_array_equal(restored.inverted()[0].matrices, matrices.inverted()[0].matrices)

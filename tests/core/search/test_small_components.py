@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 
 def auto(k: int, family: Family, d: int, n: int) -> Plan:
-    """Return the default plan of a fit: at least d + 1 rows, 2 (d + 1) for full, and 4 (d + 1) ample rows."""
-    least = (d + 1.0) * (2 if family == "full" else 1)
+    """Return the default plan of a fit: at least d + 1 rows, 2 (d + 1) for full and diag, and 4 (d + 1) ample rows."""
+    least = (d + 1.0) * (2 if family in {"full", "diag"} else 1)
     return plan(k, family, least=least, ample=4 * (d + 1.0), prior=2 / n**1.5)
 
 
