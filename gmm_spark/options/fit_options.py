@@ -37,7 +37,7 @@ _AMPLE = 4.0
 # Times d + 1: fewer rows than this are outliers, never a cluster, whatever they gain. A component with variances of its
 # own in all directions fits fewer than 2 (d + 1) rows by chance (digits, 61 features: thousands of nats; ARI of diag
 # 0.26 instead of 0.33).
-_LEAST, _LEAST_OWN, _OWN = 1.0, 2.0, frozenset({"full", "diag"})
+_LEAST, _LEAST_UNSHARED, _UNSHARED = 1.0, 2.0, frozenset({"full", "diag"})
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ class Options:
     )
     min_component_weight: Prior = option(
         "auto",
-        "Rows of mean weight that a component has at least, where any start leads to that; auto is 2 (features + 1) "
+        "Least rows of mean weight of a component, if any start leads to such components; auto is 2 (features + 1) "
         "for full and diag, features + 1 for others, but at most rows / (2 k); 0 switches it off.",
         least=0,
     )
@@ -137,7 +137,7 @@ class Options:
         """
         if self.min_component_weight != "auto":
             return self.min_component_weight, 0.0
-        share, least = rows / (2 * self.k), _LEAST_OWN if self.family in _OWN else _LEAST
+        share, least = rows / (2 * self.k), _LEAST_UNSHARED if self.family in _UNSHARED else _LEAST
         return min(least * (d + 1), share), min(_AMPLE * (d + 1), share)
 
     def maximiser(self, frame: Coordinates, rows: int, effective_rows: float) -> em.Maximiser:

@@ -45,7 +45,7 @@ class CheckedStart:
 
 def check_start(
     measure: Callable[[Parameters], Moments],
-    found: em.Fit,
+    fit: em.Fit,
     sample: Sample,
     frame: Coordinates,
     plan: Plan,
@@ -54,15 +54,15 @@ def check_start(
 
     Args:
         measure: reads all rows once; the statistics include the least likely rows.
-        found: the best fit to the sample.
+        fit: the best fit to the sample.
         sample: the sample.
         frame: the coordinates of the rows.
         plan: the plan of the search on the sample.
     """
-    start = found.best.parameters
+    start = fit.best.parameters
     moments = measure(start)
     evidence = evidence_of(start, moments, sample)
-    first = CheckedStart(start, found.slowest, moments, evidence)
+    first = CheckedStart(start, fit.slowest, moments, evidence)
     if not evidence.alarming:
         return first
     more = unseen_rows(start, moments, sample)

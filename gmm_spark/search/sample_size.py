@@ -33,7 +33,7 @@ def rows_to_tol(family: Family, k: int, d: int, tol: float) -> float:
 
 
 def sample_rows(family: Family, k: int, d: int, tol: float, rows: float = math.inf, limits: Limits = LIMITS) -> int:
-    """Return the size of the sample: so many rows that their own error is tol, if one process can hold them.
+    """Return the size of the sample: enough rows for an error of tol, if one process can hold them.
 
     If it can't, or if tol is 0, the sample is about as large as the first search needs.
     """
