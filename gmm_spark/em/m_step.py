@@ -49,7 +49,7 @@ class Maximiser:
     def __call__(self, at: Parameters, moments: Moments) -> tuple[Parameters, int]:
         """Return the maximiser of the expected log-likelihood less the penalty, and the number of floored covariances.
 
-        A component without rows keeps its mean and covariance, at weight 0; under a penalty it gets that of the data.
+        Without rows a component keeps its mean and covariance at weight 0; under a penalty it gets the data's covariance.
 
         Raises:
             ParametersError: a covariance is singular despite the floor, if any; or the noise component has all rows.
@@ -108,7 +108,7 @@ class Maximiser:
         """Return what small components are charged when mixtures are compared, in nats per unit of weight.
 
         A search also finds outliers and chance patterns of a few rows: a small component must gain more than these do.
-        A component that is a cluster gains several times more.
+        A component that is a cluster gains more than the charge.
         """
         if self.ample <= self.least:
             return 0.0

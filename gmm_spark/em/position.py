@@ -93,7 +93,7 @@ class Position:
 
     Args:
         candidate: the parameters to measure next, in coordinates z.
-        acceleration: none takes EM steps only; squarem takes a step, a leap, and a retreat if the leap lost.
+        acceleration: none takes EM steps only; squarem a step, a leap, and a retreat if the leap lowers the total.
         phase: what the candidate is: the start, an EM step from the accepted point, the leap, the second EM step that
             replaces a refused leap (retreat), or the mixture of the last pass again, in a layout that gathers its
             least likely rows (lookup).
