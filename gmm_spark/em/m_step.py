@@ -49,7 +49,7 @@ class Maximiser:
     def __call__(self, at: Parameters, moments: Moments) -> tuple[Parameters, int]:
         """Return the maximiser of the expected log-likelihood less the penalty, and the number of floored covariances.
 
-        Without rows a component keeps its mean and covariance at weight 0; under a penalty it gets the data's covariance.
+        A component without rows keeps its values at weight 0; under a penalty it gets the covariance of the data.
 
         Raises:
             ParametersError: a covariance is singular despite the floor, if any; or the noise component has all rows.
