@@ -204,7 +204,7 @@ def _by_variances(
 
 
 def _positive(variances: FloatArray) -> FloatArray:
-    """Return the variances, raised where a division by them would overflow."""
+    """Return the variances, raised to a positive least value, so that one can divide by them."""
     least = np.finfo(np.float64).eps * variances.max()
     return np.maximum(variances, max(least, np.finfo(np.float64).tiny))
 
