@@ -103,7 +103,7 @@ class Plan:
     def maximiser(self, frame: Coordinates, rows: int) -> Maximiser:
         """Return the M-step of the plan, in these coordinates, for n rows of the table.
 
-        A component holds at least the same share of these rows, and at least d + 1 rows, but needs no more than `least`.
+        A component needs at least the same share of these rows, and d + 1 rows, but no more than `least`.
         """
         share = min(1.0, rows / self.rows) if self.rows else 1.0
         least = max(self.least * share, min(self.least, len(frame.center) + 1.0))
