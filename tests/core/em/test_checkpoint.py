@@ -32,9 +32,9 @@ GOAL = em.Goal(1e-6, 12)
 def states_of(problem: Problem, acceleration: em.Acceleration = "squarem", floor: float = 0.0) -> list[em.State]:
     """Return every state of a fit, from its start to its end."""
     frame = problem.frame
-    kept = [em.begin(frame.inward(problem.start), acceleration)]
-    em.run(engine(problem, frame), kept[0], em.Maximiser(frame, floor), GOAL, lambda state, _: kept.append(state))
-    return kept
+    states = [em.begin(frame.inward(problem.start), acceleration)]
+    em.run(engine(problem, frame), states[0], em.Maximiser(frame, floor), GOAL, lambda state, _: states.append(state))
+    return states
 
 
 def sealed(lines: list[str]) -> list[str]:
@@ -48,9 +48,9 @@ def test_a_state_reads_back_to_the_bit(problem: Problem, acceleration: em.Accele
     frame, states = problem.frame, states_of(problem, acceleration, floor)
     whole = states[-1].fit
     for state in states:
-        again = decode_state(encode_state(state, IDENTITY), IDENTITY, "there")
-        assert encode_state(again, IDENTITY) == encode_state(state, IDENTITY)
-        assert end_of(em.run(engine(problem, frame), again, em.Maximiser(frame, floor), GOAL)) == end_of(whole)
+        decoded = decode_state(encode_state(state, IDENTITY), IDENTITY, "there")
+        assert encode_state(decoded, IDENTITY) == encode_state(state, IDENTITY)
+        assert end_of(em.run(engine(problem, frame), decoded, em.Maximiser(frame, floor), GOAL)) == end_of(whole)
 
 
 @given(problems(most=3))
@@ -169,11 +169,11 @@ def test_a_hostile_checkpoint_is_refused_or_can_be_resumed(
 ) -> None:
     """Any content gives a GmmSparkError or a state from which a fit can end; quickly, in little memory."""
     problem = random_problem(1, "full", 2, 2)
-    kept = [encode_state(state, IDENTITY) for state in states_of(problem)[:6]]
+    checkpoints = [encode_state(state, IDENTITY) for state in states_of(problem)[:6]]
     before, read, slowest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, 0, 0.0
     for case in range(CASES):
         random, began = Random(case), time.process_time()  # noqa: S311 - to be repeatable
-        lines, message = mutated(random.choice(kept), random), ""
+        lines, message = mutated(random.choice(checkpoints), random), ""
         try:
             state = decode_state(lines, IDENTITY, "there")
             read += 1

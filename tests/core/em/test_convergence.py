@@ -75,9 +75,9 @@ def test_the_remaining_gain_is_estimated_within_a_factor_of_three(family: Family
     problem = crawling(family)
     frame = problem.frame
     passes = em.iterate(engine(problem, frame), frame.inward(problem.start), em.Maximiser(frame, 0.0), "none")
-    seen = [one for _, one in zip(range(1500), passes, strict=False)]
-    final = seen[-1].moments.mean_log_likelihood
-    settled = [one for one in seen[10:] if 1e-10 < final - one.moments.mean_log_likelihood < 1e-6]
+    measured = [one for _, one in zip(range(1500), passes, strict=False)]
+    final = measured[-1].moments.mean_log_likelihood
+    settled = [one for one in measured[10:] if 1e-10 < final - one.moments.mean_log_likelihood < 1e-6]
     assert settled
     for one in settled:
         assert 1 / 3 < one.remaining / (final - one.moments.mean_log_likelihood) < 3
@@ -185,15 +185,15 @@ def test_every_outcome_has_its_sentence() -> None:
 def test_each_pass_is_reported() -> None:
     """on_pass is called once per pass, with the state after it and the log-likelihoods of the history."""
     problem = random_problem(1, "diag", 2, 3)
-    frame, seen = problem.frame, []
+    frame, calls = problem.frame, []
     fit = em.run(
         engine(problem, frame),
         em.begin(frame.inward(problem.start), "squarem"),
         em.Maximiser(frame, 0.0),
         em.Goal(1e-5, 50),
-        on_pass=lambda state, one: seen.append((len(state.trace.history), one.moments.mean_log_likelihood)),
+        on_pass=lambda state, one: calls.append((len(state.trace.history), one.moments.mean_log_likelihood)),
     )
-    assert seen == list(enumerate(fit.history, start=1))
+    assert calls == list(enumerate(fit.history, start=1))
 
 
 @given(problems(most=3))
@@ -226,8 +226,8 @@ def test_without_a_tolerance_all_steps_are_taken(family: Family) -> None:
     for seed in range(20):
         x = np.random.default_rng(seed).standard_normal((200, 2)) + np.repeat([[0.0], [8]], 100, axis=0)
         frame = coordinates_for(family, x.mean(axis=0), np.cov(x.T, bias=True), ("a", "b"))
-        own = np.ones((2, 2)) if family in ALIGNED else np.repeat(np.eye(2)[None], 2, axis=0)
-        start = frame.inward(Parameters(np.full(2, 0.5), np.array([[0.0, 0], [8, 8]]), own, family))
+        spread = np.ones((2, 2)) if family in ALIGNED else np.repeat(np.eye(2)[None], 2, axis=0)
+        start = frame.inward(Parameters(np.full(2, 0.5), np.array([[0.0, 0], [8, 8]]), spread, family))
         rows = best_start.in_memory([Block(frame.rows(x))])
         fit = em.run(rows, em.begin(start, "squarem"), em.Maximiser(frame, 1e-6), em.Goal(0.0, 30))
         assert (fit.iterations, fit.outcome) == (30, Outcome.ITERATION_LIMIT)

@@ -65,13 +65,13 @@ def test_a_fit_from_its_optimum_takes_one_pass(family: Family) -> None:
     problem = crawling(family)
     frame = problem.frame
     expectation, maximise = engine(problem, frame), em.Maximiser(frame, 0.0)
-    found = em.run(expectation, em.begin(frame.inward(problem.start), "squarem"), maximise, em.Goal(1e-9, 5000))
-    again = em.run(
-        expectation, em.begin(found.best.parameters, "squarem", found.slowest), maximise, em.Goal(1e-6, 5000)
+    first = em.run(expectation, em.begin(frame.inward(problem.start), "squarem"), maximise, em.Goal(1e-9, 5000))
+    second = em.run(
+        expectation, em.begin(first.best.parameters, "squarem", first.slowest), maximise, em.Goal(1e-6, 5000)
     )
-    assert again.outcome.value == "converged"
-    assert len(again.history) == 1
-    assert again.best.moments.log_likelihood == pytest.approx(found.best.moments.log_likelihood, rel=1e-14)
+    assert second.outcome.value == "converged"
+    assert len(second.history) == 1
+    assert second.best.moments.log_likelihood == pytest.approx(first.best.moments.log_likelihood, rel=1e-14)
 
 
 def test_the_remaining_gain_is_infinite_without_a_rate() -> None:

@@ -92,13 +92,13 @@ def test_an_overflow_falls_back_to_plain_em() -> None:
 
 @given(problems(most=3), st.sampled_from([0.0, 1e-4]))
 def test_every_likelihood_is_that_of_its_parameters(problem: Problem, floor: float) -> None:
-    """The statistics of each pass have the same bits if its parameters are measured again."""
+    """The statistics of each pass have the same bits in a second read of the data."""
     frame = problem.frame
     expectation = engine(problem, frame)
     passes = em.iterate(expectation, frame.inward(problem.start), em.Maximiser(frame, floor), "squarem")
     for _, one in zip(range(12), passes, strict=False):
-        (again,) = expectation([one.parameters])
-        assert again.to_bytes() == one.moments.to_bytes()
+        (remeasured,) = expectation([one.parameters])
+        assert remeasured.to_bytes() == one.moments.to_bytes()
 
 
 @given(problems(most=3), st.integers(1, 30))
@@ -106,8 +106,8 @@ def test_a_fit_returns_the_best_model_it_measured(problem: Problem, max_iter: in
     """The returned log-likelihood is the highest of the history, and is that of the returned parameters."""
     frame = problem.frame
     fit = run(problem, tol=1e-8, max_iter=max_iter, acceleration="squarem", frame=frame)
-    (again,) = engine(problem, frame)([fit.best.parameters])
-    assert again.log_likelihood == fit.best.moments.log_likelihood
+    (remeasured,) = engine(problem, frame)([fit.best.parameters])
+    assert remeasured.log_likelihood == fit.best.moments.log_likelihood
     assert fit.best.moments.mean_log_likelihood == max(fit.history)
 
 

@@ -34,8 +34,8 @@ def plain(expectation: em.Expectation, at: Parameters, maximise: em.Maximiser) -
     while True:
         (moments,) = expectation([at])
         gain = moments.mean_log_likelihood - before.moments.mean_log_likelihood if before else None
-        known = before is not None and before.gain is not None and before.gain > 0
-        rate = gain / before.gain if known and before and gain is not None and before.gain else None
+        has_gain = before is not None and before.gain is not None and before.gain > 0
+        rate = gain / before.gain if has_gain and before and gain is not None and before.gain else None
         before = em.Pass(at, moments, gain, rate, floored)
         yield before
         at, floored = maximise(at, moments)
@@ -126,10 +126,10 @@ def test_a_fit_can_be_resumed_from_any_state(problem: Problem, acceleration: em.
     """A fit that is resumed from any of its states, also the last, ends with the same bits."""
     frame = problem.frame
     expectation, maximise, goal = engine(problem, frame), em.Maximiser(frame, floor), em.Goal(1e-5, 8)
-    kept = [em.begin(frame.inward(problem.start), acceleration)]
-    whole = em.run(expectation, kept[0], maximise, goal, lambda state, _: kept.append(state))
-    assert len(kept) == len(whole.history) + 1
-    for state in kept:
+    states = [em.begin(frame.inward(problem.start), acceleration)]
+    whole = em.run(expectation, states[0], maximise, goal, lambda state, _: states.append(state))
+    assert len(states) == len(whole.history) + 1
+    for state in states:
         assert end_of(em.run(expectation, state, maximise, goal)) == end_of(whole)
 
 

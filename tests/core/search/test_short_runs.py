@@ -39,13 +39,13 @@ def test_each_start_is_in_one_group() -> None:
 
 def test_groups_do_not_change_the_ranking() -> None:
     """Runs one by one, in groups and all at once give the same mixtures in the same order."""
-    found = []
+    results = []
     for together in (1, 32, 10_000):
         of = replace(ranking_of(problem_of()), together=together)
-        found.append(short_runs.best_first(short_runs.in_turn(of, of.of_starts, -np.inf)))
-    assert len(found[0]) == 9
-    for others in found[1:]:
-        for one, other in zip(found[0], others, strict=True):
+        results.append(short_runs.best_first(short_runs.in_turn(of, of.of_starts, -np.inf)))
+    assert len(results[0]) == 9
+    for others in results[1:]:
+        for one, other in zip(results[0], others, strict=True):
             np.testing.assert_allclose(other.parameters.means, one.parameters.means, atol=1e-9)
             np.testing.assert_allclose(other.parameters.covariances, one.parameters.covariances, atol=1e-9)
 
@@ -100,33 +100,33 @@ def apart() -> tuple[short_runs.Ranking, Parameters, Parameters]:
     x = np.concatenate([centre + generator.standard_normal((300, 2)) for centre in centres])
     covariances = np.repeat(np.eye(2)[None], 3, axis=0)
     good = Parameters(np.full(3, 1 / 3), centres, covariances)
-    held = Parameters(
+    fixed = Parameters(
         np.array([1 / 6, 1 / 6, 2 / 3]), np.array([[0.0, -1.0], [0.0, 1.0], [15.0, 15.0]]), 200 * covariances
     )
-    of = ranking_of(Problem(x, np.ones(len(x)), good))
-    return of, of.frame.inward(good), of.frame.inward(held)
+    ranking = ranking_of(Problem(x, np.ones(len(x)), good))
+    return ranking, ranking.frame.inward(good), ranking.frame.inward(fixed)
 
 
 def test_a_run_that_cannot_win_is_stopped() -> None:
     """A run that settles far below a fit to all clusters is stopped; without a bar it is ranked last."""
-    of, good, held = apart()
-    both = short_runs.in_turn(of, of.groups([held, good]), -np.inf)
+    ranking, good, fixed = apart()
+    both = short_runs.in_turn(ranking, ranking.groups([fixed, good]), -np.inf)
     assert len(short_runs.best_first(both)) == 2
     assert both[0].alive[1][0] > both[0].alive[0][0]
-    (left,) = short_runs.in_turn(of, of.groups([held, good]), of.bar(good))
+    (left,) = short_runs.in_turn(ranking, ranking.groups([fixed, good]), ranking.bar(good))
     assert len(left.alive) == 1
     np.testing.assert_allclose(left.alive[0][1].means, both[0].alive[1][1].means)
 
 
 def test_a_singular_run_is_dropped_where_there_is_a_bar() -> None:
     """With a bar a run that becomes singular is dropped; without one it is reported as ended."""
-    of, good, _ = apart()
-    unfloored = short_runs.Ranking(of.sample, of.frame, Plan(3, "full", 9, seed=1, floor=0.0, tol=1e-4))
+    ranking, good, _ = apart()
+    unfloored = short_runs.Ranking(ranking.sample, ranking.frame, Plan(3, "full", 9, seed=1, floor=0.0, tol=1e-4))
     row, tiny = unfloored.sample.z[:, 0], 1e-14 * np.eye(2)
     needle = Parameters(good.weights, np.stack([row, *good.means[1:]]), np.stack([tiny, *good.covariances[1:]]))
     (ended,) = short_runs.in_turn(unfloored, [(needle,)], -np.inf)
     assert not ended.alive
     assert len(ended.ended) == 1
-    (dropped,) = short_runs.in_turn(unfloored, [(needle,)], of.bar(good))
+    (dropped,) = short_runs.in_turn(unfloored, [(needle,)], ranking.bar(good))
     assert not dropped.alive
     assert not dropped.ended

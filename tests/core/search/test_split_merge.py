@@ -44,12 +44,12 @@ def test_a_search_leaves_an_optimum_that_em_cannot_leave(family: Family, monkeyp
     """From a start with two components in one cluster and one in two, EM stays there; the search finds the four."""
     problem, labels = stuck(family)
     frame = problem.frame
-    held = run(problem, tol=1e-8, max_iter=500, floor=1e-6)
+    em_alone = run(problem, tol=1e-8, max_iter=500, floor=1e-6)
     sample = Sample(frame.rows(problem.x), problem.weights, survey(problem.x, problem.weights)[1])
     monkeypatch.setattr(kmeans, "draw", lambda *_: [frame.inward(problem.start)])
     plan = Plan(4, family, starts=1, seed=0, floor=1e-6, tol=1e-6)
     found = best_start.best(sample, frame, plan).best
-    assert found.moments.mean_log_likelihood > held.best.moments.mean_log_likelihood + 0.1
+    assert found.moments.mean_log_likelihood > em_alone.best.moments.mean_log_likelihood + 0.1
     posterior, _ = kernel.posteriors(problem.x, frame.outward(found.parameters))
     assert adjusted_rand_score(labels, posterior.argmax(axis=1)) > 0.99
 
@@ -95,15 +95,15 @@ def test_only_fits_that_may_win_are_run_on_more_rows(monkeypatch: pytest.MonkeyP
     x = np.tile(problem.x, (150, 1)) + 0.1 * np.random.default_rng(1).standard_normal((60_000, 2))
     good = Parameters(np.full(4, 0.25), FOUR, np.repeat(np.eye(2)[None], 4, axis=0), "full")
     larger = Problem(x, np.ones(len(x)), problem.start)
-    frame, seen = larger.frame, mock.Mock(side_effect=lambda fits, *_: fits)
+    frame, continued = larger.frame, mock.Mock(side_effect=lambda fits, *_: fits)
     sample = Sample(frame.rows(x), larger.weights, survey(x, larger.weights)[1])
     monkeypatch.setattr(kmeans, "draw", lambda *_: [frame.inward(each) for each in (problem.start, good)])
-    monkeypatch.setattr(best_start, "grown", seen)
+    monkeypatch.setattr(best_start, "grown", continued)
     plan = Plan(4, "full", starts=2, seed=0, floor=1e-6, tol=1e-6)
     first = sample.head(rows_to_search("full", 4, 2))
     assert len(best_start.ranked(first, frame, plan)) == 2
     best_start.best(sample, frame, plan)
-    assert [len(call.args[0]) for call in seen.call_args_list] == [1]
+    assert [len(call.args[0]) for call in continued.call_args_list] == [1]
 
 
 def test_few_rows_allow_few_moves(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -60,9 +60,9 @@ def problem(x: FloatArray, family: Family, k: int, seed: int = 0) -> Problem:
 
 def runner(x: FloatArray, candidate: Candidate, held: int | None = None) -> Runner:
     """Return the run of a candidate at its start."""
-    own = problem(x, candidate.family, candidate.k, candidate.start)
-    state = em.begin(own.frame.inward(own.start), "squarem")
-    return Runner(candidate, state, em.Maximiser(own.frame, 1e-6), held)
+    case = problem(x, candidate.family, candidate.k, candidate.start)
+    state = em.begin(case.frame.inward(case.start), "squarem")
+    return Runner(candidate, state, em.Maximiser(case.frame, 1e-6), held)
 
 
 def raced(runners: list[Runner], folds: FloatArray | None = None) -> tuple[Engine, dict[Candidate, Finish]]:
@@ -77,12 +77,12 @@ def test_each_run_ends_as_a_single_fit() -> None:
     """Parameters, history and outcome of all families and several K are those of a single fit."""
     x = rows()
     candidates = [Candidate(family, k) for family in FAMILIES for k in (2, 3)]
-    _, found = raced([runner(x, each) for each in candidates])
+    _, finishes = raced([runner(x, each) for each in candidates])
     for each in candidates:
         alone = run(problem(x, each.family, each.k), tol=TOL, max_iter=MOST, acceleration="squarem", floor=1e-6)
-        fit = found[each].fit
+        fit = finishes[each].fit
         assert fit is not None
-        assert found[each].outcome == alone.outcome.value
+        assert finishes[each].outcome == alone.outcome.value
         assert fit.history == pytest.approx(alone.history, rel=1e-12)  # and as many
         np.testing.assert_allclose(fit.best.parameters.means, alone.best.parameters.means, atol=1e-10)
 
@@ -90,8 +90,8 @@ def test_each_run_ends_as_a_single_fit() -> None:
 def test_reads_are_shared() -> None:
     """The reads are those of the longest run, and each read serves only runs that have not ended."""
     x = rows()
-    reader, found = raced([runner(x, Candidate(family, k)) for family in FAMILIES for k in (1, 2, 3)])
-    lengths = [len(fit.history) for each in found.values() if (fit := each.fit)]
+    reader, finishes = raced([runner(x, Candidate(family, k)) for family in FAMILIES for k in (1, 2, 3)])
+    lengths = [len(fit.history) for each in finishes.values() if (fit := each.fit)]
     assert len(reader.served) == max(lengths) < sum(lengths) / 3
     assert reader.served == [sum(length > i for length in lengths) for i in range(max(lengths))]
 
@@ -130,11 +130,11 @@ def test_a_run_is_fitted_to_the_rows_outside_its_fold_only() -> None:
     x = rows()
     folds = np.where(np.arange(len(x)) % 4 == 0, 0, -1)
     candidate = Candidate("full", 2)
-    _, found = raced([runner(x, candidate, held=0)], folds=folds)
+    _, finishes = raced([runner(x, candidate, held=0)], folds=folds)
     own = problem(x, "full", 2)
     kept = Problem(x[folds < 0], np.ones((folds < 0).sum()), own.start)
     alone = run(kept, tol=TOL, max_iter=MOST, acceleration="squarem", floor=1e-6, frame=own.frame)
-    fit = found[candidate].fit
+    fit = finishes[candidate].fit
     assert fit is not None
     np.testing.assert_allclose(fit.best.parameters.means, alone.best.parameters.means, atol=1e-9)
     assert fit.best.moments.weight == (folds < 0).sum()
@@ -150,6 +150,6 @@ def test_a_bad_start_does_not_end_the_others() -> None:
     frame = good.maximise.frame
     bad = Runner(Candidate("full", 2), em.begin(frame.inward(point), "squarem"), em.Maximiser(frame, 0.0))
     reader = Engine(x, np.full(len(x), -1))
-    found = {each.runner.candidate.k: each for each in race(reader, [bad, good], em.Goal(TOL, MOST), None)}
-    assert found[2].outcome in {"degenerate", "failed"}
-    assert found[3].outcome == "converged"
+    finishes = {each.runner.candidate.k: each for each in race(reader, [bad, good], em.Goal(TOL, MOST), None)}
+    assert finishes[2].outcome in {"degenerate", "failed"}
+    assert finishes[3].outcome == "converged"
