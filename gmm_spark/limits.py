@@ -1,4 +1,4 @@
-"""The sizes from which a fit goes another way: how much the driver, a task, a file or a plan is given to hold."""
+"""The sizes that decide how a fit is carried out: limits of the driver, of tasks, of files and of plans."""
 
 from __future__ import annotations
 
@@ -7,27 +7,28 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Limits:
-    """Sizes and numbers that decide how a fit is carried out; the model is the same but for the last digits.
+    """Sizes and numbers that decide how a fit is carried out; they change only the last digits of the model.
 
     Args:
-        sample_bytes: the most that a sample of the rows may take.
-        short_sample_bytes: enough for one where even the most would not bring its error to tol: then all rows have
-            something to do anyway.
-        statistics_bytes: of all partitions, that come to the driver; tasks add larger ones first. Nor may they near
-            the limit that Spark sets to what a job brings to the driver.
-        survey_bytes: of the products in a survey; tasks add larger ones of some partitions first.
-        survey_run: how many partitions these are.
-        block_bytes: of a block. 1 to 4 MB cost the same to move; a cached columnar batch closes at 4 MiB.
-        least_filed_bytes: of a table; a smaller one is moved to Python as fast as its files would be found.
+        sample_bytes: the most bytes of a sample of the rows.
+        short_sample_bytes: bytes of a sample whose error could not reach tol even with the most bytes: then EM on all
+            rows has work to do anyway.
+        statistics_bytes: the most bytes of the statistics of all partitions that go to the driver; tasks add larger
+            statistics first. They must also stay far below Spark's limit for the results of a job.
+        survey_bytes: the most bytes of the products in a survey; tasks first add larger ones of several partitions.
+        survey_run: the number of these partitions.
+        block_bytes: bytes of a block. 1 to 4 MB cost the same to move; a cached columnar batch closes at 4 MiB.
+        least_filed_bytes: the least bytes of a table for block files; a smaller table moves to Python as fast as its
+            files could be found.
         free_disk: the share of a disk that is left to Spark, whose own blocks and shuffles need it more.
-        task_bytes: of the blocks that a task reads in a pass.
-        least_tasks: in a pass, as far as there are partitions. A Python task costs about 20 ms: a pass over many small
-            partitions reads several of them in one. The number does not depend on the cores, for the statistics are
-            added in the order of the tasks.
-        carried_bytes: of a value in the function of a job; of a closure of a megabyte Spark makes a broadcast that
-            nothing destroys.
-        task_operations: floating-point operations of a search's short runs; fewer than that are made by the driver.
-            A job with its tasks takes about 0.1 s, this many operations of one core.
+        task_bytes: the most bytes of the blocks that a task reads in a pass.
+        least_tasks: the least tasks of a pass, if there are as many partitions. A Python task costs about 20 ms: with
+            many small partitions a task reads several. The number does not depend on the cores, because the statistics
+            are added in the order of the tasks.
+        carried_bytes: the most bytes of a value in the closure of a job; from a closure of a megabyte Spark makes a
+            broadcast that is never destroyed.
+        task_operations: floating-point operations of a search's short runs; the driver does fewer than that itself. A
+            job with its tasks takes about 0.1 s, the time of this many operations on one core.
     """
 
     sample_bytes: int = 64 << 20

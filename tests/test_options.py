@@ -105,22 +105,22 @@ def test_all_layers_take_and_refuse_the_same_values(name: str) -> None:
     each: Option = OPTIONS[name]
     section, _, option = key_of(FitConfig, name).partition(".")
     kind: Any = FitConfig.model_fields[section].annotation
-    taken = [value for value in (*VALUES, *each.words) if accepts(each.checked, value)]
+    taken = [value for value in (*VALUES, *each.words) if accepts(each.check, value)]
     assert taken
     assert len(taken) < len(VALUES)
     for value in (*VALUES, *each.words):
         assert accepts(GaussianMixture, **{each.param: value}) == (value in taken), value
         assert accepts(kind, **{option: value}) == (value in taken), value
     for value in taken:
-        assert GaussianMixture().setParams(**{each.param: value}).getOrDefault(each.param) == each.checked(value)
-        assert getattr(kind(**{option: value}), option) == each.checked(value)
+        assert GaussianMixture().setParams(**{each.param: value}).getOrDefault(each.param) == each.check(value)
+        assert getattr(kind(**{option: value}), option) == each.check(value)
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name in Options.__dataclass_fields__])
 def test_a_fit_without_spark_refuses_them_too(name: str) -> None:
     """`Options` takes what the table takes."""
     for value in (*VALUES, *OPTIONS[name].words):
-        wanted = accepts(OPTIONS[name].checked, value)
+        wanted = accepts(OPTIONS[name].check, value)
         assert accepts(Options, **{name: value}) == wanted, value
 
 
@@ -193,4 +193,4 @@ def test_the_core_names_no_option_of_another_layer(path: Path) -> None:
     tree = ast.parse(path.read_text(encoding="utf-8"))
     texts = [node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)]
     named = {found for text in texts for found in words.findall(text)}
-    assert not named or path.stem == "of_a_fit", named
+    assert not named or path.stem == "fit_options", named

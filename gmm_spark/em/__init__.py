@@ -1,4 +1,4 @@
-"""The EM algorithm over an abstract E-step; what other packages use of it is named here."""
+"""The EM algorithm over an abstract E-step; this module names what other packages use of it."""
 
 from gmm_spark.em.m_step import Maximiser
 from gmm_spark.em.position import Acceleration, Goal, Pass, Position

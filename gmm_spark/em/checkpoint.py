@@ -1,8 +1,8 @@
 """A fit between two reads of the data, as text: exact, validated when it is read, never pickled.
 
-JSON lines, one for each set of parameters and of statistics, arrays as base64 of little-endian float64 (a
-million numbers take 10 ms; as decimal text 1 s); then one with the state that refers to them and with the
-identity of the fit; then the mark, a checksum of all before: without it the checkpoint is not complete.
+JSON lines: one for each set of parameters and each set of statistics, with arrays as base64 of little-endian float64 (a
+million numbers take 10 ms; as decimal text 1 s); then one with the identity of the fit and its state, which refers to
+the lines before; last a checksum of all lines before it: without it the checkpoint is incomplete.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ if TYPE_CHECKING:
 FORMAT = 3
 Identity: TypeAlias = "Mapping[str, Any]"
 
-_MOST_VALUES, _MOST_ARRAYS = 1 << 18, 32  # of the line of the state, history and names included; of other lines
+_MOST_VALUES, _MOST_ARRAYS = 1 << 18, 32  # in the line of the state, with history and names; in any other line
 _SLACK = 1 << 16  # bytes for names and scalars
-_LONG, _MANY = 60, 20  # characters of a differing value, and differences, that are worth showing
+_LONG, _MANY = 60, 20  # the most characters of a value, and the most differences, in an error
 
 
 def encode_state(state: State, identity: Identity) -> list[str]:
@@ -45,102 +45,102 @@ def encode_state(state: State, identity: Identity) -> list[str]:
 
     Args:
         state: the fit.
-        identity: what makes it this fit: options and data, as JSON values.
+        identity: the options and the data of the fit, as JSON values.
     """
     writer = _Writer()
     content = {"format": FORMAT, "identity": identity, "state": writer.plain(state)}
     lines = [*writer.lines, json.dumps(content)]
-    return [*lines, _mark(lines)]
+    return [*lines, _checksum(lines)]
 
 
 def decode_state(lines: Sequence[str], identity: Identity, where: str) -> State:
-    """Return the state that a checkpoint holds, or refuse it.
+    """Return the state that is stored in a checkpoint.
 
     Args:
-        lines: what `encode` returned.
-        identity: of the fit that wants to go on.
-        where: its path, for the error.
+        lines: what `encode_state` returned.
+        identity: the identity of the fit that resumes.
+        where: the path of the checkpoint, for the error.
 
     Raises:
-        CheckpointError: it is cut short, changed, not one of gmm_spark, or belongs to another fit: then the
-            error names what differs.
+        CheckpointError: the checkpoint is cut short, changed, not of gmm_spark, or of another fit: then the error names
+            the differences.
     """
     try:
-        content = _sealed(lines, where)
+        content = _verified_content(lines, where)
         _check_identity(content["identity"], identity, where)
         state: State = _Reader(lines[:-2]).read(content["state"], State)
         _check_sense(state)
     except CheckpointError:
         raise
     except (GmmSparkError, LookupError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
-        raise damaged(where, f"{type(error).__name__}: {error}") from error
+        raise damage_error(where, f"{type(error).__name__}: {error}") from error
     return state
 
 
 def most_bytes(k: int, d: int, passes: int) -> int:
-    """Return more than a checkpoint of such a fit has: four mixtures, three statistics, and the history."""
-    mixture = k + k * d + k * d * d + 2 * (d + 2)  # the last for a noise
+    """Return an upper bound of the size of a checkpoint: four mixtures, three statistics, and the history."""
+    mixture = k + k * d + k * d * d + 2 * (d + 2)  # the last term is for a noise component
     statistics = k * d + (k + 2) * feature_count(d) + 16 * (d + 4)
     numbers = 4 * mixture + 3 * statistics + 8 * passes
     return _SLACK + 3 * 8 * numbers
 
 
-def differences(kept: object, wanted: Identity) -> list[str]:
-    """Return what differs between two identities, a phrase each."""
-    before = kept if isinstance(kept, dict) else {}
+def differences(stored: object, wanted: Identity) -> list[str]:
+    """Return the differences of two identities, one phrase for each."""
+    before = stored if isinstance(stored, dict) else {}
     now = json.loads(json.dumps(wanted))
     return [
-        f"{key[:_LONG]} {_shown(before.get(key))} there, {_shown(now.get(key))} here"
+        f"{key[:_LONG]} {_shortened(before.get(key))} in the checkpoint, {_shortened(now.get(key))} in this fit"
         for key in sorted({*before, *now})
         if before.get(key) != now.get(key)
     ]
 
 
-def damaged(where: str, detail: str) -> CheckpointError:
+def damage_error(where: str, detail: str) -> CheckpointError:
     """Return the error for a checkpoint that can't be used."""
     return CheckpointError(
         f"checkpoint {where}",
         got=detail[:500],
-        expected="a checkpoint as gmm_spark wrote it",
+        expected="a checkpoint that gmm_spark wrote",
         do="Remove it, or start again without it.",
         options=("resume",),
     )
 
 
-def _check_identity(kept: object, wanted: Identity, where: str) -> None:
-    if different := differences(kept, wanted):
+def _check_identity(stored: object, wanted: Identity, where: str) -> None:
+    if different := differences(stored, wanted):
         more = f"; and {len(different) - _MANY} more" if len(different) > _MANY else ""
         raise CheckpointError(
             f"checkpoint {where}",
-            got=f"another fit's: {'; '.join(different[:_MANY])}{more}",
+            got=f"the state of another fit: {'; '.join(different[:_MANY])}{more}",
             expected="the same options and the same data",
-            do="Give it those, name another place for checkpoints, or start again without it.",
+            do="Resume with those, set another checkpoint folder, or start again without it.",
             options=("resume",),
         )
 
 
-def _sealed(lines: Sequence[str], where: str) -> dict[str, Any]:
-    """Return the line before the mark, once the mark has been found true."""
-    if len(lines) < 2 or lines[-1] != _mark(lines[:-1]):  # noqa: PLR2004 - it and the mark
-        raise damaged(where, "no mark at its end that agrees with what is before: cut short or changed")
+def _verified_content(lines: Sequence[str], where: str) -> dict[str, Any]:
+    """Return the line before the checksum, after the checksum is verified."""
+    if len(lines) < 2 or lines[-1] != _checksum(lines[:-1]):  # noqa: PLR2004 - content and checksum
+        raise damage_error(where, "its last line is no checksum of the lines before: cut short or changed")
     content = json_object(lines[-2], len(lines[-2]), _MOST_VALUES)
     if content.get("format") != FORMAT:
-        raise damaged(where, f"no gmm_spark checkpoint of format {FORMAT}")
+        raise damage_error(where, f"no gmm_spark checkpoint of format {FORMAT}")
     return content
 
 
-def _mark(lines: Iterable[str]) -> str:
+def _checksum(lines: Iterable[str]) -> str:
     return json.dumps({"sha256": hashlib.sha256("\n".join(lines).encode()).hexdigest()})
 
 
-def _shown(value: object) -> str:
+def _shortened(value: object) -> str:
     text = json.dumps(value)
     return text if len(text) <= _LONG else f"{text[:_LONG]}..."
 
 
 @dataclass
 class _Writer:
-    """Values to JSON, arrays to lines of their own; what occurs twice is written once."""
+    """Writes values as JSON and arrays as separate lines; an object that occurs twice is written once."""
 
     lines: list[str] = field(default_factory=list)
     places: dict[int, int] = field(default_factory=dict)
@@ -187,10 +187,10 @@ def _text(array: FloatArray) -> str:
 
 @dataclass(frozen=True)
 class _Reader:
-    """JSON to the types that the fields of `State` are declared with: the text names no class."""
+    """Reads JSON as the declared types of the fields of `State`: the text names no class."""
 
     lines: Sequence[str]
-    made: dict[tuple[int, type], Parameters | Moments] = field(default_factory=dict)
+    cache: dict[tuple[int, type], Parameters | Moments] = field(default_factory=dict)
 
     def read(self, value: Any, hint: Any) -> Any:  # noqa: ANN401 - any field of any class
         origin = get_origin(hint)
@@ -213,19 +213,19 @@ class _Reader:
         return kind(**{name: self.read(values[name], hint) for name, hint in hints.items()})
 
     def _placed(self, place: int, kind: type[Parameters | Moments]) -> Parameters | Moments:
-        if (place, kind) not in self.made:
+        if (place, kind) not in self.cache:
             if place < 0:
-                raise ValueError("a line before the first")
+                raise ValueError("a negative line number")
             line = json_object(self.lines[place], len(self.lines[place]), _MOST_ARRAYS)
-            self.made[place, kind] = _to_parameters(line) if kind is Parameters else _to_moments(line)
-        return self.made[place, kind]
+            self.cache[place, kind] = _to_parameters(line) if kind is Parameters else _to_moments(line)
+        return self.cache[place, kind]
 
 
 @cache
 def _hints(kind: type) -> dict[str, Any]:
-    # These names are imported for type checking only in some of the modules.
-    known = {"Parameters": Parameters, "Moments": Moments, "Outcome": Outcome, "Pass": Pass}
-    declared = get_type_hints(kind, localns=known)
+    # Some of the modules import these names for type checking only.
+    names = {"Parameters": Parameters, "Moments": Moments, "Outcome": Outcome, "Pass": Pass}
+    declared = get_type_hints(kind, localns=names)
     return {each.name: declared[each.name] for each in fields(kind)}
 
 
@@ -233,25 +233,25 @@ def _a(kind: type, value: Any) -> Any:  # noqa: ANN401 - any JSON value
     if kind is float and type(value) is int:
         return float(value)
     if type(value) is not kind or (isinstance(value, int) and abs(value) >> 63):
-        raise TypeError(f"{_shown(value)} where a value of type {kind.__name__} belongs")
+        raise TypeError(f"{_shortened(value)} instead of a value of type {kind.__name__}")
     return value
 
 
 def _to_parameters(line: dict[str, Any]) -> Parameters:
     k, d, family = line["parameters"]
     weights, means = _array(line["weights"], (k,)), _array(line["means"], (k, d))
-    # Of a family that has variances only where its coordinates are aligned, the length says which they are.
+    # A family in ALIGNED has variances in aligned coordinates and matrices in others: the length shows which.
     variances = family in ALIGNED and len(line["covariances"]) == _characters((k, d))
     spread = _array(line["covariances"], (k, d) if variances else (k, d, d))
-    own = line["noise"]
-    noise = own and Noise(_a(float, own["weight"]), _array(own["box"], (2, d)), _a(float, own["shift"]))
+    stored = line["noise"]
+    noise = stored and Noise(_a(float, stored["weight"]), _array(stored["box"], (2, d)), _a(float, stored["shift"]))
     return Parameters(weights, means, spread, family, noise)
 
 
 def _to_moments(line: dict[str, Any]) -> Moments:
     k, d, layout = line["moments"]
     if layout not in get_args(Layout):
-        raise ValueError(f"layout {_shown(layout)}")
+        raise ValueError(f"layout {_shortened(layout)}")
     if len(line["numbers"]) < 8 * (_a(int, k) + 1) * feature_count(_a(int, d), layout):
         raise ValueError(f"too few statistics for {k} components of {d} features")
     zero = Moments.zero(_array(line["centers"], (k, d)), layout, noise=_a(bool, line["noise"]))
@@ -268,7 +268,7 @@ def _characters(shape: tuple[int, ...]) -> int:
 
 
 def _array(text: str, shape: tuple[int, ...]) -> FloatArray:
-    """Return the array, once the text is known to have the length that its shape needs."""
+    """Return the array, after a check that the text has the length that the shape needs."""
     if min(shape) < 1 or len(text) != _characters(shape):
         raise ValueError(f"{len(text)} characters for an array of shape {shape}")
     return np.frombuffer(base64.b64decode(text, validate=True), dtype="<f8").astype(np.float64).reshape(shape)
@@ -279,13 +279,13 @@ def _check_sense(state: State) -> None:
     passes = [each for each in (position.before, best) if each]
     mixtures = [position.candidate, position.fallback, *(each.parameters for each in passes)]
     shapes = {each.means.shape for each in mixtures if each} | {each.moments.centers.shape for each in passes}
-    started = (position.before is not None) if position.phase in ("step", "leap") else True
-    started &= position.phase != "lookup" or bool(state.reseedings)
-    judged = (position.fallback is not None) if position.phase == "leap" else True
+    has_before = (position.before is not None) if position.phase in ("step", "leap") else True
+    has_before &= position.phase != "lookup" or bool(state.reseedings)
+    has_fallback = (position.fallback is not None) if position.phase == "leap" else True
     history, number = state.trace.history, state.trace.best_pass
-    known = 0 < number <= len(history) if best else number == len(history) == 0
-    measured = known and (best is None or best.moments.mean_log_likelihood == history[number - 1])
-    if len(shapes) != 1 or not (started and judged and measured):
+    is_in_history = 0 < number <= len(history) if best else number == len(history) == 0
+    is_measured = is_in_history and (best is None or best.moments.mean_log_likelihood == history[number - 1])
+    if len(shapes) != 1 or not (has_before and has_fallback and is_measured):
         raise ValueError("parts that do not belong together")
     if not (position.limit >= 1 and (position.slowest is None or position.slowest >= 1) and np.isfinite(history).all()):
-        raise ValueError("numbers that no fit comes to")
+        raise ValueError("numbers that no fit can have")

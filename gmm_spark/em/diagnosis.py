@@ -1,8 +1,8 @@
 """Suspicious components of a fitted mixture: what is wrong with each, and what to do about it.
 
-The likelihood of a Gaussian mixture has no upper bound: a good search finds components that sit on a handful of rows,
-on a tie or on a rounded value. They raise the likelihood and describe no cluster. Each finding names the component, the
-numbers and the remedy, so that a person can judge.
+The likelihood of a Gaussian mixture has no upper bound: a good search finds components that cover a few rows, a tie
+or a rounded value. They raise the likelihood and describe no cluster. Each finding names the component, the numbers and
+the remedy, so that a person can decide.
 """
 
 from __future__ import annotations
@@ -33,19 +33,19 @@ if TYPE_CHECKING:
 _ROUND = frozenset({"spherical", "tied-spherical"})
 # A variance within this factor of the floor is at the floor.
 _AT_FLOOR = 1 + 1e-6
-# The prior carries a direction to which it gives more than this share of the variance.
-_CARRIED = 0.5
-# What can be said of sound clusters: two components for one, a width that the prior, not a tie, has set, few rows that
-# gain more than chance does; and of a mixture that was not chosen.
+# A direction is reported if more than this share of its variance comes from the prior.
+_MOST_FROM_PRIOR = 0.5
+# Kinds that leave a mixture sound: two components for one cluster, a width that comes from the prior and is no tie, few
+# rows that gain more than chance; and a likelier mixture that was not chosen.
 _SOUND = frozenset({"duplicate", "widened", "small", "passed_over"})
-# A direction belongs to one feature if that has this share of its squared loadings; else the largest ones are named.
+# A direction is one feature if that feature has this share of its squared loadings; else the largest ones are named.
 _ONE_FEATURE, _MOST_NAMED = 0.98, 3
-# Fewer rows than this are none: there is nothing else to say of the component.
+# A component with fewer rows than this is reported as empty, and not examined further.
 _NO_ROW = 0.5
-# Of the rows of a component: what `minComponentWeight` accepts it with, wherever the last steps of EM lead.
+# Times the rows of a component: a `minComponentWeight` that accepts it even if the last EM steps take some rows.
 _JUST_BELOW = 0.99
-# Two components are one if their Bhattacharyya coefficient, 1 for equal densities, is at least this: that of two
-# normals of one covariance whose means are 0.64 standard deviations apart.
+# Two components are one if their Bhattacharyya coefficient, 1 for equal densities, is at least this: the coefficient
+# of two normals of one covariance whose means are 0.64 standard deviations apart.
 _SAME = 0.95
 
 
@@ -54,12 +54,12 @@ class Finding:
     """Something suspicious about a component.
 
     Args:
-        component: its number in the fitted model; the least of them where a covariance is shared; -1 of passed_over.
-        kind: few_rows, small (more rows than that, and few for its parameters), floor, prior (a tie that has its
-            variance from the prior), point_mass, duplicate, widened (a narrow cluster whose variance is mostly the
-            prior's), or passed_over (a likelier mixture with a component of few rows was not chosen).
-        message: what was found, with its numbers, and what to do.
-        features: the features that it is about; empty where it is about all of them.
+        component: its number in the fitted model; 0 for a covariance that all share; -1 for passed_over.
+        kind: few_rows, small (more rows, but few for its parameters), floor, prior (a tie whose variance comes from the
+            prior), point_mass, duplicate, widened (a narrow cluster whose variance comes mostly from the prior), or
+            passed_over (a likelier mixture with a component of few rows was not chosen).
+        message: what is suspicious, with its numbers, and what to do.
+        features: the features concerned; empty for all of them.
     """
 
     component: int
@@ -68,9 +68,9 @@ class Finding:
     features: tuple[str, ...] = ()
 
 
-def unsound(found: Iterable[Finding]) -> list[Finding]:
-    """Return what makes a mixture unsound: all but what can be said of clusters that are there."""
-    return [each for each in found if each.kind not in _SOUND]
+def unsound_findings(all_findings: Iterable[Finding]) -> list[Finding]:
+    """Return the findings that make a mixture unsound: all but those that a real cluster can have."""
+    return [each for each in all_findings if each.kind not in _SOUND]
 
 
 def findings(at: Parameters, moments: Moments, maximise: Maximiser, names: Sequence[str] = ()) -> tuple[Finding, ...]:
@@ -79,23 +79,22 @@ def findings(at: Parameters, moments: Moments, maximise: Maximiser, names: Seque
     Args:
         at: the fitted parameters, in coordinates z.
         moments: their statistics.
-        maximise: the M-step: it knows the coordinates, the floor, the prior and the least rows of a component.
-        names: d feature names; x0, x1, ... where there are none.
+        maximise: the M-step, with the coordinates, the floor, the prior and the least rows of a component.
+        names: d feature names; if empty, x0, x1, ...
     """
     names = names or tuple(f"x{i}" for i in range(at.d))
     numbers = np.argsort(maximise.frame.outward(at).order).tolist()
-    found = [_point_mass(each, names) for each in point_masses(at, moments, maximise)]
-    held = {each.component for each in found}
+    result = [_point_mass(each, names) for each in point_masses(at, moments, maximise)]
+    point_mass_components = {each.component for each in result}
     rows = moments.mass / moments.row_weight
     for k, number in enumerate(numbers):
-        found += _few_rows(number, float(rows[k]), maximise)
+        result += _few_rows(number, float(rows[k]), maximise)
     for k in _with_own_covariance(at, numbers):
-        if numbers[k] not in held and (rows[k] >= _NO_ROW or at.family in SHARED):
-            found += _narrow(
-                _Direction.of(at, k, maximise.frame), numbers[k], _Evidence.of(at, k, moments, maximise), names
-            )
-    found += _duplicates(at, numbers, np.flatnonzero(rows >= _NO_ROW))
-    return tuple(sorted(found, key=lambda each: (each.component, each.kind)))
+        if numbers[k] not in point_mass_components and (rows[k] >= _NO_ROW or at.family in SHARED):
+            source = _VarianceSource.of(at, k, moments, maximise)
+            result += _narrow(_Direction.of(at, k, maximise.frame), numbers[k], source, names)
+    result += _duplicates(at, numbers, np.flatnonzero(rows >= _NO_ROW))
+    return tuple(sorted(result, key=lambda each: (each.component, each.kind)))
 
 
 def _with_own_covariance(at: Parameters, numbers: Sequence[int]) -> Sequence[int]:
@@ -104,12 +103,12 @@ def _with_own_covariance(at: Parameters, numbers: Sequence[int]) -> Sequence[int
 
 @dataclass(frozen=True, eq=False)
 class _Direction:
-    """The direction in which a component has its least variance.
+    """The direction of the least variance of a component.
 
     Args:
-        variance: there, in units of the data's variance.
+        variance: the least variance, in units of the data's variance.
         loadings: (d,) of the standardised features, of length 1; None where the variance is the same in all directions.
-        mean: (d,) of the component, in the user's units.
+        mean: (d,) the mean of the component, in the user's units.
     """
 
     variance: float
@@ -129,7 +128,7 @@ class _Direction:
         loadings = frame.inverse.T @ axes[:, 0] * frame.data_deviations
         return _Direction(float(values[0]), loadings / np.linalg.norm(loadings), mean)
 
-    def named(self, names: Sequence[str]) -> tuple[tuple[str, ...], str]:
+    def describe(self, names: Sequence[str]) -> tuple[tuple[str, ...], str]:
         """Return the features that the direction is made of, and the direction in words."""
         if self.loadings is None:
             return (), "in every direction"
@@ -144,44 +143,44 @@ class _Direction:
 
 
 @dataclass(frozen=True, eq=False)
-class _Evidence:
-    """What a covariance was estimated from.
+class _VarianceSource:
+    """The rows, the floor and the prior that a covariance was estimated with.
 
     Args:
         rows: rows of mean weight.
-        floor: the least variance that it may have, in units of the data's variance.
-        given: what the prior gave to its least variance, in the same unit.
-        pseudo: the share of the prior in the rows and pseudo-rows that it was estimated from.
-        least: the rows that make a cluster: with fewer it may be as narrow by chance.
+        floor: the least variance allowed, in units of the data's variance.
+        from_prior: the part of the least variance that comes from the prior, in the same unit.
+        pseudo_share: the share of the pseudo-rows in the rows and pseudo-rows of the estimate.
+        least: the rows that make a cluster: with fewer, it may be narrow by chance.
     """
 
     rows: float
     floor: float
-    given: float
-    pseudo: float
+    from_prior: float
+    pseudo_share: float
     least: float
 
-    def own(self, variance: float) -> float:
-        """Return the variance of its rows alone, where the prior made this variance of it."""
-        return max(variance - self.given, 0.0) / (1 - self.pseudo) if self.pseudo < 1 else 0.0
+    def without_prior(self, variance: float) -> float:
+        """Return the variance of the rows alone, from the variance with the prior."""
+        return max(variance - self.from_prior, 0.0) / (1 - self.pseudo_share) if self.pseudo_share < 1 else 0.0
 
     @staticmethod
-    def of(at: Parameters, k: int, moments: Moments, maximise: Maximiser) -> _Evidence:
+    def of(at: Parameters, k: int, moments: Moments, maximise: Maximiser) -> _VarianceSource:
         mass = float(moments.mass.sum()) if at.family in SHARED else float(moments.mass[k])
         pseudo = maximise.prior * moments.weight
         variances = maximise.frame.data_variances if at.family in _ROUND else np.ones(1)
         share = pseudo / (mass + pseudo) if pseudo else 0.0
-        given = share * float(variances.mean() / variances.max())
+        from_prior = share * float(variances.mean() / variances.max())
         least = max(maximise.least, maximise.ample, at.d + 1.0)
-        return _Evidence(mass / moments.row_weight, maximise.floor, given, share, least)
+        return _VarianceSource(mass / moments.row_weight, maximise.floor, from_prior, share, least)
 
 
-def passed_over(passed: PassedOver | None) -> tuple[Finding, ...]:
-    """Return what is to be said of a likelier mixture that was not chosen, if there is one."""
+def passed_over_findings(passed: PassedOver | None) -> tuple[Finding, ...]:
+    """Return the finding about a likelier mixture that was not chosen, if there is one."""
     if passed is None:
         return ()
     message = (
-        f"a mixture likelier by about {passed.gain:.3g} nats was passed over, for a component of it holds "
+        f"a mixture likelier by about {passed.gain:.3g} nats was passed over because one of its components holds "
         f"{passed.rows:.3g} rows, fewer than the minimum component weight of {passed.ample:g}: outliers rather than a "
         f"cluster; if those rows are a cluster, set that minimum to {_JUST_BELOW * passed.rows:.3g}, else filter "
         "them or fit with noise"
@@ -209,34 +208,35 @@ def _few_rows(number: int, rows: float, maximise: Maximiser) -> Iterator[Finding
         )
 
 
-def _narrow(direction: _Direction, number: int, evidence: _Evidence, names: Sequence[str]) -> Iterator[Finding]:
-    features, where = direction.named(names)
-    subject = f"component {number} ({evidence.rows:.4g} rows)"
-    if evidence.floor and direction.variance <= evidence.floor * _AT_FLOOR:
+def _narrow(direction: _Direction, number: int, source: _VarianceSource, names: Sequence[str]) -> Iterator[Finding]:
+    features, where = direction.describe(names)
+    subject = f"component {number} ({source.rows:.4g} rows)"
+    if source.floor and direction.variance <= source.floor * _AT_FLOOR:
         yield Finding(
             number,
             "floor",
             f"{subject} has no more variance than the covariance floor {where}: a tie, rounded values, or a cluster "
-            "that is narrower; use fewer components, leave that feature out, add noise of a rounding step, or lower it",
+            "that is narrower; use fewer components, leave that feature out, add noise of a rounding step, or lower the"
+            " floor",
             features,
         )
-    elif evidence.given > _CARRIED * direction.variance:
-        share = 100 * min(evidence.given / direction.variance, 1.0)
-        carried = f"{subject} has {share:.0f} % of its variance from the covariance prior {where}"
-        is_cluster = evidence.own(direction.variance) > evidence.floor and evidence.rows >= evidence.least
+    elif source.from_prior > _MOST_FROM_PRIOR * direction.variance:
+        share = 100 * min(source.from_prior / direction.variance, 1.0)
+        message = f"{subject} has {share:.0f} % of its variance from the covariance prior {where}"
+        is_cluster = source.without_prior(direction.variance) > source.floor and source.rows >= source.least
         kind, why = ("widened", _NARROW_CLUSTER) if is_cluster else ("prior", _TIE)
-        yield Finding(number, kind, f"{carried}, {why}", features)
+        yield Finding(number, kind, f"{message}, {why}", features)
 
 
-_TIE = "its rows have little there; use fewer components, another family, or leave that feature out"
+_TIE = "because its rows have little variance there; use fewer components, another family, or leave that feature out"
 _NARROW_CLUSTER = (
-    "for it is far narrower there than the table; the cluster is sound, its width is not: set the covariance prior to "
-    "0, or to less"
+    "because it is far narrower there than the table; the cluster is sound, its width is not: set the covariance prior "
+    "to 0 or a smaller value"
 )
 
 
 def _duplicates(at: Parameters, numbers: Sequence[int], alive: NDArray[np.intp]) -> Iterator[Finding]:
-    """Yield the pairs of components with rows that are one, each under the larger number."""
+    """Yield the pairs of components that are one cluster, each pair under the larger number."""
     if not at.weights[alive].any():
         return
     some = Parameters(at.weights[alive] / at.weights[alive].sum(), at.means[alive], at.spread[alive], at.family)
@@ -258,5 +258,5 @@ def _point_mass(mass: PointMass, names: Sequence[str]) -> Finding:
         "point_mass",
         f"component {mass.component} holds one repeated value, {100 * mass.share:.3g} % of the weight, at {value} "
         "(or values that the covariance floor, for the scale of this table, does not distinguish): "
-        "filter those rows, or keep it if that value is a state of its own",
+        "filter those rows, or keep the component if that value is a cluster of its own",
     )

@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from gmm_spark.statistics.moments import Moments
 
 _NOISE = 16 * float(np.finfo(np.float64).eps)
-# The share of the rows from which on the noise has them all, up to rounding.
+# A noise with at least this share of the weight has all rows, up to rounding.
 _ALL = 1 - 1e-12
-# Nats for each row that a small component lacks. By chance such a component gains up to one (rows of one normal or t
-# distribution, four families); an outlier group of breast cancer, tied, 0.8; a cluster of d + 1 to 4 (d + 1) rows, six
+# Nats per row that a small component lacks. By chance such a component gains up to 1 (rows of one normal or t
+# distribution, four families); an outlier group of breast cancer (tied) 0.8; a cluster of d + 1 to 4 (d + 1) rows, six
 # deviations from a larger one, 2.8 and more.
 _CHARGE = 2.0
 
@@ -37,7 +37,7 @@ class Maximiser:
         floor: the least variance in units of the data's variance; 0 switches it off.
         prior: the pseudo-rows of the data's covariance in each component's, per row; see `gmm_spark.mixture.prior`.
         least: how many rows of mean weight a sound component holds at least.
-        ample: how many make it more than small, see `charge`; at most `least` where all that are sound count alike.
+        ample: how many it holds to be charged nothing, see `charge`; at most `least` if no component is charged.
     """
 
     frame: Coordinates
@@ -47,12 +47,12 @@ class Maximiser:
     ample: float = 0.0
 
     def __call__(self, at: Parameters, moments: Moments) -> tuple[Parameters, int]:
-        """Return the maximiser of the expected log-likelihood less the penalty, and how many covariances were floored.
+        """Return the maximiser of the expected log-likelihood less the penalty, and the number of floored covariances.
 
-        A component without rows keeps its mean and covariance at weight 0; under a penalty it gets the data's.
+        A component without rows keeps its values at weight 0; under a penalty it gets the covariance of the data.
 
         Raises:
-            ParametersError: a covariance is singular; the floor, if any, did not prevent it. Or the noise has all rows.
+            ParametersError: a covariance is singular despite the floor, if any; or the noise component has all rows.
         """
         self._check_noise(at, moments)
         spread, floored = self._spread(at, moments)
@@ -61,7 +61,7 @@ class Maximiser:
             raise ParametersError(
                 f"covariances of components {np.flatnonzero(singular).tolist()}",
                 got="a variance of 0, up to rounding",
-                expected="rows that spread in every direction",
+                expected="rows with some spread in every direction",
                 do="Use fewer components, or a covariance floor above 0.",
                 options=("k", "covariance_floor"),
             )
@@ -77,18 +77,18 @@ class Maximiser:
                 "noise component",
                 got="all rows: the uniform density of the box that holds them is higher than that of any component",
                 expected="clusters that are denser than the box",
-                do="Standardise the features, use a family with a variance of each feature (diag, full), or no noise.",
+                do="Standardise the features, use a family with a variance per feature (diag, full), or no noise.",
             )
 
-    def of_one(self, family: Family, mean: FloatArray, covariance: FloatArray) -> Parameters:
-        """Return the mixture of one component, in coordinates z, that is the maximiser for rows of these moments.
+    def one_component(self, family: Family, mean: FloatArray, covariance: FloatArray) -> Parameters:
+        """Return the mixture of one component, in coordinates z, that is the maximiser for rows with these moments.
 
         Args:
             family: the covariance family.
             mean: (d,) of the rows, in the user's units.
             covariance: (d, d), or (d,) variances, in the user's units.
         """
-        if family in ALIGNED and covariance.ndim == 2:  # noqa: PLR2004 - with what the family has not
+        if family in ALIGNED and covariance.ndim == 2:  # noqa: PLR2004 - a matrix
             covariance = np.diagonal(covariance)
         alone = self.frame.inward(Parameters(np.ones(1), mean[None], covariance[None], family))
         shrunk = prior.shrunk(family, alone.spread, alone.weights, self.prior)  # of weight 1
@@ -96,19 +96,19 @@ class Maximiser:
         return Parameters(alone.weights, alone.means, spread, family)
 
     def penalty(self, at: Parameters) -> float:
-        """Return what the covariances cost, in nats per unit of weight."""
+        """Return the penalty of the covariances, in nats per unit of weight."""
         return prior.penalty(at, self.prior)
 
-    def lacking(self, moments: Moments) -> FloatArray:
+    def shortfall(self, moments: Moments) -> FloatArray:
         """Return the share of the least rows that each of the (k,) components lacks: 0 where it is sound."""
         least = self.least * moments.row_weight
         return np.maximum(0.0, 1 - moments.mass / least) if least > 0 else np.zeros(len(moments.mass))
 
     def charge(self, moments: Moments) -> float:
-        """Return what counts against a mixture's small components among others, in nats per unit of weight.
+        """Return what small components are charged when mixtures are compared, in nats per unit of weight.
 
-        A search finds the outliers, and the chance patterns of a few rows: a small component must gain more than these
-        do. One that is a cluster gains that many times over.
+        A search also finds outliers and chance patterns of a few rows: a small component must gain more than these do.
+        A component that is a cluster gains more than the charge.
         """
         if self.ample <= self.least:
             return 0.0
@@ -117,13 +117,10 @@ class Maximiser:
 
     def thin(self, moments: Moments) -> NDArray[np.bool_]:
         """Return which of the (k,) components hold too few rows to be sound."""
-        return np.asarray(self.lacking(moments) > 0)
+        return np.asarray(self.shortfall(moments) > 0)
 
     def singular(self, at: Parameters, moments: Moments) -> NDArray[np.bool_]:
-        """Return which of the (k,) covariances have a variance that is only what rounding left of a difference of sums.
-
-        None where there is a floor.
-        """
+        """Return which of the (k,) covariances have a variance that is only rounding error; none with a floor."""
         return self._singular(self._spread(at, moments)[0], at, moments)
 
     def _singular(self, spread: Spread, at: Parameters, moments: Moments) -> NDArray[np.bool_]:

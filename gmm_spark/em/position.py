@@ -1,7 +1,7 @@
 """From one full read of the data to the parameters of the next: plain EM and SQUAREM, step by step.
 
-A `Position` is all that EM knows between two reads. It is a value: it can be held beside many others and
-measured together with them, or written down and read back.
+A `Position` is the whole state of EM between two reads. It is a value: many positions can be measured in one read, and
+a position can be stored and loaded.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ Acceleration = Literal["squarem", "none"]
 Phase = Literal["start", "step", "leap", "retreat", "lookup"]
 
 _FIRST_LIMIT, _LIMIT_FACTOR = 4.0, 4.0
-# Every stretch is at most that of the slowest direction, and small ones alternate with large ones: the
-# largest counts, and fades in case it was that of a plateau on the way.
+# Every stretch is at most that of the slowest direction, and small ones alternate with large ones: the largest is used,
+# and decays in case it came from a plateau.
 _FORGET = 0.9
 _FALL = 1e-9  # a relative fall of the log-likelihood below this is rounding
 _ERROR = 20 * 1.1e-16  # times kappa: the error of a log-density
-_STILL = 1e-12  # a relative gain below this is nothing that could be distinguished from rounding
+_STILL = 1e-12  # a relative gain below this can't be distinguished from rounding
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,12 +38,12 @@ class Pass:
         parameters: the parameters that were measured, in coordinates z.
         moments: their statistics.
         gain: objective gained by the plain EM step that led here; None after another step.
-        rate: EM's linear rate of convergence of the log-likelihood, where it is known.
-        floored: components whose covariance was raised to the floor on the way here.
-        penalty: what their covariances cost, in nats per unit of weight.
+        rate: EM's linear rate of convergence of the log-likelihood; None where it is unknown.
+        floored: components whose covariance the last step raised to the floor.
+        penalty: the penalty of the covariances, in nats per unit of weight.
         thin: components that hold too few rows to be sound.
-        missing: the rows that these lack, in units of what a component needs.
-        charge: what its small components count against it among others, in nats per unit of weight.
+        missing: the rows that these lack, in units of the least rows of a component.
+        charge: what small components are charged when mixtures are compared, in nats per unit of weight.
     """
 
     parameters: Parameters
@@ -68,22 +68,22 @@ class Pass:
 
     @property
     def soundness(self) -> int:
-        """0 where no component is thin, and one less for each that there might as well not be."""
+        """0 where no component is thin; else -1 less the missing rows, rounded to whole components."""
         return 0 if self.thin == 0 else -1 - round(self.missing)
 
     @property
     def worth(self) -> float:
-        """The objective less what small components are charged."""
+        """The objective less the charge of small components."""
         return self.objective - self.charge
 
     @property
     def standing(self) -> tuple[int, float]:
-        """What ranks fits that are not one another's continuation: a sounder one is above any that is less so."""
+        """The rank among fits that do not continue one another: the sounder fit first, then the higher worth."""
         return self.soundness, self.worth
 
     @property
     def remaining(self) -> float:
-        """What EM has still to gain per unit of weight, in nats; infinite where it is unknown."""
+        """What EM can still gain per unit of weight, in nats; infinite where it is unknown."""
         return float("inf") if self.gain is None else remaining_gain(self.gain, self.rate)
 
 
@@ -93,17 +93,17 @@ class Position:
 
     Args:
         candidate: the parameters to measure next, in coordinates z.
-        acceleration: none steps for ever; squarem takes a step, a leap, and a retreat where the leap fell.
-        phase: what the candidate is: the start, an EM step from the accepted point, the leap, the
-            second EM step that stands in for a refused leap, or the mixture of the pass before once more, in a
-            layout that gathers its least likely rows.
-        floored: components whose covariance was raised to the floor on the way to the candidate.
+        acceleration: none takes EM steps only; squarem a step, a leap, and a retreat if the leap lowers the total.
+        phase: what the candidate is: the start, an EM step from the accepted point, the leap, the second EM step that
+            replaces a refused leap (retreat), or the mixture of the last pass again, in a layout that gathers its
+            least likely rows (lookup).
+        floored: components whose covariance the step to the candidate raised to the floor.
         before: the pass that a step starts from, and that a leap must not fall below.
-        fallback: where a refused leap goes on from.
+        fallback: the parameters that replace a refused leap.
         limit: the largest step length of a leap.
-        limited: whether the leap was cut to it.
+        limited: whether the leap was cut to the limit.
         slowest: SQUAREM's estimate of the slowest direction's stretch; None before the first leap.
-        divergence: of the plain EM step from `before`, see `step_divergence`; None where it is not known.
+        divergence: of the plain EM step from `before`, see `step_divergence`; None where it is unknown.
     """
 
     candidate: Parameters
@@ -119,16 +119,16 @@ class Position:
 
     @property
     def remaining(self) -> float:
-        """What SQUAREM has still to gain from the last pass, nats per unit of weight; infinite where it is unknown.
+        """What SQUAREM can still gain after the last pass, nats per unit of weight; infinite where it is unknown.
 
-        By the step ahead of it alone: it need not have been a step that led there.
+        The estimate needs only the next step: the last pass need not follow a step.
         """
         return float("inf") if self.divergence is None else remaining_after(self.divergence, self.slowest)
 
     def measured(self, moments: Moments, maximise: Maximiser) -> Pass:
         """Return the pass that measured the candidate."""
-        penalty, lacking = maximise.penalty(self.candidate), maximise.lacking(moments)
-        thin, missing = int((lacking > 0).sum()), float(lacking.sum())
+        penalty, shortfall = maximise.penalty(self.candidate), maximise.shortfall(moments)
+        thin, missing = int((shortfall > 0).sum()), float(shortfall.sum())
         charge = maximise.charge(moments)
         new = Pass(self.candidate, moments, None, None, self.floored, penalty, thin, missing, charge)
         if self.phase != "step" or self.before is None:
@@ -136,7 +136,7 @@ class Position:
         gain = new.objective - self.before.objective
         return replace(new, gain=gain, rate=self._rate(gain))
 
-    def onward(self, new: Pass, maximise: Maximiser) -> Position:
+    def next_position(self, new: Pass, maximise: Maximiser) -> Position:
         """Return where EM stands after this pass at the candidate.
 
         Raises:
@@ -146,7 +146,7 @@ class Position:
             if self.phase == "step":
                 return self._leap(new, maximise)
             if self.phase == "leap":
-                return self._judged(new, maximise)
+                return self._after_leap(new, maximise)
         return self._step(new, maximise, self.limit)
 
     def _rate(self, gain: float) -> float | None:
@@ -177,9 +177,9 @@ class Position:
             slowest=max(leap.stretch, (self.slowest or 1.0) * _FORGET),
         )
 
-    def _judged(self, new: Pass, maximise: Maximiser) -> Position:
+    def _after_leap(self, new: Pass, maximise: Maximiser) -> Position:
         assert self.before is not None  # noqa: S101 - a leap starts somewhere
-        assert self.fallback is not None  # noqa: S101 - and can be taken back
+        assert self.fallback is not None  # noqa: S101 - and has a fallback
         if new.total >= self.before.total:
             return self._step(new, maximise, self.limit * (_LIMIT_FACTOR if self.limited else 1))
         limit = max(1.0, self.limit / _LIMIT_FACTOR)
@@ -192,10 +192,10 @@ class Goal:
     """When a fit is done.
 
     Args:
-        tol: nats per unit of weight still to be gained; 0 runs exactly max_iter steps.
+        tol: end when less than this is left to gain, in nats per unit of weight; 0 runs exactly max_iter steps.
         max_iter: the number of new parameters to try after the start.
-        reseedings: how often at most components that do no work are restarted; never with tol = 0.
-        warm: the start is a model of other rows: components without rows are looked for after the first pass.
+        reseedings: the most restarts of components that do no work; none with tol = 0.
+        warm: the start is a model of other rows: components without rows are restarted after the first pass.
     """
 
     tol: float
@@ -205,11 +205,11 @@ class Goal:
 
 
 def verdict(new: Pass, passes: int, goal: Goal) -> Outcome | None:
-    """Return how the fit ends with this pass; None if it goes on.
+    """Return how the fit ends with this pass; None if it continues.
 
     Args:
         new: the pass.
-        passes: how many there have been.
+        passes: the number of passes so far.
         goal: when to end.
     """
     if goal.tol > 0 and new.gain is not None:

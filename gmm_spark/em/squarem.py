@@ -1,13 +1,13 @@
-"""SQUAREM: squared extrapolation of EM steps, guarded for free by the pass that measures them.
+"""SQUAREM: squared extrapolation of EM steps, each checked at no cost by the pass that measures it.
 
 Varadhan and Roland, Simple and globally convergent methods for accelerating the convergence of any EM
 algorithm, Scand. J. Statist. 35, 2008, scheme S3. With r = t1 - t0 and v = (t2 - t1) - r the next
 point is t0 - 2 a r + a^2 v, a = -|r| / |v|, an affine combination of t0, t1, t2.
 
-It is formed in a space where any affine combination is feasible: log-ratios of the weights, means, and
-Cholesky factors with the logarithm on the diagonal; of diagonal covariances that is the logarithm of the standard
-deviations alone. A diagonal matrix stays diagonal there, a multiple of a matrix a multiple of it, equal ones equal: so
-every covariance family stays itself.
+It is formed in a space where every affine combination is valid: log-ratios of the weights, means, and Cholesky factors
+with the logarithm of their diagonal; for diagonal covariances only the logarithms of the standard deviations. There a
+diagonal matrix stays diagonal, a multiple of a matrix stays a multiple of it, and equal matrices stay equal: so every
+covariance family is preserved.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _SMALLEST_WEIGHT = 1e-12
 
 @dataclass(frozen=True)
 class Extrapolation:
-    """The extrapolated parameters and the step length |a| that led there.
+    """The extrapolated parameters, and the step length before its limit.
 
     Args:
         parameters: the new point.
@@ -48,7 +48,7 @@ def extrapolate(steps: tuple[Parameters, Parameters, Parameters], frame: Coordin
     Args:
         steps: t0, t1 = EM(t0), t2 = EM(t1), in coordinates z.
         frame: the coordinates z; Cholesky factors are taken in the user's units, where the family holds.
-        limit: the largest |a|, at least 1; at 1 the result is t2, as it is where the new point overflows.
+        limit: the largest |a|, at least 1; the result is t2 at 1, and where the new point overflows.
     """
     space = _Logarithms() if all(isinstance(step.spread, Variances) for step in steps) else _Factors(frame)
     t0, t1, t2 = (_vector(step, space) for step in steps)
@@ -58,21 +58,21 @@ def extrapolate(steps: tuple[Parameters, Parameters, Parameters], frame: Coordin
     a = min(stretch, limit)
     try:
         with np.errstate(over="ignore", invalid="ignore"):
-            reached = _parameters(t0 + 2 * a * r + a * a * v, steps[2], space)
+            new = _parameters(t0 + 2 * a * r + a * a * v, steps[2], space)
     except ParametersError:
-        reached = steps[2]
-    return Extrapolation(reached, stretch, limited=stretch > limit)
+        new = steps[2]
+    return Extrapolation(new, stretch, limited=stretch > limit)
 
 
 class _Space(Protocol):
-    """Where covariances are numbers of which any are feasible."""
+    """A space of covariances in which every point is valid."""
 
     def numbers(self, spread: Spread) -> FloatArray:
         """Return (k, .) numbers of k covariances."""
         ...
 
     def spread(self, numbers: FloatArray, d: int) -> Spread:
-        """Return the covariances of such numbers."""
+        """Return the covariances with these numbers."""
         ...
 
 
@@ -107,7 +107,7 @@ class _Factors:
 
 
 class _Logarithms:
-    """Logarithms of standard deviations; a change of units moves all alike, and no extrapolation."""
+    """Logarithms of standard deviations; a change of units shifts all alike and does not change the extrapolation."""
 
     def numbers(self, spread: Spread) -> FloatArray:
         """Return (k, d) log sigma."""

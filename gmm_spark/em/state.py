@@ -1,10 +1,10 @@
 """The EM algorithm over an abstract E-step: Dempster, Laird and Rubin, J. R. Statist. Soc. B 39, 1977.
 
-The engine is an argument. `Expectation` maps a sequence of candidate parameters to their sufficient
-statistics with one read of the data; blocks in memory and blocks on a cluster are two of them.
+The engine is an argument. `Expectation` maps a sequence of candidate parameters to their sufficient statistics with one
+read of the data; blocks in memory and blocks on a cluster are two such engines.
 
-A fit is a `State` and a function, `advance`: measure the state's candidate, anywhere and beside any
-others, and the statistics lead to the next state. `run` does that for one fit.
+A fit is a `State` and a function, `advance`, from the statistics of the state's candidate to the next state. The
+candidates of several fits can be measured in one read. `run` does all steps of one fit.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import TypeAlias
 from gmm_spark.em.convergence import Outcome
 from gmm_spark.em.m_step import Maximiser
 from gmm_spark.em.position import Acceleration, Goal, Pass, Position, verdict
-from gmm_spark.em.reseeding import Reseeding, dead, reseeded, spikes, wasted, without
+from gmm_spark.em.reseeding import Reseeding, dead_components, drop_components, reseed, spikes, wasted_components
 from gmm_spark.em.trace import Fit, PassedOver, Trace
 from gmm_spark.errors import ParametersError
 from gmm_spark.mixture.parameters import Parameters
@@ -41,13 +41,13 @@ __all__ = [
 
 Expectation: TypeAlias = Callable[[Sequence[Parameters]], Sequence[Moments]]
 
-_LEAST_STEPS = 3  # that a component without rows needs to find others, or to be given up
+_LEAST_STEPS = 3  # in which a component without rows gets others or is dropped
 
 
 def iterate(
     expectation: Expectation, start: Parameters, maximise: Maximiser, acceleration: Acceleration
 ) -> Iterator[Pass]:
-    """Yield one Pass after another, for ever; logs nothing, writes nothing.
+    """Yield passes without end; log nothing, write nothing.
 
     Raises:
         ParametersError: a component's covariance became singular.
@@ -57,19 +57,19 @@ def iterate(
         (moments,) = expectation([position.candidate])
         new = position.measured(moments, maximise)
         yield new
-        position = position.onward(new, maximise)
+        position = position.next_position(new, maximise)
 
 
 @dataclass(frozen=True, eq=False)
 class State:
-    """A fit between two reads of the data; immutable, so that it can be kept, stored and gone on from.
+    """A fit between two reads of the data; immutable, so that it can be stored and resumed.
 
     Args:
         position: where EM stands.
-        trace: what it has seen.
-        outcome: how the fit ended; None while there is something to measure.
-        detail: what a degenerate fit died of.
-        reseedings: when components were restarted.
+        trace: the passes so far.
+        outcome: how the fit ended; None while it runs.
+        detail: the error that ended a degenerate fit.
+        reseedings: the restarts of components so far.
         passed: a likelier mixture that the search for the start did not choose.
     """
 
@@ -86,18 +86,18 @@ class State:
         return self.position.candidate
 
     def remaining(self, measured: Pass) -> float:
-        """Return what EM has still to gain from the pass that led to this state, by the step to it or the one ahead."""
+        """Return what EM can still gain after the pass that led to this state, by the step to it or the next step."""
         before = self.position.before
-        known = before is not None and before.parameters is measured.parameters
-        return min(measured.remaining, self.position.remaining) if known else measured.remaining
+        has_next_step = before is not None and before.parameters is measured.parameters
+        return min(measured.remaining, self.position.remaining) if has_next_step else measured.remaining
 
     @property
     def fit(self) -> Fit:
         """The fit, once it has an outcome."""
         assert self.outcome is not None  # noqa: S101 - asked of an ended fit only
         reseeded = sum(len(each.components) for each in self.reseedings)
-        ended = self.trace.ended(self.outcome, self.detail)
-        return replace(ended, reseeded=reseeded, slowest=self.position.slowest, passed=self.passed)
+        fit = self.trace.to_fit(self.outcome, self.detail)
+        return replace(fit, reseeded=reseeded, slowest=self.position.slowest, passed=self.passed)
 
 
 def begin(
@@ -106,7 +106,7 @@ def begin(
     """Return the state of a fit that has measured nothing yet.
 
     Args:
-        start: where it starts.
+        start: the parameters to start from.
         acceleration: of EM.
         slowest: the slowest direction's stretch, where a fit to a sample of the rows has estimated it.
         passed: a likelier mixture that the search for the start did not choose.
@@ -119,23 +119,23 @@ def advance(state: State, moments: Moments, maximise: Maximiser, goal: Goal) -> 
 
     Raises:
         ParametersError: the very first pass failed, so that there is no model to return.
-        DataError: the pass saw other rows than those before.
+        DataError: the rows of the pass differ from those of the passes before.
     """
     new = state.position.measured(moments, maximise)
     if state.position.phase == "lookup":
         *earlier, entry = state.reseedings
-        seen = replace(state, trace=state.trace.seen(new), reseedings=tuple(earlier))
-        return _restart(seen, new, entry, maximise)
+        state = replace(state, trace=state.trace.add_repeat(new), reseedings=tuple(earlier))
+        return _restart(state, new, entry, maximise)
     try:
         state = replace(state, trace=state.trace.add(new, goal))
         outcome, detail = verdict(new, len(state.trace.history), goal), ""
-        if outcome is None and goal.warm and (other := _emptied(state, new, maximise, goal)) is not None:
-            return other
+        if outcome is None and goal.warm and (restarted := _restart_emptied(state, new, maximise, goal)) is not None:
+            return restarted
         if outcome is None:
-            state = replace(state, position=state.position.onward(new, maximise))
+            state = replace(state, position=state.position.next_position(new, maximise))
             if goal.tol == 0 or not state.position.remaining < goal.tol:
                 return state
-            # The step is not taken, but a floor that it meets is one where the mixture is.
+            # The step is not taken, but its floor hits count: the mixture is at the floor.
             floored = state.trace.floored + state.position.floored
             state, outcome = replace(state, trace=replace(state.trace, floored=floored)), Outcome.CONVERGED
     except ParametersError as error:
@@ -148,15 +148,15 @@ def advance(state: State, moments: Moments, maximise: Maximiser, goal: Goal) -> 
     return _ended(state, entry)
 
 
-def _emptied(state: State, new: Pass, maximise: Maximiser, goal: Goal) -> State | None:
-    """Return what becomes of components of a model that these rows, after the first pass, leave empty; None of none.
+def _restart_emptied(state: State, new: Pass, maximise: Maximiser, goal: Goal) -> State | None:
+    """Return the next state where components of the initial model hold next to no rows; None where none do.
 
-    They get another place at once. Those that find no cluster there get weight 0 with the next pass.
+    They are restarted after the first pass. Those that then cover no cluster get weight 0 after the next pass.
     """
     if state.position.phase != "start" or goal.tol == 0 or goal.reseedings == 0 or goal.max_iter < _LEAST_STEPS:
         return None
     if not state.reseedings:
-        first = len(state.trace.history) == 1 and dead(new.moments).any()
+        first = len(state.trace.history) == 1 and dead_components(new.moments).any()
         restarted = _restart(state, new, Reseeding(1, (), Outcome.NO_PROGRESS), maximise) if first else state
         return restarted if restarted.outcome is None and restarted.reseedings else None
     first_entry = state.reseedings[0]
@@ -165,22 +165,22 @@ def _emptied(state: State, new: Pass, maximise: Maximiser, goal: Goal) -> State 
         return None
     next_candidate, floored = maximise(new.parameters, new.moments)
     acceleration = state.position.acceleration
-    return replace(state, position=Position(without(next_candidate, which), acceleration, floored=floored))
+    return replace(state, position=Position(drop_components(next_candidate, which), acceleration, floored=floored))
 
 
 def _restart(state: State, new: Pass, entry: Reseeding, maximise: Maximiser) -> State:
-    """Return a state that goes on with new beginnings for components that do no work, or the end if there are none.
+    """Return a state with the components that do no work restarted, or the end of the fit if there are none.
 
-    The best parameters stay the best until something better is measured: a reseeding costs passes, never the model.
+    The best parameters stay the best until a pass measures better ones: a restart costs passes, never the model.
     """
     best = state.trace.best
     assert best is not None  # noqa: S101 - a fit that ends has measured a pass
     at = replace(new.parameters, family=best.parameters.family)
-    which, acceleration = wasted(at, new.moments, maximise), state.position.acceleration
+    which, acceleration = wasted_components(at, new.moments, maximise), state.position.acceleration
     if which.any() and new.moments.lowest is None:
         twin = replace(at, family="full")  # the same mixture in a layout that gathers the least likely rows
         return replace(state, position=Position(twin, acceleration, "lookup"), reseedings=(*state.reseedings, entry))
-    start, components = reseeded(at, new.moments, which, maximise)
+    start, components = reseed(at, new.moments, which, maximise)
     if not components:
         return _ended(state, entry)
     entry, trace = replace(entry, components=components), replace(state.trace, earlier=True)
@@ -188,9 +188,9 @@ def _restart(state: State, new: Pass, entry: Reseeding, maximise: Maximiser) -> 
 
 
 def _ended(state: State, entry: Reseeding) -> State:
-    """Return the end of a fit: as it would have ended before a reseeding that led to nothing better."""
-    own = next(each for each in (*state.reseedings, entry) if state.trace.best_pass <= each.passes)
-    return replace(state, outcome=own.outcome, detail=own.detail)
+    """Return the end of a fit: that before a restart of components, if no later pass was better."""
+    ending = next(each for each in (*state.reseedings, entry) if state.trace.best_pass <= each.passes)
+    return replace(state, outcome=ending.outcome, detail=ending.detail)
 
 
 def run(
@@ -201,11 +201,11 @@ def run(
     on_pass: Callable[[State, Pass], None] | None = None,
     measured: Moments | None = None,
 ) -> Fit:
-    """Go on from a state to the end of the fit.
+    """Run a fit from a state to its end.
 
     Args:
         expectation: the engine.
-        state: from `begin`, or one that was kept.
+        state: from `begin`, or from a checkpoint.
         maximise: the M-step.
         goal: when to end.
         on_pass: called with the state after each pass and the pass, for logs and checkpoints.

@@ -8,7 +8,7 @@ from dataclasses import fields as dataclass_fields
 from typing import TYPE_CHECKING, Any, get_args, get_origin, get_type_hints
 
 from gmm_spark.em.convergence import sentence
-from gmm_spark.em.diagnosis import Finding, findings, passed_over
+from gmm_spark.em.diagnosis import Finding, findings, passed_over_findings
 from gmm_spark.em.reseeding import PointMass, point_masses, thin_components, thin_sentence
 from gmm_spark.errors import ModelError
 from gmm_spark.mixture import criteria, families
@@ -27,34 +27,34 @@ class Summary:
     Args:
         logLikelihood: weighted log-likelihood of the returned parameters, in nats.
         meanLogLikelihood: the same per unit of weight.
-        numIter: EM steps on all rows; 0 where the start, found on a sample or on the driver, had nothing left to gain.
-        numPasses: full reads of the data: survey, packing, and one for each parameters measured, also for those of a
-            start that was replaced.
+        numIter: EM steps on all rows; 0 where the start, from a sample or from the driver, had nothing left to gain.
+        numPasses: full reads of the data: survey, packing, and one per mixture measured, a replaced start included.
         outcome: converged, iteration_limit, no_progress or degenerate.
-        message: what the outcome means, in a sentence.
+        message: the outcome in a sentence, and what to do.
         history: meanLogLikelihood of each pass, the start's first.
         aic: Akaike's criterion; smaller is better, as for the next two.
         bic: Schwarz's criterion; like the other two it counts effectiveRows at the mean weight.
         icl: bic plus twice the entropy of the posteriors.
         weight: total weight of the rows used.
-        numRows: the usable rows, those of weight 0 too.
+        numRows: the usable rows, with those of weight 0.
         numInvalid: rows left out, by reason.
-        floorHits: covariances that had to be raised to the floor, over all steps.
+        floorHits: covariances that were raised to the floor, over all steps.
         seconds: wall-clock seconds by phase, of the run that ended the fit.
         warnings: what was doubtful about the table before the fit, in sentences.
-        resumedPasses: how many passes of the history come from the checkpoint of a run that was broken off.
-        startReplaced: whether all rows showed a cluster that the sample had missed, and led to another start.
+        resumedPasses: passes of the history that come from the checkpoint of an interrupted run.
+        startReplaced: whether all rows showed a cluster that the sample had missed, and so another start was used.
         reseeded: components that held next to no rows and were restarted elsewhere, whether or not that helped.
         startStability: in a selection the share of the starts that led to the partition of the best one; else None.
-        findings: what is suspicious about components, or was passed over, and what to do: see `diagnosis`.
-        pointMasses: the repeated values that hold a component each: its number, the value, its share of the weight.
-        effectiveRows: how many rows of equal weight would be as good (Kish): numRows where all weigh the same; 0 in the
-            summary of a model that was written before this was counted.
+        findings: suspicious components, or a likelier mixture that was passed over, and what to do: see `diagnosis`.
+        pointMasses: repeated values with components of their own: number, value, share of the weight.
+        effectiveRows: the number of rows of equal weight that would be as good (Kish): numRows where all weigh the
+            same; 0 in the summary of a model that was written before this field existed.
         covariancePenalty: what the covariance prior takes off the log-likelihood in EM's objective, in nats.
-        smallComponentCharge: what counts against its components of few rows where it is compared with others, in nats.
-        thinComponents: components that hold fewer rows than the minimum component weight, for no start led to others.
-        emptied: components of the initial model, by their numbers there, that held next to no rows of this table; a fit
-            that was broken off before and resumed does not know.
+        smallComponentCharge: what components of few rows are charged when mixtures are compared, in nats.
+        thinComponents: components with fewer rows than the minimum component weight, because no start led to larger
+            ones.
+        emptied: numbers of the initial model's components that held next to no rows of this table; none in a fit that
+            was resumed after its first pass.
     """
 
     logLikelihood: float
@@ -94,13 +94,13 @@ class Summary:
 def fields_of(summary: Summary) -> dict[str, Any]:
     """Return the fields of a summary as JSON types."""
     masses = [{**asdict(each), "value": list(each.value)} for each in summary.pointMasses]
-    found = [{**asdict(each), "features": list(each.features)} for each in summary.findings]
+    messages = [{**asdict(each), "features": list(each.features)} for each in summary.findings]
     lists = {name: list(getattr(summary, name)) for name in ("history", "warnings", "thinComponents", "emptied")}
-    return {**asdict(summary), **lists, "pointMasses": masses, "findings": found}
+    return {**asdict(summary), **lists, "pointMasses": masses, "findings": messages}
 
 
 def summary_from(fields: dict[str, Any]) -> Summary:
-    """Read what `fields_of` returned; it may be untrusted.
+    """Return the summary with these fields, as `fields_of` returned them; they may be untrusted.
 
     Raises:
         ModelError: fields that are missing, unknown or of another type.
@@ -108,34 +108,38 @@ def summary_from(fields: dict[str, Any]) -> Summary:
     kinds = get_type_hints(Summary)
     needed = {each.name for each in dataclass_fields(Summary) if each.default is MISSING}
     wrong = sorted((needed - fields.keys()) | (fields.keys() - kinds.keys()))
-    wrong += [name for name, value in fields.items() if name in kinds and not _is(value, kinds[name])]
+    wrong += [name for name, value in fields.items() if name in kinds and not _has_type(value, kinds[name])]
     if wrong:
         raise ModelError(
             "summary of a model",
             got=f"fields that are missing, unknown or of another type: {wrong}",
-            expected="a summary as gmm_spark wrote it",
+            expected="a summary that gmm_spark wrote",
             do="Restore the model from a copy, or fit it again.",
         )
-    given: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()}
+    parts: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()}
     masses = (PointMass(**{**each, "value": tuple(each["value"])}) for each in fields.get("pointMasses", ()))
-    found = (Finding(**{**each, "features": tuple(each["features"])}) for each in fields.get("findings", ()))
-    return Summary(**{**given, "pointMasses": tuple(masses), "findings": tuple(found)})
+    messages = (Finding(**{**each, "features": tuple(each["features"])}) for each in fields.get("findings", ()))
+    return Summary(**{**parts, "pointMasses": tuple(masses), "findings": tuple(messages)})
 
 
-def _is(value: object, kind: Any) -> bool:  # noqa: ANN401 - a type or a generic alias
+def _has_type(value: object, kind: Any) -> bool:  # noqa: ANN401 - a type or a generic alias
     """Return whether a JSON value has the type of a field."""
     inner = get_args(kind)
     if type(None) in inner:
-        return value is None or _is(value, inner[0])
+        return value is None or _has_type(value, inner[0])
     if get_origin(kind) is tuple:
-        return isinstance(value, list) and all(_is(each, inner[0]) for each in value)
+        return isinstance(value, list) and all(_has_type(each, inner[0]) for each in value)
     if get_origin(kind) is dict:
-        return isinstance(value, dict) and all(_is(each, inner[1]) for each in value.values())
+        return isinstance(value, dict) and all(_has_type(each, inner[1]) for each in value.values())
     if is_dataclass(kind):
         kinds = get_type_hints(kind)
-        return isinstance(value, dict) and kinds.keys() == value.keys() and all(_is(value[n], kinds[n]) for n in kinds)
+        return (
+            isinstance(value, dict)
+            and kinds.keys() == value.keys()
+            and all(_has_type(value[name], kinds[name]) for name in kinds)
+        )
     if kind is float:
-        # A whole number of a thousand digits is JSON, and no float.
+        # JSON allows integers that are too large for a float.
         return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
     return type(value) is kind
 
@@ -156,17 +160,17 @@ def summary_of(
     mixture = best.parameters
     free = families.free_parameters(mixture.family, mixture.k, mixture.d, noise=mixture.noise is not None)
     entropy = kernel.entropy(best.parameters, best.moments)
-    rows = surveyed.effective_rows * (weight / surveyed.weight)  # of those that are not held out
+    rows = surveyed.effective_rows * (weight / surveyed.weight)  # of the rows that are not held out
     value = criteria.at_mean_weight(log_likelihood, weight, rows)
     thin = thin_components(best.parameters, best.moments, maximise)
-    few = thin_sentence(thin, maximise.least) if thin else ""
+    thin_message = thin_sentence(thin, maximise.least) if thin else ""
     return Summary(
         logLikelihood=log_likelihood,
         meanLogLikelihood=log_likelihood / weight,
         numIter=fit.iterations,
         numPasses=passes,
         outcome=fit.outcome.value,
-        message=" ".join(filter(None, (sentence(fit.outcome, tol, fit.detail), few))),
+        message=" ".join(filter(None, (sentence(fit.outcome, tol, fit.detail), thin_message))),
         history=tuple(value - frame.log_determinant for value in fit.history),
         aic=criteria.aic(value, free),
         bic=criteria.bic(value, free, rows),
@@ -178,7 +182,7 @@ def summary_of(
         seconds=seconds,
         reseeded=fit.reseeded,
         pointMasses=point_masses(mixture, best.moments, maximise),
-        findings=(*findings(mixture, best.moments, maximise, names), *passed_over(fit.passed)),
+        findings=(*findings(mixture, best.moments, maximise, names), *passed_over_findings(fit.passed)),
         effectiveRows=rows,
         covariancePenalty=best.penalty * weight,
         smallComponentCharge=best.charge * weight,

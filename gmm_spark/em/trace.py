@@ -1,4 +1,4 @@
-"""What a fit has measured so far, and what it is once it has ended."""
+"""The passes of a fit so far, and the fit when it has ended."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ if TYPE_CHECKING:
     from gmm_spark.em.position import Goal, Pass
     from gmm_spark.statistics.moments import Moments
 
-_SAME_WEIGHT = 1e-9  # a relative change of the total weight above this is no rounding
-# Relative; float32 products are allowed to err by 1e-3 nats per row, float64 ones err by far less.
+_SAME_WEIGHT = 1e-9  # a larger relative change of the total weight is no rounding
+# A larger relative fall is no rounding: float32 products may err by 1e-3 nats per row, float64 ones by far less.
 _NO_ROUNDING = 2e-3
 _OTHER_ROWS = "The input gives other rows each time it is read: write it to a table first, and fit that."
 
 
 @dataclass(frozen=True)
 class PassedOver:
-    """A likelier mixture that a search did not choose, for it has a component of few rows.
+    """A likelier mixture that a search did not choose, because it has a component of few rows.
 
     Args:
-        rows: rows of mean weight that its least component holds, of all of the table.
-        ample: how many it would hold to count fully.
-        gain: what EM maximises is larger by this much, in nats over all rows; estimated where the search had a sample.
+        rows: rows of mean weight of all of the table that its smallest component holds.
+        ample: how many that component needs to be charged nothing.
+        gain: how much higher EM's objective is, in nats over all rows; an estimate where the search had a sample.
     """
 
     rows: float
@@ -44,9 +44,9 @@ class Fit:
         outcome: how the fit ended.
         history: mean log-likelihood per unit of weight of every pass, the start's first.
         floored: floor hits over all passes.
-        detail: what a degenerate fit died of.
-        reseeded: components that were restarted on the way, whether or not it led to the best.
-        slowest: SQUAREM's estimate of the slowest direction's stretch, for a fit that goes on from here.
+        detail: the error that ended a degenerate fit.
+        reseeded: components that were restarted, whether or not that led to the best parameters.
+        slowest: SQUAREM's estimate of the slowest direction's stretch, for a fit that continues from here.
         passed: a likelier mixture that the search for the start did not choose.
     """
 
@@ -67,15 +67,15 @@ class Fit:
 
 @dataclass(frozen=True, eq=False)
 class Trace:
-    """What a fit has seen so far.
+    """The passes of a fit so far.
 
     Args:
         best: the pass with the highest objective; with tol = 0 the last one. None before the first.
         history: mean log-likelihood of every pass.
         floored: floor hits over all passes.
-        earlier: whether the best one is from before components were last restarted: a sound one then replaces one
-            that is not, whatever their objectives.
-        best_pass: the number of the best one, the start's is 1; 0 before the first.
+        earlier: whether the best pass is from before the last restart of components: a sounder pass then replaces it,
+            whatever their objectives.
+        best_pass: the number of the best pass, from 1 for the start; 0 before the first.
     """
 
     best: Pass | None = None
@@ -88,8 +88,8 @@ class Trace:
         """Return the trace with one more pass.
 
         Raises:
-            ParametersError: its log-likelihood is no finite number.
-            DataError: it saw other rows than the passes before.
+            ParametersError: the log-likelihood is no finite number.
+            DataError: the rows differ from those of the passes before.
         """
         value = new.moments.mean_log_likelihood
         self._check_weight(new.moments)
@@ -103,12 +103,12 @@ class Trace:
         floored = self.floored + new.floored
         return Trace(best, (*self.history, value), floored, self.earlier and not better, best_pass)
 
-    def seen(self, new: Pass) -> Trace:
-        """Return the trace with a pass that measured the same parameters once more."""
+    def add_repeat(self, new: Pass) -> Trace:
+        """Return the trace with one more pass that measured the same parameters."""
         self._check_weight(new.moments)
         return replace(self, history=(*self.history, new.moments.mean_log_likelihood))
 
-    def ended(self, outcome: Outcome, detail: str = "") -> Fit:
+    def to_fit(self, outcome: Outcome, detail: str = "") -> Fit:
         """Return the fit that ends here."""
         assert self.best is not None  # noqa: S101 - a fit that ends has measured a pass
         return Fit(self.best, outcome, self.history, self.floored, detail)
@@ -119,7 +119,7 @@ class Trace:
         return new.standing >= self.best.standing if self.earlier else new.objective >= self.best.objective
 
     def _check_rise(self, new: Pass) -> None:
-        """Refuse what no EM step can do; a floor that binds, and a start below it, may let the likelihood fall."""
+        """Refuse a fall that no EM step can cause; a floor that binds, or a start below it, may cause one."""
         value, steps = new.objective, len(self.history)
         if new.gain is not None and not new.floored and steps > 1 and -new.gain > _NO_ROUNDING * max(1.0, abs(value)):
             raise DataError(

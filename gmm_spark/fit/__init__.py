@@ -1,4 +1,4 @@
-"""One fit over any engine: `order` says what is done when; Spark and rows in memory are two engines.
+"""One fit over any engine: `order` has the steps of a fit; Spark and rows in memory are two engines.
 
 The package itself can be called, so that `gmm_spark.fit(x, 3)` works whatever was imported before.
 """

@@ -1,4 +1,4 @@
-"""What a person gave to `gmm_spark.fit`, checked: errors say which, what was got, what was expected, what to do."""
+"""The checks of the arguments of `gmm_spark.fit`: an error names the argument, what it got and expected, what to do."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from gmm_spark.mixture.parameters import FloatArray
 
-_LARGEST = 1e150  # squares of larger magnitudes overflow: they are as unusable as an infinity
+_LARGEST = 1e150  # the square of a larger magnitude overflows: it is as unusable as an infinity
 _LEAST_WEIGHT = 1e-140  # the square of a smaller total is no number
 
 
@@ -22,13 +22,13 @@ def rows_of(x: ArrayLike, d: int | None = None) -> FloatArray:
     """Return x as (n, d) float64.
 
     Raises:
-        DataError: it has another shape, or is no array of numbers.
+        DataError: x has another shape, or is no array of numbers.
     """
-    expected = "numbers of shape (n, d): a row per observation" if d is None else f"numbers of shape (n, {d})"
+    expected = "numbers of shape (n, d), one row per observation" if d is None else f"numbers of shape (n, {d})"
     try:
         rows = np.asarray(x, dtype=np.float64)
     except (TypeError, ValueError) as error:
-        raise DataError("x", got=str(error), expected=expected, do="Leave out columns that hold no numbers.") from error
+        raise DataError("x", got=str(error), expected=expected, do="Leave out columns without numbers.") from error
     rows = rows[:, None] if rows.ndim == 1 and d in (None, 1) else rows
     if rows.ndim != 2 or rows.shape[1] == 0 or d not in (None, rows.shape[1]):  # noqa: PLR2004 - n and d
         raise DataError("x", got=f"shape {rows.shape}", expected=expected, do="Reshape it, or select its columns.")
@@ -36,10 +36,10 @@ def rows_of(x: ArrayLike, d: int | None = None) -> FloatArray:
 
 
 def table_of(x: ArrayLike, weights: ArrayLike | None) -> Table:
-    """Return the rows of a weight above 0.
+    """Return the rows with a weight above 0.
 
     Raises:
-        DataError: there are none, or some can't be used.
+        DataError: there are no such rows, or some rows can't be used.
     """
     rows = rows_of(x)
     bad = np.flatnonzero(~(np.abs(rows) <= _LARGEST).all(axis=1))
@@ -49,36 +49,36 @@ def table_of(x: ArrayLike, weights: ArrayLike | None) -> Table:
             got=f"{bad.size} of {len(rows)} rows with NaN, an infinity or a value above 1e150, the first in row "
             f"{bad[0]}",
             expected="finite values in every row",
-            do="Leave these rows out, or mend them: x[np.isfinite(x).all(axis=1)].",
+            do="Leave these rows out, or correct them: x[np.isfinite(x).all(axis=1)].",
         )
-    own = None if weights is None else _weights_of(weights, len(rows))
-    if own is not None:
-        rows, own = (rows, own) if own.all() else (rows[own > 0], own[own > 0])
-    if not len(rows) or (own is not None and own.sum() < _LEAST_WEIGHT):
+    values = None if weights is None else _weights_of(weights, len(rows))
+    if values is not None:
+        rows, values = (rows, values) if values.all() else (rows[values > 0], values[values > 0])
+    if not len(rows) or (values is not None and values.sum() < _LEAST_WEIGHT):
         raise DataError(
             "weights" if len(rows) else "x",
-            got=f"{len(rows)} rows of a weight above 0, {0.0 if own is None else own.sum():.3g} in all",
+            got=f"{len(rows)} rows with a weight above 0, {0.0 if values is None else values.sum():.3g} in all",
             expected=f"at least one row, and weights of at least {_LEAST_WEIGHT:g} in all",
             do="Check how the rows were selected.",
         )
-    return Table(rows, own)
+    return Table(rows, values)
 
 
 def _weights_of(weights: ArrayLike, n: int) -> FloatArray:
     """Return weights as (n,) float64.
 
     Raises:
-        DataError: they have another shape, or some can't be used.
+        DataError: the weights have another shape, or some can't be used.
     """
-    expected = f"{n} finite numbers of at least 0, one for each row"
+    expected = f"{n} finite numbers of at least 0, one per row"
     try:
-        own = np.asarray(weights, dtype=np.float64)
+        values = np.asarray(weights, dtype=np.float64)
     except (TypeError, ValueError) as error:
         raise DataError("weights", got=str(error), expected=expected, do="Give numbers.") from error
-    if own.shape != (n,):
-        raise DataError("weights", got=f"shape {own.shape}", expected=expected, do="Give one for each row of x.")
-    bad = np.flatnonzero(~((own >= 0) & (own <= _LARGEST)))
+    if values.shape != (n,):
+        raise DataError("weights", got=f"shape {values.shape}", expected=expected, do="Give one weight per row of x.")
+    bad = np.flatnonzero(~((values >= 0) & (values <= _LARGEST)))
     if bad.size:
-        got = f"{bad.size} that are negative, NaN or infinite, the first {own[bad[0]]:g} in row {bad[0]}"
-        raise DataError("weights", got=got, expected=expected, do="Mend them, or leave these rows out.")
-    return own
+        got = f"{bad.size} that are negative, NaN or infinite, the first {values[bad[0]]:g} in row {bad[0]}"
+        raise DataError("weights", got=got, expected=expected, do="Correct them, or leave these rows out.")
+    return values

@@ -1,4 +1,4 @@
-"""A Gaussian mixture of rows in memory, for people: arrays in, arrays out, numpy alone."""
+"""A Gaussian mixture of rows in memory: arrays in, arrays out, with numpy alone."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from gmm_spark.fit.observer import Observer, timed
 from gmm_spark.fit.order import fit_rows
 from gmm_spark.fit.problem import Problem
 from gmm_spark.fit.rows_in_memory import RowsInMemory
-from gmm_spark.options import by_params, params_named
+from gmm_spark.options import errors_name_params, options_from_params
 from gmm_spark.statistics import doubts, kernel
 from gmm_spark.statistics.survey import needs_products
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class FittedMixture:
-    """A fitted Gaussian mixture, its components in the order of falling weight, ties by mean.
+    """A fitted Gaussian mixture; its components are ordered by falling weight, equal weights by mean.
 
     Args:
         parameters: the mixture, in the units of the data.
@@ -58,7 +58,7 @@ class FittedMixture:
         return self.parameters.covariances
 
     def probability(self, x: ArrayLike) -> FloatArray:
-        """Return P(Z = k | x), (n, k), of (n, d) rows; (n, k + 1) with that of the noise at the end."""
+        """Return P(Z = k | x), (n, k), of (n, d) rows; with noise (n, k + 1), the noise last."""
         return self._posteriors(x)[0]
 
     def prediction(self, x: ArrayLike) -> NDArray[np.intp]:
@@ -94,31 +94,31 @@ def fit(
 ) -> FittedMixture:
     """Fit a Gaussian mixture to rows in memory, as `gmm_spark.GaussianMixture` fits a table on Spark.
 
-    What is named like a param of the estimator means the same.
+    An argument with the name of a param of the estimator means the same.
 
     Args:
         x: (n, d) finite numbers; (n,) is one feature.
         k: number of components.
         covarianceType: full, diag, spherical, tied, tied-diag or tied-spherical.
-        weights: (n,) finite weights of at least 0; None: 1 each.
-        initial: start EM from this mixture, on all the rows, instead of searching for a start.
-        maxIter: most EM steps on all rows.
+        weights: (n,) finite weights of at least 0; None: each is 1.
+        initial: start EM on all rows from this mixture instead of searching for a start.
+        maxIter: the most EM steps on all rows.
         tol: stop when less than this is left to gain, in nats per row; 0: run maxIter steps.
         seed: of the sample and the starts.
         initMode: k-means++ or random.
         starts: short EM runs on a sample, the best of which are continued.
         acceleration: squarem, or none for plain EM.
         covarianceFloor: least variance of a component where the data has unit variance; 0: no floor.
-        covariancePrior: pseudo-rows of the data's covariance in each component's; "auto": 2 / sqrt(n).
-        minComponentWeight: rows of mean weight that a component has at least, where any start leads to that; or "auto".
-        noise: a uniform component beside the others for rows that belong to no cluster.
+        covariancePrior: pseudo-rows of the data's covariance in each component; "auto": 2 / sqrt(n).
+        minComponentWeight: least rows of mean weight of a component, if any start leads to that; or "auto".
+        noise: add a uniform component for rows that belong to no cluster.
         precision: float64, or float32 for products in float32 where they err by less than 1e-3 nats.
 
     Raises:
         ConfigurationError: an option out of its range, or an initial mixture of another shape.
         DataError: values that can't be used, constant or dependent columns, or too few distinct rows.
     """
-    given = {
+    params = {
         "k": k,
         "covarianceType": covarianceType,
         "maxIter": maxIter,
@@ -133,8 +133,8 @@ def fit(
         "noise": noise,
         "precision": precision,
     }
-    with params_named():
-        table, options = table_of(x, weights), by_params(given)
+    with errors_name_params():
+        table, options = table_of(x, weights), options_from_params(params)
         start = initial.parameters if isinstance(initial, FittedMixture) else initial
         options.check_initial(start, table.x.shape[1])
         return _fitted(table, options, start)

@@ -1,4 +1,4 @@
-"""The order of a fit, over any engine: a start from a sample, a second look of all rows, EM to its end."""
+"""The steps of a fit, over any engine: a start from a sample, its check on all rows, EM to its end."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from contextlib import AbstractContextManager
 
-    from gmm_spark.em.reseeding import Emptied
+    from gmm_spark.em.reseeding import EmptiedComponent
     from gmm_spark.em.summary import Summary
     from gmm_spark.fit.observer import Observer
     from gmm_spark.fit.problem import Problem
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from gmm_spark.search.short_runs import Each
     from gmm_spark.statistics.moments import Moments
 
-_ONE_STEP = 1.0  # EM of one component is at its end after one step, from anywhere
-# Components that do no work were restarted on the sample already: once more is enough where a pass is expensive.
+_ONE_STEP = 1.0  # the stretch for one component: EM ends after one step, from any start
+# Components that do no work were already restarted on the sample: one more restart is enough where a pass is expensive.
 RESEEDINGS = 1
 
 
@@ -37,36 +37,36 @@ class Rows(Protocol):
     """The rows of a fit in coordinates z: an `Expectation`, and what a search for a start needs."""
 
     def __call__(self, candidates: Sequence[Parameters], /) -> Sequence[Moments]:
-        """Return each candidate's statistics over all rows, by one read."""
+        """Return each candidate's statistics over all rows, from one read."""
 
     def with_lowest(self, candidate: Parameters) -> Moments:
-        """Return a candidate's statistics over all rows, with many of the least likely ones, by one read."""
+        """Return a candidate's statistics over all rows, with many of the least likely rows, from one read."""
 
     def sample(self) -> tuple[FloatArray, FloatArray]:
         """Return sampled rows (d, m), in random order, and their weights (m,)."""
 
     def distinct(self, most: int) -> int:
-        """Return the number of distinct rows, counted up to a number."""
+        """Return the number of distinct rows, counted up to `most`."""
 
     @property
     def passes(self) -> int:
-        """Full reads of the rows so far, without that which brings them into coordinates z."""
+        """Full reads of the rows so far, without the read that packs them in coordinates z."""
 
-    def refined(self, found: em.Fit) -> em.Fit:
-        """Return where EM leads on parts of the rows."""
+    def refine(self, fit: em.Fit) -> em.Fit:
+        """Return the fit after EM on parts of the rows."""
 
     def runner(self) -> AbstractContextManager[Each]:
-        """Give what runs the groups of a ranking."""
+        """Return a context whose value runs the groups of a ranking."""
 
 
 @dataclass(frozen=True, eq=False)
 class Start:
-    """Where EM starts on all rows.
+    """The start of EM on all rows.
 
     Args:
         parameters: the start, in coordinates z.
         slowest: SQUAREM's estimate of the slowest direction's stretch there.
-        checked: what all rows showed of it; None where they are the sample.
+        checked: the result of its check on all rows; None where the sample has all rows.
         passed: a likelier mixture that the search did not choose.
     """
 
@@ -77,22 +77,22 @@ class Start:
 
     @property
     def replaced(self) -> bool:
-        """Whether all rows showed a cluster that the sample had missed, and led here."""
+        """Whether all rows showed a cluster that the sample had missed, and so another start replaced the first."""
         return self.checked is not None and self.checked.replaced
 
 
 @dataclass(frozen=True, eq=False)
-class Fitted:
+class FitResult:
     """A fit that has ended.
 
     Args:
         problem: what was fitted.
         fit: how it ended, in coordinates z.
-        start: where it started; None where it went on from a state.
-        searched: whether it is from a start that was searched for, by this run or the one that it goes on from.
-        resumed: passes before the state that it went on from.
+        start: where it started; None if it was resumed from a state.
+        searched: whether its start was searched for, by this run or by the run that it resumes.
+        resumed: passes before the state that it was resumed from.
         emptied: components of the initial model that held next to no rows.
-        passes: full reads of the rows by this run, without that which brings them into coordinates z.
+        passes: full reads of the rows by this run, without the read that packs them in coordinates z.
     """
 
     problem: Problem
@@ -100,7 +100,7 @@ class Fitted:
     start: Start | None
     searched: bool
     resumed: int
-    emptied: tuple[Emptied, ...]
+    emptied: tuple[EmptiedComponent, ...]
     passes: int
 
     @property
@@ -113,16 +113,16 @@ class Fitted:
 
         Args:
             seconds: by phase.
-            warnings: what was doubtful before the fit.
+            warnings: what was doubtful about the table before the fit.
         """
         surveyed, start = self.problem.surveyed, self.start
         passes = surveyed.passes + self.searched + self.resumed + self.passes
         problem, tol = self.problem, self.problem.options.tol
         summary = summary_of(self.fit, problem.maximise, surveyed, problem.names, seconds, passes, tol)
-        said = (*(each.message for each in self.emptied), *(each.message for each in summary.findings))
+        messages = (*(each.message for each in self.emptied), *(each.message for each in summary.findings))
         return replace(
             summary,
-            warnings=(*warnings, *said),
+            warnings=(*warnings, *messages),
             emptied=tuple(each.component for each in self.emptied),
             resumedPasses=self.resumed,
             startReplaced=start is not None and start.replaced,
@@ -135,18 +135,18 @@ def fit_rows(
     observer: Observer,
     initial: Parameters | None = None,
     state: em.State | None = None,
-) -> Fitted:
-    """Fit a mixture: search for a start, unless there is one, and run EM to its end.
+) -> FitResult:
+    """Fit a mixture: search for a start, if none is given, and run EM to its end.
 
     Args:
-        problem: what is fitted to what.
-        rows: these, in the coordinates of the problem.
-        observer: learns of each event.
-        initial: start here instead of searching, in the user's units.
-        state: go on from here.
+        problem: the options, the surveyed rows and the coordinates.
+        rows: the rows, in the coordinates of the problem.
+        observer: receives the events.
+        initial: start from this mixture, in the user's units, instead of searching.
+        state: resume from this state.
 
     Raises:
-        DataError: fewer distinct rows than components, every start went bad, or the rows are others in each read.
+        DataError: fewer distinct rows than components, no valid start, or rows that differ between reads.
         ParametersError: the very first pass failed, so that there is no model to return.
     """
     resumed = len(state.trace.history) if state else 0
@@ -155,19 +155,19 @@ def fit_rows(
         start = start or find_start(problem, rows, observer)
         state = em.begin(start.parameters, problem.options.acceleration, start.slowest, start.passed)
         observer.state_reached(state)
-    emptied: list[Emptied] = []
+    emptied: list[EmptiedComponent] = []
     with observer.phase("em"):
         fit = _run_to_end(problem, rows, observer, state, start, emptied if initial else None)
-    return Fitted(problem, fit, start, initial is None, resumed, tuple(emptied), rows.passes)
+    return FitResult(problem, fit, start, initial is None, resumed, tuple(emptied), rows.passes)
 
 
 def find_start(problem: Problem, rows: Rows, observer: Observer) -> Start:
-    """Return the best start that was found on a sample, and what all rows showed of it; errors as for `fit_rows`."""
+    """Return the best start from a sample, with its check on all rows; errors as for `fit_rows`."""
     options, surveyed, frame = problem.options, problem.surveyed, problem.frame
     with observer.phase("pack"):
         z, weights = rows.sample()
     if options.k == 1 and not options.noise:
-        return Start(problem.of_one(), _ONE_STEP)
+        return Start(problem.one_component(), _ONE_STEP)
     with observer.phase("starts"):
         doubts.check_distinct(z[:, weights > 0], options.k, rows.distinct)
         sample = Sample(z, weights, surveyed.reference.covariance)
@@ -175,17 +175,17 @@ def find_start(problem: Problem, rows: Rows, observer: Observer) -> Start:
         plan = problem.plan(tol)
         with rows.runner() as each:
             try:
-                found = best_start.best(sample, frame, plan, each)
+                fit = best_start.best(sample, frame, plan, each)
             except DataError as error:
                 raise doubts.of_far_rows(error, surveyed, problem.names) from error
     if len(weights) >= surveyed.counted:
-        return Start(found.best.parameters, found.slowest, passed=found.passed)
+        return Start(fit.best.parameters, fit.slowest, passed=fit.passed)
     with observer.phase("parts"):
-        found = rows.refined(found)
+        fit = rows.refine(fit)
     with observer.phase("look"):
-        checked = check_start(rows.with_lowest, found, sample, frame, plan)
+        checked = check_start(rows.with_lowest, fit, sample, frame, plan)
     observer.start_checked(checked)
-    return Start(checked.parameters, checked.slowest, checked, None if checked.replaced else found.passed)
+    return Start(checked.parameters, checked.slowest, checked, None if checked.replaced else fit.passed)
 
 
 def _run_to_end(
@@ -194,9 +194,9 @@ def _run_to_end(
     observer: Observer,
     state: em.State,
     start: Start | None,
-    emptied: list[Emptied] | None,
+    emptied: list[EmptiedComponent] | None,
 ) -> em.Fit:
-    """Run EM on all rows; where it starts from a model, add to `emptied` what these rows leave empty."""
+    """Run EM on all rows; add to `emptied`, if given, the components of the initial model with next to no rows."""
     restarts = len(state.reseedings)
 
     def on_pass(after: em.State, measured: em.Pass) -> None:

@@ -1,4 +1,4 @@
-"""What is fitted to what: options, surveyed rows, and the coordinates of the fit."""
+"""The problem of a fit: options, surveyed rows, and the coordinates of the fit."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Problem:
-    """What is fitted to what.
+    """The problem of a fit.
 
     Args:
-        options: what is asked for.
-        surveyed: the rows.
+        options: the options of the fit.
+        surveyed: the survey of the rows.
         names: d names of features.
         frame: the coordinates z that EM runs in.
     """
@@ -45,12 +45,12 @@ class Problem:
         """The M-step over all rows."""
         return self.options.maximiser(self.frame, self.surveyed.counted, self.surveyed.effective_rows)
 
-    def of_one(self) -> Parameters:
-        """Return the mixture of one component in coordinates z: the survey knows its parameters."""
-        return self.maximise.of_one(self.options.family, self.surveyed.mean, self.surveyed.covariance)
+    def one_component(self) -> Parameters:
+        """Return the mixture of one component in coordinates z, from the moments of the survey."""
+        return self.maximise.one_component(self.options.family, self.surveyed.mean, self.surveyed.covariance)
 
     def plan(self, tol: float) -> Plan:
-        """Return what to look for in a sample of the rows, in fits to tol."""
+        """Return the plan of a search in a sample of the rows, with this tol."""
         options, surveyed = self.options, self.surveyed
         least, ample = options.least_rows(len(surveyed.mean), surveyed.counted)
         return Plan(

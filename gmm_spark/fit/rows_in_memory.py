@@ -1,4 +1,4 @@
-"""A table that one process holds: surveyed, sampled and read as a table on Spark is, in numpy alone."""
+"""A table in the memory of one process: surveyed, sampled and read like a table on Spark, with numpy alone."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from gmm_spark.limits import LIMITS
 from gmm_spark.search import short_runs
-from gmm_spark.search.missed_clusters import KEPT
+from gmm_spark.search.missed_clusters import LOWEST_ROWS
 from gmm_spark.search.row_sample import inclusion, order_of, row_keys
 from gmm_spark.search.sample_size import sample_rows
 from gmm_spark.statistics import kernel
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from gmm_spark.statistics.far_rows import Bounds
     from gmm_spark.statistics.moments import Moments
 
-_CHUNK = 10_000  # rows that are surveyed and moved into coordinates at a time, as Spark brings them to Python
+_CHUNK = 10_000  # rows that are surveyed and transformed at a time, like a batch that Spark moves to Python
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,17 +46,17 @@ class Table:
     weights: FloatArray | None = None
 
     def chunks(self) -> Iterator[tuple[FloatArray, FloatArray | None]]:
-        """Yield some rows at a time, feature-major (d, m), and their weights."""
+        """Yield chunks of rows, feature-major (d, m), and their weights."""
         for low in range(0, len(self.x), _CHUNK):
             part = slice(low, low + _CHUNK)
             weights = None if self.weights is None else self.weights[part]
             yield np.ascontiguousarray(self.x[part].T, dtype=np.float64), weights
 
     def survey(self, *, products: bool = True) -> Survey:
-        """Return what the rows are; see `Survey.of`."""
-        return surveyed_by(partial(self._surveyed, products=products))
+        """Return the survey of the rows; see `Survey.of`."""
+        return surveyed_by(partial(self._survey_rows, products=products))
 
-    def _surveyed(self, bounds: Bounds | None, *, products: bool) -> Survey:
+    def _survey_rows(self, bounds: Bounds | None, *, products: bool) -> Survey:
         chunks = ((x, weights, slice(None) if bounds is None else bounds.contain(x)) for x, weights in self.chunks())
         surveys = (
             Survey.of(x[:, which], None if weights is None else weights[which], products=products)
@@ -72,8 +72,8 @@ class RowsInMemory:
     Args:
         table: the rows, in the user's units.
         z: (d, n) the rows in coordinates z.
-        blocks: the same, as an E-step reads them.
-        sampled: the share of the rows that is sampled; 1 or more: all.
+        blocks: the same rows, as an E-step reads them.
+        sample_share: the share of the rows in the sample; 1 or more: all rows.
         square: the mean of |z|^2.
         seed: of the sample.
         precision: of the products.
@@ -83,7 +83,7 @@ class RowsInMemory:
     table: Table
     z: FloatArray
     blocks: tuple[Block, ...]
-    sampled: float
+    sample_share: float
     square: float
     seed: int
     precision: Precision
@@ -95,8 +95,8 @@ class RowsInMemory:
 
         Args:
             table: the rows.
-            problem: what is fitted to them.
-            sample: how many to search for a start on; None: enough for the options.
+            problem: the problem of the fit.
+            sample: the number of rows to search for a start on; None: enough for the options.
         """
         options, surveyed, frame = problem.options, problem.surveyed, problem.frame
         z = np.concatenate([frame.rows(x.T) for x, _ in table.chunks()], axis=1)
@@ -112,35 +112,35 @@ class RowsInMemory:
         return kernel.accumulate(self.blocks, candidates, precision=self.precision)
 
     def with_lowest(self, candidate: Parameters) -> Moments:
-        """Return a candidate's statistics over all rows, with many of the least likely ones."""
+        """Return a candidate's statistics over all rows, with many of the least likely rows."""
         self.passes += 1
-        return kernel.accumulate(self.blocks, [candidate], precision=self.precision, kept=KEPT)[0]
+        return kernel.accumulate(self.blocks, [candidate], precision=self.precision, kept=LOWEST_ROWS)[0]
 
     def sample(self) -> tuple[FloatArray, FloatArray]:
-        """Return sampled rows (d, m), in random order, and their weights (m,): those of a fit on Spark."""
+        """Return sampled rows (d, m), in random order, and their weights (m,): the same sample as on Spark."""
         keys = np.concatenate([row_keys(x, self.seed, number) for number, (x, _) in enumerate(self.table.chunks())])
         weights = np.ones(len(keys)) if self.table.weights is None else self.table.weights
-        chance = inclusion(self.z, self.sampled, self.square)
+        chance = inclusion(self.z, self.sample_share, self.square)
         chosen = (keys >> np.uint64(11)) * 2.0**-53 < chance
-        z, own = self.z[:, chosen].T, weights[chosen] * (min(self.sampled, 1.0) / chance[chosen])
-        order = order_of(keys[chosen], z, own)
-        return np.ascontiguousarray(z[order].T), own[order]
+        z, sample_weights = self.z[:, chosen].T, weights[chosen] * (min(self.sample_share, 1.0) / chance[chosen])
+        order = order_of(keys[chosen], z, sample_weights)
+        return np.ascontiguousarray(z[order].T), sample_weights[order]
 
     def distinct(self, most: int) -> int:
-        """Return the number of distinct rows, counted up to a number."""
+        """Return the number of distinct rows, counted up to `most`."""
         return min(most, len(np.unique(self.table.x, axis=0)))
 
-    def refined(self, found: em.Fit) -> em.Fit:
-        """Return the fit to the sample as it is: reading a part of the rows would spare nothing."""
-        return found
+    def refine(self, fit: em.Fit) -> em.Fit:
+        """Return the fit to the sample unchanged: EM on a part of the rows would save nothing."""
+        return fit
 
     def runner(self) -> AbstractContextManager[Each]:
-        """Give what runs the groups of a ranking."""
+        """Return a context whose value runs the groups of a ranking."""
         return nullcontext(short_runs.in_turn)
 
 
 def _blocks(table: Table, z: FloatArray, totals: Layout, precision: Precision) -> Iterator[Block]:
-    """Yield the rows (d, n) as blocks, each with its sums in a layout."""
+    """Yield the (d, n) rows as blocks, each with its totals in this layout."""
     capacity = max(64, LIMITS.block_bytes // (np.dtype(precision).itemsize * len(z)))
     for low in range(0, z.shape[1], capacity):
         rows = np.ascontiguousarray(z[:, low : low + capacity], dtype=precision)

@@ -1,6 +1,6 @@
-"""The options of a fit; what other packages use of them is named here."""
+"""The options of a fit; this module names what other packages use of them."""
 
-from gmm_spark.options.of_a_fit import (
+from gmm_spark.options.fit_options import (
     BY_PARAM,
     OPTIONS,
     CheckpointOptions,
@@ -8,8 +8,8 @@ from gmm_spark.options.of_a_fit import (
     InitMode,
     Options,
     Resume,
-    by_params,
-    params_named,
+    errors_name_params,
+    options_from_params,
 )
 from gmm_spark.options.option import Option, options_of
 
@@ -22,7 +22,7 @@ __all__ = [
     "Option",
     "Options",
     "Resume",
-    "by_params",
+    "errors_name_params",
+    "options_from_params",
     "options_of",
-    "params_named",
 ]

@@ -1,4 +1,4 @@
-"""An option: name, type, default, help and check, and what the layers call it; read from the fields of dataclasses."""
+"""An option: name, type, default, help, check, and its names as param and key; read from the fields of dataclasses."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from gmm_spark.errors import ConfigurationError
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-# What values become which type of option.
-_READ: dict[type, Any] = {bool: bool | np.bool_, int: Real, float: Real, str: str, list: list | tuple | np.ndarray}
+# The types of the values that each type of option accepts.
+_ACCEPTED: dict[type, Any] = {bool: bool | np.bool_, int: Real, float: Real, str: str, list: list | tuple | np.ndarray}
 
 
 @dataclass(frozen=True)
@@ -25,13 +25,13 @@ class Option:
     """An option.
 
     Args:
-        name: in Python without Spark.
-        param: of the estimator.
-        keys: in the jobs, as section.option; a job has at most one of them.
-        kinds: its types: bool, int, float, str, or list, of texts.
-        words: the words that it may be.
-        default: its value where none is given; None: it has none.
-        doc: what it means.
+        name: its name in Python without Spark.
+        param: its name in the estimator.
+        keys: its names in the jobs, as section.option; a job has at most one of them.
+        kinds: its types: bool, int, float, str, or list (of texts).
+        words: the texts that it may be.
+        default: its value if none is set; None: no value.
+        doc: its help text.
         least: the smallest number.
         most: the largest number.
     """
@@ -48,7 +48,7 @@ class Option:
 
     @property
     def expected(self) -> str:
-        """The values that it may have, as a phrase."""
+        """The values that the option may have, as a phrase."""
         names = {int: "a whole number", float: "a finite number", bool: "True or False", str: "text", list: "names"}
         bounds = [f"at least {self.least:g}"] if self.least > -math.inf else []
         bounds += [f"at most {self.most:.10g}"] if self.most < math.inf else []
@@ -56,24 +56,24 @@ class Option:
         words = f"one of {', '.join(self.words)}" if len(self.words) > 1 else "".join(self.words)
         return ", or ".join(filter(None, (words, number)))
 
-    def checked(self, value: object, called: str = "") -> Any:  # noqa: ANN401 - of the option's type
+    def check(self, value: object, label: str = "") -> Any:  # noqa: ANN401 - of the option's type
         """Return a value in the option's type.
 
         Args:
-            value: any.
-            called: the option, for the error.
+            value: any value.
+            label: the name of the option in the error.
 
         Raises:
-            ConfigurationError: it is of another type, no number, or out of range.
+            ConfigurationError: the value is of another type, no number, or out of range.
         """
-        kind = next((kind for kind in _READ if kind in self.kinds and isinstance(value, _READ[kind])), None)
+        kind = next((kind for kind in _ACCEPTED if kind in self.kinds and isinstance(value, _ACCEPTED[kind])), None)
         is_truth = isinstance(value, bool | np.bool_)
         if isinstance(value, str) and value in self.words:
             return str(value)
         if kind is not None and is_truth == (kind is bool) and self._in_range(kind, value):
             return kind(value)
         raise ConfigurationError(
-            called or f"option {self.name}", got=repr(value), expected=self.expected, do="Set it to such a value."
+            label or f"option {self.name}", got=repr(value), expected=self.expected, do="Set it to such a value."
         )
 
     def _in_range(self, kind: type, value: Any) -> bool:  # noqa: ANN401 - of a type that becomes this kind
@@ -97,12 +97,12 @@ def option(
     """Return a field that is an option.
 
     Args:
-        default: as the next three, of `Option`.
-        doc: what it means.
+        default: its default value.
+        doc: its help text.
         least: the smallest number.
         most: the largest number.
-        param: of the estimator; else the name in camelCase.
-        keys: of the jobs, with spaces between them; else fit.name.
+        param: its name in the estimator; empty: the name in camelCase.
+        keys: its names in the jobs, separated by spaces; None: fit.name.
     """
     return field(default=default, metadata={"doc": doc, "least": least, "most": most, "param": param, "keys": keys})
 
@@ -112,16 +112,16 @@ def options_of(kind: type) -> Iterable[Option]:
     hints = get_type_hints(kind)
     for each in fields(kind):
         types = list(_flat(hints[each.name]))
-        own = dict(each.metadata)
-        keys, param = own.pop("keys"), own.pop("param")
+        metadata = dict(each.metadata)
+        keys, param = metadata.pop("keys"), metadata.pop("param")
         yield Option(
             name=each.name,
-            param=param or re.sub("_(.)", lambda found: found[1].upper(), each.name),
+            param=param or re.sub("_(.)", lambda match: match[1].upper(), each.name),
             keys=tuple((f"fit.{each.name}" if keys is None else keys).split()),
             kinds=frozenset(each for each in types if isinstance(each, type)),
             words=tuple(each for each in types if isinstance(each, str)),
             default=each.default,
-            **own,
+            **metadata,
         )
 
 

@@ -1,11 +1,11 @@
-"""Which start leads to the best optimum: all in short runs, the best to their end, the finalists on ever more rows.
+"""The start of the best optimum: short runs of all starts, long runs of the best, finalists on more and more rows.
 
-`ranking` has the short runs, `long_runs` those to the end. The optimum of n random rows is about p / (2n) nats per row
-below that of all rows, for p free parameters: so a few rows decide where to look, more rows which of the best is best,
-and each part of the sample is run only to a tenth of its own error. What is left for all rows to do is what the sample
-can't know.
-From the best of the first part `splitting` leads on to better optima, as long as there are any. Before more rows are
-taken they are looked at: where the fewer rows have missed a cluster (`evidence`), a component is moved there.
+`short_runs` has the short runs, `long_runs` the runs to the end. The optimum of n random rows is about p / (2n) nats
+per row below that of all rows, for p free parameters: so a few rows decide where to search, more rows decide between
+the best starts, and EM on each part of the sample runs only to a tenth of the part's own error. EM on all rows then
+gains only what the sample can't show.
+From the best fit to the first part, `split_merge` moves to better optima while there are any. Before EM runs on more
+rows, `evidence` checks them: where the fewer rows have missed a cluster, a component is moved there.
 """
 
 from __future__ import annotations
@@ -46,30 +46,30 @@ if TYPE_CHECKING:
     from gmm_spark.search.sample import Plan, Sample
     from gmm_spark.search.short_runs import Each
 
-# How many of the short runs go on: three, or as many as cost next to nothing on a small sample, for the best after
-# ten steps need not be the best at the end; and of few components more, for a run of two costs a fifth of one of ten.
+# How many short runs continue: three, or more where they cost next to nothing on a small sample, because the best after
+# ten steps need not be the best at the end; and more with few components: a run of two costs a fifth of a run of ten.
 _SURVIVORS, _SURVIVOR_OPERATIONS, _SURVIVOR_COMPONENTS = 3, 4e8, 24
-_MOVES = 16  # tried at a time
-# Times p / (2n): to what accuracy optima are distinguished. A move must gain ten times that.
+_MOVES = 16  # tried in one round
+# Times p / (2n): the accuracy that distinguishes optima. A move must gain ten times that.
 _WORTH = 0.001
-# The order of the best on few rows need not be that on more, up to _UNSURE times p / (2n), by which each is optimistic.
+# The best fits may change their order on more rows, up to _UNSURE times p / (2n), by which each fit is optimistic.
 _FINALISTS, _UNSURE = 3, 3
-# Deviations of a component by which its mean is moved, to leave a saddle: with half of one, two components that were
-# the same became it again, for to first order nothing parts them where they have the covariance of their rows.
+# Deviations of a component by which its mean is moved, to leave a saddle. With half a deviation two equal components
+# became equal again: to first order nothing separates them if they have the covariance of their rows.
 _SHAKE = 1.0
 
 
 def best(sample: Sample, frame: Coordinates, plan: Plan, each: Each = in_turn) -> em.Fit:
-    """Return the best fit to the sample that was found.
+    """Return the best fit to the sample.
 
     Args:
-        sample: where to look.
+        sample: the rows to search in.
         frame: the coordinates of the sample.
-        plan: what to look for; its tol is that of all the sample.
+        plan: what to look for; its tol is for the whole sample.
         each: runs the groups of a ranking.
 
     Raises:
-        DataError: every single start went bad.
+        DataError: every start became singular.
     """
     first, *larger = _parts(sample, plan)
     unsure = _UNSURE * families.sample_error(plan.family, plan.k, len(first.z), first.effective_rows)
@@ -84,9 +84,9 @@ def best(sample: Sample, frame: Coordinates, plan: Plan, each: Each = in_turn) -
 
 
 def shaken(fit: em.Fit, sample: Sample, frame: Coordinates, plan: Plan) -> em.Fit:
-    """Return where EM leads from a mixture beside this one, if that is better: a fit may have ended at a saddle.
+    """Return the fit from a mixture next to this one, if it is better: a fit may have ended at a saddle.
 
-    There a step of EM moves nothing, though the likelihood rises to a side: as where two components are the same.
+    At a saddle a step of EM moves nothing although the likelihood rises in some direction, as with equal components.
     """
     if plan.k == 1:
         return fit
@@ -97,7 +97,7 @@ def shaken(fit: em.Fit, sample: Sample, frame: Coordinates, plan: Plan) -> em.Fi
 
 
 def _perturbed(at: Parameters, generator: np.random.Generator) -> Parameters:
-    """Return the mixture with each mean moved by about a deviation of its component."""
+    """Return the mixture with each mean moved by about one standard deviation of its component."""
     noise = at.spread.rows_from_noise(np.arange(at.k), generator.standard_normal(at.means.shape))
     return at.replaced(means=at.means + _SHAKE * noise)
 
@@ -111,26 +111,26 @@ def ranked(
     each: Each = in_turn,
     on_starts: Callable[[list[Parameters]], None] | None = None,
 ) -> list[em.Fit]:
-    """Return the starts that were run to their end on the sample, the best first, each optimum once.
+    """Return the starts that were run to their end on the sample, the best first, one per optimum.
 
     Args:
-        sample: where to look.
+        sample: the rows to search in.
         frame: the coordinates of the sample.
         plan: what to look for.
-        given: starts to try beside those that are drawn.
-        within: optima that are further below the best are of no interest, in nats per row.
+        given: starts to try in addition to the drawn ones.
+        within: optima that are further below the best are left out, in nats per row.
         each: runs the groups of a ranking.
-        on_starts: called with where the short runs led.
+        on_starts: called with the results of the short runs.
 
     Raises:
-        DataError: every single start went bad.
+        DataError: every start became singular.
     """
     race, survivors = Race.on(sample, frame, plan, each), _survivors(sample, plan)
     runs = race.of_starts(given, survivors)
     led = [run.parameters for run in runs]
     if on_starts is not None:
         on_starts(led)
-    # Of three components on, moves lead from what is not sound to what is: there others need not be tried.
+    # From three components on, moves lead from unsound to sound mixtures: then other starts need not be tried.
     led = led[: survivors if plan.k >= LEAST_COMPONENTS else None]
     every = run_to_end(sample, [begun(each) for each in led], frame, plan, within=within, most=survivors)
     if (top := likelier(runs, REPORTED / (plan.rows or sample.effective_rows))) is not None:
@@ -160,7 +160,7 @@ def ranked(
 
 
 def _survivors(sample: Sample, plan: Plan) -> int:
-    """Return how many of the starts are run to their end."""
+    """Return the number of starts that are run to their end."""
     d, n = sample.z.shape
     a_pass = 4 * n * families.free_parameters(plan.family, plan.k, d)
     cheap = max(_SURVIVOR_COMPONENTS // plan.k, int(plan.thoroughness * _SURVIVOR_OPERATIONS / a_pass))
@@ -168,21 +168,21 @@ def _survivors(sample: Sample, plan: Plan) -> int:
 
 
 def _moves_worth(sample: Sample, plan: Plan) -> float:
-    """Return how many moves a sound mixture is worth: fewer where the rows are fewer than the parameters.
+    """Return the most moves for a sound mixture: fewer where the rows are fewer than the parameters.
 
-    There the likelihood rises with the chance patterns of the rows, and nothing is learnt from going on.
+    There the likelihood rises with chance patterns of the rows, and more moves find nothing real.
     """
     free = families.free_parameters(plan.family, plan.k, len(sample.z))
     return plan.moves * sample.effective_rows / free
 
 
 def _rearranged(fit: em.Fit, race: Race, sample: Sample) -> em.Fit:
-    """Return where splits and mergers of components lead to from a fit, one after the other while each is a gain.
+    """Return the fit after splits and mergers of components, one after the other as long as each gains.
 
     Args:
-        fit: to the sample.
+        fit: the fit to the sample.
         race: ranks the moves.
-        sample: where the best of them are run to their end.
+        sample: the rows on which the best moves are run to their end.
     """
     *_, ranking = race.heats
     frame, plan, short = ranking.frame, ranking.plan, ranking.sample
@@ -204,7 +204,7 @@ def _rearranged(fit: em.Fit, race: Race, sample: Sample) -> em.Fit:
 
 
 def grown(fits: Sequence[em.Fit], sample: Sample, frame: Coordinates, plan: Plan, within: float = 0.0) -> list[em.Fit]:
-    """Return fits to fewer rows gone on with on more of them, the best first; as they were if none can go on."""
+    """Return fits to fewer rows continued on more rows, the best first; unchanged if none can continue."""
     begins = [begun(fit.best.parameters, fit.passed) for fit in fits]
     return alike(run_to_end(sample, begins, frame, plan, within=within)) or list(fits)
 
@@ -212,17 +212,17 @@ def grown(fits: Sequence[em.Fit], sample: Sample, frame: Coordinates, plan: Plan
 def search_with(
     start: Parameters, more: evidence.Unseen, sample: Sample, frame: Coordinates, plan: Plan
 ) -> em.Fit | None:
-    """Return the best fit to the sample and rows that it has nothing like; None if the first start is as good.
+    """Return the best fit to the sample and the rows of missed clusters; None if the first start is as good.
 
     Args:
         start: the best fit to the sample.
-        more: these rows.
-        sample: where it was found.
+        more: the rows of missed clusters.
+        sample: the sample that the start was found on.
         frame: the coordinates of the rows.
-        plan: how it was found, with the rows of all the table.
+        plan: the plan of that search, with the number of rows of the whole table.
     """
     among = Ranking.size(plan, start.d)
-    # All of those rows, beside as much of the sample as the first search began with.
+    # All of those rows, and as much of the sample as the first search started with.
     few = sample.head(rows_to_search(plan.family, plan.k, start.d))
     given = [start, *evidence.moved(start, more, frame, plan)]
     first, both = (evidence.together(part, more, plan.seed, among) for part in (few, sample))
@@ -237,14 +237,14 @@ def search_with(
 
 
 def _moved_to_unseen(fit: em.Fit, seen: Sample, more: Sample, frame: Coordinates, plan: Plan) -> list[em.Fit]:
-    """Return where a fit leads with a component moved to rows that those it was found on have nothing like; or nothing.
+    """Return the fit with a component moved to a cluster that its rows have missed; empty if they missed none.
 
     Args:
-        fit: to the rows seen.
-        seen: the first of the rows.
-        more: the rows.
-        frame: their coordinates.
-        plan: what to look for, on the rows seen.
+        fit: the fit to the first rows.
+        seen: the first rows.
+        more: the first rows and others.
+        frame: the coordinates of the rows.
+        plan: what to look for, on the first rows.
     """
     start = fit.best.parameters
     found = evidence.unseen_in_memory(start, seen, more) if plan.k > 1 else None
@@ -255,7 +255,7 @@ def _moved_to_unseen(fit: em.Fit, seen: Sample, more: Sample, frame: Coordinates
     try:
         own = replace(plan, starts=0, rows=plan.rows or len(more.weights)).by_share(len(few.weights))
         return [replace(fit, passed=None) for fit in ranked(few, frame, own, given, within=0.0)[:1]]
-    except DataError:  # all became singular: there is still the fit
+    except DataError:  # all became singular: the fit itself remains
         return []
 
 
@@ -267,20 +267,20 @@ def in_memory(blocks: Sequence[Block]) -> em.Expectation:
 def _parts(sample: Sample, plan: Plan) -> Iterator[Sample]:
     d, n = sample.z.shape
     rows = rows_to_search(plan.family, plan.k, d)
-    while 2 * rows <= n:  # a part that is nearly all of them would be the same work twice
+    while 2 * rows <= n:  # a larger part would repeat most of the work on the whole sample
         yield sample.head(rows)
         rows *= GROWTH
     yield sample
 
 
 def _rough(plan: Plan, part: Sample) -> Plan:
-    """Return the plan for looking: what distinguishes optima on a part of the sample."""
+    """Return the plan of the first search: its tol distinguishes optima on a part of the sample."""
     error = families.sample_error(plan.family, plan.k, len(part.z), part.effective_rows)
     return replace(plan, tol=max(plan.tol, _WORTH * error))
 
 
 def _own(plan: Plan, part: Sample, whole: Sample) -> Plan:
-    """Return the plan for a part of the sample: as accurate as it deserves."""
+    """Return the plan for a part of the sample: its tol is the accuracy of the part."""
     if part is whole:
         return plan
     return replace(plan, tol=max(plan.tol, accuracy(plan.family, plan.k, len(part.z), part.effective_rows)))

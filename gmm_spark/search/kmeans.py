@@ -1,10 +1,10 @@
 """Where EM starts: k-means++ partitions of a sample.
 
-k-means++: Arthur and Vassilvitskii, SODA 2007. A third of the partitions is drawn in standardised
-coordinates, a third in whitened ones, and a third in those of both that are not normal. Each finds what
-the others miss: whitening hides clusters that are far apart in one direction, standardising hides
-elongated ones, and both hide one telling direction among many. Of many features, a quarter is drawn in the
-whitened principal subspace: the noise of the other axes drowns what its axes show. The likelihood judges: `search`.
+k-means++: Arthur and Vassilvitskii, SODA 2007. A third of the partitions is drawn in standardised coordinates, a third
+in whitened ones, and a third in those of both that are not normal. Each kind finds clusters that the others miss:
+whitening hides clusters that are far apart in one direction, standardising hides elongated ones, and both hide one
+separating direction among many. With many features, a quarter is drawn in the whitened principal subspace: elsewhere
+the noise of the other axes hides its clusters. The likelihood decides between the starts: see `short_runs`.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ if TYPE_CHECKING:
 
     Labels: TypeAlias = NDArray[np.intp]
 
-# Lloyd's steps bring far clusters together and make all starts alike: some starts take none, some a few.
+# Lloyd's steps merge distant clusters and make all starts alike: some starts take none, some a few.
 _LLOYD_STEPS = (0, 2, 8)
-# Of up to this many features all principal axes are used, of more the first few, found on this many rows.
+# Up to _ALL_AXES features all principal axes are used, above it the first _FIRST_AXES, computed on _AXES_ROWS rows.
 _ALL_AXES, _FIRST_AXES, _POWERS, _AXES_ROWS = 64, 32, 3, 4096
 _WIDE = 40  # from this many features on, partitions are also drawn in a principal subspace
 _NO_VARIANCE = 1e-12  # relative to the largest: the rounding of dependent columns
 _FAR = 1e6  # squared distance from the origin: all rows together have d
-# The weights of the noise that starts try by turns, and how close the neighbours of a row are among this many others.
+# The weights of the noise that the starts try in turn.
 _NOISE_WEIGHTS = (0.05, 0.25, 0.6)
 _CLEAR = 4.0  # standard errors by which a kurtosis must differ from a normal's
 
@@ -45,7 +45,7 @@ def draw(sample: Sample, frame: Coordinates, plan: Plan, which: Iterable[int]) -
     """Return the plan's starting mixtures of these numbers, from 0 on, in the coordinates of the frame."""
     spaces = _spaces(sample, frame)
     generators = np.random.default_rng(plan.seed).spawn(plan.starts)
-    starts, noises = [], _noises(sample, plan)
+    starts, noises = [], _noise_choices(sample, plan)
     for i in which:
         generator, space = generators[i], spaces[i % len(spaces)]
         steps = _LLOYD_STEPS[i // len(spaces) % len(_LLOYD_STEPS)]
@@ -56,10 +56,10 @@ def draw(sample: Sample, frame: Coordinates, plan: Plan, which: Iterable[int]) -
     return starts
 
 
-def _noises(sample: Sample, plan: Plan) -> list[tuple[slice | Labels, Noise | None]]:
-    """Return which rows make starts, and the noise that takes the others: none, or the least crowded rows.
+def _noise_choices(sample: Sample, plan: Plan) -> list[tuple[slice | Labels, Noise | None]]:
+    """Return choices of the rows that make starts, and of the noise for the others, which have the farthest neighbours.
 
-    Outliers must not seed components: k-means++ draws just them.
+    Outliers must not become means, and k-means++ draws outliers first.
     """
     if plan.noise is None:
         return [(slice(None), None)]
@@ -69,7 +69,7 @@ def _noises(sample: Sample, plan: Plan) -> list[tuple[slice | Labels, Noise | No
 
 
 def _spaces(sample: Sample, frame: Coordinates) -> tuple[FloatArray, ...]:
-    """Return (n, .) coordinates to partition in: standardised, whitened, the telling ones of both, a subspace."""
+    """Return (n, .) coordinates to partition in: standardised, whitened, those of both that separate, a subspace."""
     if isinstance(frame, Scaled):
         return _scaled_spaces(sample)
     unit = np.sqrt(np.diagonal(sample.covariance))
@@ -77,25 +77,25 @@ def _spaces(sample: Sample, frame: Coordinates) -> tuple[FloatArray, ...]:
     correlation = sample.covariance / unit[:, None] / unit
     variances, axes = np.linalg.eigh(correlation)
     principal = axes.T @ standardised / np.sqrt(np.maximum(variances, np.finfo(np.float64).eps))[:, None]
-    telling = _telling(np.concatenate([standardised, principal]), sample.weights)
-    # The axes that vary more than a feature does: Kaiser, Educational and Psychological Measurement 20, 1960.
+    separating = _separating(np.concatenate([standardised, principal]), sample.weights)
+    # The axes with more variance than a feature: Kaiser, Educational and Psychological Measurement 20, 1960.
     subspace = (principal[variances > 1].T,) if len(standardised) >= _WIDE and variances[-1] > 1 else ()
-    return standardised.T, principal.T, telling.T, *subspace
+    return standardised.T, principal.T, separating.T, *subspace
 
 
 def _scaled_spaces(sample: Sample) -> tuple[FloatArray, ...]:
-    """Return the same of rows that are standardised, without a covariance where d is large.
+    """Return the same for standardised rows, without their covariance if d is large.
 
-    Whitened are then the first principal axes only: clusters apart in more directions than these are found without.
+    Then only the first principal axes are whitened: the standardised coordinates show clusters in other directions.
     """
     axes, variances = _principal(sample.head(_AXES_ROWS))
     principal = axes.T @ sample.z / np.sqrt(variances)[:, None]
-    telling = _telling(np.concatenate([sample.z, principal]), sample.weights)
-    return sample.z.T, principal.T, telling.T
+    separating = _separating(np.concatenate([sample.z, principal]), sample.weights)
+    return sample.z.T, principal.T, separating.T
 
 
 def _principal(sample: Sample) -> tuple[FloatArray, FloatArray]:
-    """Return (d, m) principal axes and their (m,) variances: all of few features, the first of many."""
+    """Return (d, m) principal axes and their (m,) variances: all axes for few features, the first for many."""
     shares = sample.weights / sample.weights.sum()
     centred = sample.z - (sample.z @ shares)[:, None]
     basis = np.eye(len(centred)) if len(centred) <= _ALL_AXES else _range(centred, shares)
@@ -106,7 +106,7 @@ def _principal(sample: Sample) -> tuple[FloatArray, FloatArray]:
 
 
 def _range(centred: FloatArray, shares: FloatArray) -> FloatArray:
-    """Return (d, m) orthonormal directions that hold most of the variance of (d, n) rows.
+    """Return (d, m) orthonormal directions with most of the variance of (d, n) rows.
 
     Subspace iteration from random directions: Halko, Martinsson and Tropp, SIAM Review 53, 2011, algorithm 4.4.
     """
@@ -116,12 +116,12 @@ def _range(centred: FloatArray, shares: FloatArray) -> FloatArray:
     return basis
 
 
-def _telling(coordinates: FloatArray, weights: FloatArray) -> FloatArray:
-    """Return the coordinates that are not normal, scaled by how far from it they are.
+def _separating(coordinates: FloatArray, weights: FloatArray) -> FloatArray:
+    """Return the coordinates that are not normal, scaled by the distance of their kurtosis from a normal's.
 
-    One direction of many that separates clusters is drowned by the noise of the others, but its
-    kurtosis gives it away: 3 for a normal, 1 for two equal points (Pena and Prieto, Cluster
-    identification using projections, J. Amer. Statist. Assoc. 96, 2001). Long tails count no more.
+    The noise of many directions hides the one that separates clusters, but its kurtosis shows it: 3 for a normal, 1 for
+    two equal points (Pena and Prieto, Cluster identification using projections, J. Amer. Statist. Assoc. 96, 2001). The
+    distance is cut at 2, so that long tails count no more than that.
     """
     squares = coordinates**2
     shares = weights / weights.sum()
@@ -157,20 +157,20 @@ def _nearest(space: FloatArray, centres: FloatArray) -> Labels:
 
 
 def _from_labels(z: FloatArray, weights: FloatArray, labels: Labels, plan: Plan, frame: Coordinates) -> Parameters:
-    """Return the M-step of a hard assignment, each covariance shrunk towards the pooled one by d + 1 rows."""
+    """Return the M-step of a hard assignment, with each covariance shrunk to the pooled one by d + 1 rows."""
     k, d = plan.k, len(z)
     order = np.argsort(labels, kind="stable")
     bounds = np.searchsorted(labels[order], np.arange(k + 1)).tolist()
     groups = [(z[:, order[low:high]], weights[order[low:high]]) for low, high in pairwise(bounds)]
-    mass = np.maximum([own.sum() for _, own in groups], np.finfo(np.float64).tiny)
-    means = np.stack([rows @ own for rows, own in groups]) / mass[:, None]
+    mass = np.maximum([masses.sum() for _, masses in groups], np.finfo(np.float64).tiny)
+    means = np.stack([rows @ masses for rows, masses in groups]) / mass[:, None]
     form = frame.spread_type(plan.family)
-    scatter = np.stack([form.scatter(rows, own) for rows, own in groups]) - form.outer_products(mass, means)
-    for far in np.flatnonzero((means**2).sum(axis=1) > _FAR):  # there the difference would be rounding
-        rows, shares = groups[far]
-        scatter[far] = form.scatter(rows - means[far][:, None], shares)
+    scatter = np.stack([form.scatter(rows, masses) for rows, masses in groups]) - form.outer_products(mass, means)
+    for far in np.flatnonzero((means**2).sum(axis=1) > _FAR):  # else the difference would be rounding error
+        rows, masses = groups[far]
+        scatter[far] = form.scatter(rows - means[far][:, None], masses)
     pooled = scatter.sum(axis=0) / mass.sum()
     prior = (d + 1) * weights.sum() / np.count_nonzero(weights)
-    own = form((scatter + prior * (pooled + 1e-6 * form.identity(d))) / form.per_component(mass + prior))
-    spread, _ = families.constrain(plan.family, own, mass, frame, plan.floor)
+    covariances = form((scatter + prior * (pooled + 1e-6 * form.identity(d))) / form.per_component(mass + prior))
+    spread, _ = families.constrain(plan.family, covariances, mass, frame, plan.floor)
     return Parameters(mass / mass.sum(), means, spread, plan.family)

@@ -1,4 +1,4 @@
-"""Runs of EM on a sample to their end, and which of two fits is the better one."""
+"""Runs of EM on a sample to their end, and the comparison of their fits."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ if TYPE_CHECKING:
     from gmm_spark.search.sample import Plan, Sample
 
 _LONG_STEPS = 500
-SAME_OPTIMUM = 10.0  # two runs to tol that end closer than this many tol have found the same
-_RESEEDINGS = 2  # here, where a pass is cheap, components that do no work get another place or two
-# A likelier mixture that has a component of few rows is reported from this gain on, in nats over all rows: by chance
-# one gains about as much.
+SAME_OPTIMUM = 10.0  # two runs that end closer than this many tol have found the same optimum
+_RESEEDINGS = 2  # a pass is cheap here: components that do no work are restarted up to twice
+# A likelier mixture with a component of few rows is reported from this gain on, in nats over all rows: chance gains
+# about as much.
 REPORTED = 10.0
 _ONE_ROW = 1.5
-_ROWS_OF_A_COMPONENT = 5  # times d + 1: with fewer a likelihood says little, for it has no bound
+_ROWS_OF_A_COMPONENT = 5  # times d + 1: with fewer rows the likelihood has no useful bound
 
 
 def is_better(new: em.Fit, old: em.Fit, plan: Plan) -> bool:
-    """Return whether a fit is sounder, or better, and not because a component of it shrank onto a few rows.
+    """Return whether a fit is sounder, or better but not because one of its components shrank onto a few rows.
 
-    Where small components are charged for what they lack, that is enough.
+    Where small components are charged, the charge alone prevents that.
     """
     if new.best.soundness != old.best.soundness:
         return new.best.soundness > old.best.soundness and new.outcome is not Outcome.DEGENERATE
@@ -55,16 +55,16 @@ def run_to_end(
     within: float = np.inf,
     most: float = np.inf,
 ) -> list[em.Fit]:
-    """Run starts to their end; return those that have one, the best first: valid ones, and of these sound ones.
+    """Run starts to their end; return those that reach it: valid ones first, then sound ones, then the best.
 
     Args:
-        sample: where.
-        starts: where from, see `begun`, in the coordinates of the sample.
-        frame: these coordinates.
+        sample: the rows.
+        starts: the starts, see `begun`, in the coordinates of the sample.
+        frame: the coordinates of the sample.
         plan: what to look for.
-        enough: a run that can't reach this objective per row is given up,
-        within: and one that must end this much below the best one before it.
-        most: starts that are run; the others only as long as no fit is sound.
+        enough: a run that can't reach this objective per row is stopped,
+        within: and so is a run that must end this much below the best earlier run.
+        most: the number of starts to run; the others run only while no fit is sound.
     """
     expectation, maximise = _expectation(sample), plan.maximiser(frame, len(sample.weights))
     finished: list[em.Fit] = []
@@ -80,7 +80,7 @@ def run_to_end(
 
 
 def in_order(fits: Sequence[em.Fit]) -> list[em.Fit]:
-    """Return the fits, valid ones first, then sound ones, then those worth the most."""
+    """Return the fits: valid ones first, then sound ones, then those of the highest worth."""
     return sorted(fits, key=lambda fit: (fit.outcome is not Outcome.DEGENERATE, *fit.best.standing), reverse=True)
 
 
@@ -90,19 +90,19 @@ def begun(start: Parameters, passed: em.PassedOver | None = None) -> em.State:
 
 
 def alike(fits: Sequence[em.Fit]) -> list[em.Fit]:
-    """Return those of the fits, the best first, that are as sound as the best."""
+    """Return the fits that are as sound as the first, which is the best."""
     kinds = [(fit.outcome is Outcome.DEGENERATE, fit.best.soundness) for fit in fits]
     return [fit for fit, kind in zip(fits, kinds, strict=True) if kind == kinds[0]]
 
 
 def passed_over(best: em.Fit, others: Sequence[em.Fit], plan: Plan, least: float) -> em.PassedOver | None:
-    """Return the likeliest of the others, if it is likelier than the best and a component of it holds too few rows.
+    """Return the likeliest other fit, if it is likelier than the best but has a component of too few rows.
 
     Args:
         best: the fit that was chosen.
-        others: to the same rows.
+        others: other fits to the same rows.
         plan: what was looked for.
-        least: how many of these rows a component may hold and still be one, see `fewest_rows`.
+        least: the fewest of these rows that a component may hold to be considered, see `fewest_rows`.
     """
     moments = best.best.moments
     scale = (plan.rows or moments.weight / moments.row_weight) / (moments.weight / moments.row_weight)
@@ -116,7 +116,7 @@ def passed_over(best: em.Fit, others: Sequence[em.Fit], plan: Plan, least: float
 
 
 def fewest_rows(plan: Plan, d: int) -> float:
-    """Return how many rows make a likelihood say something: a covariance of their own takes d + 1."""
+    """Return the fewest rows that make a likelihood meaningful: d + 1 for a covariance of their own."""
     return _ONE_ROW if plan.family in SHARED else d + 1 - _ONE_ROW / 2
 
 
@@ -127,7 +127,7 @@ def _least_rows(fit: em.Fit) -> float:
 def _long_run(
     expectation: em.Expectation, maximise: em.Maximiser, tol: float, state: em.State, enough: float
 ) -> em.Fit | None:
-    """Return the fit from a start; None where there is none, or where it could not be enough."""
+    """Return the fit from a start; None if it failed, or could not reach `enough`."""
     goal = em.Goal(tol, _LONG_STEPS, _RESEEDINGS)
     try:
         for after, measured in em.steps(expectation, state, maximise, goal):

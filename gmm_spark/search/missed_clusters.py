@@ -1,7 +1,7 @@
-"""A second look at a start once all rows have been read: did the sample that it was found on miss a cluster?
+"""The check of a start on all rows: did the sample that it was found on miss a cluster?
 
-The first read returns, with its statistics, the rows that the start explains worst; `evidence` judges them. On an
-alarm, the search is made once more on the sample and those rows together.
+The first read returns, with its statistics, the rows that the start explains worst; `evidence` judges them. If they
+show a missed cluster, the search is repeated on the sample and those rows together.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from gmm_spark import em
 from gmm_spark.search import best_start
-from gmm_spark.search.evidence import KEPT, Evidence, evidence_of, unseen
+from gmm_spark.search.evidence import LOWEST_ROWS, Evidence, evidence_of, unseen_rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from gmm_spark.search.sample import Plan, Sample
     from gmm_spark.statistics.moments import Moments
 
-__all__ = ["KEPT", "CheckedStart", "Evidence", "check_start", "evidence_of"]
+__all__ = ["LOWEST_ROWS", "CheckedStart", "Evidence", "check_start", "evidence_of"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,11 +29,11 @@ class CheckedStart:
     """A start that was measured on all rows.
 
     Args:
-        parameters: the better of the first start and the one found on a second look.
+        parameters: the better of the first start and that of the second search.
         slowest: SQUAREM's estimate of the slowest direction's stretch there.
         moments: its statistics over all rows.
-        evidence: what spoke for a second look, or against it.
-        replaced: whether the start is not the first one.
+        evidence: how well all rows agree with the first start.
+        replaced: whether the start is that of the second search.
     """
 
     parameters: Parameters
@@ -45,27 +45,27 @@ class CheckedStart:
 
 def check_start(
     measure: Callable[[Parameters], Moments],
-    found: em.Fit,
+    fit: em.Fit,
     sample: Sample,
     frame: Coordinates,
     plan: Plan,
 ) -> CheckedStart:
-    """Measure a start on all rows; where they show that its sample missed something, look for a better one.
+    """Measure a start on all rows; where they show that its sample missed a cluster, search for a better start.
 
     Args:
-        measure: one read of all rows; its statistics carry the least likely ones.
-        found: the best fit to the sample.
-        sample: where it was found.
+        measure: reads all rows once; the statistics include the least likely rows.
+        fit: the best fit to the sample.
+        sample: the sample.
         frame: the coordinates of the rows.
-        plan: how it was found.
+        plan: the plan of the search on the sample.
     """
-    start = found.best.parameters
+    start = fit.best.parameters
     moments = measure(start)
     evidence = evidence_of(start, moments, sample)
-    first = CheckedStart(start, found.slowest, moments, evidence)
+    first = CheckedStart(start, fit.slowest, moments, evidence)
     if not evidence.alarming:
         return first
-    more = unseen(start, moments, sample)
+    more = unseen_rows(start, moments, sample)
     whole = replace(plan, rows=moments.rows)
     other = best_start.search_with(start, more, sample, frame, whole) if more is not None else None
     if other is None:

@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 
 
 def inclusion(z: FloatArray, share: float, square: float | None = None) -> FloatArray:
-    """Return the chance of each of the (d, n) rows to be sampled, where so large a share of all rows is.
+    """Return the chance of each of the (d, n) rows to be sampled, for a sample of this share of all rows.
 
-    Half of the sample is uniform and half proportional to |z|^2, whose mean is d, or `square`: a rare cluster away
-    from the others is found in a sample that would hold none of its rows. A row then counts 1 / chance: every mean over
-    the sample is that over all rows, and as no chance is below share / 2, no less certain than by half as many uniform
-    rows (Bachem, Lucic and Krause, Scalable k-means clustering via lightweight coresets, KDD 2018; for mixtures
-    Lucic et al., J. Mach. Learn. Res. 18, 2018).
+    Half of the sample is uniform and half proportional to |z|^2, whose mean is d, or `square`: so the sample has rows
+    of a rare, distant cluster that a uniform sample would miss. A row then has weight 1 / chance, so that every mean
+    over the sample estimates that over all rows; as no chance is below share / 2, it is at least as accurate as with
+    half as many uniform rows (Bachem, Lucic and Krause, Scalable k-means clustering via lightweight coresets, KDD 2018;
+    for mixtures Lucic et al., J. Mach. Learn. Res. 18, 2018).
     """
     d, n = z.shape
     if share >= 1:
@@ -32,35 +32,34 @@ def inclusion(z: FloatArray, share: float, square: float | None = None) -> Float
 def order_of(keys: NDArray[np.uint64], z: FloatArray, weights: FloatArray) -> NDArray[np.intp]:
     """Return the random order of sampled rows: by their hashes, hashed once more.
 
-    A row is in the sample where its hash is low, and the lowest are not like the others. So the order does not depend
-    on where the rows were.
+    A row is in the sample if its hash is low, and a far row more often: sorted by the hash itself, the first rows would
+    differ from the others. The order does not depend on the places of the rows.
 
     Args:
-        keys: (m,) of the rows.
+        keys: (m,) keys of the rows.
         z: (m, d) their coordinates.
         weights: (m,) their weights.
     """
-    return in_order(mix_bits(keys), z, weights)
+    return key_order(mix_bits(keys), z, weights)
 
 
-def in_order(keys: NDArray[np.uint64], rows: FloatArray, weights: FloatArray) -> NDArray[np.intp]:
-    """Return the order of the keys; rows of one key, which copies of a row may have, go by what they are."""
+def key_order(keys: NDArray[np.uint64], rows: FloatArray, weights: FloatArray) -> NDArray[np.intp]:
+    """Return the order of the keys; rows with equal keys are ordered by their values and weights."""
     order = np.argsort(keys)
     ordered = keys[order]
     same = ordered[1:] == ordered[:-1]
     tied = np.flatnonzero(np.r_[False, same] | np.r_[same, False])
     if tied.size:
-        own = order[tied]
-        order[tied] = own[np.lexsort((weights[own], *rows[own].T, keys[own]))]
+        indices = order[tied]
+        order[tied] = indices[np.lexsort((weights[indices], *rows[indices].T, keys[indices]))]
     return order
 
 
 def row_keys(x: FloatArray, seed: int, batch: int = 0, partition: int = 0) -> NDArray[np.uint64]:
-    """Return a pseudo-random 64-bit key for each of the (d, n) rows: a hash of the row, not its place.
+    """Return a pseudo-random 64-bit key for each of the (d, n) rows: a hash of the row, not of its place.
 
-    So the sample depends on the seed and the rows only. Copies of a row within a batch get keys of
-    their own (from its number, that of its partition, and their rank), or a repeated row would be sampled with all its
-    copies or with none.
+    So the sample depends only on the seed and the rows. Copies of a row within a batch get different keys, from the
+    numbers of batch and partition and the rank of the copy: with one key, all copies would be sampled or none.
     """
     keys = row_hashes(x, seed)
     order = np.argsort(keys, kind="stable")

@@ -1,4 +1,4 @@
-"""A random sample of the rows, and what a search in it looks for."""
+"""A random sample of the rows, and the plan of a search in it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Sample:
     Args:
         z: (d, n) rows in coordinates z.
         weights: (n,) row weights.
-        covariance: (d, d) covariance of all the rows in the user's units; (d,) variances where families need no more.
+        covariance: (d, d) covariance of all rows in the user's units; (d,) variances if the family needs no more.
     """
 
     z: FloatArray
@@ -34,27 +34,27 @@ class Sample:
 
     @property
     def effective_rows(self) -> float:
-        """How many rows of equal weight would be as good: Kish, Survey Sampling, 1965."""
+        """The number of rows of equal weight that would be as good: Kish, Survey Sampling, 1965."""
         return float(self.weights.sum() ** 2 / (self.weights**2).sum())
 
     @cached_property
     def spacing(self) -> FloatArray:
-        """(n,) the squared distance of each row to the nearest few of some others: large where rows are far apart.
+        """(n,) squared distances of rows to their tenth neighbours among the first rows: large where rows are sparse.
 
         Byers and Raftery, Nearest-neighbor clutter removal for estimating features in spatial point processes, J. Amer.
         Statist. Assoc. 93, 1998.
         """
         some = self.head(_SPACING_ROWS).z
         nearest = min(_NEIGHBOURS, some.shape[1] - 1)
-        squares, found = (some**2).sum(axis=0), np.empty(self.z.shape[1])
-        for low in range(0, len(found), _SPACING_ROWS):
-            own = self.z[:, low : low + _SPACING_ROWS]
-            distances = (own**2).sum(axis=0)[:, None] + squares - 2 * own.T @ some
-            found[low : low + _SPACING_ROWS] = np.partition(distances, nearest, axis=1)[:, nearest]
-        return found
+        squares, spacing = (some**2).sum(axis=0), np.empty(self.z.shape[1])
+        for low in range(0, len(spacing), _SPACING_ROWS):
+            rows = self.z[:, low : low + _SPACING_ROWS]
+            distances = (rows**2).sum(axis=0)[:, None] + squares - 2 * rows.T @ some
+            spacing[low : low + _SPACING_ROWS] = np.partition(distances, nearest, axis=1)[:, nearest]
+        return spacing
 
     def head(self, rows: int) -> Sample:
-        """Return the first rows: themselves a random sample."""
+        """Return the first rows, which are a random sample too."""
         return Sample(self.z[:, :rows], self.weights[:rows], self.covariance)
 
 
@@ -65,19 +65,19 @@ class Plan:
     Args:
         k: number of components.
         family: covariance family.
-        starts: number of k-means++ partitions to draw; "random" draws rows as means instead.
-        seed: decides everything.
+        starts: number of k-means++ partitions to draw.
+        seed: of all random choices of the search.
         floor: the least variance of a component, relative to the data's.
-        tol: nats per unit of weight to which the survivors are run on the sample.
-        uniform: draw the first centres uniformly instead of by k-means++.
-        noise: a uniform component beside the others, in the coordinates of the sample; None where there is none.
+        tol: the tol of long runs on the sample, in nats per unit of weight.
+        uniform: draw random rows as centres instead of by k-means++.
+        noise: a uniform component beside the others, in the coordinates of the sample; None for no noise.
         prior: pseudo-rows of the data's covariance in each component's, per row; see `gmm_spark.mixture.prior`.
-        least: how many rows of mean weight, of all of the table, a sound component holds at least.
-        ample: how many make it more than small; see `Maximiser`.
-        rows: how many the table has; 0 where they are the sample.
-        thoroughness: the share of this search in the work of all that share the machine: it ranks the starts on
-            fewer rows, and of those on a small sample fewer are run to their end.
-        moves: the most splits and mergers of components that are made, one after the other.
+        least: how many rows of the whole table, of mean weight, a sound component holds at least.
+        ample: how many it holds to be charged nothing; see `Maximiser`.
+        rows: the number of rows of the table; 0 where the table is the sample.
+        thoroughness: the share of the work of a full search, for searches that share a machine: below 1 it ranks the
+            starts on fewer rows, and on a small sample runs fewer of them to their end.
+        moves: the most splits and mergers of components, one after the other.
     """
 
     k: int
@@ -96,14 +96,14 @@ class Plan:
     moves: int = 10
 
     def by_share(self, rows: int) -> Plan:
-        """Return the plan for n rows that stand for all of the table: a component holds its share of them."""
+        """Return the plan for n rows that represent the whole table: the least rows of a component shrink alike."""
         share = rows / max(self.rows, 1)
         return replace(self, least=self.least * share, ample=self.ample * share, rows=rows)
 
     def maximiser(self, frame: Coordinates, rows: int) -> Maximiser:
-        """Return the M-step that looks for it, in these coordinates, in n rows of the table.
+        """Return the M-step of the plan, in these coordinates, for n rows of the table.
 
-        There a component holds the same share at least, and no fewer than d + 1 rows, of which a covariance can be.
+        A component needs at least the same share of these rows, and d + 1 rows, but no more than `least`.
         """
         share = min(1.0, rows / self.rows) if self.rows else 1.0
         least = max(self.least * share, min(self.least, len(frame.center) + 1.0))

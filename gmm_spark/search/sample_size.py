@@ -1,4 +1,4 @@
-"""How many rows a search reads, and to what accuracy it is worth running EM on them.
+"""How many rows a search reads, and to what accuracy EM runs on them.
 
 The optimum of n random rows is about p / (2n) nats per row below that of all rows, for p free parameters.
 """
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 GROWTH = 4  # each part of a sample, and of the rows, is larger than the one before by this factor
 _ROWS_PER_PARAMETER, _LEAST_ROWS = 50, 20_000
 _OWN_ACCURACY = 0.1  # times p / (2n)
-# On a plateau SQUAREM takes what is left for a tenth of it: where a pass is cheap, it is asked for more.
+# On a plateau SQUAREM underestimates the remaining gain ten times: on a sample, where a pass is cheap, tol is smaller.
 _SURER, _LEAST_TOL = 0.03, 1e-9
 
 
 def rows_to_search(family: Family, k: int, d: int) -> int:
-    """Return how many rows decide where to look."""
+    """Return how many rows the first search needs."""
     return max(_LEAST_ROWS, _ROWS_PER_PARAMETER * families.free_parameters(family, k, d))
 
 
@@ -33,9 +33,9 @@ def rows_to_tol(family: Family, k: int, d: int, tol: float) -> float:
 
 
 def sample_rows(family: Family, k: int, d: int, tol: float, rows: float = math.inf, limits: Limits = LIMITS) -> int:
-    """Return how many of the rows to sample: enough that their own error is tol, if one process can hold them.
+    """Return the size of the sample: enough rows for an error of tol, if one process can hold them.
 
-    Where it can't, as many as decide where to look, and not many more; so too where tol is 0.
+    If it can't, or if tol is 0, the sample is about as large as the first search needs.
     """
     most = limits.sample_bytes // (8 * d)
     least = min(rows_to_search(family, k, d), most)
@@ -44,20 +44,20 @@ def sample_rows(family: Family, k: int, d: int, tol: float, rows: float = math.i
 
 
 def accuracy(family: Family, k: int, d: int, rows: float) -> float:
-    """Return to how many nats per unit of weight it is worth running EM on a random part of n rows."""
+    """Return the tol of EM on n random rows, in nats per unit of weight: a tenth of their own error."""
     return _OWN_ACCURACY * families.sample_error(family, k, d, rows)
 
 
 def sample_tol(family: Family, k: int, tol: float, sample: Sample, rows: int) -> float:
-    """Return the tol of fits to a sample: its own accuracy, or what spares all rows the steps if that is more.
+    """Return the tol of fits to a sample: its own accuracy, or a small part of tol if that is more.
 
     Args:
         family: of the mixtures.
         k: their number of components.
         tol: of the fit to all rows.
         sample: the sample.
-        rows: how many rows there are in all.
+        rows: the number of all rows.
     """
     d, n = sample.z.shape
-    worth = accuracy(family, k, d, sample.effective_rows) if n < rows else 0.0
-    return max(_SURER * tol, worth, _LEAST_TOL)
+    sample_accuracy = accuracy(family, k, d, sample.effective_rows) if n < rows else 0.0
+    return max(_SURER * tol, sample_accuracy, _LEAST_TOL)

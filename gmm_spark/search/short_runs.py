@@ -1,8 +1,8 @@
-"""Which of many candidates is the likeliest after a few steps of EM: in groups, here or wherever there are cores.
+"""The likeliest of many candidates after a few steps of EM: in groups, in this process or as tasks of an engine.
 
 Short runs only rank: Biernacki, Celeux and Govaert, Choosing starting values for the EM algorithm, Comput. Statist.
-Data Anal. 41, 2003. A part of the rows is enough for that, and a part of that for the first steps, after which the
-lesser half is dropped: Jamieson and Talwalkar, Non-stochastic best arm identification, AISTATS 2016.
+Data Anal. 41, 2003. A part of the rows is enough for that, and half of it for the first steps, after which the worse
+half of the runs is dropped: Jamieson and Talwalkar, Non-stochastic best arm identification, AISTATS 2016.
 """
 
 from __future__ import annotations
@@ -29,19 +29,19 @@ if TYPE_CHECKING:
     from gmm_spark.search.sample import Plan, Sample
     from gmm_spark.statistics.moments import Moments
 
-# The steps of each heat of a race, and the share of the ranking's rows that it is run on: ten steps for the best.
+# The steps of each heat of a race, and the share of the ranking's rows that it uses: ten steps for the best runs.
 _HEATS = ((3, 1 / 2), (3, 1 / 2), (4, 1))
-# A run is given up where n times what EM says it has still to gain would not be enough; on long plateaus it says
-# far too little. Satellite images (full, K = 6) lost 0.007 nats per row with 10, with 100 nothing, in half the time.
+# A run is stopped if HOPE times its estimated remaining gain would not be enough; on long plateaus the estimate is far
+# too low. Satellite images (full, K = 6) lost 0.007 nats per row with 10 and nothing with 100, in half the time.
 HOPE = 100
 _ROWS, _LEAST_ROWS = 20_000, 4_000
 
-# Some of the starts that a plan draws, by their numbers, or some mixtures.
+# Some of the starts that a plan draws, by number, or some mixtures.
 Group: TypeAlias = range | tuple[Parameters, ...]
 
 
 class Run(NamedTuple):
-    """A run: how it ranks, see `Pass.standing`, where it is, and what EM maximises there."""
+    """A short run: its rank, see `Pass.standing`, its last parameters, and EM's objective."""
 
     standing: tuple[int, float]
     parameters: Parameters
@@ -50,11 +50,11 @@ class Run(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Ranked:
-    """Short runs, each with the log-likelihood of the pass before its end.
+    """Short runs, each with the rank and the objective of its last pass.
 
     Args:
-        alive: those that took all their steps.
-        ended: those that became singular, where they last were valid.
+        alive: runs that took all their steps.
+        ended: runs that became singular, with their last valid parameters.
     """
 
     alive: list[Run]
@@ -68,10 +68,10 @@ class Ranking:
     Args:
         sample: the rows that rank.
         frame: their coordinates.
-        plan: what is looked for.
-        steps: of EM that a run takes.
-        together: candidates of at least n components in all are run side by side: enough for the matrix products to be
-            fast. The number does not depend on the cores, for the products' last bits depend on it.
+        plan: what to look for.
+        steps: the EM steps of a run.
+        together: the least components of the candidates that run together: enough for fast matrix products. The number
+            does not depend on the cores, because the last bits of the products depend on it.
     """
 
     sample: Sample
@@ -82,12 +82,12 @@ class Ranking:
 
     @staticmethod
     def on(sample: Sample, frame: Coordinates, plan: Plan, steps: int = 10, share: float = 1.0) -> Ranking:
-        """Return the ranking by n steps on a share of the first rows."""
+        """Return the ranking by n steps on a share of the rows that rank."""
         return Ranking(sample.head(Ranking.size(plan, len(sample.z), share)), frame, plan, steps)
 
     @staticmethod
     def size(plan: Plan, d: int, share: float = 1.0) -> int:
-        """Return how many rows rank: at least ten for each free parameter."""
+        """Return how many rows rank: at least ten per free parameter."""
         least = max(_LEAST_ROWS, 50 * plan.k, 10 * families.free_parameters(plan.family, plan.k, d))
         return max(least, int(share * _ROWS * plan.thoroughness))
 
@@ -97,7 +97,7 @@ class Ranking:
         return [range(low, min(low + self._size, self.plan.starts)) for low in range(0, self.plan.starts, self._size)]
 
     def bar(self, fitted: Parameters) -> float:
-        """Return the log-likelihood a row of a mixture, less the error of so few rows: what a better one must reach."""
+        """Return the worth of a mixture per row, less the error of so few rows: a better mixture must reach it."""
         (moments,) = kernel.accumulate([Block(self.sample.z, self.sample.weights)], [fitted], kept=0)
         plan, rows = self.plan, self.sample.effective_rows
         worth = em.Position(fitted).measured(moments, self._maximise).worth
@@ -109,17 +109,17 @@ class Ranking:
 
     @property
     def operations(self) -> float:
-        """About how many floating-point operations a candidate's run takes: 4 a row, step and free parameter."""
+        """The approximate floating-point operations of a candidate's run: 4 per row, step and free parameter."""
         d, n = len(self.sample.z), len(self.sample.weights)
         return 4.0 * self.steps * n * families.free_parameters(self.plan.family, self.plan.k, d)
 
     def run(self, group: Group, bar: float) -> Ranked:
-        """Run a group side by side for a few steps.
+        """Run the candidates of a group together for a few steps.
 
         Args:
-            group: which.
-            bar: what becomes singular, or can't reach this log-likelihood a row, is of no interest; minus infinity
-                where all are.
+            group: the candidates.
+            bar: runs that become singular, or can't reach this log-likelihood per row, are left out; none are if it is
+                minus infinity.
         """
         maximise = self._maximise
         drawn = kmeans.draw(self.sample, self.frame, self.plan, group) if isinstance(group, range) else group
@@ -150,7 +150,7 @@ class Ranking:
         return ceil(self.together / self.plan.k)
 
 
-# Runs all the groups of a ranking, in any order, with one bar; returns what became of each.
+# Runs all groups of a ranking, in any order, with one bar; returns the runs of each group.
 Each: TypeAlias = Callable[[Ranking, Sequence[Group], float], Sequence[Ranked]]
 
 
@@ -160,9 +160,9 @@ def in_turn(ranking: Ranking, groups: Sequence[Group], bar: float) -> list[Ranke
 
 
 def best_first(ranked: Sequence[Ranked]) -> list[Run]:
-    """Return the runs, sound ones and the likeliest first; what became singular only if all did.
+    """Return the runs, sound and likely ones first; the singular ones only if all became singular.
 
-    The likelihood of a mixture that collapses has no bound: one is returned only where none did better.
+    The likelihood of a mixture that collapses has no bound, so it can't be compared with others.
     """
     alive = list(chain.from_iterable(each.alive for each in ranked))
     runs = alive or chain.from_iterable(each.ended for each in ranked)
@@ -170,14 +170,14 @@ def best_first(ranked: Sequence[Ranked]) -> list[Run]:
 
 
 def likelier(led: Sequence[Run], gain: float) -> Run | None:
-    """Return the run that is the likeliest, if that is not the first and it is likelier by `gain` nats per row."""
+    """Return the likeliest run, if it is likelier than the first by more than `gain` nats per row."""
     top = max(led, key=lambda run: run.objective, default=None)
     return top if top is not None and top.objective > led[0].objective + gain else None
 
 
 @dataclass(frozen=True, eq=False)
 class Race:
-    """Heats of short runs, each on more rows than the one before; half of the runs of a heat go on to the next.
+    """Heats of short runs, the last on more rows; half of the runs of a heat continue in the next heat.
 
     Args:
         heats: the rankings.
@@ -193,19 +193,19 @@ class Race:
         return Race(tuple(Ranking.on(sample, frame, plan, *heat) for heat in _HEATS), each)
 
     def of_starts(self, given: Sequence[Parameters], least: int) -> list[Run]:
-        """Return where the plan's starts and given ones led, the best first; `least` of them take all steps.
+        """Return the runs of the plan's starts and of given ones, the best first; at least `least` take all steps.
 
-        Those that did not are the last, the longest running first. The likeliest of all takes all steps too.
+        Dropped runs come last, those of later heats first. The likeliest run of a heat is never dropped.
         """
         first = self.heats[0]
         return self._run([*first.groups(given), *first.of_starts], least, None)
 
     def beyond(self, fitted: Parameters | None, candidates: Sequence[Parameters]) -> list[Parameters]:
-        """Return where candidates led that may yet be likelier than a fitted mixture, if any, the likeliest first."""
+        """Return the results of candidates that may still exceed a fitted mixture, if there is one, the best first."""
         return [run.parameters for run in self._run(self.heats[0].groups(candidates), 1, fitted)]
 
     def _run(self, groups: list[Group], least: int, fitted: Parameters | None) -> list[Run]:
-        """Run the heats; a run that can't reach a fitted mixture is given up."""
+        """Run the heats; stop runs that can't reach a fitted mixture."""
         led: list[Run] = []
         dropped: list[Run] = []
         for number, heat in enumerate(self.heats):
@@ -220,7 +220,7 @@ class Race:
 
 
 def _hope(measured: em.Pass, new: Parameters, maximise: em.Maximiser) -> float:
-    """Return the objective per row that a run may hope for, by the step from where it was measured."""
+    """Return an upper estimate of the objective per row that a run can reach, from its last step."""
     divergence = step_divergence(new, measured.parameters, maximise.prior)
     return measured.objective + HOPE * remaining_after(divergence, 1.0)
 

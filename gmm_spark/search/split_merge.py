@@ -1,8 +1,8 @@
-"""Ways out of a local optimum: two components become one, and a third is split in two.
+"""Moves out of a local optimum: two components are merged, and a third is split in two.
 
 Ueda, Nakano, Ghahramani and Hinton, SMEM algorithm for mixture models, Neural Computation 12, 2000. A split or a
-merger is judged by what it does to w log|Sigma| / 2, summed over components: Runnalls, Kullback-Leibler approach to
-Gaussian mixture reduction, IEEE Trans. Aerosp. Electron. Syst. 43, 2007. A few steps of EM decide better: `search`.
+merger is judged by its change of w log|Sigma| / 2, summed over components: Runnalls, Kullback-Leibler approach to
+Gaussian mixture reduction, IEEE Trans. Aerosp. Electron. Syst. 43, 2007. Then short runs of EM decide: `short_runs`.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 LEAST_COMPONENTS = 3  # two to merge and one to split
 _LLOYD_STEPS = 5
-_POWERS = 8  # of a covariance, to its first principal axis: Lloyd's steps go on from there
+_POWERS = 8  # of a covariance, to approximate its first principal axis, from which Lloyd's steps start
 _COUNTS = 1e-3  # rows with less than this share of the largest one do not move a component's halves
 
 
@@ -50,43 +50,43 @@ def moves(
     most: int,
     least: float = 0.0,
 ) -> list[Parameters]:
-    """Return mixtures in which one component is split, and two others that are little missed become one.
+    """Return mixtures with one component split in two, and two others merged at a small loss.
 
     Args:
         z: (d, n) rows.
         weights: (n,) their weights.
         at: a mixture of at least `LEAST_COMPONENTS`, in the same coordinates.
-        maximise: the M-step: it knows the coordinates and the floor.
-        most: how many to return at most: those that promise the most.
-        least: the least weight of a sound component: no half is lighter, and if there are components that are, each
-            move merges one of them.
+        maximise: the M-step, with the coordinates and the floor.
+        most: the most mixtures to return: those with the largest expected gain.
+        least: the least weight of a sound component: no half is lighter, and each move merges a lighter component if
+            there are any.
     """
     shares = kernel.posteriors(np.ascontiguousarray(z.T), at)[0].T[: at.k] * weights
     losses = _merger_losses(at, maximise)
     thin = at.weights < least
     if thin.any():
         losses[~(thin[:, None] | thin)] = np.inf
-    found = [
+    candidates = [
         move
-        for split, own in enumerate(shares)
-        for halves in _halved(z, own, at.weights[split], at.spread)
+        for split, masses in enumerate(shares)
+        for halves in _halved(z, masses, at.weights[split], at.spread)
         if halves.weights.min() >= least
         for move in _with_cheapest(losses, ceil(most / at.k), split, halves, _gain(at, maximise, split, halves))
     ]
-    best = sorted(found, key=lambda move: -move.promise)[:most]
-    return [moved for move in best if (moved := move.made(at, maximise)) is not None]
+    best = sorted(candidates, key=lambda move: -move.expected_gain)[:most]
+    return [moved for move in best if (moved := move.apply(at, maximise)) is not None]
 
 
 @dataclass(frozen=True, eq=False)
 class _Move:
-    """Components that become one, one that is split, its halves, and the gain in nats per row that this promises."""
+    """Two components to merge, one to split, its halves, and the expected gain in nats per row."""
 
     merged: tuple[int, int]
     split: int
     halves: _Parts
-    promise: float
+    expected_gain: float
 
-    def made(self, at: Parameters, maximise: Maximiser) -> Parameters | None:
+    def apply(self, at: Parameters, maximise: Maximiser) -> Parameters | None:
         """Return the mixture after the move; None where a covariance became singular."""
         (i, j), weights, means = self.merged, at.weights.copy(), at.means.copy()
         one, places = _mergers(at, i, np.array([j])), [i, self.split, j]
@@ -101,13 +101,13 @@ class _Move:
 
 
 def _gain(at: Parameters, maximise: Maximiser, split: int, halves: _Parts) -> float:
-    """Return what a split promises, in nats per row."""
+    """Return the expected gain of a split, in nats per row."""
     whole = _Parts(at.weights[[split]], at.means[[split]], at.spread[split : split + 1])
     return float(_volume(whole, at, maximise).sum() - _volume(halves, at, maximise).sum())
 
 
 def _with_cheapest(losses: FloatArray, count: int, split: int, halves: _Parts, gain: float) -> Iterator[_Move]:
-    """Yield the split with n of the mergers of other components that cost the least."""
+    """Yield the split with each of the n mergers of other components that cost the least."""
     others = losses.copy()
     others[split], others[:, split] = np.inf, np.inf
     for place in np.argsort(others, axis=None, kind="stable")[:count].tolist():
@@ -117,17 +117,17 @@ def _with_cheapest(losses: FloatArray, count: int, split: int, halves: _Parts, g
 
 
 def _merger_losses(at: Parameters, maximise: Maximiser) -> FloatArray:
-    """Return (k, k) what a merger costs at most, nats per row; infinite but above the diagonal."""
+    """Return the (k, k) greatest loss of a merger, in nats per row; infinite on and below the diagonal."""
     losses = np.full((at.k, at.k), np.inf)
-    own = _volume(_Parts(at.weights, at.means, at.spread), at, maximise)
+    volumes = _volume(_Parts(at.weights, at.means, at.spread), at, maximise)
     for i in range(at.k - 1):
         others = np.arange(i + 1, at.k)
-        losses[i, others] = _volume(_mergers(at, i, others), at, maximise) - own[i] - own[others]
+        losses[i, others] = _volume(_mergers(at, i, others), at, maximise) - volumes[i] - volumes[others]
     return losses
 
 
 def _mergers(at: Parameters, i: int, others: NDArray[np.intp]) -> _Parts:
-    """Return the moments of component i together with each of the others."""
+    """Return the moments of the mergers of component i with each of the others."""
     mine, theirs = at.weights[i], at.weights[others]
     weights = mine + theirs
     share = (theirs / np.where(weights > 0, weights, 1))[:, None]
@@ -139,7 +139,7 @@ def _mergers(at: Parameters, i: int, others: NDArray[np.intp]) -> _Parts:
 
 
 def _volume(parts: _Parts, at: Parameters, maximise: Maximiser) -> FloatArray:
-    """Return w log|Sigma| / 2 of each part as the family has it; of tied ones to first order in what they change."""
+    """Return w log|Sigma| / 2 of each part under the family's constraint; for tied families to first order."""
     if at.family in SHARED:
         return np.asarray(0.5 * parts.weights * at.spread[:1].inverse_traces(parts.spread))
     constrained, _ = families.constrain(at.family, parts.spread, parts.weights, maximise.frame, maximise.floor)
@@ -147,29 +147,29 @@ def _volume(parts: _Parts, at: Parameters, maximise: Maximiser) -> FloatArray:
 
 
 def _halved(z: FloatArray, shares: FloatArray, weight: float, form: Spread) -> Iterator[_Parts]:
-    """Yield the two parts that 2-means finds in a component, and its core and its tail; nothing of too few rows."""
+    """Yield the halves of a component by 2-means, and its core and its tail; nothing if it has too few rows."""
     counts = shares > _COUNTS * shares.max()
     rows, shares = z[:, counts], shares[counts]
     if len(shares) < 2 * (len(z) + 1):
         return
-    mean, own = _moments(rows, shares, form)
-    widest, distances = (_by_variances if isinstance(own, Variances) else _by_axes)(rows, shares, mean, own)
+    mean, spread = _moments(rows, shares, form)
+    widest, distances = (_by_variances if isinstance(spread, Variances) else _by_axes)(rows, shares, mean, spread)
     for side in (_sides(rows, shares, widest), np.asarray(distances <= np.median(distances))):
         if len(z) < np.count_nonzero(side) < len(side) - len(z):
-            yield _halves(rows, shares, side, own, weight)
+            yield _halves(rows, shares, side, spread, weight)
 
 
 def _halves(rows: FloatArray, shares: FloatArray, side: NDArray[np.bool_], whole: Spread, weight: float) -> _Parts:
-    prior = (len(rows) + 1) * shares.mean()  # shrunk towards the whole by d + 1 rows, as starts are
+    prior = (len(rows) + 1) * shares.mean()  # shrunk to the whole by d + 1 rows, like a start
     masses = np.array([shares[half].sum() for half in (side, ~side)])
     means, spreads = zip(*(_moments(rows[:, half], shares[half], whole) for half in (side, ~side)), strict=True)
-    own = np.concatenate([each.values for each in spreads])
-    shrunk = whole.values + whole.per_component(masses / (masses + prior)) * (own - whole.values)
+    values = np.concatenate([each.values for each in spreads])
+    shrunk = whole.values + whole.per_component(masses / (masses + prior)) * (values - whole.values)
     return _Parts(weight * masses / shares.sum(), np.array(means), type(whole)(shrunk))
 
 
 def _sides(rows: FloatArray, shares: FloatArray, direction: FloatArray) -> NDArray[np.bool_]:
-    """Return on which side of the plane between two means each row is, after a few of Lloyd's steps."""
+    """Return which rows are on one side of the plane between two means, after a few of Lloyd's steps."""
     middle = rows @ shares / shares.sum()
     for _ in range(1 + _LLOYD_STEPS):
         side = np.asarray(direction @ (rows - middle[:, None]) > 0)
@@ -181,9 +181,9 @@ def _sides(rows: FloatArray, shares: FloatArray, direction: FloatArray) -> NDArr
 
 
 def _by_axes(rows: FloatArray, _: FloatArray, mean: FloatArray, spread: Spread) -> tuple[FloatArray, FloatArray]:
-    """Return the direction in which rows (d, n) vary most, and their (n,) squared distances from the mean.
+    """Return the direction of the largest variance of (d, n) rows, and their (n,) squared distances from the mean.
 
-    By these a half is nearest to the mean: heavy tails take a narrow and a wide component.
+    The nearer half is the core, the other the tail: heavy tails need a narrow and a wide component.
     """
     variances, axes = np.linalg.eigh(spread.matrices[0])
     turned = axes.T @ (rows - mean[:, None])
@@ -193,7 +193,7 @@ def _by_axes(rows: FloatArray, _: FloatArray, mean: FloatArray, spread: Spread) 
 def _by_variances(
     rows: FloatArray, shares: FloatArray, mean: FloatArray, spread: Spread
 ) -> tuple[FloatArray, FloatArray]:
-    """Return the same where the family knows variances only: by powers of the covariance, which is not made."""
+    """Return the same where the family has variances only: by powers of the covariance, without forming it."""
     centred = rows - mean[:, None]
     (variances,) = spread.variances
     direction = centred @ (shares * centred[variances.argmax()])
@@ -204,13 +204,13 @@ def _by_variances(
 
 
 def _positive(variances: FloatArray) -> FloatArray:
-    """Return variances that can be divided by."""
+    """Return the variances, raised to a positive least value, so that one can divide by them."""
     least = np.finfo(np.float64).eps * variances.max()
     return np.maximum(variances, max(least, np.finfo(np.float64).tiny))
 
 
 def _moments(rows: FloatArray, shares: FloatArray, form: Spread) -> tuple[FloatArray, Spread]:
-    """Return the mean and the second central moments of (d, n) rows, in the form of others."""
+    """Return the mean and the second central moments of (d, n) rows, in the form of another spread."""
     mean = rows @ shares / shares.sum()
     squares = form.scatter(rows - mean[:, None], shares)
     return mean, type(form)(squares[None] / shares.sum())

@@ -1,1 +1,1 @@
-"""Which of several mixtures: criteria over candidates that share their reads of the data."""
+"""Model selection: criteria over candidates that share their reads of the data."""

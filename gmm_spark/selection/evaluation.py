@@ -1,8 +1,8 @@
-"""Which of several fitted mixtures: criteria, candidates, retirement of those that can't win, the winner.
+"""Model selection: candidates, their criteria, the retirement of those that can't win, the winner.
 
-AIC: Akaike 1974. BIC: Schwarz 1978; mclust's is the negative of it. ICL: Biernacki, Celeux and
+AIC: Akaike 1974. BIC: Schwarz 1978; mclust's BIC is the negative of it. ICL: Biernacki, Celeux and
 Govaert, IEEE PAMI 22(7), 2000: BIC plus twice the entropy of the posteriors. Smaller is better for
-these three. Held-out: mean log-likelihood of rows that the fit has not seen (Smyth, Model selection for
+these three. Held-out: mean log-likelihood of rows outside the fit (Smyth, Model selection for
 probabilistic clustering using cross-validated likelihood, Statist. Comput. 10, 2000); larger is better.
 
 Penalties count rows. Weighted rows count as the number of rows of equal weight that would be as good, (sum w)^2 / sum
@@ -29,8 +29,8 @@ Criterion: TypeAlias = Literal["bic", "aic", "icl", "heldout", "gain"]
 CRITERIA: tuple[Criterion, ...] = get_args(Criterion)
 
 RETIRED, FAILED = "retired", "failed"
-# Aitken's estimate of what is left can be several times low in early steps: it must be wrong by this much before a
-# candidate is retired that would have won.
+# Aitken's estimate of the remaining gain can be several times too low in early steps: only if it is this many times too
+# low, a candidate is retired that would have won.
 _CAUTION = 10.0
 
 
@@ -41,7 +41,7 @@ class Candidate:
     Args:
         family: its covariance family.
         k: its number of components.
-        start: the rank, on the sample, of the start that it goes on from; 0 is the best.
+        start: the rank on the sample of the start that it is fitted from; 0 is the best.
     """
 
     family: Family
@@ -50,7 +50,7 @@ class Candidate:
 
     @property
     def name(self) -> str:
-        """A short name, fit for a folder."""
+        """A short name that is valid for a folder."""
         return f"{self.family}-{self.k}" + (f"-start{self.start}" if self.start else "")
 
 
@@ -61,15 +61,15 @@ def grid(ks: Iterable[int], families: Iterable[Family], starts: int = 1) -> tupl
 
 @dataclass(frozen=True)
 class Standing:
-    """How far a candidate has come while it is being fitted.
+    """The progress of a candidate while it is fitted.
 
     Args:
-        candidate: which.
-        log_likelihood: the best it has measured, in nats, of rows at mean weight.
-        remaining: what EM has still to gain, by Aitken's estimate; infinite where that is not known.
+        candidate: the candidate.
+        log_likelihood: the best one measured so far, in nats, of rows at mean weight.
+        remaining: what EM can still gain, by Aitken's estimate; infinite where it is unknown.
         parameters: p, its free parameters.
-        rows: the effective number of its rows.
-        sound: whether each of its components is sound, and holds ample rows.
+        rows: its number of effective rows.
+        sound: whether each of its components is sound and holds ample rows.
     """
 
     candidate: Candidate
@@ -81,13 +81,13 @@ class Standing:
 
 
 def hopeless(standings: Sequence[Standing], criterion: Criterion) -> set[Candidate]:
-    """Return the candidates that can't win any more; those that have finished take part as rivals.
+    """Return the candidates that can't win any more; finished candidates count as rivals.
 
-    A candidate's log-likelihood will not pass the measured one plus ten times what is left to gain. It
-    is retired if that is less than what another start of the same family and number of components has
-    already measured; and, where the criterion is BIC or AIC, if even so its criterion would be worse
-    than one that has been measured. The other criteria are not monotone in the log-likelihood. A candidate with
-    a suspicious component retires no other: it does not win where one is sound.
+    A candidate's log-likelihood is assumed to stay below the measured one plus ten times the remaining gain. It is
+    retired if another start of the same family and number of components has already measured more than that; and, if
+    the criterion is BIC or AIC, if its criterion at that log-likelihood is worse than one already measured. The other
+    criteria are not monotone in the log-likelihood. A candidate with a suspicious component retires no other, because
+    it can't win against a sound one.
     """
     best_start: dict[tuple[Family, int], float] = {}
     sound = [each for each in standings if each.sound]
@@ -96,14 +96,14 @@ def hopeless(standings: Sequence[Standing], criterion: Criterion) -> set[Candida
         best_start[cell] = max(best_start.get(cell, -math.inf), each.log_likelihood)
     penalised = {"bic": _bic, "aic": _aic}.get(criterion)
     least = min((penalised(each, each.log_likelihood) for each in sound), default=math.inf) if penalised else 0.0
-    lost = set()
+    losers = set()
     for each in standings:
         reach = each.log_likelihood + _CAUTION * each.remaining
         if reach < best_start.get((each.candidate.family, each.candidate.k), -math.inf) or (
             penalised and penalised(each, reach) > least
         ):
-            lost.add(each.candidate)
-    return lost
+            losers.add(each.candidate)
+    return losers
 
 
 def _bic(each: Standing, log_likelihood: float) -> float:
@@ -116,25 +116,25 @@ def _aic(each: Standing, log_likelihood: float) -> float:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """A row of the table: what a candidate came to.
+    """A row of the selection table: the result of a candidate.
 
     Args:
-        candidate: which.
-        outcome: that of its fit; "retired" where it was ended because it could not win, "failed" where no
-            start of it was valid. Its other numbers are those of the best parameters it measured.
+        candidate: the candidate.
+        outcome: that of its fit; "retired" if it was stopped because it could not win, "failed" if it had no valid
+            start. The other numbers are those of the best parameters measured.
         message: the outcome in a sentence.
-        log_likelihood: in nats, of the rows it was fitted to; NaN where it failed.
+        log_likelihood: in nats, of the rows that it was fitted to; NaN if it failed.
         weight: the total weight of those rows.
         parameters: p, its free parameters.
-        entropy: the sum of its posteriors' entropies, weighted, in nats.
+        entropy: the weighted sum of the entropies of the posteriors, in nats.
         passes: full reads of the data that it took part in, survey and packing included.
         floor_hits: covariances that were raised to the floor, over all steps.
-        heldout: mean log-likelihood per unit of weight of rows it was not fitted to, where some were held out.
-        effective_rows: how many rows of equal weight would be as good; None: as many as their weight, which is 1 each.
+        heldout: mean log-likelihood per unit of weight of the held-out rows; None without them.
+        effective_rows: the number of rows of equal weight that would be as good; None: each row has weight 1.
         penalty: what the covariance prior takes off its log-likelihood, in nats.
-        stability: the share of the starts that led to the partition of the best one; None where there was no search.
-        charge: what counts against its components of few rows, in nats: `winner` adds it to the criteria.
-        suspicious: how much of what `diagnosis` found makes it unsound.
+        stability: the share of the starts that led to the partition of the best start; None without a search.
+        charge: what its components of few rows are charged, in nats: `winner` adds it to the criteria.
+        suspicious: the number of findings that make it unsound, see `unsound_findings`.
     """
 
     candidate: Candidate
@@ -160,12 +160,12 @@ class Evaluation:
 
     @property
     def standing(self) -> tuple[bool, float]:
-        """What ranks the starts of one mixture: sound ones first, then by what EM maximised less the charge."""
+        """The rank among the starts of one mixture: sound ones first, then by EM's objective less the charge."""
         return self.suspicious == 0, self.log_likelihood - self.penalty - self.charge
 
     @property
-    def charged(self) -> float:
-        """What the charge adds to a criterion."""
+    def criterion_charge(self) -> float:
+        """The amount that the charge adds to a criterion."""
         return 2 * self._at_mean_weight(self.charge)
 
     @property
@@ -193,17 +193,17 @@ class Evaluation:
 
 
 def gains(evaluations: Iterable[Evaluation]) -> dict[Candidate, float]:
-    """Return nats per unit of weight gained by each added component, over the next smaller k of the family.
+    """Return the gain per added component, in nats per unit of weight, over the next smaller k of the family.
 
-    Of several starts the best counts; the smallest k of a family has no gain. The held-out mean
-    log-likelihood is compared where there is one.
+    The best of several starts counts; the smallest k of a family has no gain. Held-out mean log-likelihoods are
+    compared where rows are held out.
     """
-    found = {}
+    result = {}
     for _, members in groupby(_best_of_each_cell(evaluations), key=lambda each: each.candidate.family):
         for fewer, more in pairwise(members):
             added = more.candidate.k - fewer.candidate.k
-            found[more.candidate] = (_mean(more) - _mean(fewer)) / added
-    return found
+            result[more.candidate] = (_mean(more) - _mean(fewer)) / added
+    return result
 
 
 def winner(evaluations: Sequence[Evaluation], criterion: Criterion, least_gain: float = 0.01) -> Evaluation:
@@ -211,16 +211,16 @@ def winner(evaluations: Sequence[Evaluation], criterion: Criterion, least_gain: 
 
     Args:
         evaluations: the table.
-        criterion: bic, aic, icl (the smallest wins), heldout (the largest wins), or gain: in each family
-            components are added as long as each gains `least_gain` or more; of the families BIC decides.
+        criterion: bic, aic, icl (the smallest wins), heldout (the largest wins), or gain: in each family components
+            are added as long as each gains `least_gain` or more; between the families BIC decides.
         least_gain: nats per unit of weight.
 
     Raises:
         DataError: no candidate has a valid mixture.
     """
     valid = [each for each in evaluations if math.isfinite(each.log_likelihood)]
-    # A mixture that collapses has a likelihood without bound, and one with a component on a few rows, a tie or a
-    # rounded value a high one: it wins only against others that do.
+    # The likelihood of a mixture that collapses has no bound, and that of a component on a few rows, a tie or a rounded
+    # value is high: such a mixture wins only if all mixtures are such.
     ended = [each for each in valid if each.outcome not in {RETIRED, "degenerate"}] or valid
     sound = [each for each in ended if each.suspicious == 0] or ended
     if not sound:
@@ -231,7 +231,7 @@ def winner(evaluations: Sequence[Evaluation], criterion: Criterion, least_gain: 
             do=evaluations[0].message if evaluations else "Name at least one family and one number of components.",
         )
     if criterion == "gain":
-        return min(_last_worthwhile(sound, least_gain), key=lambda each: each.bic + each.charged)
+        return min(_last_worthwhile(sound, least_gain), key=lambda each: each.bic + each.criterion_charge)
     rivals = _best_of_each_cell(sound) if criterion in {"bic", "aic"} else sound
     return min(rivals, key=lambda each: (_loss(each, criterion), each.candidate))
 
@@ -239,15 +239,15 @@ def winner(evaluations: Sequence[Evaluation], criterion: Criterion, least_gain: 
 def _loss(each: Evaluation, criterion: Criterion) -> float:
     if criterion == "heldout":
         return math.inf if each.heldout is None else -each.heldout
-    return float(getattr(each, criterion)) + each.charged
+    return float(getattr(each, criterion)) + each.criterion_charge
 
 
 def _last_worthwhile(evaluations: Sequence[Evaluation], least_gain: float) -> list[Evaluation]:
-    gained, chosen = gains(evaluations), {}
+    gain_of, chosen = gains(evaluations), {}
     ended = set()
     for each in _best_of_each_cell(evaluations):
         family = each.candidate.family
-        if gained.get(each.candidate, math.inf) < least_gain:
+        if gain_of.get(each.candidate, math.inf) < least_gain:
             ended.add(family)
         if family not in ended:
             chosen[family] = each
@@ -255,7 +255,7 @@ def _last_worthwhile(evaluations: Sequence[Evaluation], least_gain: float) -> li
 
 
 def _best_of_each_cell(evaluations: Iterable[Evaluation]) -> list[Evaluation]:
-    """Return the best start of each family and k, by what EM maximised, by family, then k."""
+    """Return the best start of each family and k, ordered by family, then k."""
     cells: dict[tuple[Family, int], Evaluation] = {}
     for each in evaluations:
         cell = each.candidate.family, each.candidate.k

@@ -1,6 +1,6 @@
-"""Many EM runs side by side: each read of the data serves all that are still running.
+"""Many EM runs together: each read of the data serves all runs that have not ended.
 
-Numbers of passes do not add up over the candidates: together they take as many as the longest run.
+So the candidates together read the data only as often as the longest run.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from gmm_spark import em
 from gmm_spark.em.convergence import Outcome, sentence
-from gmm_spark.em.diagnosis import findings, unsound
+from gmm_spark.em.diagnosis import findings, unsound_findings
 from gmm_spark.errors import ParametersError
 from gmm_spark.mixture import families
 from gmm_spark.selection.evaluation import FAILED, RETIRED, Candidate, Standing, hopeless
@@ -29,16 +29,16 @@ Measure: TypeAlias = Callable[[Sequence[Request]], Sequence[Moments]]
 
 @dataclass(frozen=True, eq=False)
 class Runner:
-    """A candidate on its way.
+    """The run of a candidate.
 
     Args:
-        candidate: which.
-        state: how far its fit has come, in coordinates z.
+        candidate: the candidate.
+        state: the state of its fit, in coordinates z.
         maximise: its M-step.
-        held: the fold of rows that it is not fitted to.
-        shadow: whether it only serves to measure held-out rows, beside a runner that is fitted to all.
-        reach: the mean log-likelihood that it is expected to end with, in coordinates z; infinite until that is known.
-        stability: the share of the starts of its search that led to the partition of the best; NaN if not known.
+        held: the held-out fold, whose rows it is not fitted to.
+        shadow: whether it only measures held-out rows, beside a runner that is fitted to all rows.
+        reach: its expected final mean log-likelihood, in coordinates z; infinite until it can be estimated.
+        stability: the share of the starts of its search that led to the partition of the best start; NaN if unknown.
         rows_per_weight: effective rows per unit of weight; 1 where all rows weigh 1.
     """
 
@@ -53,7 +53,7 @@ class Runner:
 
     @property
     def request(self) -> Request:
-        """What it needs of the next read."""
+        """The statistics that it needs from the next read."""
         return Request(self.state.candidate, self.held)
 
     def advanced(self, moments: Moments, goal: em.Goal) -> Runner:
@@ -70,7 +70,7 @@ class Finish:
 
     Args:
         runner: the run.
-        outcome: that of its fit, or "retired", or "failed" where it never had a valid mixture.
+        outcome: that of its fit, or "retired", or "failed" if it never had a valid mixture.
         message: the outcome in a sentence.
     """
 
@@ -80,7 +80,7 @@ class Finish:
 
     @property
     def fit(self) -> em.Fit | None:
-        """The best parameters that were measured, and how they were reached; None where the run failed."""
+        """The fit with the best parameters measured; None if the run failed."""
         state = self.runner.state
         if state.trace.best is None:
             return None
@@ -101,8 +101,8 @@ def race(
         measure: one read of the data for all requests.
         runners: the runs, each at its start.
         goal: when a run is done.
-        criterion: what will decide; runs that can't win by it are retired. None lets all run to their end.
-        rivals: candidates that were fitted before, and may retire others.
+        criterion: the criterion of the selection; runs that can't win by it are retired. None retires no run.
+        rivals: candidates that were fitted before, which may retire others.
         on_pass: called with the number of each read and the runs that took part in it.
     """
     running, ended, number = list(runners), list(rivals), 0
@@ -123,7 +123,7 @@ def race(
 
 
 _RETIREMENT = (
-    "It was ended early, for it could not win any more: another candidate has measured better than it can reach."
+    "It was ended early because it could not win: another candidate has already measured better than it can reach."
 )
 
 
@@ -145,7 +145,7 @@ def _is_over(each: Runner | Finish) -> bool:
 
 def _finish(runner: Runner, tol: float) -> Finish:
     outcome = runner.state.outcome
-    assert outcome is not None  # noqa: S101 - asked of ended runs only
+    assert outcome is not None  # noqa: S101 - called for ended runs only
     return Finish(runner, outcome.value, sentence(outcome, tol, runner.state.detail))
 
 
@@ -155,7 +155,7 @@ def _lost(running: Sequence[Runner], ended: Sequence[Standing], criterion: Crite
 
 
 def _standing(runner: Runner) -> Standing | None:
-    """Return how far a run has come, in the user's units; None for a shadow, and before the first read."""
+    """Return the progress of a run, in the user's units; None for a shadow, and before the first read."""
     best = runner.state.trace.best
     if best is None or runner.shadow:
         return None
@@ -169,5 +169,5 @@ def _standing(runner: Runner) -> Standing | None:
         left,
         free,
         rows,
-        sound=not (best.charge or unsound(findings(parameters, best.moments, runner.maximise))),
+        sound=not (best.charge or unsound_findings(findings(parameters, best.moments, runner.maximise))),
     )

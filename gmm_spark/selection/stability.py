@@ -1,4 +1,4 @@
-"""How surely the starts of a search lead to one partition of the rows: of a mixture that fits by chance few do."""
+"""How many starts of a search lead to the same partition of the rows: few do if the mixture fits by chance."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ if TYPE_CHECKING:
     from gmm_spark.mixture.parameters import FloatArray, Parameters
 
 _ROWS = 4000
-# From this adjusted Rand index on two partitions are called the same.
+# Two partitions with at least this adjusted Rand index count as the same.
 _SAME = 0.9
 
 
 def stability(led: Sequence[Parameters], best: Parameters, z: FloatArray) -> float:
-    """Return the share of the starts that led to the partition of the best mixture; NaN where there is no start.
+    """Return the share of the starts that led to the partition of the best mixture; NaN without starts.
 
     Args:
-        led: where each start led after its short run.
+        led: the mixture of each start after its short run.
         best: the mixture that the search found.
-        z: (d, n) rows, of which the first decide.
+        z: (d, n) rows, of which the first are compared.
     """
     rows = np.ascontiguousarray(z[:, :_ROWS].T)
-    own = _partition(best, rows)
-    same = [adjusted_rand_index(_partition(each, rows), own) >= _SAME for each in led]
+    partition = _partition(best, rows)
+    same = [adjusted_rand_index(_partition(each, rows), partition) >= _SAME for each in led]
     return float(np.mean(same)) if same else float("nan")
 
 
 def adjusted_rand_index(one: NDArray[np.intp], other: NDArray[np.intp]) -> float:
-    """Return how far two partitions of n rows agree: 1 if they are the same, about 0 if by chance.
+    """Return how well two partitions of n rows agree: 1 if they are the same, about 0 by chance.
 
     Hubert and Arabie, Comparing partitions, J. Classification 2, 1985.
     """

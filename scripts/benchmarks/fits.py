@@ -123,7 +123,7 @@ def option(text: str) -> tuple[str, Any]:
     known = {each.name: each for each in options_of(Options)}
     if name not in known:
         raise argparse.ArgumentTypeError(f"got {name}; expected one of {', '.join(known)}")
-    return name, known[name].checked(value if value in known[name].words else float(value))
+    return name, known[name].check(value if value in known[name].words else float(value))
 
 
 class Reads:

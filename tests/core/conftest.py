@@ -1,4 +1,4 @@
-"""The real data of the published tables, where it is at hand."""
+"""The real data of the published tables, if it is present."""
 
 from __future__ import annotations
 

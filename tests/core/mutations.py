@@ -1,4 +1,4 @@
-"""Hostile copies of files: what a fuzz test feeds to a reader of untrusted input."""
+"""Hostile copies of files, which fuzz tests pass to readers of untrusted input."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from random import Random
 
-CASES = int(os.environ.get("GMM_SPARK_FUZZ", "200"))  # scripts/fuzz.sh asks for 10,000
+CASES = int(os.environ.get("GMM_SPARK_FUZZ", "200"))  # scripts/fuzz.sh sets 10,000
 
 HOSTILE: list[Any] = [
     None, True, False, 0, 1, -1, 2**31, 2**63, 10**400, 0.0, -0.0, 0.5, -1.5, 1e-320, 1e308, -1e308, 1e150,
@@ -23,7 +23,7 @@ HOSTILE: list[Any] = [
 
 
 def bytes_of(data: bytes, random: Random) -> bytes:
-    """Return the bytes with some flipped, cut, doubled or put in."""
+    """Return the bytes with some flipped, cut, doubled or inserted."""
     how, at = random.randrange(6), random.randrange(len(data) + 1)
     if how == 0:
         at = min(at, len(data) - 1)
@@ -66,7 +66,7 @@ def _places(node: Any) -> Any:  # noqa: ANN401 - pairs of a container and a key 
 
 
 def model_files(header: dict[str, Any], lines: list[Any]) -> tuple[str, list[str]]:
-    """Return metadata and component lines with a checksum that is right: a forger knows how it is made."""
+    """Return metadata and component lines with a valid checksum, as a forger can write them."""
     plain = {name: value for name, value in header.items() if name != "sha256"}
     text = [json.dumps(line) for line in lines]
     whole = "\n".join([json.dumps(plain, sort_keys=True), *text])
@@ -74,14 +74,14 @@ def model_files(header: dict[str, Any], lines: list[Any]) -> tuple[str, list[str
 
 
 def hostile_entry(folder: Path, random: Random) -> None:
-    """Put something into a folder of a model that is no file of one."""
+    """Put a file that is no part of a model into the folder of a model."""
     name = folder / f"part-{random.choice(['0', '00000', 'x', '~'])}"
     for old in random.sample(list(folder.iterdir()), random.randrange(2)):
         old.unlink()
     name.unlink(missing_ok=True)
     how = random.randrange(6)
     if how == 0:
-        os.mkfifo(name)  # opening it waits for ever
+        os.mkfifo(name)  # opening it never returns
     elif how == 1:
         name.symlink_to("/dev/zero")
     elif how == 2:

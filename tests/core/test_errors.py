@@ -1,4 +1,4 @@
-"""Errors teach: what, got, expected, do; and they survive the way from an executor to the driver."""
+"""Errors say what, got, expected and do; and they can be sent from an executor to the driver."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def test_an_error_says_what_got_expected_and_do(kind: type[GmmSparkError]) -> No
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_no_part_of_an_error_is_long(kind: type[GmmSparkError]) -> None:
-    """Whatever an untrusted file put into it, the text and its pickle stay short; escapes count too."""
+    """Whatever an untrusted file contains, the text and its pickle stay short, with all escapes."""
     for long in ("x" * 300_000, "\x1b[2J" * 100_000, "\u2028" * 100_000):
         error = kind(long, got=long, expected=long, do=long)
         assert len(str(error)) <= 4 * MAX_CHARACTERS + 30
@@ -33,7 +33,7 @@ def test_no_part_of_an_error_is_long(kind: type[GmmSparkError]) -> None:
         assert "(300000 characters)" in str(kind("x" * 300_000, got=1, expected="2", do="3"))
     whole = kind("columns", got=["name"] * 10_000, expected="1", do="2")
     assert len(str(whole)) <= MAX_CHARACTERS + 50
-    assert len(whole.got) == 10_000  # type: ignore[arg-type] # it is that list
+    assert len(whole.got) == 10_000  # type: ignore[arg-type] # it is the whole list
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -46,8 +46,8 @@ def test_an_error_pickles(kind: type[GmmSparkError]) -> None:
     assert vars(back) == vars(error)
 
 
-def test_each_layer_names_options_as_it_calls_them() -> None:
-    """An error keeps its text; its options get the names of each layer around, and go where that has none."""
+def test_each_layer_uses_its_own_names_of_options() -> None:
+    """The text of an error stays; its options get the names of the outer layer, and are left out if it has none."""
     error = ConfigurationError("rows", got=3, expected="4", do="Add one.", options=["k", "tol", "family"])
     text = "rows: got 3; expected 4. Add one."
     assert str(error) == f"{text} Options: k, tol, family."

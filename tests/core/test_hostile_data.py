@@ -1,4 +1,4 @@
-"""Data that breaks mixtures: whatever comes, a valid model with a true outcome or a clear error, never NaN."""
+"""Data that breaks mixtures: always a valid model with a true outcome or a clear error, never NaN."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ FLOOR = 1e-6
 
 
 def fit(x: FloatArray, family: Family, k: int, floor: float = FLOOR, seed: int = 0) -> tuple[em.Fit, Coordinates]:
-    """Search and polish as a job does, in memory; every warning is an error."""
+    """Fit in memory as a job does; every warning is an error."""
     weights = np.ones(len(x))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -41,7 +41,7 @@ def fit(x: FloatArray, family: Family, k: int, floor: float = FLOOR, seed: int =
 
 
 def assert_sound(x: FloatArray, fitted: em.Fit, frame: Coordinates) -> None:
-    """The model is finite in the user's units too, and its likelihood is the exact one of its parameters."""
+    """Check that the model is finite in the user's units, with the exact likelihood of its parameters."""
     mixture = frame.outward(fitted.best.parameters)
     posterior, log_density = kernel.posteriors(x, mixture)
     np.testing.assert_allclose(posterior.sum(axis=1), 1, atol=1e-12)
@@ -72,7 +72,7 @@ def test_few_distinct_values_are_fitted_or_refused(seed: int, family: Family, k:
 @pytest.mark.parametrize("k", [2, 5])
 @pytest.mark.parametrize("family", FAMILIES)
 def test_point_masses_end_on_the_floor(family: Family, k: int) -> None:
-    """Half of the rows at one value: a valid model, its likelihood right, a component at that value."""
+    """With half of the rows at one value, the model is valid, with a component at that value."""
     generator = np.random.default_rng(1)
     x = np.concatenate([np.full((300, 2), 3.0), generator.standard_normal((300, 2)) * [1, 50]])
     fitted, frame = fit(x, family, k)
@@ -83,7 +83,7 @@ def test_point_masses_end_on_the_floor(family: Family, k: int) -> None:
 @pytest.mark.parametrize("k", [8, 20])
 @pytest.mark.parametrize("family", FAMILIES)
 def test_more_components_than_distinct_rows(family: Family, k: int) -> None:
-    """k above the number of distinct rows still ends with a valid model: spare components share or starve."""
+    """With k above the number of distinct rows the model is valid: spare components share rows or have none."""
     x = np.tile([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0], [2.0, 3.0]], (5, 1))
     fitted, frame = fit(x, family, k)
     assert_sound(x, fitted, frame)
@@ -91,7 +91,7 @@ def test_more_components_than_distinct_rows(family: Family, k: int) -> None:
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_an_outlier_a_million_deviations_away(family: Family) -> None:
-    """One gross outlier neither hides in NaN nor spoils the likelihood."""
+    """One gross outlier gives no NaN and a correct likelihood."""
     generator = np.random.default_rng(2)
     x = np.concatenate([generator.standard_normal((500, 3)), [[1e6, -1e6, 1e6]]])
     fitted, frame = fit(x, family, 3)
@@ -101,7 +101,7 @@ def test_an_outlier_a_million_deviations_away(family: Family) -> None:
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("family", FAMILIES)
 def test_collapse_without_a_floor_is_an_outcome(family: Family, seed: int) -> None:
-    """Duplicates and no floor: a finite model with an outcome, or an error that names the floor."""
+    """Duplicates without a floor give a finite model with an outcome, or an error that names the floor."""
     generator = np.random.default_rng(seed)
     x = np.repeat(np.round(generator.standard_normal((40, 2)), 1), generator.integers(1, 9, 40), axis=0)
     try:

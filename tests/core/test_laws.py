@@ -1,4 +1,4 @@
-"""The laws of EM that numerics.md lists, held on random problems of all four families."""
+"""The laws of EM that numerics.md lists, tested on random problems of all four families."""
 
 from __future__ import annotations
 
@@ -95,8 +95,8 @@ def test_the_same_blocks_give_the_same_bits(problem: Problem, size: int) -> None
 
 
 @given(problems(weighted=False), seeds)
-def test_an_integer_weight_is_that_many_equal_rows(problem: Problem, seed: int) -> None:
-    """A weight of m is the row m times, and a weight of 0 no row at all."""
+def test_an_integer_weight_counts_as_equal_rows(problem: Problem, seed: int) -> None:
+    """A weight of m counts as m equal rows, and a weight of 0 as no row."""
     counts = np.random.default_rng(seed).integers(0, 4, len(problem.x))
     weighted = replace(problem, weights=counts.astype(np.float64))
     repeated = problem.keep(np.repeat(np.arange(len(counts)), counts))
@@ -107,7 +107,7 @@ def test_an_integer_weight_is_that_many_equal_rows(problem: Problem, seed: int) 
 
 @given(problems(), st.floats(1e-6, 1e6))
 def test_scaled_weights_scale_the_log_likelihood_only(problem: Problem, factor: float) -> None:
-    """Weights times c: the same model, c times the log-likelihood."""
+    """Weights times c give the same model and c times the log-likelihood."""
     scaled = replace(problem, weights=factor * problem.weights)
     one, other = steps(problem, 3), steps(scaled, 3)
     assert_same(other.parameters, one.parameters, problem.frame, 1e-11)
@@ -124,8 +124,8 @@ def moved(problem: Problem, matrix: FloatArray, offset: FloatArray) -> Problem:
     )
 
 
-def own_map(generator: np.random.Generator, family: Family, d: int) -> FloatArray:
-    """Return a random linear map under which the family stays itself."""
+def map_of_family(generator: np.random.Generator, family: Family, d: int) -> FloatArray:
+    """Return a random linear map that preserves the family."""
     if family in ("diag", "tied-diag"):
         return np.diag(generator.choice([-1, 1], d) * 10 ** generator.uniform(-6, 6, d))
     if family in ("spherical", "tied-spherical"):
@@ -139,7 +139,7 @@ def test_affine_maps_of_the_data_map_the_model(problem: Problem, seed: int) -> N
     """Fitting A x + c gives A mu + c and A S A' for every A that keeps the family, and -N log|det A| in ll."""
     generator = np.random.default_rng(seed)
     d = problem.x.shape[1]
-    matrix = own_map(generator, problem.family, d)
+    matrix = map_of_family(generator, problem.family, d)
     offset = matrix @ generator.normal(0, 10, d)
     image = moved(problem, matrix, offset)
     expected = steps(problem, 3)
@@ -152,8 +152,8 @@ def test_affine_maps_of_the_data_map_the_model(problem: Problem, seed: int) -> N
 
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize(("scale", "offset"), [(1.0, 1e9), (1e6, 0.0), (1e-6, 0.0), (2.0**20, 1e9), (2.0**-10, -1e9)])
-def test_timestamps_and_micrometres_fit_as_well_as_anything(family: Family, scale: float, offset: float) -> None:
-    """A translation by 1e9 standard deviations and units a million times off change nothing."""
+def test_timestamps_and_micrometres_do_not_matter(family: Family, scale: float, offset: float) -> None:
+    """A translation by 1e9 standard deviations and units a million times larger or smaller change nothing."""
     generator = np.random.default_rng(11)
     x, _ = sample(generator, random_mixture(generator, 3, 3, family), 400)
     x = np.round(x * 64) / 64  # so that x + 1e9 is exact, for the rows and for the start
@@ -168,7 +168,7 @@ def test_timestamps_and_micrometres_fit_as_well_as_anything(family: Family, scal
 
 @given(problems(), seeds)
 def test_relabelled_starts_give_relabelled_models(problem: Problem, seed: int) -> None:
-    """The components' order in the start is their order in the result, and nothing else."""
+    """The order of the components in the start changes only their order in the result."""
     order = np.random.default_rng(seed).permutation(problem.start.k)
     s = problem.start
     shuffled = Parameters(s.weights[order], s.means[order], s.covariances[order], s.family)
@@ -204,7 +204,9 @@ def test_statistics_of_two_sets_of_rows_add_up(problem: Problem, share: float) -
 
 
 @given(problems(), st.lists(st.tuples(st.integers(1, 6), st.sampled_from(FAMILIES)), min_size=1, max_size=6), seeds)
-def test_stacked_candidates_are_each_alone(problem: Problem, others: list[tuple[int, Family]], seed: int) -> None:
+def test_stacked_candidates_do_not_affect_each_other(
+    problem: Problem, others: list[tuple[int, Family]], seed: int
+) -> None:
     """One pass for candidates of mixed sizes and families measures each as if it were alone."""
     frame = frame_of_all(problem)
     expectation = engine(problem, frame)
@@ -221,7 +223,7 @@ def test_stacked_candidates_are_each_alone(problem: Problem, others: list[tuple[
 
 
 def frame_of_all(problem: Problem) -> Coordinates:
-    """Return whitened coordinates, the ones that serve every family in one pass."""
+    """Return whitened coordinates, which serve every family in one pass."""
     return replace(problem, start=replace(problem.start, family="full")).frame
 
 
@@ -243,7 +245,7 @@ def test_each_family_keeps_its_shape(problem: Problem) -> None:
 
 
 @given(problems())
-def test_the_masses_share_out_the_whole_weight(problem: Problem) -> None:
+def test_the_masses_add_up_to_the_whole_weight(problem: Problem) -> None:
     """Responsibilities of a row sum to 1, so the N_k sum to N; weights of the next model are their shares."""
     fitted = steps(problem, 2)
     total = problem.weights.sum()

@@ -81,7 +81,7 @@ def test_the_best_model_of_old_faithful_is_the_published_one(data: RealData) -> 
     covariances = np.array([[[0.078254, 0.4802], [0.4802, 33.7671]]] * 3)
     published = Parameters(np.array([0.16568, 0.35637, 0.47795]), means, covariances, "tied")
     at_published = steps(Problem(x, np.ones(len(x)), published), 1)
-    assert at_published.history[0] == pytest.approx(-1126.326, abs=5e-3)  # five digits were printed
+    assert at_published.history[0] == pytest.approx(-1126.326, abs=5e-3)  # published with five digits
     fitted = best_fit(x, "tied", 3)
     order = np.argsort(fitted.parameters.weights)
     assert -1126.326 < fitted.log_likelihood < -1126.306

@@ -32,7 +32,7 @@ def peer(problem: Problem, count: int) -> GaussianMixture:
         weights_init=start.weights, means_init=start.means, precisions_init=shaped,
     )  # fmt: skip
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # it is meant to run on
+        warnings.simplefilter("ignore", ConvergenceWarning)  # the steps are limited on purpose
         return mixture.fit(problem.x)
 
 
@@ -62,7 +62,7 @@ def test_the_same_start_takes_the_same_steps(family: Family, shape: tuple[int, i
 
 
 @pytest.mark.parametrize("family", THEIRS)
-def test_criteria_and_free_parameters_are_theirs(family: Family) -> None:
+def test_criteria_and_free_parameters_are_those_of_scikit_learn(family: Family) -> None:
     """AIC, BIC and the count of free parameters agree with scikit-learn; ICL is BIC plus twice the entropy."""
     problem = random_problem(23, family, 3, 4, weighted=False)
     theirs, ours = peer(problem, 5), steps(problem, 5)

@@ -16,7 +16,7 @@ import pyarrow as pa
 from py4j.protocol import Py4JError, Py4JJavaError  # type: ignore[import-untyped]
 from pyspark.errors import AnalysisException, PySparkException
 
-from gmm_spark.em.checkpoint import Identity, damaged, decode_state, encode_state, most_bytes
+from gmm_spark.em.checkpoint import Identity, damage_error, decode_state, encode_state, most_bytes
 from gmm_spark.errors import CheckpointError
 from gmm_spark.options import CheckpointOptions
 from gmm_spark.spark.complaints import reason
@@ -127,7 +127,7 @@ class CheckpointStore:
         where = f"{self.settings.path}/{slot}"
         most = max(_READABLE, most_bytes(self.identity["k"], self.identity["d"], self.identity["max_iter"]))
         if size > most:
-            return damaged(where, f"{size} bytes, where this fit needs at most {most}")
+            return damage_error(where, f"{size} bytes, where this fit needs at most {most}")
         try:
             return decode_state(
                 [row[0] for row in _reader(self.spark, "text").load(where).collect()], self.identity, where
@@ -135,7 +135,7 @@ class CheckpointStore:
         except CheckpointError as error:
             return error
         except (PySparkException, Py4JJavaError) as error:  # a wrong Hadoop checksum, or a missing file
-            return damaged(where, reason(error))
+            return damage_error(where, reason(error))
 
 
 def identity_of(

@@ -54,7 +54,7 @@ class DistributedRows:
         """Return a candidate's statistics, with the n least likely rows; n is limited by the driver's memory."""
         engine = self.expectation
         most = driver_bytes(engine.blocks.sparkSession, engine.limits) // 2
-        count = min(missed_clusters.KEPT, max(SIZE, most // (8 * engine.partitions * (1 + candidate.d))))
+        count = min(missed_clusters.LOWEST_ROWS, max(SIZE, most // (8 * engine.partitions * (1 + candidate.d))))
         (moments,) = engine.read([Request(candidate)], kept=count)
         return moments
 
@@ -75,7 +75,7 @@ class DistributedRows:
         """Return a runner that executes short runs as Spark tasks, where they are long enough to pay for a job."""
         return on_executors(self.table.sparkSession, self.expectation.limits)
 
-    def refined(self, found: em.Fit) -> em.Fit:
+    def refine(self, fit: em.Fit) -> em.Fit:
         """Continue EM on parts of the rows, each four times larger, where the sample is too small for the tolerance.
 
         A part is a random choice of blocks, not of rows: in a sorted table it represents the rows less well than a
@@ -86,13 +86,13 @@ class DistributedRows:
             rows = surveyed.effective_rows / one_in
             error = accuracy(options.family, options.k, len(self.problem.names), rows)
             goal = em.Goal(max(options.tol, error), options.max_iter)
-            state = em.begin(found.best.parameters, options.acceleration, found.slowest, found.passed)
+            state = em.begin(fit.best.parameters, options.acceleration, fit.slowest, fit.passed)
             try:
-                found = em.run(partial(self._over_part, one_in), state, self.problem.maximise, goal)
+                fit = em.run(partial(self._over_part, one_in), state, self.problem.maximise, goal)
             except ParametersError:  # the part has no blocks
                 continue
-            progress.report_part(one_in, found)
-        return found
+            progress.report_part(one_in, fit)
+        return fit
 
     def _parts(self) -> Iterator[int]:
         """Yield n for each part of one block in n that has four times the sample's rows, and enough blocks.

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from gmm_spark import em
     from gmm_spark.em.diagnosis import Finding
-    from gmm_spark.em.reseeding import Emptied, Reseeding
+    from gmm_spark.em.reseeding import EmptiedComponent, Reseeding
     from gmm_spark.fit.problem import Problem
     from gmm_spark.search.missed_clusters import CheckedStart
     from gmm_spark.spark.fit.checkpoint_store import CheckpointStore
@@ -106,7 +106,7 @@ def report_reseeding(entry: Reseeding) -> None:
     )
 
 
-def report_emptied(components: Sequence[Emptied]) -> None:
+def report_emptied(components: Sequence[EmptiedComponent]) -> None:
     """Log each component of an initial model that has almost no rows now."""
     for component in components:
         fields = {"event": "emptied", "phase": "em"} | asdict(component)
@@ -168,7 +168,7 @@ class FitEvents(Observer):
         seconds, tol = time.perf_counter() - self.pass_start, self.problem.options.tol
         report_pass(len(state.trace.history), measured, state.remaining(measured), value, seconds, tol)
 
-    def emptied(self, components: Sequence[Emptied]) -> None:
+    def emptied(self, components: Sequence[EmptiedComponent]) -> None:
         """Report components without rows."""
         report_emptied(components)
 

@@ -15,7 +15,7 @@ from pyspark.ml.util import (
     MLWriter,
 )
 
-from gmm_spark.options import CheckpointOptions, Options, by_params, options_of, params_named
+from gmm_spark.options import CheckpointOptions, Options, errors_name_params, options_from_params, options_of
 from gmm_spark.spark.fit.checkpoint_store import Checkpoints
 from gmm_spark.spark.fit.train import train
 from gmm_spark.spark.ml import model_files
@@ -108,7 +108,7 @@ class GaussianMixture(Estimator["GaussianMixtureModel"], FitParams, MLReadable["
     def _fit(self, dataset: DataFrame) -> GaussianMixtureModel:
         df = static_frame(dataset, "fit")
         mixture = self.copy()  # another thread may set params during the fit
-        with params_named(), explain_worker_errors(df.sparkSession):
+        with errors_name_params(), explain_worker_errors(df.sparkSession):
             trained = train(df, *request_of(mixture, df), mixture._initial, checkpoints_of(mixture))  # noqa: SLF001 - a copy of itself
         return model_of(mixture, trained.parameters, trained.features, trained.summary)
 
@@ -117,7 +117,7 @@ def request_of(mixture: GaussianMixture, df: DataFrame) -> tuple[Features, str |
     """Return the feature columns, the weight column in the table's spelling, and the options of a fit to a table."""
     table = Names.of(df)
     weight = table.find(mixture.getOrDefault("weightCol")).name if mixture.isDefined("weightCol") else None
-    options = by_params({option.param: mixture.getOrDefault(option.param) for option in options_of(Options)})
+    options = options_from_params({option.param: mixture.getOrDefault(option.param) for option in options_of(Options)})
     return mixture._features(table), weight, options  # noqa: SLF001 - pyspark.ml's idiom
 
 

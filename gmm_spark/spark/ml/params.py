@@ -26,7 +26,7 @@ class _Checked:
     name: str
 
     def __call__(self, value: Any) -> Any:  # noqa: ANN401 - any value of the caller
-        return BY_PARAM[self.name].checked(value, f"param {self.name}")
+        return BY_PARAM[self.name].check(value, f"param {self.name}")
 
 
 def param(name: str, doc: str = "") -> Param[Any]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from gmm_spark.options import params_named
+from gmm_spark.options import errors_name_params
 from gmm_spark.selection.evaluation import gains
 from gmm_spark.spark.ml.estimator import model_of, request_of
 from gmm_spark.spark.selection import fit_grid
@@ -144,7 +144,7 @@ def select(
     """
     requested = Choice(tuple(k), tuple(covarianceTypes), criterion=criterion, **choice)
     df, mixture = static_frame(df, "select"), mixture.copy()  # another thread may set params during the fit
-    with params_named(), explain_worker_errors(df.sparkSession):
+    with errors_name_params(), explain_worker_errors(df.sparkSession):
         features, weight, options = request_of(mixture, df)
         selection = fit_grid.select(df, features, weight, options, requested, store)
     models = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from gmm_spark.em.diagnosis import unsound
+from gmm_spark.em.diagnosis import unsound_findings
 from gmm_spark.errors import ConfigurationError
 from gmm_spark.mixture import families
 from gmm_spark.mixture.criteria import at_mean_weight
@@ -94,7 +94,7 @@ class FittedCandidate:
         """Return its result, with which running candidates are compared."""
         summary = self.summary
         value = at_mean_weight(summary.logLikelihood, summary.weight, summary.effectiveRows)
-        free, sound = _free(self.parameters), not (unsound(summary.findings) or summary.smallComponentCharge)
+        free, sound = _free(self.parameters), not (unsound_findings(summary.findings) or summary.smallComponentCharge)
         return Standing(self.candidate, value, 0.0, free, summary.effectiveRows, sound=sound)
 
     def evaluation(self, heldout: float | None) -> Evaluation:
@@ -114,7 +114,7 @@ class FittedCandidate:
             effective_rows=summary.effectiveRows,
             penalty=summary.covariancePenalty,
             charge=summary.smallComponentCharge,
-            suspicious=len(unsound(summary.findings)),
+            suspicious=len(unsound_findings(summary.findings)),
             stability=summary.startStability,
         )
 

@@ -191,7 +191,9 @@ class _Run:
         searches = grid_starts.Searches(sample, tuple(plans), self.axes.frames, self.axes.turns)
         results = iter(grid_starts.search(self.table.rows.sparkSession, searches) if plans else ())
         return [
-            next(results) if self._is_searched(cell) else grid_starts.SearchResult([self._problem(cell).of_one()])
+            next(results)
+            if self._is_searched(cell)
+            else grid_starts.SearchResult([self._problem(cell).one_component()])
             for cell in cells
         ]
 

@@ -68,7 +68,7 @@ def manifest(_: Path, filler: str) -> Callable[[], object]:
 def checkpoints(_: Path, filler: str) -> Callable[[], object]:
     """Return a reader of a checkpoint under a true mark."""
     lines = [f'{{"format":{checkpoint.FORMAT},"identity":{filler},"state":{{}}}}']
-    lines.append(checkpoint._mark(lines))  # noqa: SLF001 - a forger would compute it too
+    lines.append(checkpoint._checksum(lines))  # noqa: SLF001 - a forger would compute it too
     return lambda: checkpoint.decode_state(lines, {"k": 1, "d": 1}, "here")
 
 

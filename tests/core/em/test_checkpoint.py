@@ -32,49 +32,49 @@ GOAL = em.Goal(1e-6, 12)
 def states_of(problem: Problem, acceleration: em.Acceleration = "squarem", floor: float = 0.0) -> list[em.State]:
     """Return every state of a fit, from its start to its end."""
     frame = problem.frame
-    kept = [em.begin(frame.inward(problem.start), acceleration)]
-    em.run(engine(problem, frame), kept[0], em.Maximiser(frame, floor), GOAL, lambda state, _: kept.append(state))
-    return kept
+    states = [em.begin(frame.inward(problem.start), acceleration)]
+    em.run(engine(problem, frame), states[0], em.Maximiser(frame, floor), GOAL, lambda state, _: states.append(state))
+    return states
 
 
 def sealed(lines: list[str]) -> list[str]:
-    """Return the lines with a true mark: what someone writes who knows the format."""
+    """Return the lines with a valid checksum, as someone who knows the format can write them."""
     return [*lines, json.dumps({"sha256": hashlib.sha256("\n".join(lines).encode()).hexdigest()})]
 
 
 @given(problems(most=3), accelerations, floors)
 def test_a_state_reads_back_to_the_bit(problem: Problem, acceleration: em.Acceleration, floor: float) -> None:
-    """Any state that is written, read and gone on from ends with the bits of the fit that was never broken off."""
+    """A fit that is resumed from any stored state ends with the same bits as the fit without interruption."""
     frame, states = problem.frame, states_of(problem, acceleration, floor)
     whole = states[-1].fit
     for state in states:
-        again = decode_state(encode_state(state, IDENTITY), IDENTITY, "there")
-        assert encode_state(again, IDENTITY) == encode_state(state, IDENTITY)
-        assert end_of(em.run(engine(problem, frame), again, em.Maximiser(frame, floor), GOAL)) == end_of(whole)
+        decoded = decode_state(encode_state(state, IDENTITY), IDENTITY, "there")
+        assert encode_state(decoded, IDENTITY) == encode_state(state, IDENTITY)
+        assert end_of(em.run(engine(problem, frame), decoded, em.Maximiser(frame, floor), GOAL)) == end_of(whole)
 
 
 @given(problems(most=3))
 def test_its_size_is_known_before_it_is_read(problem: Problem) -> None:
-    """No state takes more than `most_bytes`, and that is not much more than it takes."""
+    """No state takes more than `most_bytes`, and `most_bytes` is not much larger."""
     k, d = problem.start.means.shape
     sizes = [sum(len(line) + 1 for line in encode_state(state, IDENTITY)) for state in states_of(problem)]
     assert max(sizes) <= most_bytes(k, d, GOAL.max_iter) <= 100_000 + 10 * max(sizes)
 
 
-def test_another_fits_checkpoint_is_refused_by_name() -> None:
+def test_the_checkpoint_of_another_fit_is_refused() -> None:
     """The error names each option or number of the data that differs, with both values."""
     lines = encode_state(states_of(random_problem(1, "full", 2, 2))[3], IDENTITY)
     other = {**IDENTITY, "seed": 8, "features": ["x", "z"]}
     with pytest.raises(CheckpointError) as refused:
         decode_state(lines, other, "there")
-    assert "seed 7 there, 8 here" in str(refused.value)
-    assert 'features ["x", "y"] there, ["x", "z"] here' in str(refused.value)
+    assert "seed 7 in the checkpoint, 8 in this fit" in str(refused.value)
+    assert 'features ["x", "y"] in the checkpoint, ["x", "z"] in this fit' in str(refused.value)
     assert "tol" not in str(refused.value)
 
 
 @given(st.data())
-def test_what_is_cut_short_or_changed_is_refused(data: st.DataObject) -> None:
-    """No prefix of a checkpoint and none with a changed character is taken for one."""
+def test_a_cut_or_changed_checkpoint_is_refused(data: st.DataObject) -> None:
+    """A prefix of a checkpoint, or one with a changed character, is refused."""
     text = "\n".join(encode_state(states_of(random_problem(1, "diag", 2, 2))[4], IDENTITY))
     at = data.draw(st.integers(0, len(text) - 1))
     if data.draw(st.booleans()):
@@ -86,7 +86,7 @@ def test_what_is_cut_short_or_changed_is_refused(data: st.DataObject) -> None:
 
 
 def numbers(*values: float) -> str:
-    """Return an array as checkpoints hold it."""
+    """Return an array as it is stored in checkpoints."""
     return base64.b64encode(np.array(values, dtype="<f8").tobytes()).decode()
 
 
@@ -119,8 +119,8 @@ LIES: dict[str, Callable[[list[dict[str, Any]]], Any]] = {
 
 
 @pytest.mark.parametrize("lie", LIES)
-def test_a_true_checksum_does_not_make_it_true(lie: str) -> None:
-    """What is no fit of gmm_spark is refused though its mark agrees: one of our errors, nothing allocated or run."""
+def test_a_valid_checksum_does_not_make_a_checkpoint_valid(lie: str) -> None:
+    """An impossible state is refused despite a valid checksum, with a GmmSparkError; nothing is allocated or run."""
     lines = [json.loads(line) for line in encode_state(states_of(random_problem(1, "full", 2, 2))[1], IDENTITY)[:-1]]
     assert decode_state(sealed([json.dumps(line) for line in lines]), IDENTITY, "there").trace.history
     LIES[lie](lines)
@@ -134,24 +134,24 @@ def test_a_true_checksum_does_not_make_it_true(lie: str) -> None:
     )
 )
 def test_any_json_is_refused(value: object) -> None:
-    """Any other JSON under a true mark is no checkpoint."""
+    """Any other JSON with a valid checksum is refused."""
     for lines in ([json.dumps(value)], [json.dumps({"format": 1, "identity": IDENTITY, "state": value})]):
         with pytest.raises(CheckpointError):
             decode_state(sealed(lines), IDENTITY, "there")
 
 
 def flipped(lines: list[str], random: Random) -> list[str]:
-    """Return a checkpoint with bytes that were changed."""
+    """Return a checkpoint with changed bytes."""
     return bytes_of("\n".join(lines).encode(), random).decode("utf-8", "replace").split("\n")
 
 
 def forged(lines: list[str], random: Random) -> list[str]:
-    """Return a checkpoint with other values under a true mark."""
+    """Return a checkpoint with other values and a valid checksum."""
     return sealed([json.dumps(line) for line in values_of([json.loads(line) for line in lines[:-1]], random)])
 
 
 def poisoned(lines: list[str], random: Random) -> list[str]:
-    """Return a checkpoint with other numbers in one of its arrays, under a true mark."""
+    """Return a checkpoint with other numbers in one of its arrays, and a valid checksum."""
     trees = [json.loads(line) for line in lines[:-1]]
     line = random.choice(trees[:-1])
     name = random.choice([name for name, value in line.items() if isinstance(value, str)])
@@ -164,16 +164,16 @@ def poisoned(lines: list[str], random: Random) -> list[str]:
 
 
 @pytest.mark.parametrize("mutated", [flipped, forged, poisoned])
-def test_a_hostile_checkpoint_is_refused_by_an_error_of_ours(
+def test_a_hostile_checkpoint_is_refused_or_can_be_resumed(
     mutated: Callable[[list[str], Random], list[str]],
 ) -> None:
-    """Whatever it holds: one of our errors, or a state from which a fit comes to its end; quickly, in little memory."""
+    """Any content gives a GmmSparkError or a state from which a fit can end; quickly, in little memory."""
     problem = random_problem(1, "full", 2, 2)
-    kept = [encode_state(state, IDENTITY) for state in states_of(problem)[:6]]
+    checkpoints = [encode_state(state, IDENTITY) for state in states_of(problem)[:6]]
     before, read, slowest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, 0, 0.0
     for case in range(CASES):
         random, began = Random(case), time.process_time()  # noqa: S311 - to be repeatable
-        lines, message = mutated(random.choice(kept), random), ""
+        lines, message = mutated(random.choice(checkpoints), random), ""
         try:
             state = decode_state(lines, IDENTITY, "there")
             read += 1

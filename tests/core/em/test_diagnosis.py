@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from gmm_spark import em
-from gmm_spark.em.diagnosis import Finding, findings, unsound
+from gmm_spark.em.diagnosis import Finding, findings, unsound_findings
 from gmm_spark.mixture.coordinates import coordinates_for
 from gmm_spark.mixture.parameters import Parameters
 from gmm_spark.statistics import kernel
@@ -27,23 +27,23 @@ def clusters(seed: int = 0) -> FloatArray:
     return np.asarray(rng.standard_normal((600, 3)) + np.repeat([[0.0, 0, 0], [10, 0, 0]], 300, axis=0))
 
 
-def found(
+def findings_about(
     x: FloatArray, labels: FloatArray, family: Family = "full", *, prior: float = 0.0, least: float = 0.0
 ) -> tuple[Finding, ...]:
-    """Return the findings about the mixture that the M-step of these labels gives, two steps of EM on."""
+    """Return the findings about the mixture after the M-step of these labels and two more steps of EM."""
     mean, covariance = x.mean(axis=0), np.cov(x.T, bias=True)
     frame = coordinates_for(family, mean, covariance, NAMES)
     maximise = em.Maximiser(frame, FLOOR, prior / len(x), least)
     k = int(labels.max()) + 1
     groups = [x[labels == c] for c in range(k)]
-    own = np.array([np.cov(group.T, bias=True) + 1e-9 * covariance for group in groups])
+    spread = np.array([np.cov(group.T, bias=True) + 1e-9 * covariance for group in groups])
     if family == "tied":
-        own = np.repeat(np.tensordot([len(group) / len(x) for group in groups], own, axes=1)[None], k, axis=0)
+        spread = np.repeat(np.tensordot([len(group) / len(x) for group in groups], spread, axes=1)[None], k, axis=0)
     if family in ("diag", "spherical"):
-        variances = np.einsum("kii->ki", own)
-        own = variances if family == "diag" else np.repeat(variances.mean(axis=1, keepdims=True), 3, axis=1)
+        variances = np.einsum("kii->ki", spread)
+        spread = variances if family == "diag" else np.repeat(variances.mean(axis=1, keepdims=True), 3, axis=1)
     weights = np.array([len(group) for group in groups]) / len(x)
-    at = frame.inward(Parameters(weights, np.array([group.mean(axis=0) for group in groups]), own, family))
+    at = frame.inward(Parameters(weights, np.array([group.mean(axis=0) for group in groups]), spread, family))
     blocks = [Block(frame.rows(x))]
     for _ in range(2):
         (moments,) = kernel.accumulate(blocks, [at])
@@ -55,7 +55,7 @@ def found(
 @pytest.mark.parametrize("family", ["full", "tied", "diag", "spherical"])
 def test_sound_components_are_not_suspicious(family: Family) -> None:
     """Two clusters of 300 rows, with a prior and a least size, give no finding."""
-    assert found(clusters(), np.repeat([0, 1], 300), family, prior=0.1, least=4) == ()
+    assert findings_about(clusters(), np.repeat([0, 1], 300), family, prior=0.1, least=4) == ()
 
 
 @pytest.mark.parametrize("family", ["full", "diag"])
@@ -63,17 +63,17 @@ def test_a_tie_is_named_with_its_feature_and_value(family: Family) -> None:
     """A component whose rows share one value of a feature is at the floor in that feature, at that value."""
     x = clusters()
     x[300:, 2] = 7.25
-    (finding,) = found(x, np.repeat([0, 1], 300), family)
+    (finding,) = findings_about(x, np.repeat([0, 1], 300), family)
     assert (finding.kind, finding.features) == ("floor", ("height",))
     assert "7.25" in finding.message
     assert "300 rows" in finding.message
 
 
 def test_a_combination_at_the_floor_is_named_by_its_loadings() -> None:
-    """Rows with length = width are at the floor in the difference of the two, each in its own standard deviations."""
+    """Rows with length = width are at the floor in the difference of the two standardised features."""
     x = clusters()
     x[300:, 1] = x[300:, 0]
-    (finding,) = found(x, np.repeat([0, 1], 300))
+    (finding,) = findings_about(x, np.repeat([0, 1], 300))
     assert finding.kind == "floor"
     length, width = x[:, 0].std(), x[:, 1].std()
     loadings = np.array([length, width]) / np.hypot(length, width)
@@ -84,45 +84,45 @@ def test_a_combination_at_the_floor_is_named_by_its_loadings() -> None:
 
 
 @pytest.mark.parametrize("family", ["full", "diag"])
-def test_a_direction_that_the_prior_carries_is_named(family: Family) -> None:
-    """Where a tie has its variance from the prior, not from the floor, the share of the prior is said."""
+def test_a_direction_whose_variance_comes_from_the_prior_is_named(family: Family) -> None:
+    """If the variance of a tie comes from the prior, not from the floor, the finding has the share of the prior."""
     x = clusters()
     x[300:, 2] = 7.25
-    (finding,) = found(x, np.repeat([0, 1], 300), family, prior=0.1)
+    (finding,) = findings_about(x, np.repeat([0, 1], 300), family, prior=0.1)
     assert (finding.kind, finding.features) == ("prior", ("height",))
     assert "100 %" in finding.message
 
 
 @pytest.mark.parametrize("family", ["full", "tied", "diag", "spherical"])
 def test_a_narrow_cluster_that_the_prior_widens_is_sound(family: Family) -> None:
-    """Clusters of 300 rows, 300 deviations apart in each feature: the prior's share is said, and no cluster is bad."""
+    """Clusters of 300 rows, 300 deviations apart in each feature, are sound; a finding has the share of the prior."""
     x = np.random.default_rng(0).standard_normal((600, 3)) + np.repeat([[0.0], [300]], 300, axis=0)
-    widened = found(x, np.repeat([0, 1], 300), family, prior=5.0, least=4)
+    widened = findings_about(x, np.repeat([0, 1], 300), family, prior=5.0, least=4)
     assert {each.kind for each in widened} == {"widened"}
-    assert unsound(widened) == []
-    assert "set the covariance prior to 0" in widened[0].message
+    assert unsound_findings(widened) == []
+    assert "covariance prior to 0" in widened[0].message
 
 
 def test_few_rows_are_counted() -> None:
-    """A component of three rows holds fewer than the four that three features need."""
+    """A component of three rows has fewer than the four rows that three features need."""
     x = np.concatenate([clusters(), [[50.0, 50, 50], [51, 50, 52], [50, 53, 50]]])
-    first, *others = found(x, np.repeat([0, 1, 2], [300, 300, 3]), prior=0.1, least=4)
+    first, *others = findings_about(x, np.repeat([0, 1, 2], [300, 300, 3]), prior=0.1, least=4)
     assert (first.component, first.kind) == (2, "few_rows")
     assert "3 rows" in first.message
     assert {each.component for each in others} <= {2}
 
 
 def test_a_repeated_value_is_a_point_mass() -> None:
-    """A hundred copies of one row are a point mass at that row, and nothing else is said of it."""
+    """A hundred copies of one row are a point mass at that row, with no other finding."""
     x = np.concatenate([clusters(), np.repeat([[20.0, -5, 3]], 100, axis=0)])
-    (finding,) = found(x, np.repeat([0, 1, 2], [300, 300, 100]))
+    (finding,) = findings_about(x, np.repeat([0, 1, 2], [300, 300, 100]))
     assert (finding.component, finding.kind) == (2, "point_mass")
     assert "length = 20, width = -5, height = 3" in finding.message
 
 
 @pytest.mark.parametrize("least", [0.0, 12.0])
-def test_of_a_component_without_rows_only_that_is_said(least: float) -> None:
-    """A component whose cluster has left the data is named once, whatever minComponentWeight is."""
+def test_a_component_without_rows_has_one_finding(least: float) -> None:
+    """A component whose cluster has left the data has one finding, whatever minComponentWeight is."""
     x = clusters()
     frame = coordinates_for("full", x.mean(axis=0), np.cov(x.T, bias=True), NAMES)
     means = np.array([[0.0, 0, 0], [10, 0, 0], [1e3, 0, 0], [1e3, 0, 0]])
@@ -134,19 +134,19 @@ def test_of_a_component_without_rows_only_that_is_said(least: float) -> None:
 
 
 def test_a_value_of_zero_is_named_as_zero() -> None:
-    """Of a one-hot group each state is named by zeros and ones, not by what rounding left of a zero."""
+    """The values of a one-hot group are named as zeros and ones, without rounding errors."""
     states = np.repeat([0, 1, 2], [150, 130, 120])
-    named = [each.message for each in found(np.eye(4)[states][:, :3], states, "diag")]
+    named = [each.message for each in findings_about(np.eye(4)[states][:, :3], states, "diag")]
     assert len(named) == 3
     assert all(message.count("= 0") == 2 and message.count("= 1") == 1 for message in named), named
 
 
 @pytest.mark.parametrize("family", ["full", "tied", "diag", "spherical"])
 def test_two_components_of_one_cluster_are_one(family: Family) -> None:
-    """Two components drawn from the same rows are named as one cluster, the third is not."""
+    """Two components of the same rows are reported as one cluster, the third is not."""
     x = clusters()
     labels = np.where(np.arange(600) < 300, np.arange(600) % 2, 2)
-    twins = [each for each in found(x, labels, family) if each.kind == "duplicate"]
+    twins = [each for each in findings_about(x, labels, family) if each.kind == "duplicate"]
     assert len(twins) == 1
     assert "components 1 and 2 are one cluster" in twins[0].message
 
@@ -156,7 +156,9 @@ def test_the_unit_of_a_feature_changes_no_finding(family: Family) -> None:
     """Kinds and features are the same where a feature is given in another unit."""
     x = clusters()
     x[300:, 2] = 7.25
-    plain, scaled = (found(x * unit, np.repeat([0, 1], 300), family) for unit in (np.ones(3), np.array([1e3, 1, 1e-4])))
+    plain, scaled = (
+        findings_about(x * unit, np.repeat([0, 1], 300), family) for unit in (np.ones(3), np.array([1e3, 1, 1e-4]))
+    )
     assert [(each.component, each.kind, each.features) for each in plain] == [
         (each.component, each.kind, each.features) for each in scaled
     ]

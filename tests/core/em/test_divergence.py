@@ -1,4 +1,4 @@
-"""What a step of EM is worth before it is taken."""
+"""The gain of a step of EM, estimated before the step."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from scipy.stats import multivariate_normal
 from gmm_spark import em
 from gmm_spark.em.convergence import remaining_after, step_divergence
 from gmm_spark.mixture.parameters import FAMILIES, Family
-from tests.core.em.test_convergence import crawling, gained_by_going_on
+from tests.core.em.test_convergence import crawling, gained_by_more_steps
 from tests.strategies import Problem, engine, problems, run
 
 if TYPE_CHECKING:
@@ -26,8 +26,8 @@ def log_joint(x: FloatArray, parameters: Parameters) -> FloatArray:
 
 
 @given(problems(most=3))
-def test_it_is_the_rise_of_the_expected_log_likelihood(problem: Problem) -> None:
-    """The divergence is E[log p(x, Z)] after the M-step less that before, for each family, and EM gains no less."""
+def test_divergence_is_the_rise_of_the_expected_log_likelihood(problem: Problem) -> None:
+    """The divergence is the rise of E[log p(x, Z)] by the M-step, for each family, and EM gains at least that."""
     frame = problem.frame
     passes = em.iterate(engine(problem, frame), frame.inward(problem.start), em.Maximiser(frame, 0.0), "none")
     old, new = next(passes), next(passes)
@@ -44,8 +44,8 @@ def test_it_is_the_rise_of_the_expected_log_likelihood(problem: Problem) -> None
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_what_is_left_is_foretold_by_one_step(family: Family) -> None:
-    """Once EM has settled, the step ahead and the rate show within a tenth what plain EM gains from there on."""
+def test_the_remaining_gain_is_estimated_from_one_step(family: Family) -> None:
+    """After the first steps, the next step and the rate give within a tenth what plain EM still gains."""
     problem = crawling(family)
     frame = problem.frame
     fit = run(problem, tol=1e-9, max_iter=20_000, acceleration="none")
@@ -56,26 +56,26 @@ def test_what_is_left_is_foretold_by_one_step(family: Family) -> None:
     assert three.gain is not None
     rate = np.sqrt(three.gain / two.gain)  # of the parameters, whose square is that of the gains
     foretold = remaining_after(step_divergence(two.parameters, one.parameters), 1 / (1 - rate))
-    assert foretold == pytest.approx(gained_by_going_on(problem, fit), rel=0.1)
+    assert foretold == pytest.approx(gained_by_more_steps(problem, fit), rel=0.1)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_a_fit_that_begins_at_its_end_takes_one_pass(family: Family) -> None:
-    """Where the slowest direction is known, SQUAREM sees at the optimum that there is nothing left to gain."""
+def test_a_fit_from_its_optimum_takes_one_pass(family: Family) -> None:
+    """If the slowest direction is known, SQUAREM detects at the optimum that nothing is left to gain."""
     problem = crawling(family)
     frame = problem.frame
     expectation, maximise = engine(problem, frame), em.Maximiser(frame, 0.0)
-    found = em.run(expectation, em.begin(frame.inward(problem.start), "squarem"), maximise, em.Goal(1e-9, 5000))
-    again = em.run(
-        expectation, em.begin(found.best.parameters, "squarem", found.slowest), maximise, em.Goal(1e-6, 5000)
+    first = em.run(expectation, em.begin(frame.inward(problem.start), "squarem"), maximise, em.Goal(1e-9, 5000))
+    second = em.run(
+        expectation, em.begin(first.best.parameters, "squarem", first.slowest), maximise, em.Goal(1e-6, 5000)
     )
-    assert again.outcome.value == "converged"
-    assert len(again.history) == 1
-    assert again.best.moments.log_likelihood == pytest.approx(found.best.moments.log_likelihood, rel=1e-14)
+    assert second.outcome.value == "converged"
+    assert len(second.history) == 1
+    assert second.best.moments.log_likelihood == pytest.approx(first.best.moments.log_likelihood, rel=1e-14)
 
 
-def test_nothing_is_foretold_where_no_rate_is_known() -> None:
-    """Without a rate what is left is infinite, and no rate is believed that would make it less than thrice the step."""
+def test_the_remaining_gain_is_infinite_without_a_rate() -> None:
+    """Without a rate the remaining gain is infinite; with any rate it is at least three times the step."""
     assert remaining_after(0.01, None) == float("inf")
     assert remaining_after(0.01, 1.0) == pytest.approx(0.03)
     assert remaining_after(0.01, 50.0) == pytest.approx(0.5)

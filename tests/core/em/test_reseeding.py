@@ -1,4 +1,4 @@
-"""Components that do no work are found and restarted; point masses are reported; the model is never worse for it."""
+"""Components that do no work are restarted; point masses are reported; the model never gets worse."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ def setting(x: FloatArray, family: Family, floor: float = FLOOR) -> tuple[em.Exp
     return best_start.in_memory([Block(frame.rows(x))]), em.Maximiser(frame, floor)
 
 
-def with_a_dead_one(x: FloatArray, family: Family, maximise: em.Maximiser) -> Parameters:
-    """Return a start whose third component is where no row is."""
+def with_a_dead_component(x: FloatArray, family: Family, maximise: em.Maximiser) -> Parameters:
+    """Return a start whose third component is far from all rows."""
     covariances = shaped(family, np.stack([np.cov(x[:500].T), np.cov(x[500:980].T), np.eye(2)]))
     means = np.array([[0.0, 0], [20, 0], [1e3, -1e3]])
     return maximise.frame.inward(Parameters(np.array([0.5, 0.49, 0.01]), means, covariances, family))
@@ -45,7 +45,7 @@ def test_a_dead_component_finds_the_cluster_that_was_missed(family: Family, acce
     """EM never moves a component without rows; restarted at the least likely row it finds the third cluster."""
     x = three_clusters()
     expectation, maximise = setting(x, family)
-    start = with_a_dead_one(x, family, maximise)
+    start = with_a_dead_component(x, family, maximise)
     left = em.run(expectation, em.begin(start, acceleration), maximise, replace(GOAL, reseedings=0))
     fit = em.run(expectation, em.begin(start, acceleration), maximise, GOAL)
     mixture = maximise.frame.outward(fit.best.parameters)
@@ -64,7 +64,7 @@ def test_exact_steps_are_never_reseeded(family: Family) -> None:
     """With tol = 0 the dead component stays as it is: t passes are t plain EM steps."""
     x = three_clusters()
     expectation, maximise = setting(x, family)
-    start = with_a_dead_one(x, family, maximise)
+    start = with_a_dead_component(x, family, maximise)
     fit = em.run(expectation, em.begin(start, "none"), maximise, em.Goal(0, 12, 9))
     at = start
     for _ in range(12):
@@ -76,10 +76,10 @@ def test_exact_steps_are_never_reseeded(family: Family) -> None:
 
 @pytest.mark.parametrize("family", ["full", "tied"])
 def test_a_reseeding_survives_a_checkpoint(family: Family) -> None:
-    """Written down and read back after every pass, and before the rows are known, it goes on alike."""
+    """Stored and loaded after every pass, also before the least likely rows are read, the fit ends alike."""
     x = three_clusters()
     expectation, maximise = setting(x, family)
-    state = em.begin(with_a_dead_one(x, family, maximise), "squarem")
+    state = em.begin(with_a_dead_component(x, family, maximise), "squarem")
     whole = em.run(expectation, state, maximise, GOAL)
     phases = set()
     while state.outcome is None:
@@ -94,7 +94,7 @@ def test_a_reseeding_survives_a_checkpoint(family: Family) -> None:
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_reseeding_never_makes_the_model_worse(family: Family, seed: int) -> None:
-    """With duplicates, outliers and too many components: at least as likely as without, and as long as reported."""
+    """With duplicates, outliers and too many components, the model is at least as likely as without restarts."""
     generator = np.random.default_rng(seed)
     x = np.round(generator.standard_t(2, (150, 2)), 1)
     expectation, maximise = setting(x, family)
@@ -111,7 +111,7 @@ def test_a_reseeding_never_makes_the_model_worse(family: Family, seed: int) -> N
 
 
 def test_the_outcome_is_that_of_the_model_returned() -> None:
-    """A lone outlier's component is restarted; where that led to nothing better, the fit is the one before."""
+    """The component of one outlier is restarted; if that gains nothing, the fit has the outcome before the restart."""
     x = np.concatenate([three_clusters()[:980], [[60.0, 60.0]]])
     expectation, maximise = setting(x, "diag", floor=1e-3)
     weights, means = np.array([0.6, 0.399, 0.001]), np.array([[0.0, 0], [20, 0], [60, 60]])
@@ -125,8 +125,8 @@ def test_the_outcome_is_that_of_the_model_returned() -> None:
     np.testing.assert_array_equal(cut.best.parameters.means, alone.best.parameters.means)
 
 
-def test_a_singular_component_is_begun_anew_where_there_is_no_floor() -> None:
-    """Without a floor, a component that falls onto one repeated value is not the end of the fit at once."""
+def test_a_singular_component_is_restarted_without_a_floor() -> None:
+    """Without a floor, a component that collapses onto one repeated value does not end the fit at once."""
     generator = np.random.default_rng(3)
     x = np.concatenate([np.full((6, 2), 9.0), generator.standard_normal((200, 2)), [[-30.0, 0]] * 3])
     expectation, maximise = setting(x, "full", floor=0.0)
@@ -143,8 +143,8 @@ def test_a_singular_component_is_begun_anew_where_there_is_no_floor() -> None:
 
 
 @pytest.mark.parametrize("family", ["full", "diag", "spherical"])
-def test_a_point_mass_is_told_with_its_value(family: Family) -> None:
-    """A repeated value that holds a component: its number in the model's order, its value and its share."""
+def test_a_point_mass_is_reported_with_its_value(family: Family) -> None:
+    """A point mass has the number of its component in the model, its value and its share."""
     generator = np.random.default_rng(1)
     x = np.concatenate([np.tile([3.0, -7e5], (300, 1)), generator.standard_normal((700, 2)) * [1, 1e3] + [0, 2e4]])
     expectation, maximise = setting(x, family)
@@ -162,7 +162,7 @@ def test_a_point_mass_is_told_with_its_value(family: Family) -> None:
 
 
 def test_two_components_at_one_point_mass_are_one_too_many() -> None:
-    """The lesser of two that hold the same repeated value is restarted, and the likelihood rises."""
+    """The lighter of two components at the same repeated value is restarted, and the likelihood rises."""
     x = np.concatenate([np.tile([40.0, 0.0], (200, 1)), three_clusters()])
     expectation, maximise = setting(x, "full")
     tight = np.eye(2) * 1e-5
@@ -179,10 +179,10 @@ def test_two_components_at_one_point_mass_are_one_too_many() -> None:
 
 @pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
 def test_weights_times_a_constant_change_nothing(scale: float) -> None:
-    """Dead is counted in mean rows, so the unit of the weights does not matter."""
+    """Dead components are those of few mean rows, so the unit of the weights does not matter."""
     x = three_clusters()
     _, maximise = setting(x, "full")
-    start = with_a_dead_one(x, "full", maximise)
+    start = with_a_dead_component(x, "full", maximise)
     block = Block(maximise.frame.rows(x), np.full(len(x), scale))
     fit = em.run(best_start.in_memory([block]), em.begin(start, "none"), maximise, GOAL)
     plain = em.run(setting(x, "full")[0], em.begin(start, "none"), maximise, GOAL)
@@ -191,7 +191,7 @@ def test_weights_times_a_constant_change_nothing(scale: float) -> None:
 
 
 def test_too_few_rows_for_all_components_are_left_alone() -> None:
-    """Where there are not (d + 1) / 2 rows a component, some must be dead: nothing is restarted."""
+    """With fewer than (d + 1) / 2 rows per component, some must be dead: nothing is restarted."""
     x = np.random.default_rng(0).standard_normal((8, 3))
     expectation, maximise = setting(x, "diag")
     start = maximise.frame.inward(Parameters(np.full(5, 0.2), x[:5], np.stack([np.eye(3)] * 5), "diag"))
@@ -205,7 +205,7 @@ def four(generator: np.random.Generator, sizes: tuple[int, ...]) -> FloatArray:
 
 
 def warm_fit(sizes: tuple[int, ...], family: Family, *, warm: bool = True) -> tuple[em.Fit, em.Maximiser]:
-    """Go on from a model of the first four clusters, a quarter each, to rows of other sizes."""
+    """Fit rows with clusters of these sizes, from a model of four clusters with a quarter of the rows each."""
     x = four(np.random.default_rng(1), sizes)
     expectation, maximise = setting(x, family)
     centres = four(np.random.default_rng(0), (1, 1, 1, 1, 0))
@@ -216,7 +216,7 @@ def warm_fit(sizes: tuple[int, ...], family: Family, *, warm: bool = True) -> tu
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_component_whose_cluster_has_left_gets_weight_0_quickly(family: Family) -> None:
-    """Not a spike on a few outliers after a dozen passes: five passes at most, one more to look rows up for tied."""
+    """It takes five passes at most, one more for tied, and leaves no spike on a few outliers."""
     fit, _ = warm_fit((800, 700, 0, 800, 0), family)
     assert fit.outcome is Outcome.CONVERGED
     assert len(fit.history) <= 5 + (family == "tied")
@@ -227,7 +227,7 @@ def test_a_component_whose_cluster_has_left_gets_weight_0_quickly(family: Family
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_component_whose_cluster_has_left_finds_a_new_one(family: Family) -> None:
-    """A cluster that the model does not know gets the component that has no rows."""
+    """A cluster that is not in the model gets the component without rows."""
     fit, maximise = warm_fit((800, 700, 0, 800, 90), family)
     mixture = maximise.frame.outward(fit.best.parameters)
     found = np.linalg.norm(mixture.means - [-40, 0, 0], axis=1).argmin()
@@ -236,8 +236,8 @@ def test_a_component_whose_cluster_has_left_finds_a_new_one(family: Family) -> N
     assert len(fit.history) <= 8
 
 
-def test_a_warm_start_that_lost_nothing_takes_the_steps_of_any_other() -> None:
-    """Where every component has rows, the look for empty ones changes no number."""
+def test_a_warm_start_without_empty_components_takes_the_usual_steps() -> None:
+    """If every component has rows, the check for empty ones changes no number."""
     warm, cold = (warm_fit((800, 700, 300, 800, 0), "full", warm=warm)[0] for warm in (True, False))
     assert warm.history == cold.history
 
@@ -258,27 +258,27 @@ def test_dependent_columns_do_not_stop_a_reseeding(family: Family) -> None:
 
 
 def test_a_sound_mixture_replaces_one_with_too_few_rows_once_components_are_restarted() -> None:
-    """Before, the likelier pass is the best of a run; after a restart a sound pass is, though it is less likely."""
+    """Before a restart the likelier pass is the best; after it a sound pass is, although it is less likely."""
     x = three_clusters()
     expectation, maximise = setting(x, "full")
     careful = replace(maximise, least=15.0)
-    thin = with_a_dead_one(x, "full", maximise)
+    thin = with_a_dead_component(x, "full", maximise)
     sound = replace_third(thin, x)
     dead, alive = (em.Position(at).measured(expectation([at])[0], careful) for at in (thin, sound))
     assert (dead.thin, alive.thin) == (1, 0)
-    likelier = replace(dead, penalty=dead.objective - alive.objective - 1)  # as if it were by one nat a row
+    likelier = replace(dead, penalty=dead.objective - alive.objective - 1)  # by one nat per row
     for earlier in (False, True):
         trace = em.Trace(likelier, (likelier.objective,), earlier=earlier).add(alive, GOAL)
         assert trace.best is (alive if earlier else likelier)
-        assert trace.add(likelier, GOAL).best is likelier  # of one run the likelier one is the best again
+        assert trace.add(likelier, GOAL).best is likelier  # without a restart the likelier pass is the best
     assert em.Trace(alive, (alive.objective,), earlier=True).add(likelier, GOAL).best is not likelier
 
 
 def test_a_fit_ends_as_the_run_that_its_best_pass_belongs_to() -> None:
-    """Though a pass before a restart had the same log-likelihood: the number of the pass decides, not its value."""
+    """The number of the best pass decides, even if a pass before a restart had the same log-likelihood."""
     x = three_clusters()
     expectation, maximise = setting(x, "full")
-    start = with_a_dead_one(x, "full", maximise)
+    start = with_a_dead_component(x, "full", maximise)
     best = em.Position(start).measured(expectation([start])[0], maximise)
     value = best.moments.mean_log_likelihood
     trace = em.Trace(best, (value,), best_pass=1).add(best, replace(GOAL, tol=1e-6))
@@ -298,13 +298,13 @@ def replace_third(at: Parameters, x: FloatArray) -> Parameters:
     return maximise.frame.inward(Parameters(np.array([0.5, 0.48, 0.02]), means, mixture.covariances, at.family))
 
 
-def test_of_mixtures_that_are_not_sound_the_one_that_lacks_fewer_rows_ranks_higher() -> None:
-    """Two components of 15 of 20 rows lack half a component together, one of a single row a whole one."""
+def test_the_unsound_mixture_that_lacks_fewer_rows_ranks_higher() -> None:
+    """Two components with 15 of 20 rows lack half a component together; one with a single row lacks a whole one."""
     x = three_clusters()
     expectation, maximise = setting(x, "full")
-    at = replace_third(with_a_dead_one(x, "full", maximise), x)
+    at = replace_third(with_a_dead_component(x, "full", maximise), x)
     (moments,) = expectation([at])
-    short = [replace(maximise, least=least).lacking(moments) for least in (0.0, 15.0, 40.0)]
+    short = [replace(maximise, least=least).shortfall(moments) for least in (0.0, 15.0, 40.0)]
     np.testing.assert_allclose(np.stack(short), np.array([[0.0, 0, 0], [0, 0, 0], [0, 0, 0.5]]), atol=1e-6)
     sound, scarce, single = (em.Pass(at, moments, thin=n, missing=m) for n, m in ((0, 0.0), (2, 0.5), (1, 0.95)))
     likelier = replace(single, penalty=-5.0)

@@ -1,4 +1,4 @@
-"""SQUAREM: it keeps the families, never loses what plain EM would reach, and needs fewer passes."""
+"""SQUAREM preserves the families, is never worse than plain EM, and needs fewer passes."""
 
 from __future__ import annotations
 
@@ -81,8 +81,8 @@ def test_a_fixed_point_stays_where_it_is(seed: int, family: Family) -> None:
     assert_same(extrapolate((mixture, mixture, mixture), frame, 4.0).parameters, mixture, frame, 1e-12)
 
 
-def test_an_overshoot_out_of_the_numbers_falls_back_to_plain_em() -> None:
-    """Where the extrapolated covariance overflows, the second EM iterate stands in for it."""
+def test_an_overflow_falls_back_to_plain_em() -> None:
+    """If the extrapolated covariance overflows, the second EM iterate replaces it."""
     frame = Coordinates(np.zeros(1), np.eye(1), np.eye(1))
     t0, t1, t2 = (
         Parameters(np.ones(1), np.zeros((1, 1)), np.full((1, 1, 1), variance)) for variance in (1.0, 1e3, 0.999e6)
@@ -91,14 +91,14 @@ def test_an_overshoot_out_of_the_numbers_falls_back_to_plain_em() -> None:
 
 
 @given(problems(most=3), st.sampled_from([0.0, 1e-4]))
-def test_every_likelihood_belongs_to_the_parameters_beside_it(problem: Problem, floor: float) -> None:
-    """The statistics of each pass, measured again at its parameters, are the same bits."""
+def test_every_likelihood_is_that_of_its_parameters(problem: Problem, floor: float) -> None:
+    """The statistics of each pass have the same bits in a second read of the data."""
     frame = problem.frame
     expectation = engine(problem, frame)
     passes = em.iterate(expectation, frame.inward(problem.start), em.Maximiser(frame, floor), "squarem")
     for _, one in zip(range(12), passes, strict=False):
-        (again,) = expectation([one.parameters])
-        assert again.to_bytes() == one.moments.to_bytes()
+        (remeasured,) = expectation([one.parameters])
+        assert remeasured.to_bytes() == one.moments.to_bytes()
 
 
 @given(problems(most=3), st.integers(1, 30))
@@ -106,13 +106,13 @@ def test_a_fit_returns_the_best_model_it_measured(problem: Problem, max_iter: in
     """The returned log-likelihood is the highest of the history, and is that of the returned parameters."""
     frame = problem.frame
     fit = run(problem, tol=1e-8, max_iter=max_iter, acceleration="squarem", frame=frame)
-    (again,) = engine(problem, frame)([fit.best.parameters])
-    assert again.log_likelihood == fit.best.moments.log_likelihood
+    (remeasured,) = engine(problem, frame)([fit.best.parameters])
+    assert remeasured.log_likelihood == fit.best.moments.log_likelihood
     assert fit.best.moments.mean_log_likelihood == max(fit.history)
 
 
 @given(problems(most=3))
-def test_the_guard_goes_on_from_the_plain_iterate_after_a_fall(problem: Problem) -> None:
+def test_the_plain_iterate_replaces_a_leap_that_fell(problem: Problem) -> None:
     """After an extrapolation that fell, the next pass is the second plain step; no accepted point ever falls."""
     frame = problem.frame
     passes = em.iterate(engine(problem, frame), frame.inward(problem.start), em.Maximiser(frame, 0.0), "squarem")
@@ -125,8 +125,8 @@ def test_the_guard_goes_on_from_the_plain_iterate_after_a_fall(problem: Problem)
         assert accepted >= one - 1e-10 * max(1, abs(one))
 
 
-def test_the_guard_refuses_a_fall_that_an_engine_reports() -> None:
-    """Where every extrapolation is made to fall, SQUAREM walks through exactly the points of plain EM."""
+def test_every_leap_that_falls_is_refused() -> None:
+    """If every extrapolation falls, SQUAREM takes exactly the steps of plain EM."""
     problem = overlapping("full")
     frame = problem.frame
     plain = [one.parameters for _, one in zip(range(7), steady(problem, frame), strict=False)]
@@ -153,7 +153,7 @@ def steady(problem: Problem, frame: Coordinates) -> Iterator[em.Pass]:
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_it_reaches_what_plain_em_reaches_in_fewer_passes(family: Family) -> None:
+def test_squarem_needs_fewer_passes_than_plain_em(family: Family) -> None:
     """On overlapping components SQUAREM ends no lower than plain EM, in at most half of its passes."""
     problem = overlapping(family)
     plain = run(problem, tol=1e-8, max_iter=20_000)
@@ -166,7 +166,7 @@ def test_it_reaches_what_plain_em_reaches_in_fewer_passes(family: Family) -> Non
 @pytest.mark.parametrize("k", [2, 3])
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("name", ["faithful", "iris"])
-def test_on_real_data_it_is_never_worse_than_plain_em(data: RealData, name: str, family: Family, k: int) -> None:
+def test_squarem_is_never_worse_than_plain_em_on_real_data(data: RealData, name: str, family: Family, k: int) -> None:
     """From the same start, with passes to spare, SQUAREM's model is at least as likely as plain EM's."""
     x = data.rows(name)
     problem = Problem(x, np.ones(len(x)), start_near(np.random.default_rng(k), x, k, family))

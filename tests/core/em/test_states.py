@@ -1,4 +1,4 @@
-"""A fit as a value between two reads of the data: stepped, kept, gone on from, measured beside others."""
+"""A fit as a value between two reads of the data: advanced, stored, resumed, measured with others."""
 
 from __future__ import annotations
 
@@ -34,15 +34,15 @@ def plain(expectation: em.Expectation, at: Parameters, maximise: em.Maximiser) -
     while True:
         (moments,) = expectation([at])
         gain = moments.mean_log_likelihood - before.moments.mean_log_likelihood if before else None
-        known = before is not None and before.gain is not None and before.gain > 0
-        rate = gain / before.gain if known and before and gain is not None and before.gain else None
+        has_gain = before is not None and before.gain is not None and before.gain > 0
+        rate = gain / before.gain if has_gain and before and gain is not None and before.gain else None
         before = em.Pass(at, moments, gain, rate, floored)
         yield before
         at, floored = maximise(at, moments)
 
 
 def squarem(expectation: em.Expectation, at: Parameters, maximise: em.Maximiser) -> Iterator[em.Pass]:
-    """Yield the passes of SQUAREM, written as the loop of Varadhan and Roland with the free guard."""
+    """Yield the passes of SQUAREM, written as the loop of Varadhan and Roland, with a check of each leap."""
     limit, slowest, rate = 4.0, 1.0, None
     zero = em.Pass(at, expectation([at])[0])
     yield zero
@@ -69,34 +69,34 @@ def squarem(expectation: em.Expectation, at: Parameters, maximise: em.Maximiser)
 def simple_loop(
     expectation: em.Expectation, start: Parameters, maximise: em.Maximiser, acceleration: em.Acceleration, goal: em.Goal
 ) -> em.Fit:
-    """Go from position to position until the goal says so; the fit without states, reseeding and callbacks."""
+    """Advance the position until the goal is reached: a fit without states, restarts and callbacks."""
     trace, position = em.Trace(), em.Position(start, acceleration)
     while True:
         try:
             new = position.measured(expectation([position.candidate])[0], maximise)
             trace = trace.add(new, goal)
             if outcome := verdict(new, len(trace.history), goal):
-                return trace.ended(outcome)
-            position = position.onward(new, maximise)
+                return trace.to_fit(outcome)
+            position = position.next_position(new, maximise)
         except ParametersError as error:
-            return trace.ended(Outcome.DEGENERATE, str(error))
+            return trace.to_fit(Outcome.DEGENERATE, error.sentences)
         if position.remaining < goal.tol:
-            return replace(trace, floored=trace.floored + position.floored).ended(Outcome.CONVERGED)
+            return replace(trace, floored=trace.floored + position.floored).to_fit(Outcome.CONVERGED)
 
 
 def bits(one: em.Pass) -> tuple[object, ...]:
-    """Return all that a pass holds, so that equal means the same bits."""
+    """Return all values of a pass, so that equal means the same bits."""
     arrays = (one.parameters.weights, one.parameters.means, one.parameters.covariances, one.moments.centers)
     return (*(a.tobytes() for a in arrays), one.moments.to_bytes(), one.gain, one.rate, one.floored)
 
 
 def end_of(fit: em.Fit) -> tuple[object, ...]:
-    """Return all that a fit holds."""
+    """Return all values of a fit."""
     return (*bits(fit.best), fit.outcome, fit.history, fit.floored, fit.detail)
 
 
 @given(problems(most=3), accelerations, floors)
-def test_stepping_gives_the_bits_of_the_loops(problem: Problem, acceleration: em.Acceleration, floor: float) -> None:
+def test_states_give_the_bits_of_the_loops(problem: Problem, acceleration: em.Acceleration, floor: float) -> None:
     """`iterate` and `run` measure exactly what EM and SQUAREM measure when written as loops."""
     frame, loop = problem.frame, {"none": plain, "squarem": squarem}[acceleration]
     expectation, maximise, start = engine(problem, frame), em.Maximiser(frame, floor), frame.inward(problem.start)
@@ -122,20 +122,20 @@ def test_a_fit_by_states_ends_as_the_fit_of_its_passes(
 
 
 @given(problems(most=3), accelerations, floors)
-def test_any_state_can_be_gone_on_from(problem: Problem, acceleration: em.Acceleration, floor: float) -> None:
-    """A fit taken up again at any of its states, the last one too, ends with the same bits."""
+def test_a_fit_can_be_resumed_from_any_state(problem: Problem, acceleration: em.Acceleration, floor: float) -> None:
+    """A fit that is resumed from any of its states, also the last, ends with the same bits."""
     frame = problem.frame
     expectation, maximise, goal = engine(problem, frame), em.Maximiser(frame, floor), em.Goal(1e-5, 8)
-    kept = [em.begin(frame.inward(problem.start), acceleration)]
-    whole = em.run(expectation, kept[0], maximise, goal, lambda state, _: kept.append(state))
-    assert len(kept) == len(whole.history) + 1
-    for state in kept:
+    states = [em.begin(frame.inward(problem.start), acceleration)]
+    whole = em.run(expectation, states[0], maximise, goal, lambda state, _: states.append(state))
+    assert len(states) == len(whole.history) + 1
+    for state in states:
         assert end_of(em.run(expectation, state, maximise, goal)) == end_of(whole)
 
 
 @pytest.mark.parametrize("acceleration", ["none", "squarem"])
-def test_fits_measured_together_end_as_each_alone(acceleration: em.Acceleration) -> None:
-    """One call of the engine measures the candidates of all fits that are alive, of any k and family."""
+def test_fits_measured_together_end_as_single_fits(acceleration: em.Acceleration) -> None:
+    """One call of the engine measures the candidates of all running fits, of any k and family."""
     problem = random_problem(3, "full", 3, 2)
     frame, goal = problem.frame, em.Goal(1e-6, 200)
     expectation, maximise = engine(problem, frame), em.Maximiser(frame, 1e-6)
@@ -169,7 +169,7 @@ def test_a_collapse_ends_the_states_as_it_ends_the_passes(acceleration: em.Accel
 
 
 def test_a_first_pass_that_fails_leads_to_no_state() -> None:
-    """Where the very first measurement is no number, `advance` raises: there is no model to return."""
+    """If the log-likelihood of the first pass is no number, `advance` raises: there is no model to return."""
     problem = random_problem(0, "full", 2, 2)
     frame = problem.frame
     expectation = engine(replace(problem, weights=np.full(len(problem.x), np.nan)), frame)

@@ -26,7 +26,7 @@ QUICK: dict[str, Any] = {"starts": 3, "seed": 1}
 
 
 def clusters(n: int = 900, largest: float = 100.0) -> FloatArray:
-    """Return rows of three clusters, eight deviations along the axes from one point, in units of 1 to the largest."""
+    """Return rows of three clusters, each eight deviations from a point along an axis, in units of 1 to the largest."""
     x = np.random.default_rng(4).standard_normal((n, 3)) + 8 * np.eye(3)[np.arange(n) % 3]
     return np.asarray(x * np.geomspace(1, largest, 3) + 1000)
 
@@ -53,8 +53,8 @@ else:
 """
 
 
-def test_it_needs_numpy_alone_and_is_the_same_under_each_name() -> None:
-    """`import gmm_spark` leaves numpy to `fit`, for a job sets its threads first; `fit` works without pyspark."""
+def test_fit_needs_numpy_alone_and_is_the_same_under_each_name() -> None:
+    """`import gmm_spark` does not import numpy, because a job first sets its threads; `fit` works without pyspark."""
     done = subprocess.run([sys.executable, "-c", LAZY], capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
 
@@ -68,7 +68,7 @@ def test_public_names_can_be_listed_and_others_are_refused() -> None:
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_clusters_are_found(family: Family) -> None:
-    """Three clusters come out with their shares and means, in the user's units; posteriors are of these parameters."""
+    """Three clusters are found with their shares and means, in the user's units, and posteriors match them."""
     x = clusters(largest=1.0 if "spherical" in family else 100.0)
     mixture = fit(x, 3, family, **QUICK)
     assert mixture.summary.outcome == "converged"
@@ -92,7 +92,7 @@ def peer(x: FloatArray, start: Parameters, steps: int) -> GaussianMixture:
         precisions_init=precisions,
     )  # fmt: skip
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # it is meant to run on
+        warnings.simplefilter("ignore", ConvergenceWarning)  # the steps are limited on purpose
         return mixture.fit(x)
 
 
@@ -113,14 +113,14 @@ def test_from_the_same_start_it_takes_the_steps_of_scikit_learn(steps: int) -> N
 
 
 def test_a_weight_is_a_number_of_copies() -> None:
-    """Rows of weight 2 are as rows given twice, of weight 0 as none, from the same start."""
+    """A row of weight 2 counts as two copies, a row of weight 0 as none, from the same start."""
     x = clusters(300)
     weights = np.arange(300) % 3
     start = fit(x, 2, **QUICK)
     options: dict[str, Any] = {"initial": start, "tol": 0, "maxIter": 4, "covariancePrior": 1, "minComponentWeight": 0}
     weighted, repeated = fit(x, 2, weights=weights, **options), fit(x.repeat(weights, axis=0), 2, **options)
     assert weighted.summary.logLikelihood == pytest.approx(repeated.summary.logLikelihood, rel=1e-2)
-    exact = {**options, "covariancePrior": 0}  # Kish's rows, of which the prior is a share, are not copies
+    exact = {**options, "covariancePrior": 0}  # the default prior depends on Kish's effective rows, which copies change
     weighted, repeated = fit(x, 2, weights=weights, **exact), fit(x.repeat(weights, axis=0), 2, **exact)
     np.testing.assert_allclose(weighted.means, repeated.means, rtol=1e-9)
     np.testing.assert_allclose(weighted.covariances, repeated.covariances, rtol=1e-7)
@@ -128,7 +128,7 @@ def test_a_weight_is_a_number_of_copies() -> None:
 
 
 def test_one_feature_and_a_noise() -> None:
-    """A vector of numbers is one feature; rows that belong to no cluster are the noise's, with prediction -1."""
+    """A vector is one feature; rows that belong to no cluster belong to the noise, with prediction -1."""
     rng = np.random.default_rng(0)
     x = np.concatenate([rng.standard_normal(1000), rng.uniform(-200, 200, 100)])
     mixture = fit(x, 1, noise=True, **QUICK)
@@ -148,7 +148,7 @@ BAD: list[tuple[str, tuple[Any, ...], dict[str, Any], str]] = [
     ("no features", (np.empty((5, 0)), 2), {}, r"x: got shape \(5, 0\)"),
     ("weights", (X, 2), {"weights": np.ones(29)}, r"weights: got shape \(29,\); expected 30"),
     ("negative", (X, 2), {"weights": -np.ones(30)}, "weights: got 30 that are negative"),
-    ("no weight", (X, 2), {"weights": np.zeros(30)}, "x: got 0 rows of a weight above 0"),
+    ("no weight", (X, 2), {"weights": np.zeros(30)}, "x: got 0 rows with a weight above 0"),
     ("constant", (np.ones((30, 2)), 2), {}, "x0"),
     ("few", (np.repeat(X[:3], 10, axis=0)[:, :1], 5), {}, "5 components: got 3 distinct rows"),
 ]
@@ -173,7 +173,7 @@ def test_rows_that_can_not_be_fitted_are_refused(
     ids=str,
 )  # fmt: skip
 def test_options_out_of_range_are_refused(options: dict[str, Any]) -> None:
-    """By their names, with what they may be."""
+    """The error has the name of the option and the values that it may have."""
     with pytest.raises(ConfigurationError) as refused:
         fit(X, **{"k": 2, **options})
     assert str(*options.values()) in str(refused.value)
@@ -181,7 +181,7 @@ def test_options_out_of_range_are_refused(options: dict[str, Any]) -> None:
 
 
 def test_an_initial_mixture_of_another_shape_is_refused() -> None:
-    """The error has the shape of the mixture and the one that is asked for."""
+    """The error has the shape of the mixture and that of the options."""
     start = fit(X, 2, **QUICK)
     with pytest.raises(
         ConfigurationError,

@@ -1,4 +1,4 @@
-"""The order of a fit: a start from a sample, a second look of all rows, EM to its end, each event reported once."""
+"""The steps of a fit: a start from a sample, its check on all rows, EM to its end, each event reported once."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from gmm_spark.fit.observer import Observer
-from gmm_spark.fit.order import Fitted, fit_rows
+from gmm_spark.fit.order import FitResult, fit_rows
 from gmm_spark.fit.problem import Problem
 from gmm_spark.fit.rows_in_memory import RowsInMemory, Table
 from gmm_spark.options import Options
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from gmm_spark import em
-    from gmm_spark.em.reseeding import Emptied
+    from gmm_spark.em.reseeding import EmptiedComponent
     from gmm_spark.mixture.parameters import FloatArray, Parameters
     from gmm_spark.search.missed_clusters import CheckedStart
     from gmm_spark.statistics.moments import Moments
@@ -28,31 +28,31 @@ if TYPE_CHECKING:
 
 @dataclass
 class Recorder(Observer):
-    """Writes down what happens."""
+    """Records the events of a fit."""
 
     events: list[str] = field(default_factory=list)
     states: list[em.State] = field(default_factory=list)
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
-        """Write down a phase."""
+        """Record a phase."""
         self.events.append(name)
         yield
 
     def start_checked(self, start: CheckedStart) -> None:
-        """Write down what became of the start."""
+        """Record the checked start."""
         self.events.append("replaced" if start.replaced else "kept")
 
     def state_reached(self, state: em.State) -> None:
-        """Keep a state."""
+        """Record a state."""
         self.states.append(state)
 
     def pass_measured(self, state: em.State, measured: em.Pass) -> None:  # noqa: ARG002 - as all of these
-        """Write down a pass."""
+        """Record a pass."""
         self.events.append("pass")
 
-    def emptied(self, components: Sequence[Emptied]) -> None:
-        """Write down components without rows."""
+    def emptied(self, components: Sequence[EmptiedComponent]) -> None:
+        """Record components without rows."""
         self.events += [f"emptied {each.component}" for each in components]
 
 
@@ -83,8 +83,8 @@ def run(
     sample: int | None = None,
     initial: Parameters | None = None,
     state: em.State | None = None,
-) -> tuple[Fitted, Recorder, int]:
-    """Fit rows in memory; return the fit, what happened, and the reads of all rows."""
+) -> tuple[FitResult, Recorder, int]:
+    """Fit rows in memory; return the fit, its events, and the number of reads of all rows."""
     table, recorder = Table(x), Recorder()
     surveyed = table.survey()
     problem = Problem.of(options, surveyed, tuple(f"x{i}" for i in range(x.shape[1])))
@@ -104,8 +104,8 @@ def two_and_a_few(few: int = 40, n: int = 20_000) -> FloatArray:
 OPTIONS = Options(3, starts=5)
 
 
-def test_where_all_rows_are_the_sample_there_is_no_second_look() -> None:
-    """Pack, starts, EM; one read for each pass."""
+def test_a_sample_of_all_rows_is_not_checked() -> None:
+    """The phases are pack, starts and EM, with one read per pass."""
     fitted, recorder, reads = run(two_and_a_few(n=3000), OPTIONS)
     passes = len(fitted.fit.history)
     assert recorder.events == ["pack", "starts", "em", *["pass"] * passes]
@@ -115,7 +115,7 @@ def test_where_all_rows_are_the_sample_there_is_no_second_look() -> None:
 
 
 def test_a_cluster_that_the_sample_missed_leads_to_another_start() -> None:
-    """All rows are read for the first start and for the one found on a second look, which is the first pass of EM."""
+    """All rows are read for the first start and for the second one, whose read is the first pass of EM."""
     fitted, recorder, reads = run(two_and_a_few(), OPTIONS, 500)
     passes = len(fitted.fit.history)
     assert recorder.events == ["pack", "starts", "parts", "look", "replaced", "em", *["pass"] * passes]
@@ -125,8 +125,8 @@ def test_a_cluster_that_the_sample_missed_leads_to_another_start() -> None:
     assert fitted.parameters.weights[2] == pytest.approx(40 / 20_000, rel=0.01)
 
 
-def test_a_fit_goes_on_from_each_of_its_states_to_the_same_end() -> None:
-    """Without a search: the bits of the parameters are those of the fit that was never broken off."""
+def test_a_fit_resumed_from_any_state_ends_alike() -> None:
+    """Without a search, the parameters have the bits of the fit without interruption."""
     x = two_and_a_few(n=4000)
     whole, recorder, _ = run(x, OPTIONS, 800)
     assert len(recorder.states) == len(whole.fit.history) + 1
@@ -139,8 +139,8 @@ def test_a_fit_goes_on_from_each_of_its_states_to_the_same_end() -> None:
             np.testing.assert_array_equal(one, other)
 
 
-def test_a_component_of_a_model_that_its_cluster_has_left_is_reported() -> None:
-    """The search is left out, the component has its number in the model, and its sentence is in the summary."""
+def test_an_emptied_component_of_the_initial_model_is_reported() -> None:
+    """There is no search; the component has its number in the model, and the summary has its message."""
     x = two_and_a_few(n=3000)
     before, _, _ = run(x, OPTIONS)
     left = x[x[:, 0] < 15]  # the lighter one of the two large clusters is gone
@@ -153,8 +153,8 @@ def test_a_component_of_a_model_that_its_cluster_has_left_is_reported() -> None:
     assert f"component {gone} of the initial model" in summary.warnings[1]
 
 
-def test_one_component_is_known_from_the_survey() -> None:
-    """No search: the maximum is the mean and the covariance of the rows."""
+def test_one_component_needs_only_the_survey() -> None:
+    """Without a search, the maximum is the mean and the covariance of the rows."""
     x = two_and_a_few(n=1000)
     fitted, recorder, _ = run(x, Options(1, covariance_prior=0.0))
     assert recorder.events[:2] == ["pack", "em"]
@@ -162,8 +162,8 @@ def test_one_component_is_known_from_the_survey() -> None:
     np.testing.assert_allclose(fitted.parameters.covariances[0], np.cov(x.T, bias=True), rtol=1e-9)
 
 
-def test_a_sample_stands_for_all_rows() -> None:
-    """Its weights add up to the rows' share, and a mean over it is that of all rows within five standard errors."""
+def test_a_sample_represents_all_rows() -> None:
+    """Its weights add up to the share of the rows, and its mean is that of all rows within five standard errors."""
     x = two_and_a_few(n=20_000)
     table = Table(x)
     rows = RowsInMemory.of(table, Problem.of(OPTIONS, table.survey(), ("a", "b")), 2000)

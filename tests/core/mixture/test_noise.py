@@ -226,7 +226,7 @@ def test_a_noise_that_takes_all_rows_is_named() -> None:
     frame = coordinates_for("spherical", x.mean(axis=0), np.cov(x.T, bias=True), NAMES[:2])
     noise = Noise(0.5, box_of(x)).rescaled(frame.log_determinant)
     maximise = em.Maximiser(frame, 1e-6)
-    one = maximise.of_one("spherical", x.mean(axis=0), np.cov(x.T, bias=True))
+    one = maximise.one_component("spherical", x.mean(axis=0), np.cov(x.T, bias=True))
     blocks = [Block(np.ascontiguousarray(frame.rows(x)))]
     fit = em.run(
         lambda candidates: kernel.accumulate(blocks, candidates),

@@ -16,7 +16,7 @@ from gmm_spark import em
 from gmm_spark.em.convergence import Outcome, step_divergence
 from gmm_spark.mixture import prior
 from gmm_spark.mixture.parameters import SHARED, Family, Parameters
-from tests.core.test_laws import moved, own_map
+from tests.core.test_laws import map_of_family, moved
 from tests.strategies import (
     Problem,
     assert_close,
@@ -125,7 +125,7 @@ def test_the_penalty_matches_its_definition(problem: Problem, share: float) -> N
 @given(problems(least=2), seeds, shares)
 def test_affine_maps_of_the_data_map_the_penalised_model(problem: Problem, seed: int, share: float) -> None:
     """The maps are affine for full and tied, scales for diag, a scale and a rotation for spherical."""
-    matrix = own_map(np.random.default_rng(seed), problem.family, problem.x.shape[1])
+    matrix = map_of_family(np.random.default_rng(seed), problem.family, problem.x.shape[1])
     offset = matrix @ np.full(len(matrix), 7.0)
     image = moved(problem, matrix, offset)
     expected, result = steps(problem, 3, prior=share), steps(image, 3, prior=share)

@@ -1,4 +1,4 @@
-"""Where EM starts: clusters are found in many features, one bad start stops nothing, the seed decides."""
+"""Starts of EM: clusters are found in many features, a bad start stops no other, the seed decides."""
 
 from __future__ import annotations
 
@@ -50,8 +50,8 @@ def sampled(x: FloatArray, family: Family, weights: FloatArray | None = None) ->
     return Sample(frame.rows(x), weights, survey(x, weights)[1]), frame
 
 
-def found(x: FloatArray, how: Plan) -> Parameters:
-    """Return what the search finds, in the user's units."""
+def search(x: FloatArray, how: Plan) -> Parameters:
+    """Return the best mixture of the search, in the user's units."""
     rows, frame = sampled(x, how.family)
     return frame.outward(best_start.best(rows, frame, how).best.parameters)
 
@@ -75,7 +75,7 @@ def two_clusters(d: int, *, along: str, correlated: bool, n: int = 2500) -> tupl
 def test_two_clusters_six_deviations_apart_are_found(d: int, along: str, scale: float) -> None:
     """Round clusters are distinguished in 5, 20 and 50 features and any unit: adjusted Rand index above 0.95."""
     x, labels = two_clusters(d, along=along, correlated=False)
-    posterior, _ = kernel.posteriors(scale * x, found(scale * x, plan(2)))
+    posterior, _ = kernel.posteriors(scale * x, search(scale * x, plan(2)))
     assert adjusted_rand_score(labels, posterior.argmax(axis=1)) > 0.95
 
 
@@ -83,7 +83,7 @@ def test_two_clusters_six_deviations_apart_are_found(d: int, along: str, scale: 
 def test_elongated_clusters_under_correlated_features_are_found(d: int) -> None:
     """Clusters thirty times as long as wide, oblique to every feature, are distinguished too."""
     x, labels = two_clusters(d, along="axis", correlated=True)
-    posterior, _ = kernel.posteriors(x, found(x, plan(2)))
+    posterior, _ = kernel.posteriors(x, search(x, plan(2)))
     assert adjusted_rand_score(labels, posterior.argmax(axis=1)) > 0.95
 
 
@@ -93,13 +93,13 @@ def test_one_separating_direction_among_fifty_is_found(correlated: bool) -> None
     x, labels = two_clusters(50, along="axis", correlated=correlated)
     parts = [survey(x[labels == label], np.ones(np.count_nonzero(labels == label))) for label in (0, 1)]
     truth = Parameters(np.bincount(labels) / len(x), np.stack([m for m, _ in parts]), np.stack([c for _, c in parts]))
-    ours, theirs = (kernel.posteriors(x, mixture)[1].mean() for mixture in (found(x, plan(2)), truth))
+    ours, theirs = (kernel.posteriors(x, mixture)[1].mean() for mixture in (search(x, plan(2)), truth))
     assert ours >= theirs
 
 
 @pytest.mark.parametrize("d", [39, 40])
 def test_wide_tables_are_also_partitioned_in_a_principal_subspace(d: int) -> None:
-    """From 40 features on a quarter of the starts parts rows by the axes that vary more than a feature, whitened."""
+    """From 40 features on, a quarter of the starts uses the whitened axes with more variance than a feature."""
     labels = np.random.default_rng(0).integers(0, 6, 1_500)
     x = np.random.default_rng(1).standard_normal((1_500, d))
     x[:, :12] += 4 * np.random.default_rng(2).standard_normal((6, 12))[labels]
@@ -118,7 +118,7 @@ def test_five_clusters_are_found_in_every_family(family: Family) -> None:
     means = 12 * np.linalg.qr(generator.standard_normal((6, 6)))[0][:5]
     truth = Parameters(np.array([0.4, 0.3, 0.15, 0.1, 0.05]), means, np.stack([np.eye(6)] * 5))
     x, labels = sample(generator, truth, 2000)
-    posterior, _ = kernel.posteriors(x, found(x, plan(5, family)))
+    posterior, _ = kernel.posteriors(x, search(x, plan(5, family)))
     assert adjusted_rand_score(labels, posterior.argmax(axis=1)) > 0.95
 
 
@@ -126,7 +126,7 @@ def test_two_clusters_of_timestamps_ten_seconds_apart() -> None:
     """Unix times 1.7e9 +- 1 and ten seconds later: both variances within 5 % of 1."""
     generator = np.random.default_rng(1)
     x = 1.7e9 + np.concatenate([generator.standard_normal(5000), 10 + generator.standard_normal(5000)])[:, None]
-    mixture = found(generator.permutation(x), plan(2))
+    mixture = search(generator.permutation(x), plan(2))
     np.testing.assert_allclose(mixture.covariances[:, 0, 0], 1, rtol=0.05)
     np.testing.assert_allclose(np.sort(mixture.means[:, 0]) - 1.7e9, [0, 10], atol=0.1)
 
@@ -137,7 +137,7 @@ def test_the_seed_decides(seed: int, family: Family, k: int, uniform: bool) -> N
     generator = np.random.default_rng(seed)
     x, _ = sample(generator, random_mixture(generator, k, 2, family), 60 * k)
     how = plan(k, family, seed=seed, starts=4, uniform=uniform)
-    one, other = found(x, how), found(x, how)
+    one, other = search(x, how), search(x, how)
     assert one.means.tobytes() == other.means.tobytes()
     assert one.covariances.tobytes() == other.covariances.tobytes()
 
@@ -154,7 +154,7 @@ def test_another_seed_draws_other_starts() -> None:
 
 @given(seeds, families, st.integers(1, 5), st.booleans())
 def test_every_start_is_a_mixture_of_the_family(seed: int, family: Family, k: int, uniform: bool) -> None:  # noqa: FBT001
-    """Drawn starts have the k, d and family asked for, on weighted rows with many repeats as well."""
+    """Drawn starts have the k, d and family of the plan, also on weighted rows with many repeats."""
     generator = np.random.default_rng(seed)
     x = generator.integers(0, 4, (80, 2)).astype(np.float64)
     rows, frame = sampled(x, family, generator.choice([0.5, 1.0, 7.0], 80))
@@ -163,7 +163,7 @@ def test_every_start_is_a_mixture_of_the_family(seed: int, family: Family, k: in
 
 
 def collapsing() -> tuple[Sample, Coordinates, Parameters]:
-    """Return a ring of rows around one at the origin, and a start of which a component gets that row alone."""
+    """Return a ring of rows around a row at the origin, and a start with a component that gets only that row."""
     generator = np.random.default_rng(0)
     angle, radius = generator.uniform(0, 2 * np.pi, 400), generator.uniform(1, 2, 400)
     z = np.concatenate([np.zeros((2, 1)), radius * np.stack([np.cos(angle), np.sin(angle)])], axis=1)
@@ -173,8 +173,8 @@ def collapsing() -> tuple[Sample, Coordinates, Parameters]:
     return Sample(z, np.ones(401), np.eye(2)), frame, bad
 
 
-def test_one_bad_start_stops_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Starts that collapse at their first step are dropped, and the others end where they end without them."""
+def test_a_bad_start_stops_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Starts that collapse at their first step are dropped, and the others end as without them."""
     rows, frame, bad = collapsing()
     how = plan(2, starts=4, floor=0.0)
     good, wanted = kmeans.draw(rows, frame, how, range(4)), best_start.best(rows, frame, how).best.parameters
@@ -182,21 +182,21 @@ def test_one_bad_start_stops_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
     np.testing.assert_allclose(best_start.best(rows, frame, how).best.parameters.means, wanted.means, atol=1e-9)
 
 
-def test_point_masses_without_a_floor_leave_a_model_or_an_error_that_says_so() -> None:
-    """On rows of which most repeat one value and no floor, the search ends with a valid mixture or a DataError."""
+def test_point_masses_without_a_floor_give_a_model_or_an_error() -> None:
+    """If most rows repeat one value and there is no floor, the search gives a valid mixture or a DataError."""
     generator = np.random.default_rng(3)
     x = np.concatenate([np.zeros((300, 2)), generator.standard_normal((100, 2))])
     for seed in range(5):
         try:
-            mixture = found(x, plan(3, floor=0.0, starts=6, seed=seed))
+            mixture = search(x, plan(3, floor=0.0, starts=6, seed=seed))
         except DataError as error:  # noqa: PERF203
             assert "covarianceFloor" in str(error)  # noqa: PT017 - either end is right
         else:
             assert np.isfinite(mixture.covariances).all()
 
 
-def test_where_every_start_dies_the_last_valid_one_is_returned(monkeypatch: pytest.MonkeyPatch) -> None:
-    """All starts singular leave a valid mixture, for the fit to end as degenerate and not in an exception."""
+def test_if_every_start_collapses_the_last_valid_mixture_is_returned(monkeypatch: pytest.MonkeyPatch) -> None:
+    """If all starts become singular, the search returns a valid mixture, and the fit ends as degenerate."""
     rows, frame, bad = collapsing()
     monkeypatch.setattr(kmeans, "draw", lambda *_: [bad] * 20)
     found_one = best_start.best(rows, frame, plan(2, floor=0.0)).best.parameters
@@ -210,19 +210,19 @@ def test_where_every_start_dies_the_last_valid_one_is_returned(monkeypatch: pyte
 @pytest.mark.parametrize("family", ["full", "tied", "diag", "spherical"])
 @pytest.mark.parametrize("name", ["faithful", "iris"])
 def test_no_worse_than_scikit_learn_with_five_starts(data: RealData, name: str, family: Family, k: int) -> None:
-    """On Old Faithful and iris the likelihood is at least scikit-learn's best of five, less 1e-4 a row."""
+    """On Old Faithful and iris the likelihood is at least scikit-learn's best of five, less 1e-4 per row."""
     x = data.rows(name)
     theirs = GaussianMixture(
         k, covariance_type=family, reg_covar=1e-12, n_init=5, tol=1e-7, max_iter=2000, random_state=0
     )
     frame = frame_of(x, np.ones(len(x)), family)
-    problem = Problem(x, np.ones(len(x)), found(x, plan(k, family, floor=0.0)))
+    problem = Problem(x, np.ones(len(x)), search(x, plan(k, family, floor=0.0)))
     ours = outward(run(problem, tol=1e-6, max_iter=500, acceleration="squarem", frame=frame), frame)
     assert ours.log_likelihood / len(x) >= theirs.fit(x).score(x) - 1e-4
 
 
 def with_a_clump(family: Family, seed: int) -> tuple[Sample, Coordinates, Parameters]:
-    """Return rows of two clusters of which four nearly coincide, and a mixture with one component on these."""
+    """Return rows of two clusters, four of which nearly coincide, and a mixture with a component on these four."""
     generator = np.random.default_rng(seed)
     x = generator.standard_normal((300, 4)) + 5 * np.repeat([0, 1], 150)[:, None] * np.eye(4)[0]
     x[:4] = x[0] + 1e-3 * generator.standard_normal((4, 4))
@@ -248,7 +248,7 @@ def test_a_component_needs_rows(seed: int) -> None:
 
 
 def test_an_outlier_group_is_no_component() -> None:
-    """With one covariance for all, three far rows together are the likelier component: `least` leaves the clusters."""
+    """With one covariance for all, three far rows make the likelier component: with `least` the clusters are found."""
     generator = np.random.default_rng(0)
     x = generator.standard_normal((300, 4)) + 4 * np.repeat([0, 1], 150)[:, None] * np.eye(4)[0]
     x[:3] += 40
@@ -258,8 +258,8 @@ def test_an_outlier_group_is_no_component() -> None:
     assert careful.best.moments.mass.min() > 100
 
 
-def test_a_part_of_the_rows_asks_for_the_share_that_all_do() -> None:
-    """40 rows of 10,000 are 10 of 2,500; but of 250 rows still d + 1, and of none more than asked for."""
+def test_the_least_rows_shrink_with_a_part_of_the_rows() -> None:
+    """40 rows of 10,000 are 10 of 2,500; but at least d + 1, of 250 rows too, and never more than `least`."""
     frame = sampled(np.random.default_rng(0).standard_normal((50, 4)), "full")[1]
     how = plan(2, least=40.0, rows=10_000)
     assert [how.maximiser(frame, n).least for n in (10_000, 2_500, 250)] == [40, 10, 5]
@@ -268,8 +268,8 @@ def test_a_part_of_the_rows_asks_for_the_share_that_all_do() -> None:
 
 
 @pytest.mark.parametrize("k", [2, 4])
-def test_where_no_start_is_sound_the_likeliest_is_returned(k: int) -> None:
-    """More rows than the data has per component: the search returns what it found, and says that it is not sound."""
+def test_if_no_start_is_sound_the_likeliest_is_returned(k: int) -> None:
+    """With `least` above the rows per component, the search returns a mixture that is reported as not sound."""
     rows, frame, _ = with_a_clump("full", 0)
     fit = best_start.best(rows, frame, plan(k, least=200.0))
     assert fit.best.thin >= k - 1
@@ -278,13 +278,13 @@ def test_where_no_start_is_sound_the_likeliest_is_returned(k: int) -> None:
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_saddle_is_left(family: Family) -> None:
-    """Two components that are the same stay so under EM, which stops; a look from beside leads to the two clusters."""
+    """EM keeps two equal components equal; from a moved start the search finds the two clusters."""
     generator = np.random.default_rng(4)
     x = generator.standard_normal((400, 2)) + 5 * np.repeat([0, 1], 200)[:, None]
     rows, frame = sampled(x, family)
     how = plan(2, family)
     expectation, maximise = best_start.in_memory([Block(rows.z)]), how.maximiser(frame, len(x))
-    one = maximise.of_one(family, *survey(x, np.ones(len(x))))
+    one = maximise.one_component(family, *survey(x, np.ones(len(x))))
     both = Parameters(np.full(2, 0.5), one.means.repeat(2, axis=0), one.covariances.repeat(2, axis=0), family)
     stuck = em.run(expectation, em.begin(both, "squarem"), maximise, em.Goal(1e-6, 100))
     left = best_start.shaken(stuck, rows, frame, how)

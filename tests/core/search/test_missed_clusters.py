@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class Search:
-    """A search on a sample of rows, and the reads of all of them."""
+    """A search on a sample of rows, and its check on all rows."""
 
     x: FloatArray
     k: int
@@ -51,14 +51,14 @@ class Search:
         """Read all rows."""
         self.reads.append(candidate)
         block = Block(self.z)
-        return kernel.accumulate([block], [candidate], kept=missed_clusters.KEPT)[0]
+        return kernel.accumulate([block], [candidate], kept=missed_clusters.LOWEST_ROWS)[0]
 
     def checked(self) -> missed_clusters.CheckedStart:
-        """Look at the start with all rows."""
+        """Check the start on all rows."""
         return missed_clusters.check_start(self.measure, self.found, self.sample, self.frame, self.plan)
 
     def evidence(self) -> missed_clusters.Evidence:
-        """Return what all rows say of the start."""
+        """Return how well all rows agree with the start."""
         return missed_clusters.evidence_of(self.start, self.measure(self.start), self.sample)
 
 
@@ -71,7 +71,7 @@ def with_a_rare_cluster(seed: int) -> FloatArray:
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_cluster_that_the_sample_missed_is_found(family: Family) -> None:
-    """With 500 rows of two clusters for a sample, the third among all rows is found and gets its share and mean."""
+    """From a sample of 500 rows of two clusters, the third cluster of all rows is found, with its share and mean."""
     search = Search(with_a_rare_cluster(seed=1), 3, family, slice(500))
     checked = search.checked()
     assert checked.replaced
@@ -86,7 +86,7 @@ def test_a_cluster_that_the_sample_missed_is_found(family: Family) -> None:
 
 @pytest.mark.parametrize(("family", "d", "k"), [("full", 2, 3), ("diag", 6, 2), ("tied", 3, 4)])
 def test_there_is_no_alarm_where_nothing_was_missed(family: Family, d: int, k: int) -> None:
-    """On mixtures that are what they are taken for, the tail's loss is about one n-th nat a row, and no alarm."""
+    """If the mixture is right, the tail's loss is about 1 / n nats per row, and there is no alarm."""
     losses = []
     for seed in range(8):
         rng = np.random.default_rng(seed)
@@ -96,11 +96,11 @@ def test_there_is_no_alarm_where_nothing_was_missed(family: Family, d: int, k: i
         assert not evidence.alarming
         assert abs(evidence.gap) < 5 * evidence.error
         losses.append(2000 * evidence.tail)
-    assert 0.1 < np.mean(losses) < 4  # a standard exponential, but for what the sample's own error adds
+    assert 0.1 < np.mean(losses) < 4  # a standard exponential number, plus the effect of the sample's own error
 
 
-def test_a_second_look_never_makes_it_worse() -> None:
-    """On scattered outliers, which are no cluster, the start that goes on is at least as likely as the first one."""
+def test_the_check_never_makes_the_start_worse() -> None:
+    """On scattered outliers, which are no cluster, the resulting start is at least as likely as the first."""
     rng = np.random.default_rng(3)
     x = np.concatenate([rng.standard_normal((30_000, 2)), rng.uniform(-60, 60, (20, 2))])
     search = Search(x, 2, "full", slice(1000))
@@ -109,8 +109,8 @@ def test_a_second_look_never_makes_it_worse() -> None:
     assert checked.evidence.alarming
 
 
-def test_the_start_that_was_checked_is_not_read_again() -> None:
-    """The first pass of the fit is the check itself: EM of no further step reads nothing."""
+def test_the_checked_start_is_not_measured_twice() -> None:
+    """The first pass of the fit is the check itself: EM without another step reads nothing."""
     search = Search(with_a_rare_cluster(seed=2)[:3000], 2, "full", slice(500), starts=2)
     checked = search.checked()
 
@@ -123,8 +123,8 @@ def test_the_start_that_was_checked_is_not_read_again() -> None:
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_the_least_likely_rows_come_along_where_they_are_asked_for(family: Family) -> None:
-    """In whatever layout a mixture is summed: n rows by their densities, and none where none are asked for."""
+def test_the_least_likely_rows_are_returned_on_request(family: Family) -> None:
+    """In every layout the statistics have n rows, ordered by density, or none if none are requested."""
     search = Search(with_a_rare_cluster(seed=2)[:3000], 2, family, slice(500), starts=2)
     block = Block(search.z)
     (moments,) = kernel.accumulate([block], [search.start], kept=20)
@@ -145,7 +145,7 @@ def with_far_rows(far: int, n: int, early: int) -> tuple[FloatArray, NDArray[np.
 
 
 def check_far_rows(search: Search, found: em.Fit, labels: NDArray[np.intp]) -> None:
-    """Hold a fit to what EM makes of the true labels, and each real cluster to a component of its own."""
+    """Check that the fit is as good as EM from the true labels, with one component per cluster."""
     z = search.z
     masses = np.bincount(labels) / len(labels)
     means = np.stack([z[:, labels == k].mean(axis=1) for k in range(3)])
@@ -168,7 +168,7 @@ SEEDS = [*range(3), *(pytest.param(seed, marks=pytest.mark.slow) for seed in ran
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("far", [1, pytest.param(3, marks=pytest.mark.slow), pytest.param(10, marks=pytest.mark.slow)])
 def test_far_rows_after_the_first_part_of_a_sample_are_found(far: int, seed: int) -> None:
-    """The search decides on the first 20,000 rows in memory; the others say what these have missed."""
+    """The search uses the first 20,000 rows; the others show what these have missed."""
     x, labels = with_far_rows(far, 60_000, early=30_000)
     search = Search(x, 3, "full", slice(None), starts=6, seed=seed)
     check_far_rows(search, search.found, labels)
@@ -176,7 +176,7 @@ def test_far_rows_after_the_first_part_of_a_sample_are_found(far: int, seed: int
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_far_rows_that_did_not_rank_are_found(seed: int) -> None:
-    """A search that is one of many ranks its starts on 4,000 rows; the others say what these have missed."""
+    """A search that shares the machine ranks its starts on 4,000 rows; the others show what these have missed."""
     x, labels = with_far_rows(1, 15_000, early=9000)
     search = Search(x, 3, "full", slice(None), starts=6, seed=seed)
     found = ranked(search.sample, search.frame, replace(search.plan, thoroughness=0.05))[0]

@@ -1,4 +1,4 @@
-"""Clusters of few rows are found where they gain more than chance does, and what is passed over is reported."""
+"""Clusters of few rows are found if they gain more than chance, and a mixture that is passed over is reported."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ if TYPE_CHECKING:
 
 
 def auto(k: int, family: Family, d: int, n: int) -> Plan:
-    """Return the plan of a fit by default: d + 1 rows at least, 2 (d + 1) of full and diag, ample are 4 (d + 1)."""
+    """Return the default plan of a fit: at least d + 1 rows, 2 (d + 1) for full and diag, and 4 (d + 1) ample rows."""
     least = (d + 1.0) * (2 if family in {"full", "diag"} else 1)
     return plan(k, family, least=least, ample=4 * (d + 1.0), prior=2 / n**1.5)
 
 
 def small_cluster(sizes: Sequence[int], d: int, apart: float) -> tuple[FloatArray, NDArray[np.intp]]:
-    """Return rows of normal clusters of these sizes, and which each is from."""
+    """Return rows of normal clusters of these sizes, and the cluster of each row."""
     generator = np.random.default_rng(d)
     labels = np.repeat(np.arange(len(sizes)), sizes)
     x = generator.standard_normal((len(labels), d))
@@ -44,7 +44,7 @@ def small_cluster(sizes: Sequence[int], d: int, apart: float) -> tuple[FloatArra
     ("sizes", "d"), [((80, 15), 4), ((300, 12), 2), ((500, 20, 20), 3), ((200, 80, 15), 4), ((300, 100, 8), 2)]
 )
 def test_a_small_cluster_that_is_far_away_is_found(family: Family, sizes: tuple[int, ...], d: int) -> None:
-    """Twelve deviations away, by the default least rows: no split of a large cluster is preferred for its rows."""
+    """Twelve deviations away, with the default least rows, it is preferred to a split of a large cluster."""
     x, labels = small_cluster(sizes, d, 12.0)
     rows, frame = sampled(x, family)
     fit = best_start.best(rows, frame, auto(len(sizes), family, d, len(x)))
@@ -54,8 +54,8 @@ def test_a_small_cluster_that_is_far_away_is_found(family: Family, sizes: tuple[
     np.testing.assert_allclose(np.sort(fit.best.moments.mass), sorted(sizes), atol=0.2)
 
 
-def test_a_small_component_is_charged_two_nats_for_each_row_that_it_lacks() -> None:
-    """5 rows of 20 are 15 short: between equally sound mixtures 30 nats; the same whatever the unit of the weights."""
+def test_a_small_component_is_charged_two_nats_per_missing_row() -> None:
+    """5 rows of 20 are 15 short: 30 nats between equally sound mixtures, whatever the unit of the weights."""
     x, labels = small_cluster((95, 5), 4, 12.0)
     rows, frame = sampled(x, "full")
     means = np.stack([x[labels == k].mean(axis=0) for k in (0, 1)])
@@ -70,8 +70,8 @@ def test_a_small_component_is_charged_two_nats_for_each_row_that_it_lacks() -> N
         assert replace(maximise, least=20.0).charge(moments) == 0
 
 
-def test_what_was_passed_over_is_reported() -> None:
-    """Three rows 40 deviations away are outliers; that they are likelier is reported, and that number finds them."""
+def test_a_mixture_that_was_passed_over_is_reported() -> None:
+    """Three rows 40 deviations away are passed over and reported; the least rows of the message find them."""
     x, _ = small_cluster((200, 3), 4, 40.0)
     rows, frame = sampled(x, "tied")
     how = plan(2, "tied", least=5.0, ample=20.0)
@@ -79,7 +79,7 @@ def test_what_was_passed_over_is_reported() -> None:
     assert fit.best.thin == 0
     assert fit.passed is not None
     assert fit.passed.rows == pytest.approx(3, abs=0.1)
-    (finding,) = diagnosis.passed_over(fit.passed)
+    (finding,) = diagnosis.passed_over_findings(fit.passed)
     accepts = float(finding.message.partition("set that minimum to ")[2].partition(",")[0])
     accepted = best_start.best(rows, frame, replace(how, least=accepts, ample=0.0))
     assert accepted.passed is None
@@ -87,8 +87,8 @@ def test_what_was_passed_over_is_reported() -> None:
     assert (accepted.best.total - fit.best.total) == pytest.approx(fit.passed.gain, abs=0.1)
 
 
-def test_nothing_is_passed_over_where_the_likeliest_is_chosen() -> None:
-    """Of two clusters of as many rows nothing else is likelier; without a least number nothing is passed over."""
+def test_nothing_is_passed_over_if_the_likeliest_is_chosen() -> None:
+    """With two equal clusters no other mixture is likelier; without least rows nothing is passed over."""
     x, _ = small_cluster((100, 100), 4, 6.0)
     rows, frame = sampled(x, "full")
     assert best_start.best(rows, frame, plan(2, least=10.0, ample=20.0)).passed is None

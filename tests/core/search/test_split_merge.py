@@ -1,4 +1,4 @@
-"""Splits and mergers of components: what they keep, and where they lead EM to."""
+"""Splits and mergers of components: what they leave unchanged, and the optima that EM reaches from them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ FOUR = np.array([[0.0, 0.0], [12.0, 0.0], [0.0, 12.0], [12.0, 12.0]])
 
 
 def four_clusters() -> tuple[FloatArray, np.ndarray]:
-    """Return (400, 2) rows and the (400,) clusters they belong to."""
+    """Return (400, 2) rows and their (400,) clusters."""
     labels = np.repeat(np.arange(4), 100)
     return FOUR[labels] + np.random.default_rng(0).standard_normal((400, 2)), labels
 
@@ -40,23 +40,23 @@ def stuck(family: Family) -> tuple[Problem, np.ndarray]:
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_a_search_leaves_an_optimum_that_em_is_held_in(family: Family, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_search_leaves_an_optimum_that_em_cannot_leave(family: Family, monkeypatch: pytest.MonkeyPatch) -> None:
     """From a start with two components in one cluster and one in two, EM stays there; the search finds the four."""
     problem, labels = stuck(family)
     frame = problem.frame
-    held = run(problem, tol=1e-8, max_iter=500, floor=1e-6)
+    em_alone = run(problem, tol=1e-8, max_iter=500, floor=1e-6)
     sample = Sample(frame.rows(problem.x), problem.weights, survey(problem.x, problem.weights)[1])
     monkeypatch.setattr(kmeans, "draw", lambda *_: [frame.inward(problem.start)])
     plan = Plan(4, family, starts=1, seed=0, floor=1e-6, tol=1e-6)
     found = best_start.best(sample, frame, plan).best
-    assert found.moments.mean_log_likelihood > held.best.moments.mean_log_likelihood + 0.1
+    assert found.moments.mean_log_likelihood > em_alone.best.moments.mean_log_likelihood + 0.1
     posterior, _ = kernel.posteriors(problem.x, frame.outward(found.parameters))
     assert adjusted_rand_score(labels, posterior.argmax(axis=1)) > 0.99
 
 
 @given(problems(least=3, most=5))
-def test_moves_keep_what_they_do_not_touch(problem: Problem) -> None:
-    """Each move changes three components; the others, and the mixture's weight, mean and family, are kept."""
+def test_a_move_changes_three_components(problem: Problem) -> None:
+    """The other components, and the total weight, mean and family of the mixture, stay the same."""
     frame = problem.frame
     at = run(problem, tol=1e-3, max_iter=20, floor=1e-6).best.parameters
     maximise = em.Maximiser(frame, 1e-6)
@@ -82,32 +82,32 @@ def test_moves_never_cost_likelihood(problem: Problem, floor: float) -> None:
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_component_of_few_rows_is_not_split(family: Family) -> None:
-    """Fewer than 2 (d + 1) rows make no two halves; where all components are that small there is no move."""
+    """Fewer than 2 (d + 1) rows can't be halved; if all components are that small there is no move."""
     x = np.random.default_rng(1).standard_normal((12, 3)) + np.repeat(np.eye(3) * 50, 4, axis=0)
     start = Parameters(np.full(3, 1 / 3), np.eye(3) * 50, np.repeat(np.eye(3)[None], 3, axis=0), family)
     frame = frame_of(x, np.ones(12), family)
     assert moves(frame.rows(x), np.ones(12), frame.inward(start), em.Maximiser(frame, 1e-6), most=3) == []
 
 
-def test_only_what_may_still_win_is_run_on_more_rows(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of two optima that differ by far more than the first part of the sample can err, one goes on to more rows."""
+def test_only_fits_that_may_win_are_run_on_more_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of two optima that differ by far more than the error of the first part of the sample, one is run on more rows."""
     problem, _ = stuck("full")
     x = np.tile(problem.x, (150, 1)) + 0.1 * np.random.default_rng(1).standard_normal((60_000, 2))
     good = Parameters(np.full(4, 0.25), FOUR, np.repeat(np.eye(2)[None], 4, axis=0), "full")
     larger = Problem(x, np.ones(len(x)), problem.start)
-    frame, seen = larger.frame, mock.Mock(side_effect=lambda fits, *_: fits)
+    frame, continued = larger.frame, mock.Mock(side_effect=lambda fits, *_: fits)
     sample = Sample(frame.rows(x), larger.weights, survey(x, larger.weights)[1])
     monkeypatch.setattr(kmeans, "draw", lambda *_: [frame.inward(each) for each in (problem.start, good)])
-    monkeypatch.setattr(best_start, "grown", seen)
+    monkeypatch.setattr(best_start, "grown", continued)
     plan = Plan(4, "full", starts=2, seed=0, floor=1e-6, tol=1e-6)
     first = sample.head(rows_to_search("full", 4, 2))
     assert len(best_start.ranked(first, frame, plan)) == 2
     best_start.best(sample, frame, plan)
-    assert [len(call.args[0]) for call in seen.call_args_list] == [1]
+    assert [len(call.args[0]) for call in continued.call_args_list] == [1]
 
 
-def test_few_rows_are_worth_few_moves(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With a sixth of a row for each parameter a sound mixture is moved twice at most, however likely the moves are."""
+def test_few_rows_allow_few_moves(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a sixth of a row per parameter a sound mixture gets two moves at most, however likely they are."""
     generator = np.random.default_rng(2)
     x = generator.standard_normal((160, 20)) ** 3
     free = families.free_parameters("full", 4, 20)
@@ -120,8 +120,8 @@ def test_few_rows_are_worth_few_moves(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_moves_merge_what_is_too_light_and_split_nothing_lighter_off(family: Family) -> None:
-    """With a least weight above one component's each move merges that one, and no weight after it is less."""
+def test_moves_merge_light_components_and_make_none(family: Family) -> None:
+    """If one component is below the least weight, each move merges it, and leaves no component below."""
     problem, _ = stuck(family)
     frame = problem.frame
     at = frame.inward(problem.start.replaced(weights=np.array([0.05, 0.35, 0.35, 0.25])))

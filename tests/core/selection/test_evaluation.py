@@ -19,18 +19,18 @@ ONE, TWO = Candidate("full", 1), Candidate("full", 2)
 
 
 def evaluation(family: Family, k: int, log_likelihood: float) -> Evaluation:
-    """Return a row of the table, of 1000 rows of 2 features."""
+    """Return an evaluation on 1000 rows of 2 features."""
     free = families.free_parameters(family, k, 2)
     return Evaluation(Candidate(family, k), "converged", "", log_likelihood, 1000.0, free, 0.0, 5, 0)
 
 
 def standing(candidate: Candidate, log_likelihood: float, remaining: float = 0.0, parameters: int = 10) -> Standing:
-    """Return how far a candidate of 1000 rows has come."""
+    """Return the standing of a candidate on 1000 rows."""
     return Standing(candidate, log_likelihood, remaining, parameters, 1000.0)
 
 
 def test_a_grid_has_every_family_with_every_k_and_start() -> None:
-    """Each candidate once, under a name of its own that is fit for a folder."""
+    """Each candidate occurs once, with a unique name that is valid for a folder."""
     found = grid([2, 1, 2], ("full", "diag"), starts=2)
     assert len(found) == len({each.name for each in found}) == 8
     assert {(each.family, each.k, each.start) for each in found} == {
@@ -38,8 +38,8 @@ def test_a_grid_has_every_family_with_every_k_and_start() -> None:
     }
 
 
-def test_a_start_is_retired_only_if_another_has_passed_all_it_can_reach() -> None:
-    """Ten times what Aitken says is left counts as within reach; what is not known is infinite."""
+def test_a_start_is_retired_if_another_is_beyond_its_reach() -> None:
+    """Ten times Aitken's remaining gain is within reach; an unknown gain is infinite."""
     rival = standing(Candidate("full", 2, 1), -100.0)
     assert hopeless([rival, standing(TWO, -120.0, 1.9)], "icl") == {TWO}
     assert hopeless([rival, standing(TWO, -120.0, 2.1)], "icl") == set()
@@ -48,7 +48,7 @@ def test_a_start_is_retired_only_if_another_has_passed_all_it_can_reach() -> Non
 
 @pytest.mark.parametrize(("criterion", "penalty"), [("bic", math.log(1000)), ("aic", 2.0)])
 def test_another_k_retires_a_candidate_by_bic_and_aic_alone(criterion: str, penalty: float) -> None:
-    """It goes where even what it can reach, less its penalty, is worse than what has been measured."""
+    """A candidate is retired if its criterion at its reach is worse than one already measured."""
     small, large = standing(ONE, -100.0, 0.0, 5), standing(TWO, -90.0, 0.2, 9)  # within reach: -88
     lost = TWO if (9 - 5) * penalty / 2 > 12 else ONE
     assert hopeless([small, large], criterion) == {lost}  # type: ignore[arg-type]
@@ -58,7 +58,7 @@ def test_another_k_retires_a_candidate_by_bic_and_aic_alone(criterion: str, pena
 
 
 def test_gains_are_per_added_component_within_a_family() -> None:
-    """From K = 1 to 3 the gain is halved, the best start counts, other families are apart, held-out goes first."""
+    """From K = 1 to 3 the gain is halved; the best start counts; families are separate; held-out values go first."""
     three = evaluation("full", 3, -4000.0)
     worse = replace(three, candidate=Candidate("full", 3, 1), log_likelihood=-4500.0)
     rows = [
@@ -74,7 +74,7 @@ def test_gains_are_per_added_component_within_a_family() -> None:
 
 
 def test_the_winner_is_that_of_the_named_criterion() -> None:
-    """Four candidates, each the best by another criterion."""
+    """Each of four candidates is the best by another criterion."""
     likely = evaluation("full", 4, -4900.0)  # p = 23
     frugal = evaluation("full", 3, -4912.0)  # p = 17: bic 6 ln 1000 - 24 less, aic 12 more
     clear = replace(evaluation("full", 2, -4945.0), entropy=0.0)
@@ -100,7 +100,7 @@ def test_components_are_added_as_long_as_each_gains_enough() -> None:
 
 
 def test_mixtures_that_collapsed_or_were_retired_or_failed_do_not_win_against_sound_ones() -> None:
-    """A likelihood without bound is no merit; failed ones have none; with nothing else the collapsed one is taken."""
+    """Sound mixtures win against collapsed, retired and failed ones; without any, the collapsed one wins."""
     sound = evaluation("full", 1, -5000.0)
     collapsed = replace(evaluation("full", 3, 9000.0), outcome="degenerate")
     retired = replace(evaluation("full", 2, -4000.0), outcome="retired")
@@ -112,7 +112,7 @@ def test_mixtures_that_collapsed_or_were_retired_or_failed_do_not_win_against_so
 
 
 def test_a_candidate_with_a_suspicious_component_wins_only_against_others_like_it() -> None:
-    """It neither retires a sound one nor is chosen before it; of starts, what EM maximised decides."""
+    """It neither retires a sound candidate nor wins against it; between starts, EM's objective decides."""
     sound, thin = evaluation("full", 1, -100.0), replace(evaluation("full", 2, -10.0), suspicious=1)
     assert winner([sound, thin], "bic") is sound
     assert winner([thin], "bic") is thin

@@ -1,4 +1,4 @@
-"""Many EM runs side by side: each as if it were alone, all by the same reads of the data."""
+"""Many EM runs together: each run ends as if alone, and all share the reads of the data."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def rows() -> FloatArray:
 
 @dataclass
 class Engine:
-    """Reads rows in memory, in the coordinates of each family; counts its reads and how many each served."""
+    """Reads rows in memory, in the coordinates of each family; counts its reads and the requests of each read."""
 
     x: FloatArray
     folds: FloatArray
@@ -59,39 +59,39 @@ def problem(x: FloatArray, family: Family, k: int, seed: int = 0) -> Problem:
 
 
 def runner(x: FloatArray, candidate: Candidate, held: int | None = None) -> Runner:
-    """Return a candidate at its start."""
-    own = problem(x, candidate.family, candidate.k, candidate.start)
-    state = em.begin(own.frame.inward(own.start), "squarem")
-    return Runner(candidate, state, em.Maximiser(own.frame, 1e-6), held)
+    """Return the run of a candidate at its start."""
+    case = problem(x, candidate.family, candidate.k, candidate.start)
+    state = em.begin(case.frame.inward(case.start), "squarem")
+    return Runner(candidate, state, em.Maximiser(case.frame, 1e-6), held)
 
 
 def raced(runners: list[Runner], folds: FloatArray | None = None) -> tuple[Engine, dict[Candidate, Finish]]:
-    """Run them all to their ends; return the engine and how each ended."""
+    """Run all runs to their ends; return the engine and the finish of each."""
     x = rows()
     reader = Engine(x, np.full(len(x), -1) if folds is None else folds)
     finishes = race(reader, runners, em.Goal(TOL, MOST), None)
     return reader, {each.runner.candidate: each for each in finishes}
 
 
-def test_each_run_ends_as_it_does_alone() -> None:
-    """Parameters, history and outcome of all families and several K are those of a fit of its own."""
+def test_each_run_ends_as_a_single_fit() -> None:
+    """Parameters, history and outcome of all families and several K are those of a single fit."""
     x = rows()
     candidates = [Candidate(family, k) for family in FAMILIES for k in (2, 3)]
-    _, found = raced([runner(x, each) for each in candidates])
+    _, finishes = raced([runner(x, each) for each in candidates])
     for each in candidates:
         alone = run(problem(x, each.family, each.k), tol=TOL, max_iter=MOST, acceleration="squarem", floor=1e-6)
-        fit = found[each].fit
+        fit = finishes[each].fit
         assert fit is not None
-        assert found[each].outcome == alone.outcome.value
+        assert finishes[each].outcome == alone.outcome.value
         assert fit.history == pytest.approx(alone.history, rel=1e-12)  # and as many
         np.testing.assert_allclose(fit.best.parameters.means, alone.best.parameters.means, atol=1e-10)
 
 
 def test_reads_are_shared() -> None:
-    """There are as many reads as the longest run needs, and each serves only those that have not ended."""
+    """The reads are those of the longest run, and each read serves only runs that have not ended."""
     x = rows()
-    reader, found = raced([runner(x, Candidate(family, k)) for family in FAMILIES for k in (1, 2, 3)])
-    lengths = [len(fit.history) for each in found.values() if (fit := each.fit)]
+    reader, finishes = raced([runner(x, Candidate(family, k)) for family in FAMILIES for k in (1, 2, 3)])
+    lengths = [len(fit.history) for each in finishes.values() if (fit := each.fit)]
     assert len(reader.served) == max(lengths) < sum(lengths) / 3
     assert reader.served == [sum(length > i for length in lengths) for i in range(max(lengths))]
 
@@ -126,21 +126,21 @@ def test_losers_are_retired_before_their_end_and_the_winner_is_the_same() -> Non
 
 
 def test_a_run_is_fitted_to_the_rows_outside_its_fold_only() -> None:
-    """Held-out rows change nothing: the fit is that of a table without them."""
+    """The fit is the same as that of a table without the held-out rows."""
     x = rows()
     folds = np.where(np.arange(len(x)) % 4 == 0, 0, -1)
     candidate = Candidate("full", 2)
-    _, found = raced([runner(x, candidate, held=0)], folds=folds)
+    _, finishes = raced([runner(x, candidate, held=0)], folds=folds)
     own = problem(x, "full", 2)
     kept = Problem(x[folds < 0], np.ones((folds < 0).sum()), own.start)
     alone = run(kept, tol=TOL, max_iter=MOST, acceleration="squarem", floor=1e-6, frame=own.frame)
-    fit = found[candidate].fit
+    fit = finishes[candidate].fit
     assert fit is not None
     np.testing.assert_allclose(fit.best.parameters.means, alone.best.parameters.means, atol=1e-9)
     assert fit.best.moments.weight == (folds < 0).sum()
 
 
-def test_one_bad_start_does_not_end_the_others() -> None:
+def test_a_bad_start_does_not_end_the_others() -> None:
     """A run whose rows are all the same point ends as degenerate or failed; the other one converges."""
     x = np.concatenate([rows(), np.zeros((50, 2))])
     point = Parameters(
@@ -150,6 +150,6 @@ def test_one_bad_start_does_not_end_the_others() -> None:
     frame = good.maximise.frame
     bad = Runner(Candidate("full", 2), em.begin(frame.inward(point), "squarem"), em.Maximiser(frame, 0.0))
     reader = Engine(x, np.full(len(x), -1))
-    found = {each.runner.candidate.k: each for each in race(reader, [bad, good], em.Goal(TOL, MOST), None)}
-    assert found[2].outcome in {"degenerate", "failed"}
-    assert found[3].outcome == "converged"
+    finishes = {each.runner.candidate.k: each for each in race(reader, [bad, good], em.Goal(TOL, MOST), None)}
+    assert finishes[2].outcome in {"degenerate", "failed"}
+    assert finishes[3].outcome == "converged"

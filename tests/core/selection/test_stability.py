@@ -1,4 +1,4 @@
-"""How surely starts lead to one partition, and the index that compares partitions."""
+"""The share of starts that lead to one partition, and the index that compares partitions."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from gmm_spark.selection.stability import adjusted_rand_index, stability
 @pytest.mark.parametrize("seed", range(5))
 @pytest.mark.parametrize("k", [1, 2, 7])
 def test_the_index_is_that_of_scikit_learn(seed: int, k: int) -> None:
-    """For random partitions, for related ones, and for the same one under other numbers."""
+    """The index agrees for random partitions, related ones, and the same one with other labels."""
     rng = np.random.default_rng(seed)
     one, other = rng.integers(k, size=200), rng.integers(3, size=200)
     related = np.where(rng.random(200) < 0.8, one, other)
@@ -31,12 +31,12 @@ def rows() -> FloatArray:
     return np.concatenate([np.linspace(-1, 1, 50), np.linspace(9, 11, 50)])[None]
 
 
-def test_it_is_the_share_of_starts_with_the_partition_of_the_best() -> None:
-    """Two of three starts part the rows as the best does, one under other numbers; the third cuts a cluster."""
+def test_stability_is_the_share_of_starts_with_the_best_partition() -> None:
+    """Two of three starts have the partition of the best, one with other labels; the third splits a cluster."""
     led = [mixture(0.5, 9.5), mixture(10, 0), mixture(0, 0.5)]
     assert stability(led, mixture(0, 10), rows()) == pytest.approx(2 / 3)
 
 
-def test_no_start_has_no_share() -> None:
-    """Where nothing was drawn there is nothing to count."""
+def test_stability_without_starts_is_nan() -> None:
+    """Without starts there is nothing to count."""
     assert np.isnan(stability([], mixture(0, 10), rows()))

@@ -12,7 +12,7 @@ import pytest
 
 from gmm_spark import GaussianMixture, GaussianMixtureModel
 from gmm_spark.limits import LIMITS, Limits
-from gmm_spark.search.row_sample import in_order
+from gmm_spark.search.row_sample import key_order
 from tests.spark import upstream
 from tests.spark.frames import (
     assert_same_bits,
@@ -59,9 +59,13 @@ def test_the_order_of_sampled_rows_does_not_depend_on_arrival() -> None:
     generator = np.random.default_rng(5)
     keys = generator.integers(0, 40, 100).astype(np.uint64)
     x, weights = keys[:, None] * np.ones(2), generator.integers(1, 3, 100).astype(np.float64)
-    order = in_order(keys, x, weights)
+    order = key_order(keys, x, weights)
     mixed = generator.permutation(100)
+<<<<<<< HEAD
     ordered = mixed[in_order(keys[mixed], x[mixed], weights[mixed])]
+=======
+    again = mixed[key_order(keys[mixed], x[mixed], weights[mixed])]
+>>>>>>> v2
     assert (np.diff(keys[order].astype(np.int64)) >= 0).all()
     assert sorted(order) == list(range(100))
     np.testing.assert_array_equal(np.c_[x, weights][order], np.c_[x, weights][ordered])
