@@ -1,4 +1,4 @@
-"""Runs without Spark, for the tests of what publishing does to folders."""
+"""Runs without Spark, for tests of the effects of publishing on folders."""
 
 from __future__ import annotations
 
@@ -20,6 +20,6 @@ VERSIONS = Versions(
 
 
 def run(name: str, *words: str) -> Run:
-    """Return a run of this id, with these options beside those that must be given."""
+    """Return a run with this id and these options, besides the required ones."""
     given = ["--model.path=m", "--sample.rows=1", "--output.path=out", *words]
     return Run("simulate", load(SimulateConfig, given, prog="simulate.py"), name, VERSIONS, {"scheduler": "s-1"})

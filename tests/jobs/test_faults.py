@@ -142,11 +142,11 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Runs:
 
     def planned(hook: str | None, words: list[str]) -> tuple[str, list[str]]:
         job = f"{JOBS}/{words[0]}.py"
-        return (job, words[1:]) if hook is None else (f"{ROOT}/tests/jobs/hooked.py", [hook, job, *words[1:]])
+        return (job, words[1:]) if hook is None else (f"{ROOT}/tests/jobs/run_with_hook.py", [hook, job, *words[1:]])
 
     given = {name: planned(*job) for name, job in {**DONE, **{name: each[:2] for name, each in FAILED.items()}}.items()}
     jobs = {name: job for name, job in given.items() if mounted or name not in NEEDS_MOUNTS}
-    jobs["left"] = (f"{ROOT}/tests/jobs/left.py", ["full", "brim"])
+    jobs["left"] = (f"{ROOT}/tests/jobs/list_files.py", ["full", "brim"])
     (folder / "plan.json").write_text(json.dumps({"sql": [], "jobs": jobs}), encoding="utf-8")
     # Another scheme than file: what is done there goes through Hadoop's classes, as on HDFS.
     (folder / "far").mkdir()

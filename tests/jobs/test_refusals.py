@@ -103,7 +103,7 @@ from gmm_spark.batch.steps import scored_table
 from pyspark.sql import SparkSession
 
 table = SparkSession.builder.getOrCreate().read.parquet("once")
-status.run_job("miscount", lambda _: str(scored_table.verified(table, "once", table.count() + 1)), [])
+status.run_job("miscount", lambda _: str(scored_table.check_written(table, "once", table.count() + 1)), [])
 """
 DAMAGE = """
 import pathlib, shutil, sys

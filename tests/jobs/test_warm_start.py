@@ -33,11 +33,11 @@ REFUSED: Mapping[str, tuple[list[str], list[str]]] = {
     "another family": (["--start.model=first", "--mixture.family=diag"], ["mixture.family=full"]),
     "a noise": (
         ["--start.model=first", "--fit.noise=true"],
-        ["first", "without a noise", "fit.noise=false"],
+        ["first", "without noise component", "fit.noise=false"],
     ),
     "other features": (["--start.model=first", "--features.columns=y,x"], ["start.model first", "'y', 'x'"]),
     "aligned to others": (["--start.align_to=first", "--features.columns=y,x"], ["start.align_to first", "'y', 'x'"]),
-    "a number left over": (["--start.align_to=first", "--mixture.k=1"], ["start.align_to first", "at most the 1"]),
+    "a number left over": (["--start.align_to=first", "--mixture.k=1"], ["start.align_to first", "at most 1"]),
     "no model": (["--start.model=nowhere"], ["nowhere"]),
 }
 

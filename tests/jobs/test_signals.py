@@ -28,7 +28,7 @@ def driver_of(jvm: int) -> int:
     (found,) = [
         int(each.name)
         for each in Path("/proc").iterdir()
-        if each.name.isdigit() and parent(each) == jvm and b"hooked.py" in (each / "cmdline").read_bytes()
+        if each.name.isdigit() and parent(each) == jvm and b"run_with_hook.py" in (each / "cmdline").read_bytes()
     ]
     return found
 
@@ -46,7 +46,7 @@ def ended(folder: Path, who: str, number: int) -> subprocess.CompletedProcess[st
     tables.days(folder / "in")
     fit = ["--input.path=in", "--features.columns=x,y", "--fit.invalid=drop", "--output.path=model"]
     words: list[str | Path] = [
-        ROOT / "tests" / "jobs" / "hooked.py",
+        ROOT / "tests" / "jobs" / "run_with_hook.py",
         "stalled",
         JOBS / "fit.py",
         *fit,
@@ -95,7 +95,7 @@ def test_a_job_that_is_asked_to_end_leaves_a_manifest_and_no_lock(tmp_path: Path
         lines = [line for line in done.stdout.splitlines() if "ended by signal" in line]
         assert lines == [f"fit: ended by signal {number} ({signal.Signals(number).name}); nothing was published"]
     else:
-        assert "its end before that of the job" in record["error"]
+        assert "a JVM that ended before the job" in record["error"]
     time.sleep(0.5)
     assert [path.name for path in (tmp_path / ".model.gmm_spark").iterdir()] == ["manifests"]
     assert not Path((tmp_path / "stalled").read_text()).exists()

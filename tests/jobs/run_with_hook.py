@@ -108,14 +108,14 @@ def stalled() -> None:
 
 def input_removed_late() -> None:
     """Remove the folder of the input when all rows are read, and before anything is published."""
-    before = scored_table.verified
+    before = scored_table.check_written
 
     def verified(*arguments: Any) -> dict[str, int]:  # noqa: ANN401
         counts = before(*arguments)
         shutil.rmtree("removed")
         return counts
 
-    scored_table.verified = verified  # type: ignore[assignment]
+    scored_table.check_written = verified  # type: ignore[assignment]
 
 
 def executor_killed() -> None:
@@ -151,10 +151,10 @@ HOOKS: dict[str, Callable[[], None]] = {
 }
 
 if __name__ == "__main__":
-    originals = input_table.read, scored_table.write, scored_table.verified
+    originals = input_table.read, scored_table.write, scored_table.check_written
     HOOKS[sys.argv[1]]()
     sys.argv = sys.argv[2:]
     try:
         runpy.run_path(sys.argv[0], run_name="__main__")
     finally:
-        input_table.read, scored_table.write, scored_table.verified = originals
+        input_table.read, scored_table.write, scored_table.check_written = originals

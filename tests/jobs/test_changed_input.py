@@ -70,7 +70,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory, application: Application) -> 
     for name, (hook, words) in {**REFUSED, **DONE}.items():
         given = {"registered": "--input.table=registered", "day=0": "--input.path=days"}
         own = [given.get(name, f"--input.path={name}"), f"--output.path=out/{name}"]
-        jobs[name] = (f"{ROOT}/tests/jobs/hooked.py", [hook, f"{JOBS}/{words[0]}.py", *own, *words[1:]])
+        jobs[name] = (f"{ROOT}/tests/jobs/run_with_hook.py", [hook, f"{JOBS}/{words[0]}.py", *own, *words[1:]])
     table = f"CREATE TABLE registered USING parquet LOCATION '{folder}/registered'"
     results = application.run(folder, jobs, [table])
     application.run(folder, {}, ["DROP TABLE registered"])
