@@ -1,4 +1,4 @@
-"""spark-submit, as the tests use it."""
+"""spark-submit for the tests."""
 
 from __future__ import annotations
 

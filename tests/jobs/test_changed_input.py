@@ -1,4 +1,4 @@
-"""An input whose files change while a job runs: nothing is published, and the message names a file."""
+"""An input whose files change while a job runs: nothing is published, and the error names a file."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def inputs(folder: Path) -> None:
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory, application: Application) -> tuple[Path, dict[str, Any]]:
-    """Run each job once while its input changes; return what each printed."""
+    """Run each job once while its input changes; return the output of each."""
     folder = tmp_path_factory.mktemp("replaced")
     inputs(folder)
     shutil.copytree(folder / "fitted", folder / "in")
@@ -78,8 +78,8 @@ def runs(tmp_path_factory: pytest.TempPathFactory, application: Application) -> 
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_a_file_that_is_not_what_it_was_ends_the_job(runs: tuple[Path, dict[str, Any]], name: str) -> None:
-    """Status 3, a message that counts the files and names one, and nothing published."""
+def test_a_changed_file_ends_the_job(runs: tuple[Path, dict[str, Any]], name: str) -> None:
+    """Status 3, an error with the number of files and one name, and nothing published."""
     folder, results = runs
     result = results[name]
     assert result["status"] == 3, result["err"]
@@ -100,12 +100,12 @@ def test_a_file_that_is_not_what_it_was_ends_the_job(runs: tuple[Path, dict[str,
     ],
 )
 def test_the_message_counts_the_files(runs: tuple[Path, dict[str, Any]], name: str, counts: str) -> None:
-    """How many were changed, removed and added."""
+    """The error has the numbers of changed, removed and added files."""
     assert counts in runs[1][name]["err"]
 
 
 def test_a_file_that_was_added_is_not_read_and_is_reported(runs: tuple[Path, dict[str, Any]]) -> None:
-    """Spark has its list of files by then: the result is that of the list, and the log warns."""
+    """Spark has its list of files by then: the result is that of the list, and the log has a warning."""
     folder, results = runs
     result = results["grown"]
     assert result["status"] == 0, result["err"]
@@ -114,7 +114,7 @@ def test_a_file_that_was_added_is_not_read_and_is_reported(runs: tuple[Path, dic
 
 
 def test_a_partition_that_is_not_read_may_change(runs: tuple[Path, dict[str, Any]]) -> None:
-    """A condition on a partition column leaves other folders out, of the read and of the comparison."""
+    """A condition on a partition column excludes other folders from the read and from the comparison."""
     result = runs[1]["day=0"]
     assert result["status"] == 0, result["err"]
     assert "changed" not in result["err"]

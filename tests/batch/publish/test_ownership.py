@@ -15,7 +15,7 @@ from gmm_spark.batch.publish.ownership import container_of, foreign_contents, fo
 from gmm_spark.batch.publish.replacing import put_in_place
 from gmm_spark.batch.publish.target import check_no_overlap, claim
 from gmm_spark.errors import OutputError
-from tests.batch.publish.test_publish import contents, published
+from tests.batch.publish.test_publish import contents, publish
 from tests.batch.runs import run
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def test_foreign_content_is_refused_and_stays(tmp_path: Path, name: str, mode: s
     files(tmp_path, *paths)
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
     with pytest.raises(OutputError) as caught:
-        published(tmp_path / "out", "a", "new", mode)
+        publish(tmp_path / "out", "a", "new", mode)
     if mode != "runs":
         assert named in str(caught.value)
         assert "output.replace_foreign=true" in caught.value.do or name == "a manifest that is none"
@@ -83,22 +83,22 @@ def test_foreign_content_is_refused_and_stays(tmp_path: Path, name: str, mode: s
 def test_nothing_and_plain_parquet_tables_are_replaced(tmp_path: Path, paths: list[str]) -> None:
     """An empty folder is replaced, and so are *.parquet files in folders name=value with Spark's extra files."""
     files(tmp_path, *paths)
-    assert published(tmp_path / "out", "a", "new") is None
+    assert publish(tmp_path / "out", "a", "new") is None
     assert contents(tmp_path / "out") == {"part-0": "new"}
 
 
 def test_an_output_is_replaced_unless_a_file_was_added(tmp_path: Path) -> None:
     """An output is refused if it has a file that its manifest does not list, or a Delta log."""
     out = tmp_path / "out"
-    published(out, "a", "old")
+    publish(out, "a", "old")
     assert foreign_contents(LocalLocation(out)) is None
     (out / "mine.txt").write_text("mine")
     with pytest.raises(OutputError, match=r"mine\.txt"):
-        published(out, "b", "new")
+        publish(out, "b", "new")
     (out / "mine.txt").unlink()
     files(out, "_delta_log/00000000000000000000.json")
     with pytest.raises(OutputError, match="a Delta table"):
-        published(out, "b", "new")
+        publish(out, "b", "new")
     assert (out / "part-0").read_text() == "old"
 
 
@@ -160,7 +160,7 @@ def test_the_target_of_a_link_is_replaced_and_the_link_stays(tmp_path: Path) -> 
     files(tmp_path, "disk/out/old.parquet")
     (tmp_path / "out").symlink_to("disk/out")
     (tmp_path / "again").symlink_to(tmp_path / "out")
-    published(tmp_path / "again", "a", "new")
+    publish(tmp_path / "again", "a", "new")
     assert (tmp_path / "out").readlink() == Path("disk/out")
     assert contents(tmp_path / "disk" / "out") == {"part-0": "new"}
     assert sorted(path.name for path in tmp_path.iterdir()) == ["again", "disk", "out"]
@@ -171,7 +171,7 @@ def test_a_link_in_a_circle_is_refused_at_once(tmp_path: Path, mode: str) -> Non
     """A circular link is refused before the job starts, and no file is written beside it."""
     (tmp_path / "out").symlink_to("out")
     with pytest.raises(OutputError, match="a symbolic link that leads in a circle"):
-        published(tmp_path / "out", "a", "new", mode)
+        publish(tmp_path / "out", "a", "new", mode)
     assert [path.name for path in tmp_path.iterdir() if path.name != ".out.gmm_spark"] == ["out"]
 
 
@@ -179,13 +179,13 @@ def test_create_names_a_file(tmp_path: Path) -> None:
     """The error says whether a file or a folder exists at the output's path."""
     (tmp_path / "out").touch()
     with pytest.raises(OutputError, match="got a file; expected a path that does not exist yet"):
-        published(tmp_path / "out", "a", "new", "create")
+        publish(tmp_path / "out", "a", "new", "create")
 
 
 def test_a_link_to_nothing_is_followed(tmp_path: Path) -> None:
     """The output is written to the path that the link points to."""
     (tmp_path / "out").symlink_to("later/out")
-    published(tmp_path / "out", "a", "new", "create")
+    publish(tmp_path / "out", "a", "new", "create")
     assert (tmp_path / "out").is_symlink()
     assert contents(tmp_path / "later" / "out") == {"part-0": "new"}
 
@@ -197,7 +197,7 @@ def test_links_within_an_output_are_not_replaced(tmp_path: Path, inside: str) ->
     (tmp_path / "out" / inside).symlink_to(tmp_path / "elsewhere")
     for mode in ("overwrite", "partitions"):
         with pytest.raises(OutputError, match=inside):
-            published(tmp_path / "out", mode, "new", mode)
+            publish(tmp_path / "out", mode, "new", mode)
 
 
 @pytest.mark.parametrize("where", [".", "sub"])
@@ -223,7 +223,7 @@ def test_the_home_folder_is_not_replaced(tmp_path: Path, monkeypatch: pytest.Mon
 def test_a_root_is_refused(mode: str) -> None:
     """Each mode refuses a root, because the hidden folder cannot be beside it."""
     with pytest.raises(OutputError, match="the root of a filesystem"):
-        published(Path("/"), "a", "new", mode)
+        publish(Path("/"), "a", "new", mode)
 
 
 @pytest.mark.parametrize(
@@ -239,17 +239,17 @@ def test_an_output_inside_a_table_is_refused(tmp_path: Path, paths: list[str], w
     files(tmp_path, *paths)
     for place in ("t/data/x", "t/day=1"):
         with pytest.raises(OutputError, match=what):
-            published(tmp_path / place, "a", "new", "create")
+            publish(tmp_path / place, "a", "new", "create")
     assert not list(tmp_path.rglob("*.gmm_spark"))
 
 
 def test_an_output_inside_an_output_is_refused(tmp_path: Path) -> None:
     """It would be removed with the outer output; a file that only has the name of a manifest does not count."""
-    published(tmp_path / "one", "a", "a", "create")
-    published(tmp_path / "kept", "a", "a", "runs")
+    publish(tmp_path / "one", "a", "a", "create")
+    publish(tmp_path / "kept", "a", "a", "runs")
     for place in ("one/x", "kept/x", "kept/runs/a/x"):
         with pytest.raises(OutputError, match="an output of gmm_spark"):
-            published(tmp_path / place, "b", "b", "create")
+            publish(tmp_path / place, "b", "b", "create")
     files(tmp_path, f"theirs/{MANIFEST}")
     assert container_of(LocalLocation(tmp_path / "theirs" / "x")) is None
 
@@ -258,7 +258,7 @@ def test_only_unchanged_runs_are_removed(tmp_path: Path) -> None:
     """output.retain does not remove a run folder with additional files, a folder without manifest, or a link."""
     out = tmp_path / "out"
     for name in ("a", "b", "c", "d"):
-        published(out, name, name, "runs")
+        publish(out, name, name, "runs")
     files(out, "runs/a/mine.txt")
     (out / "runs" / "b" / MANIFEST).unlink()
     (out / "runs" / "c").rename(tmp_path / "moved")
@@ -272,10 +272,10 @@ def test_only_unchanged_runs_are_removed(tmp_path: Path) -> None:
 def test_a_foreign_folder_of_the_name_of_a_run_stays(tmp_path: Path) -> None:
     """A run refuses to write if its run folder exists and no published run wrote it."""
     out = tmp_path / "out"
-    published(out, "a", "a", "runs")
+    publish(out, "a", "a", "runs")
     files(out, "runs/b/theirs")
     with pytest.raises(OutputError, match="no published run"):
-        published(out, "b", "b", "runs")
+        publish(out, "b", "b", "runs")
     assert (out / "runs" / "b" / "theirs").exists()
 
 
@@ -284,8 +284,8 @@ def test_old_partitions_do_not_come_back_into_a_new_output(tmp_path: Path) -> No
     out = tmp_path / "out"
     files(out, "day=2/new.parquet")
     files(tmp_path, ".out.gmm_spark/dead.staging/old/out/day=1/old.parquet")
-    published(out, "b", "b")
-    published(tmp_path / "other", "b", "b")
+    publish(out, "b", "b")
+    publish(tmp_path / "other", "b", "b")
     assert contents(out) == {"part-0": "b"}
     files(tmp_path, ".out.gmm_spark/dead.staging/old/out/day=1/old.parquet")
     with claim(run("c"), LocalLocation(out), modes.Partitions()):
@@ -315,7 +315,7 @@ def test_an_input_by_any_name_is_the_input(tmp_path: Path, name: str) -> None:
 def test_an_input_that_may_be_anywhere_is_not_overwritten(tmp_path: Path) -> None:
     """If the place of an input is unknown, only empty folders and outputs of gmm_spark are replaced."""
     files(tmp_path, "plain/a.parquet", "empty/")
-    published(tmp_path / "ours", "a", "a")
+    publish(tmp_path / "ours", "a", "a")
     with pytest.raises(OutputError, match="may belong to the input catalog"):
         check_no_overlap(LocalLocation(tmp_path / "plain"), ["catalog.t"])
     for name in ("ours", "empty", "new"):
