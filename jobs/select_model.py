@@ -32,15 +32,13 @@ def select(task: Task[SelectConfig]) -> str:
     with run.phase("select"), quality.note_refusals(run):
         selection = select_mixture(rows, mixture, config.grid.k, config.grid.families, shelf=finished, **options)
         run.add_seconds({f"select, {phase}": seconds for phase, seconds in selection.seconds.items()})
-    table = selection_output.table_rows(selection)
-    run.note(
-        **facts.fit_facts(selection.bestModel), chosen=selection.best.name, passes=selection.numPasses, candidates=table
-    )
-    estimate.check_convergence(config.fit, selection.bestModel.summary)
+    table, model = selection_output.table_rows(selection), selection.bestModel
+    run.note(**facts.fit_facts(model), chosen=selection.best.name, passes=selection.numPasses, candidates=table)
+    estimate.check_convergence(config.fit, model.summary)
     with target.publication() as staging:
         selection_output.write_selection(task.spark, selection, staging)
         if quarantine is not None:
-            quarantine.publish(rows, config.features, selection.bestModel)
+            quarantine.publish(rows, config.features, model)
     selection_output.clear(target.hidden.folder)
     return summary(config, selection, str(target.location))
 
