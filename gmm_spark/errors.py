@@ -1,4 +1,4 @@
-"""Errors that teach: each says what is wrong, what was got, what was expected, and what to do."""
+"""Errors whose text says what is wrong, what was found, what was expected, and what to do."""
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-MOST = 500  # characters of each part of an error: what is untrusted may be of any length
+MAX_CHARACTERS = 500  # of each part of an error: untrusted text may be of any length
 
-# Control characters, line and paragraph separators, marks that turn the direction of text, lone surrogates: in a name
-# from an untrusted table they would forge lines of a log, or move a terminal's cursor.
+# Control characters, line and paragraph separators, marks that change the direction of text, lone surrogates. In a name
+# from an untrusted table they could forge log lines or move the cursor of a terminal.
 _CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 def one_line(text: str) -> str:
-    """Return the text in one line: its control characters as Python would escape them."""
+    """Return the text on one line, with its control characters escaped as Python escapes them."""
     return _CONTROLS.sub(lambda match: match.group().encode("unicode_escape", "surrogatepass").decode("ascii"), text)
 
 
-def shortened(text: str, most: int = MOST) -> str:
-    """Return the text; of a longer one its beginning and its length."""
+def shortened(text: str, most: int = MAX_CHARACTERS) -> str:
+    """Return the text, or the beginning and the length of a text that is longer than the limit."""
     note = f" ... ({len(text)} characters)"
     return text if len(text) <= most else text[: most - len(note)] + note
 
 
 def quoted(names: Iterable[str], most: int = 20) -> str:
-    """Return the names for an error, each in quotes, many of them shortened."""
+    """Return the names for an error, each in quotes; a long list is cut and its rest counted."""
     shown = list(names)
     return ", ".join(map(repr, shown[:most])) + (f" and {len(shown) - most} more" if len(shown) > most else "")
 
@@ -36,14 +36,14 @@ def quoted(names: Iterable[str], most: int = 20) -> str:
 class GmmSparkError(ValueError):
     """The parent of every error that gmm_spark raises on purpose.
 
-    A text of more than `MOST` characters is cut; an object as `got` stays whole, and its text is cut.
+    A text of more than `MAX_CHARACTERS` is cut. An object passed as `got` stays whole; only its text is cut.
 
     Args:
-        what: the thing that is wrong, as a phrase.
+        what: the thing that is wrong, a noun phrase.
         got: what was found.
         expected: what would have been right.
         do: what the reader can do about it.
-        options: the options that can help, by their names in the layer that raises: see `options_called`.
+        options: names of options that can help, in the layer that raises the error; see `options_called`.
     """
 
     def __init__(self, what: str, *, got: object, expected: str, do: str, options: Iterable[str] = ()) -> None:
@@ -57,8 +57,8 @@ class GmmSparkError(ValueError):
 
     @property
     def sentences(self) -> str:
-        """The text without the names of options: for a text that is read in another layer."""
-        # Cut before and after: escapes make a text longer, and of a very long one they take long.
+        """The text without the names of options, for a text that is read in another layer."""
+        # Cut before and after escaping: escapes make a text longer, and a very long text takes long to escape.
         parts = (self.what, self.got, self.expected, self.do)
         what, got, expected, do = (shortened(one_line(shortened(str(part)))) for part in parts)
         return f"{what}: got {got}; expected {expected}. {do}"
@@ -78,10 +78,10 @@ def _rebuild(
 
 @contextmanager
 def options_called(name: Callable[[str], str]) -> Iterator[None]:
-    """Let the errors that the layer below raises inside name options as this layer calls them.
+    """Rename the options in errors of the layer below to the names of this layer.
 
     Args:
-        name: returns this layer's name of an option by that of the layer below; empty: this layer has it not.
+        name: returns the name of an option in this layer, or an empty text if this layer lacks it.
     """
     try:
         yield
@@ -95,11 +95,11 @@ class ConfigurationError(GmmSparkError):
 
 
 class SchemaError(GmmSparkError):
-    """The input's columns are not what the job needs; known before any row is read."""
+    """The input lacks columns or types that the job needs; raised before any row is read."""
 
 
 class InputError(GmmSparkError):
-    """The input cannot be read: missing, damaged, forbidden, or gone while it was read."""
+    """The input cannot be read: missing, damaged, forbidden, or removed during the read."""
 
 
 class DataError(GmmSparkError):
@@ -111,7 +111,7 @@ class ParametersError(GmmSparkError):
 
 
 class ModelError(GmmSparkError):
-    """A model directory is damaged, foreign, or does not fit the table."""
+    """A model directory is damaged, was not written by gmm_spark, or does not fit the table."""
 
 
 class CheckpointError(GmmSparkError):
@@ -119,7 +119,7 @@ class CheckpointError(GmmSparkError):
 
 
 class OutputError(GmmSparkError):
-    """The output would destroy or mix with something that is already there, or cannot be written."""
+    """The output would overwrite or mix with existing files, or cannot be written."""
 
 
 class StorageError(GmmSparkError):
@@ -127,8 +127,8 @@ class StorageError(GmmSparkError):
 
 
 class EndedError(GmmSparkError):
-    """Spark has ended before the job."""
+    """Spark stopped before the job was finished."""
 
 
 class NotConvergedError(GmmSparkError):
-    """The fit ended before it converged, and its caller wants a model that has."""
+    """The fit ended before it converged, and the caller requires convergence."""

@@ -30,7 +30,7 @@ def select(task: Task[SelectConfig]) -> str:
     finished = partial(selection_output.FinishedFits.beside, target.hidden.folder)
     options = {"finalists": config.grid.finalists, **config.choice.model_dump()}
     with run.phase("select"), quality.note_refusals(run):
-        selection = select_mixture(rows, mixture, config.grid.k, config.grid.families, shelf=finished, **options)
+        selection = select_mixture(rows, mixture, config.grid.k, config.grid.families, store=finished, **options)
         run.add_seconds({f"select, {phase}": seconds for phase, seconds in selection.seconds.items()})
     table, model = selection_output.table_rows(selection), selection.bestModel
     run.note(**facts.fit_facts(model), chosen=selection.best.name, passes=selection.numPasses, candidates=table)

@@ -91,7 +91,7 @@ def survey(x: FloatArray, weights: FloatArray) -> tuple[FloatArray, FloatArray]:
 def frame_of(x: FloatArray, weights: FloatArray, family: Family) -> Coordinates:
     """Return the coordinates that a fit of these rows runs in."""
     mean, covariance = survey(x, weights)
-    return coordinates.suited(family, mean, covariance, tuple(f"x{i}" for i in range(x.shape[1])))
+    return coordinates.coordinates_for(family, mean, covariance, tuple(f"x{i}" for i in range(x.shape[1])))
 
 
 def engine(problem: Problem, frame: Coordinates, block_rows: int | None = None) -> em.Expectation:

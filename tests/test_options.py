@@ -156,7 +156,7 @@ def test_each_layer_has_its_name_for_an_option(name: str) -> None:
 
 def collapse_error() -> DataError:
     """Return the error of a search all of whose starts collapsed."""
-    frame = coordinates.suited("full", np.zeros(1), np.eye(1), ("x",))
+    frame = coordinates.coordinates_for("full", np.zeros(1), np.eye(1), ("x",))
     sample = Sample(np.arange(8.0)[None], np.ones(8), np.eye(1))
     with pytest.raises(DataError) as caught:
         best(sample, frame, Plan(2, "full", 0, 0, 0.0, 1e-4))
@@ -170,9 +170,9 @@ def test_the_same_fault_names_its_options_in_each_layer(monkeypatch: pytest.Monk
     assert "covariance floor" in error.sentences
     assert not re.search(r"[a-z][A-Z]|[a-z]_[a-z]", error.sentences)
     monkeypatch.setattr(estimator, "train", lambda *_: (_ for _ in ()).throw(error))
-    monkeypatch.setattr(estimator, "at_rest", lambda df, _: df)
+    monkeypatch.setattr(estimator, "static_frame", lambda df, _: df)
     monkeypatch.setattr(estimator, "request_of", lambda *_: ())
-    monkeypatch.setattr(estimator, "workers_explained", lambda _: nullcontext())
+    monkeypatch.setattr(estimator, "explain_worker_errors", lambda _: nullcontext())
     with pytest.raises(DataError) as caught:
         GaussianMixture()._fit(SimpleNamespace(sparkSession=None))  # type: ignore[arg-type] # noqa: SLF001
     assert str(caught.value) == f"{error.sentences} Options: k, starts, covarianceFloor."

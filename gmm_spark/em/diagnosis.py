@@ -118,7 +118,7 @@ class _Direction:
 
     @staticmethod
     def of(at: Parameters, k: int, frame: Coordinates) -> _Direction:
-        (mean,) = frame.values(at.means[[k]])
+        (mean,) = frame.rounded_points(at.means[[k]])
         if at.family in _ROUND:
             return _Direction(float(at.spread.variances[k].min()), None, mean)
         if not isinstance(at.spread, Matrices):
@@ -126,7 +126,7 @@ class _Direction:
             axis = (np.arange(at.d) == variances.argmin()).astype(np.float64)
             return _Direction(float(variances.min()), axis, mean)
         values, axes = np.linalg.eigh(at.spread.values[k])
-        loadings = frame.inverse.T @ axes[:, 0] * frame.unit
+        loadings = frame.inverse.T @ axes[:, 0] * frame.data_deviations
         return _Direction(float(values[0]), loadings / np.linalg.norm(loadings), mean)
 
     def named(self, names: Sequence[str]) -> tuple[tuple[str, ...], str]:

@@ -67,7 +67,7 @@ class Maximiser:
             )
         means = moments.means(at.means)
         total = moments.mass.sum() + moments.noise_mass
-        noise = None if at.noise is None else at.noise.weighing(moments.noise_mass / total)
+        noise = None if at.noise is None else at.noise.with_weight(moments.noise_mass / total)
         return Parameters(moments.mass / total, means, spread, at.family, noise), floored
 
     @staticmethod

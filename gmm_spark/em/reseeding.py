@@ -133,7 +133,7 @@ def reseeded(at: Parameters, moments: Moments, which: Mask, maximise: Maximiser)
         which: (k,) the wasted components.
         maximise: the M-step.
     """
-    found = least_likely.points(moments.lowest) if moments.lowest is not None else np.empty((0, at.d))
+    found = least_likely.distinct_points(moments.lowest) if moments.lowest is not None else np.empty((0, at.d))
     chosen = np.flatnonzero(which)[: len(found)]
     others = np.setdiff1d(np.arange(at.k), chosen)
     means, spread, weights = at.means.copy(), at.spread, at.weights.copy()
@@ -159,7 +159,7 @@ def point_masses(at: Parameters, moments: Moments, maximise: Maximiser) -> tuple
     frame = maximise.frame
     enough = max(_least_mass(moments, at.d), _REPEATED * moments.row_weight)
     held = _at_floor(at, moments, maximise) & (moments.mass >= enough)
-    values = frame.values(moments.means(at.means))
+    values = frame.rounded_points(moments.means(at.means))
     shares = moments.mass / moments.mass.sum()
     order = frame.outward(at).order.tolist()
     return tuple(

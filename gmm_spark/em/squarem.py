@@ -88,7 +88,7 @@ class _Factors:
 
     def numbers(self, spread: Spread) -> FloatArray:
         """Return (k, d (d + 1) / 2) lower triangles."""
-        turned = self.frame.factor / self.frame.unit[:, None]
+        turned = self.frame.factor / self.frame.data_deviations[:, None]
         factors = np.linalg.cholesky(turned @ spread.matrices @ turned.T)
         i, j = np.tril_indices(factors.shape[1])
         lower = factors[:, i, j]
@@ -101,7 +101,7 @@ class _Factors:
         factors = np.zeros((len(numbers), d, d))
         factors[:, i, j] = numbers
         factors[:, range(d), range(d)] = np.exp(np.einsum("kii->ki", factors))
-        scaled = self.frame.unit[:, None] * factors
+        scaled = self.frame.data_deviations[:, None] * factors
         back = self.frame.inverse @ scaled
         return Matrices(back @ back.transpose(0, 2, 1))
 
@@ -126,10 +126,10 @@ def _vector(parameters: Parameters, space: _Space) -> FloatArray:
 
 
 def _parameters(vector: FloatArray, like: Parameters, space: _Space) -> Parameters:
-    k, d, rows = like.k, like.d, like.rows
+    k, d, rows = like.k, like.d, like.k_with_noise
     log_weights, means, lower = np.split(vector, [rows, rows + k * d])
     weights = np.exp(log_weights - log_weights.max())
     weights /= weights.sum()
     spread = space.spread(lower.reshape(k, -1), d)
-    noise = None if like.noise is None else like.noise.weighing(weights[k])
+    noise = None if like.noise is None else like.noise.with_weight(weights[k])
     return Parameters(weights[:k], means.reshape(k, d), spread, like.family, noise)

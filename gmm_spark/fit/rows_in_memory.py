@@ -57,7 +57,7 @@ class Table:
         return surveyed_by(partial(self._surveyed, products=products))
 
     def _surveyed(self, bounds: Bounds | None, *, products: bool) -> Survey:
-        chunks = ((x, weights, slice(None) if bounds is None else bounds.hold(x)) for x, weights in self.chunks())
+        chunks = ((x, weights, slice(None) if bounds is None else bounds.contain(x)) for x, weights in self.chunks())
         surveys = (
             Survey.of(x[:, which], None if weights is None else weights[which], products=products)
             for x, weights, which in chunks

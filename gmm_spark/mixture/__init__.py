@@ -1,1 +1,1 @@
-"""What a mixture is: its parameters, its covariance families, the coordinates that it is fitted in."""
+"""The mixture: its parameters, its covariance families, and the coordinates in which EM runs."""

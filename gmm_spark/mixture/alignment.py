@@ -1,7 +1,7 @@
-"""Today's components under yesterday's numbers: the cheapest one-to-one matching of two mixtures.
+"""Numbers the components of a new fit like those of an earlier model, by the cheapest one-to-one matching.
 
-A fit has no order of components of its own. A table that was written with yesterday's model says
-"component 3", and after a refit that should still be the same group of rows.
+The order of the components of a fit is arbitrary. If a table written with yesterday's model says
+"component 3", that number should mean the same group of rows after a refit.
 """
 
 from __future__ import annotations
@@ -20,30 +20,30 @@ if TYPE_CHECKING:
     from gmm_spark.mixture.spread import Spread
 
 
-def aligned(parameters: Parameters, reference: Parameters) -> Parameters:
-    """Return the mixture with its components in the order of those of the reference that they resemble.
+def align(parameters: Parameters, reference: Parameters) -> Parameters:
+    """Return the mixture with its components in the order of the most similar components of the reference.
 
-    Of all one-to-one matchings it is the one with the least sum of `distances`; weights do not count, for
-    a group may grow. Components that the reference has no match for follow by falling weight.
+    The one-to-one matching has the least sum of `distances`. Weights do not count, because a group may
+    grow. Components without a match in the reference follow by falling weight.
 
     Args:
-        parameters: the mixture to put in order.
-        reference: the mixture whose numbers are kept, of the same features and of any family.
+        parameters: the mixture to reorder.
+        reference: the mixture whose component numbers are used; the same features, any family.
 
     Raises:
-        ModelError: other features, or fewer components than the reference has: a number would be left over.
+        ModelError: other features, or fewer components than the reference, which leaves a number unused.
     """
     if parameters.d != reference.d or parameters.k < reference.k:
         raise ModelError(
             "the model to align to",
             got=f"{reference.k} components of {reference.d} features",
             expected=f"at most {parameters.k} components of {parameters.d} features",
-            do="Fit at least as many components on the same features, or do without the alignment.",
+            do="Fit at least as many components on the same features, or turn the alignment off.",
         )
     matched = assignment(distances(reference, parameters))
     others = np.setdiff1d(np.arange(parameters.k), matched)
     order = np.concatenate([matched, others[np.argsort(-parameters.weights[others], kind="stable")]])
-    return parameters.taken(order)
+    return parameters.reordered(order)
 
 
 def distances(one: Parameters, other: Parameters) -> FloatArray:
@@ -53,17 +53,17 @@ def distances(one: Parameters, other: Parameters) -> FloatArray:
 
         e' S^-1 e / 8 + (log|S| - (log|S_1| + log|S_2|) / 2) / 2
 
-    (Bhattacharyya, Bull. Calcutta Math. Soc. 35, 1943). No affine map of the features changes it, and
-    a covariance that shrinks raises it by its logarithm only, where Kullback-Leibler's grows as its inverse.
+    (Bhattacharyya, Bull. Calcutta Math. Soc. 35, 1943). Affine maps of the features do not change it. If a
+    covariance shrinks, they grow with its logarithm; the Kullback-Leibler divergence grows with its inverse.
     """
     diagonal = isinstance(one.spread, Variances) and isinstance(other.spread, Variances)
     offsets = one.means[:, None] - other.means[None]
-    rows = [_from(one.spread[k : k + 1], other.spread, own, diagonal=diagonal) for k, own in enumerate(offsets)]
+    rows = [_distances_from(one.spread[k : k + 1], other.spread, to, diagonal=diagonal) for k, to in enumerate(offsets)]
     return np.stack(rows)
 
 
-def _from(one: Spread, others: Spread, offsets: FloatArray, *, diagonal: bool) -> FloatArray:
-    """Return (k,) distances from a single component, to whose mean the others' are at (k, d) offsets."""
+def _distances_from(one: Spread, others: Spread, offsets: FloatArray, *, diagonal: bool) -> FloatArray:
+    """Return (k,) distances of one component to k others; offsets: (k, d), its mean minus theirs."""
     form = Variances if diagonal else Matrices
     mine, theirs = (one, others) if diagonal else (Matrices(one.matrices), Matrices(others.matrices))
     pooled = form((mine.values + theirs.values) / 2)
@@ -72,7 +72,7 @@ def _from(one: Spread, others: Spread, offsets: FloatArray, *, diagonal: bool) -
 
 
 def assignment(costs: FloatArray) -> NDArray[np.intp]:
-    """Return for each of n rows its column in the cheapest one-to-one assignment.
+    """Return the column of each of n rows in the cheapest one-to-one assignment.
 
     The Hungarian method by shortest augmenting paths, O(n^2 m): Kuhn, Naval Res. Logist. Quart. 2, 1955;
     Jonker and Volgenant, Computing 38, 1987.
@@ -82,7 +82,7 @@ def assignment(costs: FloatArray) -> NDArray[np.intp]:
     """
     n, m = costs.shape
     row_prices, column_prices = np.zeros(n), np.zeros(m + 1)
-    holder = np.full(m + 1, -1, dtype=np.intp)  # which row has a column; column m is where each search begins
+    holder = np.full(m + 1, -1, dtype=np.intp)  # the row assigned to each column; every search starts from column m
     for row in range(n):
         holder[m] = row
         column, previous = _augmenting_path(costs, row_prices, column_prices, holder)
@@ -90,30 +90,30 @@ def assignment(costs: FloatArray) -> NDArray[np.intp]:
             holder[column] = holder[previous[column]]
             column = int(previous[column])
     columns = np.empty(n, dtype=np.intp)
-    taken = np.flatnonzero(holder[:m] >= 0)
-    columns[holder[taken]] = taken
+    assigned = np.flatnonzero(holder[:m] >= 0)
+    columns[holder[assigned]] = assigned
     return columns
 
 
 def _augmenting_path(
     costs: FloatArray, row_prices: FloatArray, column_prices: FloatArray, holder: NDArray[np.intp]
 ) -> tuple[int, NDArray[np.intp]]:
-    """Return a free column and the way back from it; raise the prices along the way, in place."""
+    """Return a free column and each column's predecessor on the path to it; update the prices in place."""
     m = costs.shape[1]
     slack = np.full(m, np.inf)
     previous = np.full(m + 1, m, dtype=np.intp)
-    seen = np.zeros(m + 1, dtype=np.bool_)
+    visited = np.zeros(m + 1, dtype=np.bool_)
     column = m
     while holder[column] >= 0:
-        seen[column] = True
+        visited[column] = True
         row = holder[column]
         reduced = costs[row] - row_prices[row] - column_prices[:m]
-        closer = ~seen[:m] & (reduced < slack)
+        closer = ~visited[:m] & (reduced < slack)
         slack[closer], previous[:m][closer] = reduced[closer], column
-        nearest = int(np.where(seen[:m], np.inf, slack).argmin())
+        nearest = int(np.where(visited[:m], np.inf, slack).argmin())
         step = slack[nearest]
-        row_prices[holder[seen]] += step
-        column_prices[seen] -= step
-        slack[~seen[:m]] -= step
+        row_prices[holder[visited]] += step
+        column_prices[visited] -= step
+        slack[~visited[:m]] -= step
         column = nearest
     return column, previous

@@ -1,4 +1,4 @@
-"""The arrays of the mathematics, and whether matrices are covariances."""
+"""The array type of the mathematics, the test for positive definite matrices, and restoring immutable objects."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ FloatArray: TypeAlias = NDArray[np.float64]
 
 
 def positive_definite(covariances: FloatArray) -> NDArray[np.bool_]:
-    """Return for each of the (k, d, d) matrices whether it has a Cholesky factor."""
-    if _has_cholesky(covariances):  # one call for all, where all have one
+    """Return (k,) whether each of the (k, d, d) matrices has a Cholesky factor."""
+    if _has_cholesky(covariances):  # one call is enough if all have one
         return np.ones(len(covariances), dtype=np.bool_)
     return np.array([_has_cholesky(covariance) for covariance in covariances], dtype=np.bool_)
 
@@ -28,7 +28,7 @@ def _has_cholesky(covariance: FloatArray) -> bool:
 
 
 def restore(instance: object, state: Mapping[str, Any]) -> None:
-    """Set the fields of an immutable object from what pickle or copy kept; neither keeps arrays read-only."""
+    """Set the fields of an immutable object from the state of pickle or copy, and make its arrays read-only again."""
     for name, value in state.items():
         if isinstance(value, np.ndarray):
             value.setflags(write=False)

@@ -11,7 +11,7 @@ def aic(log_likelihood: float, parameters: int) -> float:
 
 
 def bic(log_likelihood: float, parameters: int, rows: float) -> float:
-    """Return -2 log-likelihood + p log N, N the effective number of rows."""
+    """Return -2 log-likelihood + p log N, with N the effective number of rows."""
     return -2 * log_likelihood + parameters * math.log(rows)
 
 
@@ -21,5 +21,5 @@ def icl(log_likelihood: float, parameters: int, rows: float, entropy: float) -> 
 
 
 def at_mean_weight(value: float, weight: float, rows: float) -> float:
-    """Return a sum over weighted rows as one over n rows of weight 1; the same where that is the weight."""
+    """Return a weighted sum over n rows, rescaled to a mean row weight of 1; unchanged if weight and rows are equal."""
     return value * (rows / weight)

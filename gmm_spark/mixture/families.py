@@ -2,7 +2,7 @@
 
 With S_k the second central moments of component k and N_k its mass, N = sum_k N_k, the maximum-likelihood estimates,
 with the names of mclust and of Celeux and Govaert (Gaussian parsimonious clustering models, Pattern Recognition 28(5),
-1995), which has them all:
+1995), who derive all of them:
 
     full            VVV    S_k
     tied            EEE    sum_k N_k S_k / N
@@ -11,7 +11,7 @@ with the names of mclust and of Celeux and Govaert (Gaussian parsimonious cluste
     tied-diag       EEI    diag(sum_k N_k S_k / N)
     tied-spherical  EII    sum_k N_k tr(S_k) / (N d)
 
-Constraints hold in the user's coordinates; full and tied look the same in all.
+Constraints hold in the user's coordinates; those of full and tied are the same in all coordinates.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     Constraint = Callable[[Spread, FloatArray, Coordinates, float], tuple[Spread, int]]
 
 
-# Of the trace: smaller variances are rounding, in a component that holds a row at 1e6 standard deviations and others.
+# Times the trace: smaller variances are rounding, for example in a component that has one row at 1e6 deviations.
 _ROUNDING = 64 * float(np.finfo(np.float64).eps)
 _NOISE = 2  # free parameters
 
@@ -43,7 +43,7 @@ _NOISE = 2  # free parameters
 def free_parameters(family: Family, k: int, d: int, *, noise: bool = False) -> int:
     """Return the number of free parameters of a k-component mixture in d dimensions.
 
-    A noise has two, as mclust counts: its weight, and the volume that the data's range gives it.
+    A noise component has two, as in mclust: its weight and its volume, which the range of the data determines.
     """
     covariance = {
         "full": k * d * (d + 1) // 2,
@@ -57,21 +57,21 @@ def free_parameters(family: Family, k: int, d: int, *, noise: bool = False) -> i
 
 
 def sample_error(family: Family, k: int, d: int, rows: float) -> float:
-    """Return by how many nats per row the optimum of n random rows is below that of all rows: p / (2n)."""
+    """Return p / (2n): the nats per row, over all rows, that the optimum of a sample of n rows loses."""
     return free_parameters(family, k, d) / (2 * rows)
 
 
 def constrain(
     family: Family, spread: Spread, mass: FloatArray, coordinates: Coordinates, floor: float
 ) -> tuple[Spread, int]:
-    """Return the family's maximum-likelihood covariances, floored, and how many were floored.
+    """Return the family's maximum-likelihood covariances, raised to the floor, and the number of those raised.
 
     Args:
         family: the constraint.
         spread: k unconstrained second central moments in coordinates z.
         mass: (k,) N_k.
         coordinates: from the user's units to z.
-        floor: the least variance, in units of the data's own variance; 0 switches it off.
+        floor: the least variance, relative to the variance of the data; 0 switches it off.
     """
     return _CONSTRAINTS[family](spread, mass, coordinates, floor)
 
@@ -79,7 +79,7 @@ def constrain(
 def at_floor(
     family: Family, spread: Spread, mass: FloatArray, coordinates: Coordinates, floor: float
 ) -> NDArray[np.bool_]:
-    """Return which of the (k,) components `constrain` raises to the floor in every direction; the same arguments."""
+    """Return (k,) which components `constrain` raises to the floor in every direction; the same arguments."""
     if floor <= 0:
         return np.zeros(len(mass), dtype=np.bool_)
     spread = _pooled(spread, mass) if family in SHARED else spread
@@ -106,11 +106,11 @@ def _spherical(spread: Spread, _: FloatArray, to: Coordinates, floor: float) -> 
 
 
 def _shared(constraint: Constraint) -> Constraint:
-    """Return the constraint of one covariance for all components: of their mean, which is floored once."""
+    """Return the constraint that gives all components one covariance: it constrains their weighted mean, once."""
 
     def constrained(spread: Spread, mass: FloatArray, to: Coordinates, floor: float) -> tuple[Spread, int]:
-        one, hits = constraint(_pooled(spread, mass)[:1], mass, to, floor)
-        return one[np.zeros(len(mass), dtype=np.intp)], hits
+        common, hits = constraint(_pooled(spread, mass)[:1], mass, to, floor)
+        return common[np.zeros(len(mass), dtype=np.intp)], hits
 
     return constrained
 
@@ -127,7 +127,7 @@ _SPHERICAL = frozenset({"spherical", "tied-spherical"})
 
 
 def _pooled(spread: Spread, mass: FloatArray) -> Spread:
-    """Return for each component the mean of all covariances, weighted by their mass."""
+    """Return the mean of all covariances, weighted by mass, once per component."""
     pooled = np.tensordot(mass / mass.sum(), spread.values, axes=1)[None]
     return type(spread)(np.repeat(pooled, len(mass), axis=0))
 
@@ -142,7 +142,7 @@ def _clip_eigenvalues(spread: Spread, floor: float) -> tuple[Spread, int]:
         return spread, 0
     covariances = spread.matrices
     least = np.maximum(floor, _ROUNDING * np.einsum("kii->k", covariances))
-    # A Cholesky factor of what is above the floor costs a tenth of the eigenvalues, and mostly there is one.
+    # A Cholesky factor of S - floor exists for most components and costs a tenth of the eigenvalues.
     low = ~positive_definite(covariances - least[:, None, None] * np.eye(covariances.shape[-1]))
     values, vectors = np.linalg.eigh(covariances[low])
     raised = covariances.copy()

@@ -1,7 +1,7 @@
-"""The noise component: rows that belong to no cluster, a uniform density over the box that holds the data.
+"""The noise component: a uniform density over the range of the data, for rows that belong to no cluster.
 
-Banfield and Raftery, Model-based Gaussian and non-Gaussian clustering, Biometrics 49, 1993. The density is 1 / V with V
-the volume of the box, everywhere, so that a row outside of the box has a posterior too; only its weight is estimated.
+Banfield and Raftery, Model-based Gaussian and non-Gaussian clustering, Biometrics 49, 1993. The density is 1 / V
+everywhere, V the volume of the box, so that rows outside the box have posteriors too. Only the weight is estimated.
 """
 
 from __future__ import annotations
@@ -26,9 +26,8 @@ class Noise:
 
     Args:
         weight: its mixing weight, at least 0 and below 1.
-        box: (2, d) the least and the largest value of each feature, in the user's units, whatever coordinates the
-            mixture is in.
-        shift: the logarithm of how much smaller a volume is in the coordinates of the mixture.
+        box: (2, d) the least and the largest value of each feature, always in the user's units.
+        shift: the logarithm of the factor by which volumes are smaller in the coordinates of the mixture.
 
     Raises:
         ParametersError: a weight out of bounds, or a box without a volume.
@@ -42,18 +41,18 @@ class Noise:
         restore(self, state)
 
     def __init__(self, weight: float, box: ArrayLike, shift: float = 0.0) -> None:
-        own = np.array(box, dtype=np.float64)
-        sides = np.diff(own, axis=0) if own.ndim == 2 and len(own) == 2 else np.zeros(1)  # noqa: PLR2004 - low and high
-        if not (0 <= weight < 1 and np.isfinite(own).all() and (sides > 0).all()):
+        limits = np.array(box, dtype=np.float64)
+        sides = np.diff(limits, axis=0) if limits.ndim == 2 and len(limits) == 2 else np.zeros(1)  # noqa: PLR2004 - low and high
+        if not (0 <= weight < 1 and np.isfinite(limits).all() and (sides > 0).all()):
             raise ParametersError(
                 "noise component",
-                got=f"weight {weight!r} and a box of shape {own.shape}",
-                expected="a weight of at least 0 and below 1, and a least and a larger largest value of each feature",
-                do="Leave constant features out, or do without the noise component.",
+                got=f"weight {weight!r} and a box of shape {limits.shape}",
+                expected="a weight of at least 0 and below 1, and a least value below the largest one for each feature",
+                do="Leave constant features out, or fit without the noise component.",
             )
-        own.setflags(write=False)
+        limits.setflags(write=False)
         object.__setattr__(self, "weight", float(weight))
-        object.__setattr__(self, "box", own)
+        object.__setattr__(self, "box", limits)
         object.__setattr__(self, "shift", float(shift))
 
     @property
@@ -63,13 +62,13 @@ class Noise:
 
     @property
     def log_joint(self) -> float:
-        """Log weight + log density; a large negative number where the weight is 0."""
+        """Log weight + log density; a large negative number if the weight is 0."""
         return self.log_density + (float(np.log(self.weight)) if self.weight > 0 else -1e300)
 
-    def weighing(self, weight: float) -> Noise:
+    def with_weight(self, weight: float) -> Noise:
         """Return the same noise with another weight."""
         return Noise(weight, self.box, self.shift)
 
-    def moved(self, log_determinant: float) -> Noise:
-        """Return the noise where volumes are smaller by e^log_determinant."""
+    def rescaled(self, log_determinant: float) -> Noise:
+        """Return the noise in coordinates whose volumes are e^log_determinant smaller."""
         return Noise(self.weight, self.box, self.shift + log_determinant)

@@ -20,9 +20,9 @@ __all__ = ["ALIGNED", "FAMILIES", "SHARED", "Family", "FloatArray", "Parameters"
 
 Family = Literal["full", "tied", "diag", "spherical", "tied-diag", "tied-spherical"]
 FAMILIES: tuple[Family, ...] = get_args(Family)
-# Families whose covariances are diagonal in the user's coordinates: they are stored as variances.
+# Families whose covariances are diagonal in the user's coordinates, and stored as variances.
 ALIGNED: frozenset[Family] = frozenset({"diag", "spherical", "tied-diag", "tied-spherical"})
-# Families whose components have one covariance together.
+# Families whose components share one covariance.
 SHARED: frozenset[Family] = frozenset({"tied", "tied-diag", "tied-spherical"})
 
 _WEIGHT_SUM_TOLERANCE = 1e-6
@@ -34,16 +34,16 @@ class Parameters:
     """A mixture sum_k weights[k] N(x; means[k], covariances[k]); immutable, valid by construction.
 
     Args:
-        weights: (k,) mixing weights, non-negative, summing to 1 less the noise (within 1e-6; normalised exactly).
+        weights: (k,) mixing weights, non-negative, with sum 1 - noise.weight (within 1e-6; normalised exactly).
         means: (k, d), in the units of the data.
-        spread: the covariances in squared units: (k, d, d) symmetric positive definite matrices, whatever the family;
-            of the families in `ALIGNED` also (k, d) variances, which is what is stored of them where they are diagonal.
-    family: the constraint the covariances obey, see `families`.
-    noise: a uniform component beside them, which takes the rest of the weight; None where there is none.
+        spread: the covariances in squared units: (k, d, d) symmetric positive definite matrices for any family, or
+            (k, d) variances for a family in `ALIGNED`. Diagonal matrices of such a family are stored as variances.
+        family: the constraint on the covariances, see `families`.
+        noise: a uniform component with the rest of the weight, or None.
 
     Raises:
-        ParametersError: shapes that do not agree, values that are not finite, weights that are no
-            distribution, or a covariance that is not symmetric positive definite.
+        ParametersError: shapes that do not agree, values that are not finite, weights that are negative or
+            do not add up, or a covariance that is not symmetric positive definite.
     """
 
     weights: FloatArray
@@ -61,14 +61,14 @@ class Parameters:
         noise: Noise | None = None,
     ) -> None:
         _check_family(family)
-        own_weights, own_means, covariances = _shaped(weights, means, _values(spread, family), family)
+        weight_array, mean_array, covariances = _shaped(weights, means, _values(spread, family), family)
         total = 1.0 if noise is None else 1.0 - noise.weight
-        _check_weights(own_weights, total)
-        _check_noise(noise, own_means.shape[1])
-        own = diagonal_form(covariances) if family in ALIGNED else Matrices(covariances)
-        object.__setattr__(self, "weights", _frozen(_normalised(own_weights, total)))
-        object.__setattr__(self, "means", _frozen(own_means))
-        object.__setattr__(self, "spread", _checked(own))
+        _check_weights(weight_array, total)
+        _check_noise(noise, mean_array.shape[1])
+        stored = diagonal_form(covariances) if family in ALIGNED else Matrices(covariances)
+        object.__setattr__(self, "weights", _frozen(_normalised(weight_array, total)))
+        object.__setattr__(self, "means", _frozen(mean_array))
+        object.__setattr__(self, "spread", _checked(stored))
         object.__setattr__(self, "family", family)
         object.__setattr__(self, "noise", noise)
 
@@ -78,10 +78,10 @@ class Parameters:
         means: FloatArray | None = None,
         spread: Spread | None = None,
     ) -> Parameters:
-        """Return the mixture with other numbers, of the same family and with the same noise.
+        """Return the mixture with other arrays, the same family and the same noise.
 
         Args:
-            weights: (k',) in any unit: they share the weight that the noise leaves.
+            weights: (k',) in any unit; they are scaled to the sum 1 - noise.weight.
             means: (k', d).
             spread: the covariances.
 
@@ -89,8 +89,8 @@ class Parameters:
             ParametersError: as for the class.
         """
         if weights is not None:
-            left = 1.0 if self.noise is None else 1.0 - self.noise.weight
-            weights = weights / (weights.sum() / left)
+            total = 1.0 if self.noise is None else 1.0 - self.noise.weight
+            weights = weights / (weights.sum() / total)
         return Parameters(
             self.weights if weights is None else weights,
             self.means if means is None else means,
@@ -101,18 +101,18 @@ class Parameters:
 
     @property
     def arrays(self) -> tuple[FloatArray, ...]:
-        """All the numbers that the mixture is made of."""
-        own = self.weights, self.means, self.spread.values
-        return own if self.noise is None else (*own, np.array([self.noise.weight, self.noise.shift]), self.noise.box)
+        """All arrays that define the mixture."""
+        arrays, noise = (self.weights, self.means, self.spread.values), self.noise
+        return arrays if noise is None else (*arrays, np.array([noise.weight, noise.shift]), noise.box)
 
     @property
-    def rows(self) -> int:
-        """The number of components, the noise among them: the rows of a posterior."""
+    def k_with_noise(self) -> int:
+        """The number of components, counting the noise: the length of a posterior."""
         return self.k + (self.noise is not None)
 
     @property
     def covariances(self) -> FloatArray:
-        """(k, d, d) the covariances, whatever the family; made on demand where variances are stored."""
+        """(k, d, d) the covariances of any family; computed on demand if variances are stored."""
         return _frozen(self.spread.matrices)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -130,19 +130,19 @@ class Parameters:
 
     @property
     def order(self) -> NDArray[np.intp]:
-        """(k,) the components by falling weight, ties by mean."""
+        """(k,) the indices of the components by falling weight, ties by mean."""
         return np.lexsort((*self.means.T[::-1], -self.weights))
 
     def ordered(self) -> Parameters:
         """Return the same mixture with its components by falling weight, ties by mean."""
-        return self.taken(self.order)
+        return self.reordered(self.order)
 
-    def taken(self, order: NDArray[np.integer[Any]]) -> Parameters:
+    def reordered(self, order: NDArray[np.integer[Any]]) -> Parameters:
         """Return the same mixture with its components in this order."""
         return Parameters(self.weights[order], self.means[order], self.spread[order], self.family, self.noise)
 
-    def beside(self, noise: Noise | None) -> Parameters:
-        """Return the mixture of these components and a noise, which takes its weight from each of them alike."""
+    def with_noise(self, noise: Noise | None) -> Parameters:
+        """Return the mixture with a noise component; all other weights shrink by the same factor."""
         if noise is None:
             return self
         return Parameters(
@@ -169,7 +169,7 @@ def _shaped(
             got=shapes,
             expected="(k,), (k, d), (k, d, d) with k and d at least 1"
             + (f", or of {family} (k, d) variances" if family in ALIGNED else ""),
-            do="Give one weight, one mean and one full d x d covariance per component, whatever the family.",
+            do="Give one weight, one mean and one full d x d covariance per component, for any family.",
         )
     return w, m, c
 
@@ -209,7 +209,7 @@ def _check_weights(weights: FloatArray, expected: float) -> None:
             "mixing weights",
             got=f"minimum {weights.min():.6g}, sum {total:.6g}",
             expected=f"none negative and a sum of {expected:.6g}",
-            do="Divide them by their sum" + ("." if expected == 1 else ", and multiply them by what the noise leaves."),
+            do="Divide them by their sum" + ("." if expected == 1 else ", and multiply by 1 minus the noise's weight."),
         )
 
 
@@ -218,53 +218,53 @@ def _check_noise(noise: Noise | None, d: int) -> None:
         raise ParametersError(
             "box of the noise component",
             got=f"{noise.box.shape[1]} features",
-            expected=f"{d}, as the means have",
+            expected=f"{d}, like the means",
             do="Give the least and the largest value of each feature.",
         )
 
 
 def _normalised(weights: FloatArray, expected: float) -> FloatArray:
-    """Return weights of this sum; the same bits where it is so already, so that a stored model reads back exactly."""
+    """Return weights with this sum; unchanged if the sum is right, so that a stored model reads back bit for bit."""
     total = weights.sum()
     exact = abs(total - expected) <= len(weights) * np.finfo(np.float64).eps
     return weights if exact else weights * (expected / total) if expected != 1 else weights / total
 
 
 def diagonal_form(covariances: FloatArray) -> Spread:
-    """Return (k, d) variances, or (k, d, d) matrices, by their diagonals if these are all that is not 0 in them."""
-    if covariances.ndim == 2:  # noqa: PLR2004 - a variance a component and feature
+    """Return (k, d) variances, or (k, d, d) matrices as `Variances` if all are diagonal, else as `Matrices`."""
+    if covariances.ndim == 2:  # noqa: PLR2004 - one variance per component and feature
         return Variances(covariances)
-    diagonals = Matrices(covariances).variances.copy()  # a view would keep the matrices
-    alone = np.count_nonzero(covariances) == np.count_nonzero(diagonals)
-    return Variances(diagonals) if alone else Matrices(covariances)
+    diagonals = Matrices(covariances).variances.copy()  # a view would keep the matrices in memory
+    is_diagonal = np.count_nonzero(covariances) == np.count_nonzero(diagonals)
+    return Variances(diagonals) if is_diagonal else Matrices(covariances)
 
 
 def _skewed(spread: Spread) -> NDArray[np.bool_]:
-    """Return for each component whether its covariance is not symmetric, up to rounding."""
+    """Return (k,) which covariances are not symmetric, beyond rounding errors."""
     if not isinstance(spread, Matrices):
         return np.zeros(len(spread.values), dtype=np.bool_)
     scale = np.sqrt(np.abs(spread.variances))
-    with np.errstate(over="ignore"):  # of opposite numbers near the largest there are; then it is asymmetric
+    with np.errstate(over="ignore"):  # the difference of two huge opposite numbers is infinite: asymmetric
         skew = np.abs(spread.values - spread.values.transpose(0, 2, 1))
     return np.asarray((skew > _SYMMETRY_TOLERANCE * scale[:, :, None] * scale[:, None, :]).any(axis=(1, 2)))
 
 
 def _checked(spread: Spread) -> Spread:
-    """Return covariances that are symmetric to the last bit and positive definite; what that took stays with them."""
-    own = type(spread)(_frozen(_symmetric(spread.values)))
-    bad = np.flatnonzero(_skewed(spread) | own.faulty())
+    """Return the covariances made exactly symmetric, with their Cholesky factors cached, or refuse them."""
+    symmetric = type(spread)(_frozen(_symmetric(spread.values)))
+    bad = np.flatnonzero(_skewed(spread) | symmetric.faulty())
     if bad.size:
         raise ParametersError(
             f"covariances of components {bad.tolist()}",
             got="matrices that are not symmetric positive definite",
             expected="symmetric positive definite ones",
-            do="In a fit, use fewer components, a larger covariance floor, or no constant and duplicate columns.",
+            do="In a fit, use fewer components or a larger covariance floor, or drop constant and duplicate columns.",
         )
-    return own
+    return symmetric
 
 
 def _symmetric(values: FloatArray) -> FloatArray:
-    """Return matrices without what rounding left of asymmetry; variances as they are."""
+    """Return matrices made symmetric, to remove rounding errors; variances unchanged."""
     return values if values.ndim == 2 else values / 2 + values.transpose(0, 2, 1) / 2  # noqa: PLR2004
 
 

@@ -1,16 +1,16 @@
-"""The penalty under which a mixture's likelihood has a maximum: pseudo-rows of the data's covariance per component.
+"""The penalty that gives a mixture's likelihood a maximum: pseudo-rows with the data's covariance per component.
 
-The likelihood has none: a component on a few rows, or on one repeated value, can be made as likely as one likes.
+The likelihood alone has none: a component on a few rows, or on one repeated value, makes it arbitrarily large.
 Chen and Tan, Inference for multivariate normal mixtures, J. Multivariate Anal. 100, 2009 (and Ciuperca, Ridolfi and
 Idier, Scand. J. Statist. 30, 2003): with c pseudo-rows of the data's covariance T the objective is
 
     sum_n w_n log p(x_n) - c w sum_k KL(N(0, T) || N(0, Sigma_k)),    w the mean weight of a row,
 
-where 2 KL = tr(Sigma_k^-1 T) - log|Sigma_k^-1 T| - d. Its M-step has a closed form, and its maximum is consistent as
-long as c grows more slowly than the rows. In coordinates z, in which EM runs, T is the identity, for diag and
-spherical on its diagonal: that is all these families know of it. Tied families have one covariance, and one penalty.
+where 2 KL = tr(Sigma_k^-1 T) - log|Sigma_k^-1 T| - d. Its M-step has a closed form, and its maximum is consistent if
+c grows more slowly than the number of rows. In coordinates z, in which EM runs, T is the identity (for diag and
+spherical T has a unit diagonal, and only that is used). Tied families have one covariance, and one penalty.
 
-A share is c / n: the same for all rows and for a sample of them, whose optimum then is near that of all.
+A share is c / n. It is the same for all rows and for a sample, so that the optima of the two are near.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 Prior: TypeAlias = "float | Literal['auto']"
 
-_AUTO = 2.0  # over the root of the rows: no component collapses, and sound ones don't feel it
+_AUTO = 2.0  # c = 2 / sqrt(n): no component collapses, and the effect on the others is negligible
 
 
 def share_of(prior: Prior, rows: float) -> float:
@@ -36,13 +36,13 @@ def share_of(prior: Prior, rows: float) -> float:
 
     Args:
         prior: c, or "auto" for 2 / sqrt(n).
-        rows: n, all of the table; of weighted ones as many as are as good at mean weight (Kish).
+        rows: n, the number of rows of the table; for weighted rows Kish's effective number.
     """
     return (_AUTO / sqrt(rows) if prior == "auto" else prior) / rows
 
 
 def penalty(parameters: Parameters, share: float) -> float:
-    """Return what the covariances cost, in nats per unit of weight, for parameters in coordinates z."""
+    """Return the penalty of the covariances, in nats per unit of weight, for parameters in coordinates z."""
     if share == 0:
         return 0.0
     inverses, log_determinants = parameters.spread[: 1 if parameters.family in SHARED else None].inverted()
@@ -53,13 +53,13 @@ def shrunk(family: Family, spread: Spread, mass: FloatArray, pseudo: float) -> S
     """Return second central moments with the pseudo-rows added, before the family's constraint.
 
     Args:
-        family: of the mixture; of tied components all share the pseudo-rows of one.
+        family: of the mixture; tied components share the pseudo-rows of one component.
         spread: the second central moments in coordinates z.
         mass: (k,) N_k.
-        pseudo: the weight of the pseudo-rows: c / n of that of all rows.
+        pseudo: the weight of the pseudo-rows: c / n times the weight of all rows.
     """
     if pseudo == 0:
         return spread
     rows = np.full_like(mass, mass.sum()) if family in SHARED else mass
-    own = spread.along(rows / (rows + pseudo))
-    return type(spread)(own * spread.values + (1 - own) * spread.unit(spread.values.shape[1]))
+    share = spread.per_component(rows / (rows + pseudo))
+    return type(spread)(share * spread.values + (1 - share) * spread.identity(spread.values.shape[1]))

@@ -1,4 +1,4 @@
-"""Columns that a covariance cannot do with: constant ones, and those that follow from the columns before them."""
+"""Columns that make a covariance singular: constant columns, and linear combinations of earlier columns."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ if TYPE_CHECKING:
 
     Mask = np.ndarray[Any, np.dtype[np.bool_]]
 
-# A correlation matrix whose smallest eigenvalue is below this for each column has linearly dependent columns: the
-# survey's own rounding error is of this size.
+# A (d, d) correlation matrix has linearly dependent columns if its smallest eigenvalue is below this times d: the
+# rounding error of the survey is of this size.
 DEPENDENT = 1e-13
-# A column takes part in a dependence if its coefficient, in standard deviations, is above this.
+# A column is part of a dependence if its coefficient, in standard deviations, is above this.
 _INVOLVED = 1e-3
 
 
 @dataclass(frozen=True)
-class Redundant:
-    """What to leave out of the features, for an error's `got`; its text is shortened, the lists are whole.
+class RedundantColumns:
+    """The columns to leave out, as the `got` of an error; the text is shortened, the lists are complete.
 
     Args:
-        constant: columns of one value.
-        dependent: columns that are linear combinations of those before them that stay.
-        example: the columns that the first of the dependent ones follows from.
-        independent: all others, which can be fitted together.
+        constant: columns with a single value.
+        dependent: columns that are linear combinations of earlier independent columns.
+        example: the columns from which the first dependent column follows.
+        independent: all other columns; they can be fitted together.
     """
 
     constant: tuple[str, ...]
@@ -39,7 +39,7 @@ class Redundant:
 
     @property
     def leave_out(self) -> tuple[str, ...]:
-        """All that is to be left out."""
+        """All columns to leave out."""
         return (*self.constant, *self.dependent)
 
     def __str__(self) -> str:
@@ -51,68 +51,68 @@ class Redundant:
         return f"{sentence}, and {constant}" if constant else sentence
 
 
-def refused(covariance: FloatArray, constant: Mask, names: tuple[str, ...], *, mixed: bool) -> DataError:
+def redundancy_error(covariance: FloatArray, constant: Mask, names: tuple[str, ...], *, mixed: bool) -> DataError:
     """Return the error that names all columns to leave out, so that the others can be fitted.
 
     Args:
         covariance: (d, d) covariance of the data.
         constant: (d,) which columns are constant.
         names: d feature names.
-        mixed: whether linear dependence matters too.
+        mixed: whether linearly dependent columns must be left out too.
     """
-    stays, example = ~constant, np.zeros(len(names), dtype=np.bool_)
-    if mixed and stays.any():
-        places = np.flatnonzero(stays)
+    independent, example = ~constant, np.zeros(len(names), dtype=np.bool_)
+    if mixed and independent.any():
+        places = np.flatnonzero(independent)
         scale = np.sqrt(np.diagonal(covariance)[places])
         correlation = covariance[np.ix_(places, places)] / scale[:, None] / scale
-        own = independent(correlation)
-        stays[places] = own
-        if not own.all():
-            example[places] = _partners(correlation, own, int(np.flatnonzero(~own)[0]))
-    dependent = ~constant & ~stays
-    found = Redundant(*(_chosen(names, mask) for mask in (constant, dependent, example, stays)))
-    out = _chosen(names, ~stays)
+        varying = independent_columns(correlation)
+        independent[places] = varying
+        if not varying.all():
+            example[places] = _partners(correlation, varying, int(np.flatnonzero(~varying)[0]))
+    dependent = ~constant & ~independent
+    columns = RedundantColumns(*(_names_of(names, mask) for mask in (constant, dependent, example, independent)))
+    out = _names_of(names, ~independent)
     return DataError(
         f"features {quoted(out, 10)}",
-        got=found,
-        expected="columns that vary, none of which follows from the others",
-        do=f"Leave {'it' if len(out) == 1 else f'these {len(out)}'} out{_OTHERWISE if found.dependent else ''}.",
+        got=columns,
+        expected="columns that vary and do not follow from each other",
+        do=f"Leave {'it' if len(out) == 1 else f'these {len(out)}'} out{_REMEDY if columns.dependent else ''}.",
     )
 
 
-_OTHERWISE = " (of a one-hot group one column), give more distinct rows than features, or use the diag family"
+_REMEDY = " (one column per one-hot group), give more distinct rows than features, or use the diag family"
 
 
-def independent(correlation: FloatArray) -> Mask:
-    """Return which columns of a (d, d) correlation are kept so that none follows from the others.
+def independent_columns(correlation: FloatArray) -> Mask:
+    """Return (d,) a mask of columns of a (d, d) correlation of which none follows from the others.
 
-    By elimination in the order of the columns: one that leaves no variance of its own is dropped. What rounding lets
-    through is dropped by the direction of least variance, until there is none too small.
+    Elimination in the order of the columns drops a column without variance of its own. Dependences that rounding hides
+    from it are removed by the direction of least variance, one column at a time.
     """
     d = len(correlation)
-    factor, kept = np.zeros((d, d)), np.zeros(d, dtype=np.bool_)
+    factor, independent = np.zeros((d, d)), np.zeros(d, dtype=np.bool_)
     for j in range(d):
-        m = int(kept.sum())
-        own = correlation[j, j:] - factor[:m, j] @ factor[:m, j:]
-        if own[0] >= DEPENDENT * d:
-            kept[j], factor[m, j:] = True, own / np.sqrt(own[0])
-    while kept.sum() > 1:
-        places = np.flatnonzero(kept)
+        m = int(independent.sum())
+        rest = correlation[j, j:] - factor[:m, j] @ factor[:m, j:]
+        if rest[0] >= DEPENDENT * d:
+            independent[j], factor[m, j:] = True, rest / np.sqrt(rest[0])
+    while independent.sum() > 1:
+        places = np.flatnonzero(independent)
         values, vectors = np.linalg.eigh(correlation[np.ix_(places, places)])
         if values[0] >= DEPENDENT * d:
             break
-        kept[places[::-1][np.abs(vectors[::-1, 0]).round(6).argmax()]] = False
-    return kept
+        independent[places[::-1][np.abs(vectors[::-1, 0]).round(6).argmax()]] = False
+    return independent
 
 
-def _partners(correlation: FloatArray, kept: Mask, column: int) -> Mask:
-    """Return which of the kept columns before it a dropped column follows from."""
-    before = np.flatnonzero(kept[:column])
+def _partners(correlation: FloatArray, independent: Mask, column: int) -> Mask:
+    """Return (d,) the independent columns before a dependent column from which it follows."""
+    before = np.flatnonzero(independent[:column])
     coefficients = np.linalg.lstsq(correlation[np.ix_(before, before)], correlation[before, column], rcond=None)[0]
-    involved = np.zeros(len(kept), dtype=np.bool_)
+    involved = np.zeros(len(independent), dtype=np.bool_)
     involved[before] = np.abs(coefficients) > _INVOLVED
     return involved
 
 
-def _chosen(names: tuple[str, ...], mask: Mask) -> tuple[str, ...]:
-    return tuple(name for name, chosen in zip(names, mask, strict=True) if chosen)
+def _names_of(names: tuple[str, ...], mask: Mask) -> tuple[str, ...]:
+    return tuple(name for name, is_in in zip(names, mask, strict=True) if is_in)

@@ -1,8 +1,8 @@
-"""The covariances of a mixture's components, in the least form that holds them: matrices, or variances alone.
+"""The covariances of a mixture's components, stored as matrices, or as variances if all are diagonal.
 
-A diagonal covariance as a matrix costs d times the memory and d^2 times the arithmetic of its diagonal. What the
-mathematics needs of covariances is stated once here, and each form has its own formula for it. Cholesky factors and
-inverses, which a step of EM needs several times, are computed once.
+A diagonal covariance as a matrix costs d times the memory and d^2 times the arithmetic of its diagonal. `Spread` lists
+every operation on covariances that the package needs; `Matrices` and `Variances` each have their own formula for it.
+Cholesky factors and inverses, which a step of EM needs several times, are computed once.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Spread(ABC):
     values: FloatArray
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"values": self.values}  # and nothing that was computed of them
+        return {"values": self.values}  # without cached factors and inverses
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         restore(self, state)
@@ -42,7 +42,7 @@ class Spread(ABC):
     @property
     @abstractmethod
     def matrices(self) -> FloatArray:
-        """(k, d, d) the covariances, whatever the form."""
+        """(k, d, d) the covariances as matrices."""
 
     @property
     @abstractmethod
@@ -64,11 +64,11 @@ class Spread(ABC):
         """Return the inverses and (k,) log |S_k|."""
 
     @abstractmethod
-    def applied(self, vectors: FloatArray) -> FloatArray:
+    def products(self, vectors: FloatArray) -> FloatArray:
         """Return (k, d) S_k v_k of (k, d) vectors."""
 
     @abstractmethod
-    def forms(self, vectors: FloatArray) -> FloatArray:
+    def quadratic_forms(self, vectors: FloatArray) -> FloatArray:
         """Return (k,) v_k' S_k v_k of (k, d) vectors."""
 
     @abstractmethod
@@ -84,45 +84,45 @@ class Spread(ABC):
         """Return the covariances of x_i times (d,) scale_i."""
 
     @abstractmethod
-    def turned(self, matrix: FloatArray) -> Matrices:
+    def transformed(self, matrix: FloatArray) -> Matrices:
         """Return the covariances of A x, A a (d, d) matrix."""
 
     @abstractmethod
-    def coloured(self, component: NDArray[np.integer[Any]], noise: FloatArray) -> FloatArray:
-        """Return (n, d) rows of the components' covariances, made of (n, d) standard normal noise."""
+    def rows_from_noise(self, component: NDArray[np.integer[Any]], noise: FloatArray) -> FloatArray:
+        """Return (n, d) rows with the covariances of their (n,) components, from (n, d) standard normal noise."""
 
     @abstractmethod
     def faulty(self) -> NDArray[np.bool_]:
-        """Return for each component whether its symmetric covariance is not positive definite."""
+        """Return (k,) which of the symmetric covariances are not positive definite."""
 
     @staticmethod
     @abstractmethod
-    def outer(scale: FloatArray, vectors: FloatArray) -> FloatArray:
-        """Return values of (m,) scale times v v' of (m, d) vectors, as far as the form holds them."""
+    def outer_products(scale: FloatArray, vectors: FloatArray) -> FloatArray:
+        """Return the values of (m,) scale times v v' of (m, d) vectors; `Variances` has the diagonals alone."""
 
     @staticmethod
     @abstractmethod
-    def squares(rows: FloatArray, weights: FloatArray) -> FloatArray:
-        """Return one component's values of the sum of w z z' over (d, n) rows with (n,) weights."""
+    def scatter(rows: FloatArray, weights: FloatArray) -> FloatArray:
+        """Return the values of one component, the sum of w z z' over (d, n) rows with (n,) weights."""
 
     @staticmethod
     @abstractmethod
-    def unit(d: int) -> FloatArray:
-        """Return one component's values of the unit matrix."""
+    def identity(d: int) -> FloatArray:
+        """Return the values of one component, the identity matrix."""
 
     def __getitem__(self, which: slice | NDArray[Any]) -> Spread:
         """Return the covariances of some components."""
         return type(self)(self.values[which])
 
     @classmethod
-    def along(cls, numbers: FloatArray) -> FloatArray:
-        """Return (m,) numbers in a shape that multiplies the values of m components."""
-        return numbers.reshape(-1, *(1,) * cls.unit(1).ndim)
+    def per_component(cls, numbers: FloatArray) -> FloatArray:
+        """Return (m,) numbers reshaped to multiply the values of m components."""
+        return numbers.reshape(-1, *(1,) * cls.identity(1).ndim)
 
     def replaced(self, which: NDArray[Any], by: Spread) -> Spread:
         """Return the covariances with those of some components replaced by others, or by a single one.
 
-        As variances only the diagonals of those are left.
+        `Variances` takes only the diagonals of the others.
         """
         values = self.values.copy()
         values[which] = by.matrices if values.ndim > 2 else by.variances  # noqa: PLR2004 - matrices
@@ -130,7 +130,7 @@ class Spread(ABC):
 
 
 class Matrices(Spread):
-    """Any covariances: (k, d, d)."""
+    """Covariances as (k, d, d) matrices."""
 
     @property
     def matrices(self) -> FloatArray:
@@ -154,28 +154,28 @@ class Matrices(Spread):
 
     @cached_property
     def factors(self) -> FloatArray:
-        """(k, d, d) the Cholesky factors; a LinAlgError where one has none."""
+        """(k, d, d) the Cholesky factors; LinAlgError if a matrix has none."""
         return np.asarray(np.linalg.cholesky(self.values))
 
     def inverted(self) -> tuple[Matrices, FloatArray]:
-        """Return the inverses and (k,) log |S_k|, by Cholesky."""
+        """Return the inverses and (k,) log |S_k|, by Cholesky factors."""
         return self._inverted
 
     @cached_property
     def _inverted(self) -> tuple[Matrices, FloatArray]:
         factors = self.factors
         log_determinants = 2 * np.log(np.einsum("kii->ki", factors)).sum(axis=1)
-        # Of components that share a covariance one inverse is enough.
-        some = factors[:1] if (factors[1:] == factors[0]).all() else factors
-        inverses = np.linalg.inv(some)
+        # Components that share a covariance need only one inverse.
+        distinct = factors[:1] if (factors[1:] == factors[0]).all() else factors
+        inverses = np.linalg.inv(distinct)
         values = inverses.transpose(0, 2, 1) @ inverses
         return Matrices(np.broadcast_to(values, factors.shape)), log_determinants
 
-    def applied(self, vectors: FloatArray) -> FloatArray:
+    def products(self, vectors: FloatArray) -> FloatArray:
         """Return (k, d) S_k v_k."""
         return np.asarray(np.einsum("kij,kj->ki", self.values, vectors))
 
-    def forms(self, vectors: FloatArray) -> FloatArray:
+    def quadratic_forms(self, vectors: FloatArray) -> FloatArray:
         """Return (k,) v_k' S_k v_k."""
         return np.asarray(np.einsum("ki,kij,kj->k", vectors, self.values, vectors))
 
@@ -193,44 +193,44 @@ class Matrices(Spread):
         """Return the covariances of x_i times scale_i."""
         return Matrices(self.values * scale[:, None] * scale)
 
-    def turned(self, matrix: FloatArray) -> Matrices:
+    def transformed(self, matrix: FloatArray) -> Matrices:
         """Return A S_k A'."""
         turned = matrix @ self.values @ matrix.T
         return Matrices((turned + np.swapaxes(turned, -1, -2)) / 2)
 
-    def coloured(self, component: NDArray[np.integer[Any]], noise: FloatArray) -> FloatArray:
-        """Return rows by Cholesky factors."""
+    def rows_from_noise(self, component: NDArray[np.integer[Any]], noise: FloatArray) -> FloatArray:
+        """Return (n, d) rows by Cholesky factors."""
         return np.asarray(np.einsum("nij,nj->ni", self.factors[component], noise))
 
     def faulty(self) -> NDArray[np.bool_]:
-        """Return which have no Cholesky factor."""
+        """Return (k,) which matrices have no Cholesky factor."""
         with suppress(np.linalg.LinAlgError):
-            if np.isfinite(self.factors).all():  # one call for all, where all have one
+            if np.isfinite(self.factors).all():  # one call is enough if all have one
                 return np.zeros(len(self.values), dtype=np.bool_)
         return ~positive_definite(self.values)
 
     @staticmethod
-    def outer(scale: FloatArray, vectors: FloatArray) -> FloatArray:
+    def outer_products(scale: FloatArray, vectors: FloatArray) -> FloatArray:
         """Return (m, d, d) scale v v'."""
         return np.asarray(scale[:, None, None] * vectors[:, :, None] * vectors[:, None, :])
 
     @staticmethod
-    def squares(rows: FloatArray, weights: FloatArray) -> FloatArray:
+    def scatter(rows: FloatArray, weights: FloatArray) -> FloatArray:
         """Return (d, d) the sum of w z z'."""
         return np.asarray((rows * weights) @ rows.T)
 
     @staticmethod
-    def unit(d: int) -> FloatArray:
-        """Return the (d, d) unit matrix."""
+    def identity(d: int) -> FloatArray:
+        """Return the (d, d) identity matrix."""
         return np.eye(d)
 
 
 class Variances(Spread):
-    """Diagonal covariances by their diagonals: (k, d)."""
+    """Diagonal covariances as (k, d) variances."""
 
     @property
     def matrices(self) -> FloatArray:
-        """(k, d, d) the covariances, made on demand."""
+        """(k, d, d) the covariances, computed on demand."""
         return np.asarray(self.values[:, :, None] * np.eye(self.values.shape[1]))
 
     @property
@@ -240,7 +240,7 @@ class Variances(Spread):
 
     @property
     def log_determinants(self) -> FloatArray:
-        """(k,) log |S_k|; minus infinity where a variance is 0."""
+        """(k,) log |S_k|; minus infinity if a variance is 0."""
         with np.errstate(divide="ignore"):
             return np.asarray(np.log(self.values).sum(axis=1))
 
@@ -253,11 +253,11 @@ class Variances(Spread):
         """Return the inverses and (k,) log |S_k|."""
         return Variances(1 / self.values), self.log_determinants
 
-    def applied(self, vectors: FloatArray) -> FloatArray:
+    def products(self, vectors: FloatArray) -> FloatArray:
         """Return (k, d) S_k v_k."""
         return self.values * vectors
 
-    def forms(self, vectors: FloatArray) -> FloatArray:
+    def quadratic_forms(self, vectors: FloatArray) -> FloatArray:
         """Return (k,) v_k' S_k v_k."""
         return np.asarray(np.einsum("ki,ki,ki->k", vectors, self.values, vectors))
 
@@ -273,29 +273,29 @@ class Variances(Spread):
         """Return the variances of x_i times scale_i."""
         return Variances(self.values * scale * scale)
 
-    def turned(self, matrix: FloatArray) -> Matrices:
+    def transformed(self, matrix: FloatArray) -> Matrices:
         """Return A S_k A'."""
-        return Matrices(self.matrices).turned(matrix)
+        return Matrices(self.matrices).transformed(matrix)
 
-    def coloured(self, component: NDArray[np.integer[Any]], noise: FloatArray) -> FloatArray:
-        """Return rows by standard deviations."""
+    def rows_from_noise(self, component: NDArray[np.integer[Any]], noise: FloatArray) -> FloatArray:
+        """Return (n, d) rows by standard deviations."""
         return np.asarray(np.sqrt(self.values)[component] * noise)
 
     def faulty(self) -> NDArray[np.bool_]:
-        """Return which have a variance that is not positive."""
+        """Return (k,) which components have a variance that is not positive."""
         return np.asarray((self.values <= 0).any(axis=1))
 
     @staticmethod
-    def outer(scale: FloatArray, vectors: FloatArray) -> FloatArray:
+    def outer_products(scale: FloatArray, vectors: FloatArray) -> FloatArray:
         """Return (m, d) scale v^2."""
         return np.asarray(scale[:, None] * vectors**2)
 
     @staticmethod
-    def squares(rows: FloatArray, weights: FloatArray) -> FloatArray:
+    def scatter(rows: FloatArray, weights: FloatArray) -> FloatArray:
         """Return (d,) the sum of w z^2."""
         return np.asarray((rows * rows) @ weights)
 
     @staticmethod
-    def unit(d: int) -> FloatArray:
+    def identity(d: int) -> FloatArray:
         """Return (d,) ones."""
         return np.ones(d)

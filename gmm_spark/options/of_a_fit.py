@@ -34,9 +34,9 @@ _MOST = 2**31 - 1
 # Times d + 1, the fewest rows that could carry a covariance; but no more than half an equal share of all rows. Of 36
 # labelled fits 2 to 5 mended one, in which an outlier group of 68 rows was a component, and 8 cost two small clusters.
 _AMPLE = 4.0
-# Times d + 1, the fewest that are never a cluster, whatever they gain: outliers. A covariance of its own in all
-# directions fits fewer than twice as many by chance (digits, 61 features: thousands of nats, and half the ARI).
-_LEAST, _LEAST_FULL = 1.0, 2.0
+# Times d + 1, the fewest that are never a cluster, whatever they gain: outliers. Variances of its own in all directions
+# fit fewer than twice as many by chance (digits, 61 features: thousands of nats; ARI of diag 0.26 for 0.33).
+_LEAST, _LEAST_OWN, _OWN = 1.0, 2.0, frozenset({"full", "diag"})
 
 
 @dataclass(frozen=True)
@@ -77,8 +77,8 @@ class Options:
     )
     min_component_weight: Prior = option(
         "auto",
-        "Rows of mean weight that a component has at least, where any start leads to that; auto is 2 (features + 1) for "
-        "full and features + 1 for the other families, but at most rows / (2 k); 0 switches it off.",
+        "Rows of mean weight that a component has at least, where any start leads to that; auto is 2 (features + 1) "
+        "for full and diag, features + 1 for others, but at most rows / (2 k); 0 switches it off.",
         least=0,
     )
     noise: bool = option(
@@ -136,7 +136,7 @@ class Options:
         """
         if self.min_component_weight != "auto":
             return self.min_component_weight, 0.0
-        share, least = rows / (2 * self.k), _LEAST_FULL if self.family == "full" else _LEAST
+        share, least = rows / (2 * self.k), _LEAST_OWN if self.family in _OWN else _LEAST
         return min(least * (d + 1), share), min(_AMPLE * (d + 1), share)
 
     def maximiser(self, frame: Coordinates, rows: int, effective_rows: float) -> em.Maximiser:

@@ -98,7 +98,7 @@ def shaken(fit: em.Fit, sample: Sample, frame: Coordinates, plan: Plan) -> em.Fi
 
 def _perturbed(at: Parameters, generator: np.random.Generator) -> Parameters:
     """Return the mixture with each mean moved by about a deviation of its component."""
-    noise = at.spread.coloured(np.arange(at.k), generator.standard_normal(at.means.shape))
+    noise = at.spread.rows_from_noise(np.arange(at.k), generator.standard_normal(at.means.shape))
     return at.replaced(means=at.means + _SHAKE * noise)
 
 

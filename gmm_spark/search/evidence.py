@@ -161,7 +161,7 @@ def moved(start: Parameters, more: Unseen, frame: Coordinates, plan: Plan) -> It
     share = more.share
     for group in (more.rows, _densest(more.rows)):
         mean, m, d = group.mean(axis=0), *group.shape
-        own = form(((form.squares((group - mean).T, np.ones(m)) + (d + 1) * within) / (m + d + 1))[None])
+        own = form(((form.scatter((group - mean).T, np.ones(m)) + (d + 1) * within) / (m + d + 1))[None])
         for k in np.argsort(start.weights, kind="stable")[:_GIVEN_UP]:
             weights, means = start.weights.copy(), start.means.copy()
             weights[k] = 0.0

@@ -52,7 +52,7 @@ def draw(sample: Sample, frame: Coordinates, plan: Plan, which: Iterable[int]) -
         rows, noise = noises[i // len(spaces) % len(noises)]
         space, weights = space[rows], sample.weights[rows]
         labels = _lloyd(space, weights, _centres(space, weights, generator, plan), steps)
-        starts.append(_from_labels(sample.z[:, rows], weights, labels, plan, frame).beside(noise))
+        starts.append(_from_labels(sample.z[:, rows], weights, labels, plan, frame).with_noise(noise))
     return starts
 
 
@@ -65,7 +65,7 @@ def _noises(sample: Sample, plan: Plan) -> list[tuple[slice | Labels, Noise | No
         return [(slice(None), None)]
     order = np.argsort(sample.spacing, kind="stable")
     shares = np.cumsum(sample.weights[order]) / sample.weights.sum()
-    return [(np.sort(order[: np.searchsorted(shares, 1 - w) + 1]), plan.noise.weighing(w)) for w in _NOISE_WEIGHTS]
+    return [(np.sort(order[: np.searchsorted(shares, 1 - w) + 1]), plan.noise.with_weight(w)) for w in _NOISE_WEIGHTS]
 
 
 def _spaces(sample: Sample, frame: Coordinates) -> tuple[FloatArray, ...]:
@@ -164,13 +164,13 @@ def _from_labels(z: FloatArray, weights: FloatArray, labels: Labels, plan: Plan,
     groups = [(z[:, order[low:high]], weights[order[low:high]]) for low, high in pairwise(bounds)]
     mass = np.maximum([own.sum() for _, own in groups], np.finfo(np.float64).tiny)
     means = np.stack([rows @ own for rows, own in groups]) / mass[:, None]
-    form = frame.form(plan.family)
-    scatter = np.stack([form.squares(rows, own) for rows, own in groups]) - form.outer(mass, means)
+    form = frame.spread_type(plan.family)
+    scatter = np.stack([form.scatter(rows, own) for rows, own in groups]) - form.outer_products(mass, means)
     for far in np.flatnonzero((means**2).sum(axis=1) > _FAR):  # there the difference would be rounding
         rows, shares = groups[far]
-        scatter[far] = form.squares(rows - means[far][:, None], shares)
+        scatter[far] = form.scatter(rows - means[far][:, None], shares)
     pooled = scatter.sum(axis=0) / mass.sum()
     prior = (d + 1) * weights.sum() / np.count_nonzero(weights)
-    own = form((scatter + prior * (pooled + 1e-6 * form.unit(d))) / form.along(mass + prior))
+    own = form((scatter + prior * (pooled + 1e-6 * form.identity(d))) / form.per_component(mass + prior))
     spread, _ = families.constrain(plan.family, own, mass, frame, plan.floor)
     return Parameters(mass / mass.sum(), means, spread, plan.family)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gmm_spark.statistics.hashing import mixed, row_hashes
+from gmm_spark.statistics.hashing import mix_bits, row_hashes
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -40,7 +40,7 @@ def order_of(keys: NDArray[np.uint64], z: FloatArray, weights: FloatArray) -> ND
         z: (m, d) their coordinates.
         weights: (m,) their weights.
     """
-    return in_order(mixed(keys), z, weights)
+    return in_order(mix_bits(keys), z, weights)
 
 
 def in_order(keys: NDArray[np.uint64], rows: FloatArray, weights: FloatArray) -> NDArray[np.intp]:
@@ -68,6 +68,6 @@ def row_keys(x: FloatArray, seed: int, batch: int = 0, partition: int = 0) -> ND
     if not new.all():
         place = np.arange(len(keys))
         rank = (place - np.maximum.accumulate(np.where(new, place, 0))).astype(np.uint64)
-        salt = mixed(rank + (np.uint64(batch) << np.uint64(20)) + (np.uint64(partition) << np.uint64(40)))
-        keys[order] = np.where(new, keys[order], mixed(keys[order] ^ salt))
+        salt = mix_bits(rank + (np.uint64(batch) << np.uint64(20)) + (np.uint64(partition) << np.uint64(40)))
+        keys[order] = np.where(new, keys[order], mix_bits(keys[order] ^ salt))
     return keys

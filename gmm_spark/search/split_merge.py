@@ -132,9 +132,9 @@ def _mergers(at: Parameters, i: int, others: NDArray[np.intp]) -> _Parts:
     weights = mine + theirs
     share = (theirs / np.where(weights > 0, weights, 1))[:, None]
     offsets = at.means[others] - at.means[i]
-    between = at.spread.outer((share * (1 - share))[:, 0], offsets)
+    between = at.spread.outer_products((share * (1 - share))[:, 0], offsets)
     mine, theirs = at.spread.values[i], at.spread.values[others]
-    within = mine + at.spread.along(share) * (theirs - mine)
+    within = mine + at.spread.per_component(share) * (theirs - mine)
     return _Parts(weights, at.means[i] + share * offsets, type(at.spread)(within + between))
 
 
@@ -164,7 +164,7 @@ def _halves(rows: FloatArray, shares: FloatArray, side: NDArray[np.bool_], whole
     masses = np.array([shares[half].sum() for half in (side, ~side)])
     means, spreads = zip(*(_moments(rows[:, half], shares[half], whole) for half in (side, ~side)), strict=True)
     own = np.concatenate([each.values for each in spreads])
-    shrunk = whole.values + whole.along(masses / (masses + prior)) * (own - whole.values)
+    shrunk = whole.values + whole.per_component(masses / (masses + prior)) * (own - whole.values)
     return _Parts(weight * masses / shares.sum(), np.array(means), type(whole)(shrunk))
 
 
@@ -212,5 +212,5 @@ def _positive(variances: FloatArray) -> FloatArray:
 def _moments(rows: FloatArray, shares: FloatArray, form: Spread) -> tuple[FloatArray, Spread]:
     """Return the mean and the second central moments of (d, n) rows, in the form of others."""
     mean = rows @ shares / shares.sum()
-    squares = form.squares(rows - mean[:, None], shares)
+    squares = form.scatter(rows - mean[:, None], shares)
     return mean, type(form)(squares[None] / shares.sum())

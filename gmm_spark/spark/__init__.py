@@ -1,1 +1,1 @@
-"""Spark around the core: rows to blocks, blocks to statistics, posteriors, and the pyspark.ml face."""
+"""Spark around the core: blocks of rows, their statistics, posteriors, and the pyspark.ml classes."""

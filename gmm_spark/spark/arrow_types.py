@@ -1,4 +1,4 @@
-"""Spark's types from Arrow's: each schema is written once, as what the tasks fill."""
+"""Spark types from Arrow types: each schema is written once, as the Arrow schema that the tasks fill."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ if TYPE_CHECKING:
 
 
 def spark_schema(schema: pa.Schema) -> StructType:
-    """Return what Spark calls a schema of Arrow; not as a string, which the JVM would parse for each plan."""
+    """Return an Arrow schema as a Spark schema; not as a string, which the JVM would parse for each plan."""
     return from_arrow_schema(schema)
 
 
 def one_row(schema: pa.Schema, values: dict[str, Any]) -> pa.RecordBatch:
     """Return a batch of one row; columns without a value are null."""
-    arrays = [pa.array([values.get(each.name)], each.type) for each in schema]
+    arrays = [pa.array([values.get(column.name)], column.type) for column in schema]
     return pa.RecordBatch.from_arrays(arrays, schema=schema)

@@ -1,4 +1,4 @@
-"""What an exception and its causes say, Java's too; apart from what imports Spark."""
+"""The texts of an exception and its causes, Java's included; this module does not import Spark."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_DEEPEST = 20  # causes of causes; some Java exceptions name themselves
+_DEEPEST = 20  # levels of causes; some Java exceptions are their own cause
 _LONGEST = 400
 _ONLY_A_NAME = re.compile(r"[\w.$]+:?\s*")
-_PACKAGE = re.compile(r"\b(?:[a-z]\w*\.)+(?=[A-Z]\w*(?:Exception|Error)\b)")  # of the class of an error
+_PACKAGE = re.compile(r"\b(?:[a-z]\w*\.)+(?=[A-Z]\w*(?:Exception|Error)\b)")  # before the class name of an error
 
 
 def complaints(error: BaseException) -> Iterator[str]:
-    """Yield what an exception and its causes say, Java's too, outermost first."""
+    """Yield the texts of an exception and its causes, Java's included, outermost first."""
     if isinstance(error, OSError):
         yield str(error)
         return
@@ -32,17 +32,17 @@ def complaints(error: BaseException) -> Iterator[str]:
 
 
 def java_error(error: BaseException) -> Any:  # noqa: ANN401 - a Java object
-    """Return the Java exception behind one of py4j's or PySpark's; None for any other."""
+    """Return the Java exception behind an exception of py4j or PySpark; None for any other."""
     return getattr(error, "java_exception", None) or getattr(error, "_origin", None)
 
 
 def reason(error: BaseException) -> str:
-    """Return in one line what an exception says, Java's too."""
+    """Return the text of an exception, Java's included, in one line."""
     return first_line(next(complaints(error), str(error)))
 
 
-def sentence(complaint: str, words: str) -> str:
-    """Return the line of a complaint that holds these words, as much of it as helps."""
+def line_with(complaint: str, words: str) -> str:
+    """Return the line of a complaint that contains these words, cut to 400 characters."""
     return _line_at(complaint, max(complaint.find(words), 0))
 
 
@@ -53,7 +53,7 @@ def _line_at(complaint: str, place: int) -> str:
 
 
 def first_line(text: str) -> str:
-    """Return the first line of a complaint that says something, as much of it as helps."""
+    """Return the first line with text, cut to 400 characters; after a mere class name, the next one too."""
     lines = [_cut(line) for line in text.splitlines() if line.strip()] or [""]
     return lines[0] if len(lines) == 1 or not _ONLY_A_NAME.fullmatch(lines[0]) else f"{lines[0]} {lines[1]}"
 

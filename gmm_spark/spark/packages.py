@@ -1,4 +1,4 @@
-"""Which package Spark lacks where it does not know a filesystem or a format."""
+"""Which package to add where Spark does not know a filesystem or a format."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ _UNKNOWN_FORMAT = re.compile(r"DATA_SOURCE_NOT_FOUND|Failed to find (the )?data 
 
 
 def lacks_filesystem(complaint: str) -> bool:
-    """Say whether Spark complains that it knows no filesystem of a scheme."""
+    """Return whether an error text says that Spark knows no filesystem for a scheme."""
     return _UNKNOWN_FILESYSTEM.search(complaint) is not None
 
 
 def lacks_format(complaint: str) -> bool:
-    """Say whether Spark complains that it knows no format of a name."""
+    """Return whether an error text says that Spark knows no format of a name."""
     return _UNKNOWN_FORMAT.search(complaint) is not None
 
 

@@ -1,7 +1,7 @@
-"""Partitions to partial results, which are added in the order of the partitions.
+"""Partial results of partitions, added in the order of the partitions.
 
-Each comes back once, whatever failed or ran twice: the same partitions give the same bits on any number of executors.
-Where they are large, tasks add runs of n partitions first: the driver must not grow with the number of partitions.
+Each partition counts once even if its task fails or runs twice: the same bits on any number of executors. Where the
+results are large, tasks first add groups of n partitions, so that the driver's memory does not grow with their number.
 """
 
 from __future__ import annotations
@@ -15,54 +15,55 @@ import pyarrow.compute as pc
 from pyspark.sql import functions as f
 
 from gmm_spark.spark.arrow_types import one_row, spark_schema
-from gmm_spark.spark.worker import settle
+from gmm_spark.spark.worker import speed_up_worker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from pyspark.sql import Column, DataFrame
 
-# The sums of each partition or run of them, as bytes, by its number, in order; None where its rows can't be read.
+# The sums of each partition or group, as bytes, by its number, in order; None where its rows can't be read.
 Partials: TypeAlias = "dict[int, list[bytes] | None]"
-# From the batches of a task to its partitions, by number: one task may have several.
+# From the batches of a task to the sums of its partitions, by number: one task may have several partitions.
 Map: TypeAlias = "Callable[[Iterable[pa.RecordBatch]], Iterable[tuple[int, list[bytes] | None]]]"
-# Partials in the order of their partitions to their sum.
+# From partial results, in the order of their partitions, to their sum.
 Add: TypeAlias = "Callable[[list[list[bytes]]], list[bytes]]"
 
 _SCHEMA = pa.schema([("partition", pa.int32()), ("sums", pa.list_(pa.binary()))])
 _TYPE = spark_schema(_SCHEMA)
 
 
-def partials(rows: DataFrame, of_task: Map, add: Add, run: int = 1) -> Partials:
-    """Return the partial result of each partition, or of each run of n partitions added by a task.
+def partials(rows: DataFrame, map_task: Map, add: Add, group_size: int = 1) -> Partials:
+    """Return the partial result of each partition, or of each group of n partitions, added by a task.
 
     Args:
         rows: what the tasks read.
-        of_task: from the rows of a task to its partial results; travels to the tasks, as does
-        add: the sum of partial results, which are given in the order of the partitions.
-        run: n.
+        map_task: from the rows of a task to its partial results; sent to the tasks.
+        add: the sum of partial results in the order of their partitions; sent to the tasks.
+        group_size: n.
     """
-    mapped = rows.mapInArrow(partial(_mapped, of_task), _TYPE)
-    if run > 1:
+    mapped = rows.mapInArrow(partial(_map_batches, map_task), _TYPE)
+    if group_size > 1:
 
-        def add_run(table: pa.Table) -> pa.Table:
-            number = pc.min(table.column("partition")).as_py() // run
-            own = list(_by_number(table).values())
-            known = [each for each in own if each is not None]
-            return pa.Table.from_batches([_row(number, add(known) if len(known) == len(own) else None)])
+        def add_group(table: pa.Table) -> pa.Table:
+            number = pc.min(table.column("partition")).as_py() // group_size
+            results = list(_by_number(table).values())
+            sums = [result for result in results if result is not None]
+            return pa.Table.from_batches([_row(number, add(sums) if len(sums) == len(results) else None)])
 
-        mapped = mapped.groupBy(run_of(f.col("partition"), run).alias("run")).applyInArrow(add_run, _TYPE)
+        groups = mapped.groupBy(group_of(f.col("partition"), group_size).alias("group"))
+        mapped = groups.applyInArrow(add_group, _TYPE)
     return _by_number(mapped.toArrow())
 
 
-def run_of(partition: Column, run: int) -> Column:
-    """Return the number of the run that a partition is in."""
-    return f.floor(partition / run)
+def group_of(partition: Column, group_size: int) -> Column:
+    """Return the number of the group of n partitions that a partition is in."""
+    return f.floor(partition / group_size)
 
 
-def _mapped(of_task: Map, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    settle()
-    for number, sums in of_task(batches):
+def _map_batches(map_task: Map, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    speed_up_worker()
+    for number, sums in map_task(batches):
         yield _row(number, sums)
 
 

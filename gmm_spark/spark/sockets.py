@@ -1,10 +1,10 @@
-"""How the JVM talks to Python workers: through files of one machine where there is but one, else as Spark does.
+"""How the JVM and the Python workers communicate: by unix sockets on a single machine, else by Spark's default.
 
-Unix sockets spare a Python task a part of its 20 ms (Spark 4.1+, off by default). A socket is a file whose path may
+Unix sockets save a Python task a part of its 20 ms (Spark 4.1+, off by default). A socket is a file whose path may
 have 107 bytes. Spark puts it into spark.python.unix.domain.socket.dir, on every machine, or else into the JVM's
-java.io.tmpdir, which in a YARN container is longer than that: every worker dies. So they are switched on only where
-driver and executors share this machine, in a short private folder that is removed when the driver ends: of its sockets
-Spark leaves the one for accumulators behind.
+java.io.tmpdir, whose path in a YARN container is longer than that: every worker dies. So they are switched on only
+where driver and executors share this machine, in a short private folder that is removed when the driver ends, because
+Spark leaves the socket for accumulators in it.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ _LONGEST = 103 - len("/.01234567-0123-0123-0123-0123456789ab.sock")
 
 def private_folder() -> str | None:
     """Return a new folder of this user that is removed at the end of this process; None where none is short enough."""
-    for root in ("/tmp", tempfile.gettempdir()):  # noqa: S108 - macOS's own is too long
+    for root in ("/tmp", tempfile.gettempdir()):  # noqa: S108 - the default path of macOS is too long
         try:
             folder = tempfile.mkdtemp(prefix="gmm_spark-", dir=root)
-        except OSError:  # no such folder, or a full one
+        except OSError:  # no such folder, or a full disk
             continue
         atexit.register(_remove, folder, os.getpid())
         if len(os.fsencode(folder)) <= _LONGEST:
@@ -37,21 +37,23 @@ def private_folder() -> str | None:
     return None
 
 
-def settings(master: str, given: Container[str], folder: Callable[[], str | None] = private_folder) -> dict[str, str]:
-    """Return the settings of unix sockets for a new application; none where Spark's own are better.
+def settings(
+    master: str, configured: Container[str], folder: Callable[[], str | None] = private_folder
+) -> dict[str, str]:
+    """Return the settings of unix sockets for a new application; none where Spark's defaults are better.
 
     Args:
         master: local, local[4], local-cluster[...], yarn, k8s://..., spark://...
-        given: the names of settings that the user or the platform has set.
+        configured: the names of settings that the user or the platform has set.
         folder: makes the folder of the sockets.
     """
     one_machine = master.partition("[")[0] in ("local", "local-cluster")
-    if not one_machine or ENABLED in given or FOLDER in given or not hasattr(socket, "AF_UNIX"):
+    if not one_machine or ENABLED in configured or FOLDER in configured or not hasattr(socket, "AF_UNIX"):
         return {}
-    made = folder()
-    return {} if made is None else {ENABLED: "true", FOLDER: made}
+    path = folder()
+    return {} if path is None else {ENABLED: "true", FOLDER: path}
 
 
 def _remove(folder: str, owner: int) -> None:
-    if os.getpid() == owner:  # and no fork of it
+    if os.getpid() == owner:  # not in a fork of the process
         shutil.rmtree(folder, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""Calls of a function as tasks of a job: results in the order of the calls, whatever failed or ran twice."""
+"""Calls of a function as tasks of a job: results in the order of the calls, even if tasks fail or run twice."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import pyarrow as pa
 
 from gmm_spark.spark.arrow_types import one_row, spark_schema
-from gmm_spark.spark.session import shipped
-from gmm_spark.spark.worker import settle
+from gmm_spark.spark.session import send_to_tasks
+from gmm_spark.spark.worker import speed_up_worker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from pyspark.sql import SparkSession
 
-    from gmm_spark.spark.session import Shipped
+    from gmm_spark.spark.session import TaskValue
 
 _SCHEMA = pa.schema([("call", pa.int32()), ("result", pa.binary())])
 _TYPE = spark_schema(_SCHEMA)
@@ -26,29 +26,29 @@ T = TypeVar("T")
 
 
 def call_in_tasks(
-    spark: SparkSession, function: Shipped[Callable[..., T]], calls: Sequence[tuple[Any, ...]], tasks: int
+    spark: SparkSession, function: TaskValue[Callable[..., T]], calls: Sequence[tuple[Any, ...]], tasks: int
 ) -> list[T]:
     """Return what a function returns for each tuple of arguments; tasks take the calls in their order.
 
     Args:
         spark: the session.
-        function: pure, and sent already: many jobs may call it.
+        function: pure, and already sent to the tasks: several jobs may call it.
         calls: the arguments of each call.
-        tasks: in how many tasks at most; as many as calls where these are long and of different length.
+        tasks: at most this many; the number of calls where the calls are long and of different length.
     """
-    with shipped(spark, tuple(calls)) as parcel:
+    with send_to_tasks(spark, tuple(calls)) as task_calls:
         numbers = spark.range(0, len(calls), 1, min(len(calls), tasks))
-        table = numbers.mapInArrow(partial(_call, function, parcel), _TYPE).toArrow()
+        table = numbers.mapInArrow(partial(_call, function, task_calls), _TYPE).toArrow()
     results = dict(zip(*(column.to_pylist() for column in table.columns), strict=True))
     return [pickle.loads(results[number]) for number in range(len(calls))]  # noqa: S301 - from our tasks
 
 
 def _call(
-    function: Shipped[Callable[..., Any]],
-    calls: Shipped[tuple[tuple[Any, ...], ...]],
+    function: TaskValue[Callable[..., Any]],
+    calls: TaskValue[tuple[tuple[Any, ...], ...]],
     batches: Iterable[pa.RecordBatch],
 ) -> Iterator[pa.RecordBatch]:
-    settle()
+    speed_up_worker()
     for batch in batches:
         for number in batch.column(0).to_pylist():
             result = function.value(*calls.value[number])

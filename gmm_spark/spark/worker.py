@@ -1,4 +1,4 @@
-"""What Spark's Python workers do between two tasks and at their end, and how to have less of it."""
+"""How Spark's Python workers spend less time between two tasks, and end without a traceback."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-def settle() -> None:
-    """Make this worker's next task start sooner; to be called at the beginning of a task.
+def speed_up_worker() -> None:
+    """Make this worker's next task start sooner; call it at the beginning of a task.
 
-    Before each task Spark has Python look afresh for modules. Up to Python 3.11 every archive on the path that a
-    module was sought in is then read again, the jar of spark-core among them: 100 ms of a core, a task, which is more
-    than the arithmetic of many. A finder that is forgotten is made again when a module is next sought.
+    Before each task Spark invalidates Python's import caches. Up to Python 3.11 every archive that was searched for a
+    module is then read again, the jar of spark-core included: 100 ms of a core per task, which is more than the
+    arithmetic of many tasks. Python makes a deleted finder again when it next looks for a module.
     """
     _freeze(len(sys.modules))
     _end_quietly()
@@ -31,9 +31,9 @@ def settle() -> None:
 
 @cache
 def _freeze(_modules: int) -> None:
-    """Take what this worker has imported out of the garbage collector's sight, once for each number of modules.
+    """Exclude the imported modules from garbage collection, once for each number of modules.
 
-    Spark collects garbage after each task: 30 ms with all the modules in view, next to nothing without.
+    Spark collects garbage after each task: 30 ms with all the modules included, almost 0 without.
     """
     gc.freeze()
 
@@ -42,9 +42,9 @@ def _freeze(_modules: int) -> None:
 def _end_quietly() -> None:
     """Let this worker end without a traceback when Spark closes it after a minute without a task.
 
-    It then finds the end of its input where it expects a task, writes that error to a socket that is closed, and
-    pyspark's daemon prints a BrokenPipeError into the log of a run that succeeded. Spark, which closed the input, reads
-    no error: that one, and no other, need not be sent.
+    It then reads the end of its input where it expects a task, writes that error to a closed socket, and pyspark's
+    daemon prints a BrokenPipeError into the log of a run that succeeded. Spark, which closed the input, does not read
+    this error: so this one is not sent; all others are.
     """
     worker = sys.modules.get("pyspark.worker")
     send = getattr(worker, "handle_worker_exception", None)
@@ -55,7 +55,7 @@ def _end_quietly() -> None:
         if not isinstance(error, EOFError):
             send(error, outfile, *more, **named)
 
-    worker.handle_worker_exception = send_unless_closed  # type: ignore[attr-defined] # a name that it looks up
+    worker.handle_worker_exception = send_unless_closed  # type: ignore[attr-defined] # pyspark looks the name up at each error
 
 
 def task_partition() -> int:
@@ -65,7 +65,7 @@ def task_partition() -> int:
 
 
 def variadic(function: partial[pa.Array]) -> Callable[..., pa.Array]:
-    """Return a function of any number of arrays, by which Spark sees what to send, from one of a list."""
+    """Return a function of any number of arrays, as Spark's UDFs need, from a function of one list of arrays."""
 
     def score(*arrays: pa.Array) -> pa.Array:
         return function(list(arrays))

@@ -1,1 +1,1 @@
-"""What one read of the rows gives: the E-step over blocks of rows and the sufficient statistics."""
+"""One read of the rows: the E-step over blocks of rows, and the sufficient statistics."""

@@ -1,4 +1,4 @@
-"""Log-densities by a triangular factor of each component's precision: exact, or fast where components are few."""
+"""Log-densities by a triangular factor of each component's precision: exact, and fast if there are few components."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from gmm_spark.mixture.coordinates import Layout
     from gmm_spark.mixture.parameters import FloatArray, Parameters
 
-# No log-density is less: a row whose squared distances overflow is equally far from all components.
+# The least log-density: a row whose squared distances overflow is equally far from all components.
 _LOG_LEAST = -1e290
 _WIDTH = 768  # rows of a tile: 384 and 1,536 were slower
-# The zeros of a triangular factor are skipped in strips: of the flops of a full product two leave 3/4, four 5/8.
+# The zeros of a triangular factor are skipped in strips: two strips need 3/4 of the flops of a full product, four 5/8.
 _STRIPS, _WIDE = 4, 64
 
 
@@ -32,7 +32,7 @@ class TriangularFactors:
     Args:
         inverses: (k, d, d) A_k.
         means: (k, d) mu_k.
-        constants: (k,) the log-density at the mean, and log pi_k.
+        constants: (k,) log pi_k plus the log-density at the mean.
     """
 
     inverses: FloatArray
@@ -41,13 +41,13 @@ class TriangularFactors:
 
     @staticmethod
     def of(candidates: Sequence[Parameters]) -> TriangularFactors:
-        """Return those of all the components of mixtures of one d."""
-        factors = np.linalg.cholesky(np.concatenate([each.covariances for each in candidates]))
+        """Return the factors of all components of mixtures with the same d."""
+        factors = np.linalg.cholesky(np.concatenate([candidate.covariances for candidate in candidates]))
         log_determinants = np.log(np.einsum("kii->ki", factors)).sum(axis=1)
         return TriangularFactors(*_with_noise(candidates, np.linalg.inv(factors), log_determinants))
 
     def log_joint(self, x: FloatArray, joint: FloatArray, scratch: tuple[FloatArray, FloatArray]) -> None:
-        """Write the joint log-densities (k, n) of rows (d, n); scratch: two arrays of the rows' shape."""
+        """Write the joint log-densities (k, n) of rows (d, n); scratch: two arrays of shape (d, n)."""
         centred, whitened = scratch
         for k, inverse in enumerate(self.inverses):
             np.matmul(inverse, np.subtract(x, self.means[k][:, None], out=centred), out=whitened)
@@ -58,12 +58,12 @@ class TriangularFactors:
 
 @dataclass(frozen=True, eq=False)
 class Deviations:
-    """Log-densities by |(x - mu_k) / sigma_k|^2 where every covariance is diagonal.
+    """Log-densities by |(x - mu_k) / sigma_k|^2 for diagonal covariances.
 
     Args:
         inverses: (k, d) 1 / sigma_k.
         means: (k, d) mu_k.
-        constants: (k,) the log-density at the mean, and log pi_k.
+        constants: (k,) log pi_k plus the log-density at the mean.
     """
 
     inverses: FloatArray
@@ -72,12 +72,12 @@ class Deviations:
 
     @staticmethod
     def of(candidates: Sequence[Parameters]) -> Deviations:
-        """Return those of all the components of mixtures of one d whose covariances are variances."""
-        variances = np.concatenate([each.spread.variances for each in candidates])
+        """Return the deviations of all components of mixtures with the same d and diagonal covariances."""
+        variances = np.concatenate([candidate.spread.variances for candidate in candidates])
         return Deviations(*_with_noise(candidates, 1 / np.sqrt(variances), 0.5 * np.log(variances).sum(axis=1)))
 
     def log_joint(self, x: FloatArray, joint: FloatArray, scratch: tuple[FloatArray, FloatArray]) -> None:
-        """Write the joint log-densities (k, n) of rows (d, n); scratch: two arrays of the rows' shape."""
+        """Write the joint log-densities (k, n) of rows (d, n); scratch: two arrays of shape (d, n)."""
         centred, _ = scratch
         for k, inverse in enumerate(self.inverses):
             np.subtract(x, self.means[k][:, None], out=centred)
@@ -97,20 +97,20 @@ def _from_squares(joint: FloatArray, constants: FloatArray) -> None:
 def _with_noise(
     candidates: Sequence[Parameters], inverses: FloatArray, log_deviations: FloatArray
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Return inverse factors, means and constants of all components, each mixture's noise after its own ones.
+    """Return inverse factors, means and constants of all components; the noise of a mixture follows its components.
 
-    A noise is a component whose inverse factor is 0: its density is the same everywhere.
+    A noise is a component with an inverse factor of 0, so that its density is the same everywhere.
 
     Args:
-        candidates: mixtures of one d.
+        candidates: mixtures with the same d.
         inverses: of the factors of their covariances, without the noises.
         log_deviations: half their log-determinants.
     """
-    means = np.concatenate([each.means for each in candidates])
-    logs = np.concatenate([log_weights(each) for each in candidates])
+    means = np.concatenate([candidate.means for candidate in candidates])
+    logs = np.concatenate([log_weights(candidate) for candidate in candidates])
     constants = logs - 0.5 * candidates[0].d * np.log(2 * np.pi) - log_deviations
-    ends = np.cumsum([each.k for each in candidates])
-    noises = [(end, each.noise) for end, each in zip(ends.tolist(), candidates, strict=True) if each.noise is not None]
+    ends = np.cumsum([candidate.k for candidate in candidates])
+    noises = [(end, c.noise) for end, c in zip(ends.tolist(), candidates, strict=True) if c.noise is not None]
     if not noises:
         return inverses, means, constants
     places = [end for end, _ in noises]
@@ -122,19 +122,19 @@ def _with_noise(
 
 
 def factors_of(candidates: Sequence[Parameters]) -> TriangularFactors | Deviations:
-    """Return what gives the log-densities of mixtures of one d, in the least form that serves them all."""
-    diagonal = all(isinstance(each.spread, Variances) for each in candidates)
+    """Return the factors of mixtures with the same d: deviations if all covariances are variances, else triangular."""
+    diagonal = all(isinstance(candidate.spread, Variances) for candidate in candidates)
     return (Deviations if diagonal else TriangularFactors).of(candidates)
 
 
-class ByFactor:
-    """Joint log-densities by triangular factors, sums by a symmetric product a component; both about the origin.
+class FactorEngine:
+    """Joint log-densities by triangular factors, sums by one symmetric product per component; both about the origin.
 
-    3 d^2 flops a row and component, where the quadratic features take 2 d^2 and must first be built.
+    3 d^2 flops per row and component; the quadratic features need 2 d^2, but must first be computed.
 
     Args:
-        candidates: mixtures of one d.
-        dtype: float64 or float32: of the products. The sums over tiles are float64.
+        candidates: mixtures with the same d.
+        dtype: of the products, float64 or float32. The sums over tiles are float64.
     """
 
     def __init__(self, candidates: Sequence[Parameters], dtype: np.dtype[np.floating]) -> None:
@@ -143,7 +143,7 @@ class ByFactor:
         self.width, self.dtype = _WIDTH, dtype
         self._constants, self._strips = (
             factors.constants,
-            [_strips(*each, dtype) for each in zip(factors.inverses, factors.means, strict=True)],
+            [_strips(*factor, dtype) for factor in zip(factors.inverses, factors.means, strict=True)],
         )
         self._joint, self._squares = scratch(k * _WIDTH, dtype), np.zeros((k, d + 1, d + 1))
         self._rows, self._other = scratch((d + 1) * _WIDTH, dtype), scratch((d + 1) * _WIDTH, dtype)
@@ -156,20 +156,20 @@ class ByFactor:
         joint = self._joint[: len(self._strips) * n].reshape(-1, n)
         rows[0], rows[1:] = 1, z
         whitened = other[:d]
-        for strips, constant, own in zip(self._strips, self._constants, joint, strict=True):
+        for strips, constant, log_density in zip(self._strips, self._constants, joint, strict=True):
             for low, high, factor in strips:
                 np.matmul(factor, rows[: high + 1], out=whitened[low:high])
             np.multiply(whitened, whitened, out=whitened)
-            np.add.reduce(whitened, axis=0, out=own)
-            np.subtract(max(constant, np.finfo(self.dtype).min / 4), own, out=own)
+            np.add.reduce(whitened, axis=0, out=log_density)
+            np.subtract(max(constant, np.finfo(self.dtype).min / 4), log_density, out=log_density)
         return joint
 
     def add(self, shares: FloatArray, z: FloatArray) -> None:
-        """Add the sums of the tile that `joint` was last called for, with these weighted responsibilities (k, n)."""
+        """Add the sums of the tile of the last call of `joint`, with weighted responsibilities (k, n)."""
         rows, scaled = self._views(z.shape[1])
         np.sqrt(shares, out=shares)
-        for own, squares in zip(shares, self._squares, strict=True):
-            np.multiply(rows, own, out=scaled)
+        for share, squares in zip(shares, self._squares, strict=True):
+            np.multiply(rows, share, out=scaled)
             np.add(squares, np.matmul(scaled, scaled.T, out=self._square), out=squares)
 
     @property
@@ -183,12 +183,12 @@ class ByFactor:
         return self._rows[: size * n].reshape(size, n), self._other[: size * n].reshape(size, n)
 
 
-class ByDifference:
-    """Joint log-densities by factors of the difference to the mean, sums about each component's own mean.
+class DifferenceEngine:
+    """Joint log-densities by factors of the difference to the mean, sums about the mean of each component.
 
     Args:
-        candidates: mixtures of one d.
-        layout: quadratic, or diagonal where every covariance is.
+        candidates: mixtures with the same d.
+        layout: quadratic, or diagonal if every covariance is diagonal.
     """
 
     def __init__(self, candidates: Sequence[Parameters], layout: Layout = "quadratic") -> None:
@@ -208,17 +208,17 @@ class ByDifference:
         return joint
 
     def add(self, shares: FloatArray, z: FloatArray) -> None:
-        """Add the sums of a tile with these weighted responsibilities (k, n)."""
+        """Add the sums of a tile with weighted responsibilities (k, n)."""
         d = len(z)
         centred, scaled = self._views(z)
-        for k, own in enumerate(shares):
+        for k, share in enumerate(shares):
             np.subtract(z, self._factors.means[k][:, None], out=centred)
-            self.sums[k, 0] += own.sum()
-            self.sums[k, 1 : d + 1] += centred @ own
+            self.sums[k, 0] += share.sum()
+            self.sums[k, 1 : d + 1] += centred @ share
             if self._layout == "diagonal":
-                self.sums[k, d + 1 :] += np.multiply(centred, centred, out=scaled) @ own
+                self.sums[k, d + 1 :] += np.multiply(centred, centred, out=scaled) @ share
                 continue
-            np.multiply(centred, np.sqrt(own), out=scaled)
+            np.multiply(centred, np.sqrt(share), out=scaled)
             np.matmul(scaled, scaled.T, out=self._square)
             self.sums[k, d + 1 :] += self._square[self._upper]
 
@@ -227,7 +227,7 @@ class ByDifference:
 
 
 def _strips(inverse: FloatArray, mean: FloatArray, dtype: np.dtype[np.floating]) -> list[tuple[int, int, FloatArray]]:
-    """Cut [-A mu, A] / sqrt(2) into strips of rows, each without the columns that are zero in all of it."""
+    """Cut [-A mu, A] / sqrt(2) into strips of rows, and leave out the columns that are zero in the whole strip."""
     d = len(mean)
     whole = np.sqrt(0.5) * np.concatenate([-(inverse @ mean)[:, None], inverse], axis=1)
     edges = np.linspace(0, d, (_STRIPS if d >= _WIDE else _STRIPS // 2) + 1).astype(int).tolist()

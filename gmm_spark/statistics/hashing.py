@@ -1,4 +1,4 @@
-"""Pseudo-random numbers that belong to a row, wherever it is stored: a hash of its values."""
+"""Pseudo-random numbers per row: a hash of its values, which does not depend on where the row is stored."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ if TYPE_CHECKING:
     from gmm_spark.mixture.parameters import FloatArray
 
 NO_FOLD = -1
-_FOLD_SALT = 0x464F4C44  # folds must not depend on which rows are sampled
+_FOLD_SALT = 0x464F4C44  # makes folds independent of the sampling of rows
 
 
 @dataclass(frozen=True)
 class Folds:
-    """Which rows are held out of which fits: the hash of a row decides, so all its copies go together.
+    """The folds of a cross-validation: the hash of a row decides, so that all copies of a row are in one fold.
 
     Args:
-        count: number of folds, each of which is held out once; with 1 the rest is never held out.
-        share: the share of the rows that is in the folds.
+        count: the number of folds; each is held out once.
+        share: the share of the rows that are in a fold; the others are never held out.
         seed: of the hash.
     """
 
@@ -30,8 +30,8 @@ class Folds:
     share: float
     seed: int
 
-    def of(self, x: FloatArray) -> NDArray[np.intp]:
-        """Return the fold of each of the (d, n) rows; -1 where it is in none."""
+    def assign(self, x: FloatArray) -> NDArray[np.intp]:
+        """Return (n,) the fold of each of the (d, n) rows, or -1 if it is in no fold."""
         uniform = row_hashes(x, self.seed ^ _FOLD_SALT) / 2.0**64
         return np.where(uniform < self.share, uniform * (self.count / self.share), NO_FOLD).astype(np.intp)
 
@@ -43,10 +43,10 @@ def row_hashes(x: FloatArray, seed: int) -> NDArray[np.uint64]:
     keys = np.zeros(x.shape[1], dtype=np.uint64)
     for values, multiplier in zip(bits, multipliers, strict=True):
         keys += (values ^ (values >> np.uint64(32))) * multiplier
-    return mixed(keys)
+    return mix_bits(keys)
 
 
-def mixed(keys: NDArray[np.uint64]) -> NDArray[np.uint64]:
+def mix_bits(keys: NDArray[np.uint64]) -> NDArray[np.uint64]:
     """Return splitmix64's finaliser of the keys (Steele, Lea and Flood, OOPSLA 2014)."""
     keys = (keys ^ (keys >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     keys = (keys ^ (keys >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)

@@ -2,8 +2,8 @@
 
     L = Theta Phi        sums += R Phi'
 
-Phi, (F, n), holds the quadratic features of a tile of rows. Here they are ordered by the distance e - i of
-the two coordinates in z_i z_e, so that each distance is one product of two runs of contiguous memory.
+Phi, (F, n), contains the quadratic features of a tile of rows. This module orders them by the distance e - i
+of the coordinates in z_i z_e, so that each distance is one product of two runs of contiguous memory.
 """
 
 from __future__ import annotations
@@ -25,31 +25,31 @@ if TYPE_CHECKING:
     from gmm_spark.mixture.coordinates import Layout
     from gmm_spark.mixture.parameters import FloatArray
 
-# Rows of a tile. No power of two: rows of Phi in the same cache set halved the speed of the second product.
+# Rows of a tile. Not a power of two: rows of Phi in the same cache set halved the speed of the second product.
 _WIDTH, _MOST_WIDTH = 768, 8128
 _LEAST_FEATURES = 16
-_MANY = 32  # from this many components on packing pays in the first product
+_MANY = 32  # from this number of components on packing makes the first product faster
 _JOINT_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
 class Sizes:
-    """How the two products are cut; the sums are the same but for rounding.
+    """The sizes of the blocks of both products; they change the sums only by rounding.
 
-    OpenBLAS skips its packing, which costs as much as the arithmetic of few components, for products of at most 1e6
-    multiplications (and, with a transposed factor, at most 1,024 results). Cutting both products to that size took
-    (d, K) = (16, 16) from 0.43 to 0.56 of dgemm and (16, 64) from 0.68 to 0.75. Other BLAS lose a per cent or two.
+    OpenBLAS skips its packing for products of at most 1e6 multiplications (and, with a transposed factor, at most 1,024
+    results). With few components packing costs as much as the arithmetic. Blocks of that size run at 0.56 of dgemm
+    instead of 0.43 at (d, K) = (16, 16), and at 0.75 instead of 0.68 at (16, 64). Other BLAS lose 1 to 2 %.
 
     Args:
-        kept_bytes: all features of a tile are kept for the second product up to this many bytes, else they are built a
-            second time: at d = 32, K = 32 keeping 3.4 MB was as fast, at d = 64 keeping 13 MB a tenth slower.
-        chunk: features built at once: with 768 rows 2.4 MB.
-        unpacked: multiplications of a product that BLAS does not pack.
-        unpacked_results: results of one with a transposed factor.
-        least_columns: rows of a tile; a product of fewer is not cut off.
+        stored_bytes: up to this size the features of a tile stay in memory for the second product, else they are
+            computed twice: storing 3.4 MB at d = 32, K = 32 was as fast, storing 13 MB at d = 64 a tenth slower.
+        chunk: the number of features computed at once: 2.4 MB with 768 rows.
+        unpacked: the multiplications of a product that BLAS does not pack.
+        unpacked_results: the results of a product with a transposed factor that BLAS does not pack.
+        least_columns: the least number of columns of a block; with fewer the product is not cut.
     """
 
-    kept_bytes: int = 4 << 20
+    stored_bytes: int = 4 << 20
     chunk: int = 384
     unpacked: int = 1_000_000
     unpacked_results: int = 1024
@@ -61,12 +61,12 @@ _SIZES = Sizes()
 
 @dataclass(frozen=True, eq=False)
 class _Chunk:
-    """A run of features: how to build it, where it stands in Phi, its part of Theta.
+    """A run of features: how to compute it, its place in Phi, and its part of Theta.
 
     Args:
         runs: (i, distance, count, row): count products z_i z_(i + distance), their first row in Phi.
-        rows: which rows of Phi its products read, the ones and coordinates among them in the first chunk.
-        columns: which columns of Theta and the sums these are.
+        rows: the rows of Phi that the products with it read; in the first chunk also the ones and the coordinates.
+        columns: the columns of Theta and of the sums.
     """
 
     runs: tuple[tuple[int, int, int, int], ...]
@@ -79,15 +79,15 @@ class _Chunk:
         return int(self.rows.stop - self.rows.start)
 
 
-class ByProduct:
-    """Joint log-densities and sums of one tile of rows after the other.
+class ProductEngine:
+    """Computes joint log-densities and sums of rows, tile by tile.
 
     Args:
         theta: (k, F) natural parameters in the layout.
-        d: coordinates of a row.
-        layout: which features.
-        dtype: float64 or float32: of the features and the products. The sums over tiles are float64.
-        sizes: how they are cut.
+        d: the number of coordinates of a row.
+        layout: the features.
+        dtype: of the features and the products, float64 or float32. The sums over tiles are float64.
+        sizes: of the blocks of the products.
     """
 
     def __init__(
@@ -95,11 +95,11 @@ class ByProduct:
     ) -> None:
         k, count = theta.shape
         self.width, self.dtype = _width(k, count, sizes), dtype
-        self._d, self._kept, self._sizes = d, dtype.itemsize * count * self.width <= sizes.kept_bytes, sizes
+        self._d, self._is_stored, self._sizes = d, dtype.itemsize * count * self.width <= sizes.stored_bytes, sizes
         chunk = int(np.clip(sizes.unpacked // (256 * k), sizes.chunk // 2, sizes.chunk))
-        size = count if self._kept and k > _MANY else chunk
+        size = count if self._is_stored and k > _MANY else chunk
         self._order = _by_distance(d, layout)
-        self._chunks = tuple(_chunks(d, layout, size, kept=self._kept))
+        self._chunks = tuple(_chunks(d, layout, size, is_stored=self._is_stored))
         ordered = np.maximum(theta[:, self._order], np.finfo(dtype).min / 4).astype(dtype)
         self._thetas = [np.ascontiguousarray(ordered[:, chunk.columns]) for chunk in self._chunks]
         self._phi = scratch(max(chunk.rows.stop for chunk in self._chunks) * self.width, dtype)
@@ -121,10 +121,10 @@ class ByProduct:
         return joint
 
     def add(self, shares: FloatArray, z: FloatArray) -> None:
-        """Add the sums of the tile that `joint` was last called for, with these weighted responsibilities (k, n)."""
+        """Add the sums of the tile of the last call of `joint`, with weighted responsibilities (k, n)."""
         n = z.shape[1]
         for chunk in reversed(self._chunks):
-            if not self._kept and chunk is not self._chunks[-1]:
+            if not self._is_stored and chunk is not self._chunks[-1]:
                 self._fill(chunk, n)
             _featurewise(shares, self._rows(chunk, n), self._product[:, chunk.columns], self._sizes)
         self._sums += self._product
@@ -147,7 +147,7 @@ class ByProduct:
 
 
 def _columnwise(theta: FloatArray, phi: FloatArray, out: FloatArray, sizes: Sizes) -> None:
-    """Write theta @ phi."""
+    """Write theta @ phi, computed in blocks of columns."""
     n, step = phi.shape[1], sizes.unpacked // theta.size
     if step >= n or step < sizes.least_columns:
         np.matmul(theta, phi, out=out)
@@ -158,7 +158,7 @@ def _columnwise(theta: FloatArray, phi: FloatArray, out: FloatArray, sizes: Size
 
 
 def _featurewise(shares: FloatArray, phi: FloatArray, out: FloatArray, sizes: Sizes) -> None:
-    """Write shares @ phi.T."""
+    """Write shares @ phi.T, computed in blocks of features."""
     count, step = len(phi), sizes.unpacked_results // len(shares)
     if step >= count or step < _LEAST_FEATURES:
         np.matmul(shares, phi.T, out=out)
@@ -168,7 +168,7 @@ def _featurewise(shares: FloatArray, phi: FloatArray, out: FloatArray, sizes: Si
 
 
 def _width(k: int, count: int, sizes: Sizes) -> int:
-    """Return how many rows a tile has: more where a row is little work, fewer where it has very many components."""
+    """Return the number of rows of a tile: more if a row is little work, fewer if there are very many components."""
     small = k * count <= sizes.unpacked_results
     width = min(sizes.unpacked // (k * count), _MOST_WIDTH) if small else _WIDTH
     width = max(128, min(width, _JOINT_BYTES // (8 * k))) // 64 * 64
@@ -180,15 +180,15 @@ def _distances(d: int, layout: Layout) -> int:
 
 
 def _by_distance(d: int, layout: Layout) -> NDArray[np.intp]:
-    """Return the place in the layout of each feature in the order of this module."""
+    """Return (F,) the index in the layout of each feature in the order of this module."""
     if layout != "quadratic":
         return np.arange(feature_count(d, layout))
     i, e = np.triu_indices(d)
     return np.concatenate([np.arange(d + 1), d + 1 + np.lexsort((i, e - i))])
 
 
-def _chunks(d: int, layout: Layout, size: int, *, kept: bool) -> Iterator[_Chunk]:
-    """Cut the products into chunks of at most n; each takes the place of the one before unless kept."""
+def _chunks(d: int, layout: Layout, size: int, *, is_stored: bool) -> Iterator[_Chunk]:
+    """Cut the products into chunks of at most `size`; a chunk overwrites the one before unless all are stored."""
     pending = [(0, distance, d - distance) for distance in range(_distances(d, layout))]
     start = row = d + 1
     low, low_row = 0, 0
@@ -196,14 +196,14 @@ def _chunks(d: int, layout: Layout, size: int, *, kept: bool) -> Iterator[_Chunk
         runs, room = [], size
         while pending and room:
             i, distance, count = pending.pop(0)
-            taken = min(count, room)
-            runs.append((i, distance, taken, row + size - room))
-            room -= taken
-            if taken < count:
-                pending.insert(0, (i + taken, distance, count - taken))
+            part = min(count, room)
+            runs.append((i, distance, part, row + size - room))
+            room -= part
+            if part < count:
+                pending.insert(0, (i + part, distance, count - part))
         start += size - room
         yield _Chunk(tuple(runs), slice(low_row, row + size - room), slice(low, start))
         if not pending:
             return
-        low, row = start, row + (size - room if kept else 0)
+        low, row = start, row + (size - room if is_stored else 0)
         low_row = row

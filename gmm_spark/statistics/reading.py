@@ -1,8 +1,8 @@
-"""Which mixtures to measure over which rows: what one read of the blocks adds up, wherever these are.
+"""A read of the blocks: the mixtures to measure, and the rows to measure them on; the blocks may be anywhere.
 
-One read of a block serves every group of mixtures: full in whitened coordinates with quadratic features, tied in the
-same with linear ones, diagonal and spherical families in scaled ones with squares only. Quadratic features for all
-would be one product instead of three, and 1.5 times (d = 8) to 2 times (d = 32) slower.
+One read of a block computes every group of mixtures: full with quadratic features in whitened coordinates, tied with
+linear features in the same, the diagonal families with squares alone in scaled coordinates. Quadratic features for all
+would need one product instead of three, but be 1.5 times (d = 8) to 2 times (d = 32) slower.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ class Request:
 
     Args:
         parameters: the mixture, in the coordinates that suit its family.
-        held: rows of this fold are left out; None leaves out none.
-        only: rows of this fold alone are measured; None takes all.
+        held: the fold whose rows are left out, or None.
+        only: the only fold whose rows are measured, or None for all.
     """
 
     parameters: Parameters
@@ -39,21 +39,21 @@ class Request:
     only: int | None = None
 
     def takes(self, fold: int) -> bool:
-        """Return whether rows of this fold count; -1 is that of rows in none."""
+        """Return whether rows of this fold count; -1 means rows in no fold."""
         return fold != self.held if self.only is None else fold == self.only
 
 
 @dataclass(frozen=True, eq=False)
 class Reading:
-    """What a read of the blocks adds up; it travels to the tasks.
+    """The statistics that a read of the blocks computes; it is sent to the tasks.
 
     Args:
-        requests: the mixtures, and the rows that each takes.
-        one_in: a power of two: about one in n blocks is read. A hash of a block decides: smaller parts are in larger.
-        kept: how many rows of least density to return with each; None: a few, where their densities are known.
-        precision: of the products, where their bound allows it.
-        turns: (d, d) from the blocks' coordinates to those of a family, where they differ.
-        together: this many blocks are given to one group of requests after the other; None: all of them.
+        requests: the mixtures, each with its rows.
+        one_in: n, a power of two: a hash selects about one in n blocks; a smaller part is contained in a larger one.
+        kept: the number of rows of least density to return per request; None: a few if the layout has densities.
+        precision: of the products; float64 is used if the error bound requires it.
+        turns: (d, d) matrices from the coordinates of the blocks to those of a family, if they differ.
+        together: the number of blocks that each group of requests processes at a time; None: all.
     """
 
     requests: tuple[Request, ...]
@@ -65,7 +65,7 @@ class Reading:
 
     @property
     def is_of_all_rows(self) -> bool:
-        """Whether the first request takes all rows as they are in the blocks, so that their sums can be compared."""
+        """Whether the first request measures all rows in the blocks' own coordinates, so that sums can be compared."""
         first = self.requests[0]
         return self.one_in == 1 and first.held is first.only is None and first.parameters.family not in self.turns
 
@@ -74,7 +74,7 @@ class Reading:
         return self._in_order([zero_moments(self._mixtures(group), self.kept) for group in self._groups])
 
     def over(self, blocks: Iterable[tuple[int, Block]]) -> tuple[Moments, ...]:
-        """Return the statistics of the blocks, each given with the fold of its rows, for each request."""
+        """Return the statistics of (fold, block) pairs, for each request."""
         part = (each for each in blocks if self.one_in == 1 or not crc32(each[1].total.tobytes()) % self.one_in)
         if self.together is None:
             whole = part if len(self._groups) == 1 else list(part)
@@ -87,7 +87,7 @@ class Reading:
 
     @property
     def _groups(self) -> list[list[int]]:
-        """The places of requests that share coordinates, features and rows."""
+        """The indices of the requests, grouped by coordinates, features and rows."""
         groups: dict[tuple[object, ...], list[int]] = {}
         for place, each in enumerate(self.requests):
             key = layouts.layout_for([each.parameters]), each.parameters.family in self.turns, each.held, each.only
@@ -100,8 +100,8 @@ class Reading:
     def _measured(self, group: Sequence[int], blocks: Iterable[tuple[int, Block]]) -> tuple[Moments, ...]:
         first = self.requests[group[0]]
         turn = self.turns.get(first.parameters.family)
-        taken = (block for fold, block in blocks if first.takes(fold))
-        turned = taken if turn is None else (_turned(block, turn) for block in taken)
+        measured = (block for fold, block in blocks if first.takes(fold))
+        turned = measured if turn is None else (_turned(block, turn) for block in measured)
         return accumulate(turned, self._mixtures(group), precision=self.precision, kept=self.kept)
 
     def _in_order(self, measured: Sequence[tuple[Moments, ...]]) -> tuple[Moments, ...]:

@@ -1,4 +1,4 @@
-"""From joint log-densities to responsibilities: the E-step's part between its two products."""
+"""Computes responsibilities from joint log-densities, the step between the two products of the E-step."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ import numpy as np
 if TYPE_CHECKING:
     from gmm_spark.mixture.parameters import FloatArray
 
-# e^x is 0 below: subnormal results take numpy's AVX-512 exponential 10 to 70 ns each, results of zero 6, others 0.9
-# (float32: as fast everywhere, but subnormal factors slow a product). With AVX2 alone: 20 below, 4.4 others. There a
-# float32 exponential with its casts takes 2.1, 7 % of a pass at (16, 16), here as long as the float64 one: it is not
-# worth 4e-8 in every responsibility. float32 products have it.
+# Below these exponents e^x is set to 0. numpy's AVX-512 exponential needs 10 to 70 ns per subnormal result, 6 per zero,
+# 0.9 per other result (float32: always as fast, but subnormal factors slow a product down); AVX2 alone 20 below, else
+# 4.4. A float32 exponential with its casts needs 2.1 with AVX2 (7 % of a pass at (16, 16)), and as long as float64 with
+# AVX-512: not worth an error of 4e-8 in every responsibility. It is used with float32 products.
 _LEAST = {np.dtype(np.float64): -700.0, np.dtype(np.float32): -80.0}
-# Between these sums over k the exponential of the log-density itself neither overflows nor loses what counts: its
-# maximum need not be found and subtracted first, a third of the time of all this. float32 has no such room.
+# If the sum over k is between these, the exponentials neither overflow nor lose terms that count. Finding and
+# subtracting the maximum first, a third of the time of this step, is then unnecessary. float32 lacks that range.
 _LOW, _HIGH = 1e-200, 1e200
-# Of this many rows of a tile it is seen whether any exponent needs the limit; missing one costs time, nothing else.
-_LOOK = 64
+# The first rows of a tile decide whether its exponents are limited; a wrong decision costs only time.
+_FIRST_ROWS = 64
 
 
 class Softmax:
-    """Responsibilities in scratch of its own, one tile after the other.
+    """Computes responsibilities, tile by tile, in its own scratch memory.
 
     Args:
-        width: the most rows of a tile.
-        dtype: float64 or float32, that of the log-densities.
+        width: the largest number of rows in a tile.
+        dtype: of the log-densities, float64 or float32.
     """
 
     def __init__(self, width: int, dtype: np.dtype[np.floating]) -> None:
@@ -35,14 +35,14 @@ class Softmax:
         self._total, self._scale = np.empty(width, dtype), np.empty(width, dtype)
 
     def __call__(self, joint: FloatArray, weights: FloatArray | None, out: FloatArray) -> FloatArray:
-        """Write w r_nk for joint log-densities (k, n); return log p of the rows, (n,), valid until the next call.
+        """Write w r_nk for joint log-densities (k, n); return (n,) log p of the rows, valid until the next call.
 
-        To be called under errstate(over="ignore"), which would cost as much here as a twentieth of the work.
+        Call it under errstate(over="ignore"); entering that here would cost a twentieth of the work per call.
 
         Args:
-            joint: (k, n) log pi_k + log N(z_n; mu_k, S_k), left as they are.
-            weights: (n,) row weights, or None where all are 1.
-            out: (k, n) where the weighted responsibilities go.
+            joint: (k, n) log pi_k + log N(z_n; mu_k, S_k), not changed.
+            weights: (n,) row weights, or None if all are 1.
+            out: (k, n) receives the weighted responsibilities.
         """
         n = joint.shape[1]
         total, scale = self._total[:n], self._scale[:n]
@@ -57,7 +57,7 @@ class Softmax:
         return log_density
 
     def _exponentials(self, joint: FloatArray, out: FloatArray, total: FloatArray) -> FloatArray | None:
-        """Write exp(joint - peak) and its sum over k; return the peak, None where it is 0."""
+        """Write exp(joint - peak) and its sum over k; return (n,) the peak, or None if it is 0."""
         if not self._direct:
             return self._below_peak(joint, out, total)
         self._exp(joint, out)
@@ -65,9 +65,9 @@ class Softmax:
         if np.minimum.reduce(total) > _LOW and np.maximum.reduce(total) < _HIGH:
             return None
         far = np.flatnonzero(~((total > _LOW) & (total < _HIGH)))
-        own, own_total, peak = joint[:, far], np.empty(len(far)), np.zeros_like(total)
-        peak[far] = self._below_peak(own, own, own_total)
-        out[:, far], total[far] = own, own_total
+        exponents, far_total, peak = joint[:, far], np.empty(len(far)), np.zeros_like(total)
+        peak[far] = self._below_peak(exponents, exponents, far_total)
+        out[:, far], total[far] = exponents, far_total
         return peak
 
     def _below_peak(self, joint: FloatArray, out: FloatArray, total: FloatArray) -> FloatArray:
@@ -77,7 +77,7 @@ class Softmax:
         return peak
 
     def _exp(self, exponents: FloatArray, out: FloatArray) -> None:
-        if np.minimum.reduce(exponents[:, :_LOOK], axis=None) >= self._least:
+        if np.minimum.reduce(exponents[:, :_FIRST_ROWS], axis=None) >= self._least:
             np.exp(exponents, out=out)
             return
         nothing = np.less(exponents, self._least)

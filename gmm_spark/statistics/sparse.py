@@ -1,7 +1,7 @@
-"""Sums over only the rows that a component has a share in: the M-step's half of a pass where components are apart.
+"""Sums over only the rows of each component: the second product of a pass if components are far apart.
 
-In many dimensions a row mostly belongs to one component, and the responsibilities R are all but empty. A pair (row,
-component) whose r is at most `NOTHING` is left out. No sum moves by more than NOTHING d W for it, far below rounding:
+In many dimensions most rows belong to one component, and almost all responsibilities R are 0. Pairs (row, component)
+with r of at most `NOTHING` are left out. That changes no sum by more than NOTHING d W, far below rounding, because
 in whitened coordinates a row of weight w is at most sqrt(W / w) from the origin, W the weight of all rows.
 """
 
@@ -20,20 +20,20 @@ if TYPE_CHECKING:
     from gmm_spark.mixture.parameters import FloatArray
 
 NOTHING = 1e-32
-# From this many features on, where no more than this share of the pairs counts.
+# Used from this number of features on, if at most this share of the pairs counts.
 LEAST_FEATURES, MOST_SHARE = 24, 1 / 8
-# Of this many rows of a tile it is seen whether few pairs count; being wrong costs time, nothing else.
-_LOOK = 64
+# The first rows of a tile decide whether to list its pairs; a wrong decision costs only time.
+_FIRST_ROWS = 64
 
 
 class SparseSums:
-    """Sums r [1, z] [1, z]' of each component over the pairs that count, one tile after the other.
+    """Sums w r [1, z] [1, z]' for each component over the pairs that count, tile by tile.
 
     Args:
-        k: components.
-        d: coordinates of a row.
-        width: the most rows of a tile.
-        dtype: float64 or float32: of the products. The sums over tiles are float64.
+        k: the number of components.
+        d: the number of coordinates of a row.
+        width: the largest number of rows in a tile.
+        dtype: of the products, float64 or float32. The sums over tiles are float64.
     """
 
     def __init__(self, k: int, d: int, width: int, dtype: np.dtype[np.floating]) -> None:
@@ -42,15 +42,15 @@ class SparseSums:
         self._products, self._squares = np.empty((k, d + 1, d + 1), dtype), np.zeros((k, d + 1, d + 1))
 
     def add(self, shares: FloatArray, z: FloatArray, weights: FloatArray | None) -> bool:
-        """Add the sums of a tile if few of its pairs count; return whether.
+        """Add the sums of a tile if few of its pairs count; return whether they were added.
 
         Args:
             shares: (k, n) weighted responsibilities w r.
             z: (d, n) the rows.
-            weights: (n,) w, or None where all are 1.
+            weights: (n,) w, or None if all are 1.
         """
         nothing = np.full(z.shape[1], NOTHING) if weights is None else NOTHING * weights
-        if not _few(int(np.count_nonzero(shares[:, :_LOOK] > nothing[:_LOOK])), shares[:, :_LOOK]):
+        if not _few(int(np.count_nonzero(shares[:, :_FIRST_ROWS] > nothing[:_FIRST_ROWS])), shares[:, :_FIRST_ROWS]):
             return False
         pairs = np.flatnonzero(shares > nothing)
         if not _few(len(pairs), shares):
@@ -60,14 +60,14 @@ class SparseSums:
         return True
 
     def _sum(self, pairs: NDArray[np.intp], shares: FloatArray, z: FloatArray) -> None:
-        """Write the sums of a tile; pairs are places in the shares, a component after the other."""
+        """Write the sums of a tile; pairs: flat indices into the shares, sorted, so component by component."""
         (k, n), size = shares.shape, len(z) + 1
         tile, rows, scaled = (
             flat[: size * count].reshape(size, count)
             for flat, count in ((self._tile, n), (self._rows, len(pairs)), (self._scaled, len(pairs)))
         )
         tile[0], tile[1:] = 1, z
-        np.take(tile, pairs % n, axis=1, out=rows, mode="clip")  # the default mode takes a copy
+        np.take(tile, pairs % n, axis=1, out=rows, mode="clip")  # the default mode buffers the output
         np.multiply(rows, shares.reshape(-1).take(pairs), out=scaled)
         bounds = np.searchsorted(pairs, np.arange(k + 1) * n).tolist()
         for product, (low, high) in zip(self._products, pairwise(bounds), strict=True):
@@ -75,7 +75,7 @@ class SparseSums:
 
     @property
     def sums(self) -> FloatArray:
-        """(k, F) the sums over these tiles, in the quadratic layout."""
+        """(k, F) the sums over the tiles added, in the quadratic layout."""
         i, j = np.triu_indices(self._squares.shape[1])
         return np.asarray(self._squares[:, i, j])
 

@@ -1,4 +1,4 @@
-"""What one read of a table says of it, in numpy alone."""
+"""The summary of a table that one read computes (counts, mean, scatter, range), in numpy alone."""
 
 from __future__ import annotations
 
@@ -27,22 +27,22 @@ _TINY = float(np.finfo(np.float64).tiny)
 
 @dataclass(frozen=True, eq=False)
 class Survey:
-    """Counts, mean and scatter about it; two are merged pairwise, never as sums about the origin.
+    """Counts, mean, and scatter about the mean; surveys are merged pairwise, never as sums about the origin.
 
     Chan, Golub and LeVeque, Algorithms for computing the sample variance, Amer. Statist. 37(3), 1983.
 
     Args:
-        counts: rows by reason, in the order of `REASONS`.
+        counts: the number of rows per reason, in the order of `REASONS`.
         weight: total weight of the usable rows.
         mean: (d,) weighted mean.
-        scatter: (d, d) sum of w (x - mean)(x - mean)'; its (d,) diagonal where that is all that is asked.
+        scatter: (d, d) sum of w (x - mean)(x - mean)', or its (d,) diagonal alone.
         squares: sum of w^2.
         range: (2, d) least and largest values of rows with a weight above 0.
-        sample: a few of these rows, as `bulk` keeps them.
-        counted: how many rows have a weight above 0: the others are in no block and no sample.
-        partitions: how many partitions had rows; known once all are merged.
-        bounds: what makes a row far, where a few far rows have most of the variance; known after a second read.
-        within: the survey of the other rows then.
+        sample: a few of these rows, see `far_rows`.
+        counted: the number of rows with a weight above 0; the others are in no block and no sample.
+        partitions: the number of partitions with rows; set after all are merged.
+        bounds: the bounds outside which rows are far, if a few far rows inflate a variance; set after a second read.
+        within: the survey of the rows within the bounds, from that second read.
     """
 
     counts: FloatArray
@@ -59,28 +59,28 @@ class Survey:
 
     @staticmethod
     def zero(d: int, *, products: bool = True) -> Survey:
-        """Return the survey of no rows, with room for the products of features or for their squares alone."""
+        """Return the survey of no rows, for the products of features or for their squares alone."""
         least = np.array([[np.inf], [-np.inf]]).repeat(d, axis=1)
         scatter = np.zeros((d, d) if products else d)
-        return Survey(np.zeros(len(REASONS)), 0.0, np.zeros(d), scatter, 0.0, least, far_rows.nothing(d))
+        return Survey(np.zeros(len(REASONS)), 0.0, np.zeros(d), scatter, 0.0, least, far_rows.empty_sample(d))
 
     @staticmethod
     def of(x: FloatArray, weights: FloatArray | None = None, *, products: bool = True) -> Survey:
-        """Return the survey of the (d, n) usable rows and their (n,) weights, 1 each where there are none."""
+        """Return the survey of (d, n) usable rows with (n,) weights, or with weights of 1."""
         d, n = x.shape
         counts = np.array([float(n)] + [0.0] * (len(REASONS) - 1))
-        own = np.ones(n) if weights is None else weights
-        total = float(own.sum())
+        w = np.ones(n) if weights is None else weights
+        total = float(w.sum())
         if total <= 0:
             return replace(Survey.zero(d, products=products), counts=counts)
         centre = x[:, :1]
-        offset = (x - centre) @ own / total
+        offset = (x - centre) @ w / total
         centred = x - (centre + offset[:, None])
-        scatter = (centred * own) @ centred.T if products else centred**2 @ own
-        counted = x if own.all() else x[:, own > 0]
-        limits, few = np.stack([counted.min(axis=1), counted.max(axis=1)]), far_rows.sample(counted)
-        squares = float(own @ own)
-        return Survey(counts, total, centre[:, 0] + offset, scatter, squares, limits, few, counted.shape[1])
+        scatter = (centred * w) @ centred.T if products else centred**2 @ w
+        counted = x if w.all() else x[:, w > 0]
+        limits, sample = np.stack([counted.min(axis=1), counted.max(axis=1)]), far_rows.draw_sample(counted)
+        squares = float(w @ w)
+        return Survey(counts, total, centre[:, 0] + offset, scatter, squares, limits, sample, counted.shape[1])
 
     def __add__(self, other: Survey) -> Survey:
         weight = self.weight + other.weight
@@ -95,70 +95,70 @@ class Survey:
             self.scatter + other.scatter + between,
             self.squares + other.squares,
             np.stack([np.minimum(self.range[0], other.range[0]), np.maximum(self.range[1], other.range[1])]),
-            far_rows.merged(self.sample, other.sample),
+            far_rows.merge_samples(self.sample, other.sample),
             self.counted + other.counted,
         )
 
     @property
     def rows(self) -> int:
-        """The number of usable rows, those of weight 0 too."""
+        """The number of usable rows, rows of weight 0 included."""
         return int(self.counts[0])
 
     @property
     def invalid(self) -> dict[str, int]:
-        """Unusable rows by reason, zero counts too."""
+        """The number of unusable rows per reason, counts of zero included."""
         return {reason: int(count) for reason, count in zip(REASONS[1:], self.counts[1:], strict=True)}
 
     @property
     def covariance(self) -> FloatArray:
-        """(d, d) covariance or (d,) variances, divisor the total weight."""
+        """(d, d) covariance or (d,) variances, with the total weight as divisor."""
         return self.scatter / self.weight
 
     @property
     def variances(self) -> FloatArray:
-        """(d,) variances, divisor the total weight; 0 of no rows."""
+        """(d,) variances, with the total weight as divisor; 0 without rows."""
         scatter = self.scatter if self.scatter.ndim == 1 else np.diagonal(self.scatter)
         return np.asarray(scatter / max(self.weight, _TINY))
 
     @property
     def effective_rows(self) -> float:
-        """How many rows of equal weight would be as good: Kish, Survey Sampling, 1965; `rows` where all weigh 1."""
+        """The effective number of rows (Kish, Survey Sampling, 1965), which is `rows` if all weights are 1."""
         return self.weight * (self.weight / self.squares)
 
     @property
     def reference(self) -> Survey:
-        """The rows whose mean and covariance are the scale of the data: all, but for a few far ones that inflate it."""
+        """The survey that gives the scale of the data: `within` if far rows inflate a variance, else this one."""
         return self.within or self
 
     @property
     def passes(self) -> int:
-        """The reads that it took."""
+        """The number of reads of the table."""
         return 1 if self.within is None else 2
 
     def frame(self, family: Family, names: tuple[str, ...]) -> Coordinates:
-        """Return the coordinates EM runs in: by the scale of most rows, where few far ones inflate it.
+        """Return the coordinates in which EM runs, from `reference`, or from all rows if that raises DataError.
 
         Args:
             family: of the mixture.
-            names: d names of features, for the error.
+            names: d feature names, for the error.
 
         Raises:
             DataError: constant or dependent columns, or values whose squares overflow.
         """
-        most = self.reference
+        reference = self.reference
         try:
-            return coordinates.suited(family, most.mean, most.covariance, names)
+            return coordinates.coordinates_for(family, reference.mean, reference.covariance, names)
         except DataError:
-            if most is self:
+            if reference is self:
                 raise
-            return coordinates.suited(family, self.mean, self.covariance, names)
+            return coordinates.coordinates_for(family, self.mean, self.covariance, names)
 
     def noise(self, frame: Coordinates) -> Noise:
-        """Return a noise over the box that holds all rows, in these coordinates; its weight is only a start."""
-        return Noise(_STARTING_WEIGHT, self.range).moved(frame.log_determinant)
+        """Return a noise component over the range of all rows, in these coordinates, with a starting weight."""
+        return Noise(_STARTING_WEIGHT, self.range).rescaled(frame.log_determinant)
 
     def mean_square(self, frame: Coordinates) -> float:
-        """Return the mean of |z|^2 over all rows: d, but where a few far ones are no part of the scale."""
+        """Return the mean of |z|^2 over all rows: d, but more if `within` gave the coordinates."""
         if self.within is None:
             return float(len(self.mean))
         if self.scatter.ndim == 1:
@@ -175,31 +175,31 @@ class Survey:
 
     @staticmethod
     def from_bytes(data: bytes | memoryview, zero: Survey) -> Survey:
-        """Read what `to_bytes` wrote of a survey like `zero`."""
+        """Return the survey that `to_bytes` wrote, in the shapes of `zero`."""
         d = len(zero.mean)
         ends = np.cumsum([len(REASONS), 3, d, zero.scatter.size, 2 * d])
-        counts, head, mean, scatter, limits, few = np.split(np.frombuffer(data, dtype="<f8"), ends)
-        own = limits.reshape(2, d), few.reshape(-1, 1 + d)
+        counts, head, mean, scatter, limits, sample = np.split(np.frombuffer(data, dtype="<f8"), ends)
+        arrays = limits.reshape(2, d), sample.reshape(-1, 1 + d)
         return Survey(
-            counts, float(head[0]), mean, scatter.reshape(zero.scatter.shape), float(head[1]), *own, int(head[2])
+            counts, float(head[0]), mean, scatter.reshape(zero.scatter.shape), float(head[1]), *arrays, int(head[2])
         )
 
 
-# The code of a reason is its place in this list; 0 is a row that can be used.
+# The code of a reason is its index in this list; 0 is a usable row.
 REASONS = ("ok", "null", "wrong_length", "nan", "infinite", "bad_weight")
 
 
 def needs_products(families: Iterable[Family], d: int) -> bool:
-    """Return whether to survey products of features: for families that need them, and of few features for warnings."""
+    """Return whether to survey products of features: for families that need them, and for warnings if d is small."""
     return d <= _FEW_FEATURES or not ALIGNED.issuperset(families)
 
 
 def surveyed_by(read: Callable[[far_rows.Bounds | None], Survey]) -> Survey:
-    """Return the survey of a table; where a few far rows have most of the variance, by one more read of the others.
+    """Return the survey of a table; if a few far rows inflate a variance, with one more read of the other rows.
 
     Args:
-        read: reads the rows within some bounds, or all, once.
+        read: surveys the rows within the bounds, or all rows for None, by one read.
     """
     surveyed = read(None)
-    bounds = far_rows.bounds(surveyed.sample, surveyed.variances)
+    bounds = far_rows.find_bounds(surveyed.sample, surveyed.variances)
     return surveyed if bounds is None else replace(surveyed, bounds=bounds, within=read(bounds))

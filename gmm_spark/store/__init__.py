@@ -1,1 +1,1 @@
-"""Files of this package as text: model directories, pointers to runs, JSON from files that nothing is known of."""
+"""The text formats of the package's files: model directories, pointers to runs, and JSON from untrusted files."""

@@ -3,8 +3,8 @@
     <model>/metadata/part-*     one line of JSON: pyspark.ml's metadata, and the model's under "gmm_spark"
     <model>/components/part-*   one line of JSON per component: index, weight, mean, and covariance or variances
 
-JSON keeps float64 exactly (the shortest text that reads back to the same bits), is written by Spark to
-any filesystem that it reaches, and is read by people, jq, DuckDB and pandas as it stands.
+JSON stores float64 exactly (the shortest text that reads back to the same bits). Spark writes it to any
+filesystem that it supports, and people, jq, DuckDB and pandas read it directly.
 """
 
 from __future__ import annotations
@@ -28,26 +28,26 @@ from gmm_spark.store.untrusted import json_object
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-# What a component's line calls its covariance, in each format. Format 2 has the diagonals alone, and only where these
-# are all there is: so what was written before is read, and other models can be read by what was written before.
+# The key of the covariance in a component's line, per format. Format 2 stores the diagonals, and is written only if all
+# covariances are diagonal: so older models can be read, and older versions can read all other models.
 _FORMATS = {1: "covariance", 2: "variances"}
 _FOREIGN = f"no gmm_spark header of format {' or '.join(map(str, _FORMATS))}"
-# A model directory is untrusted input: what is larger than it can need is not read, let alone allocated.
-# Its texts are ASCII, as json.dumps writes them: a byte is a character.
-MOST_METADATA = 16 << 20  # characters: 16,000 features with names of 500 characters, which are in it twice
-MOST_VALUES = 1 << 18  # of the metadata: names, history, params
+# A model directory is untrusted input: files larger than a model can need are refused before they are read.
+# Its texts are ASCII, as json.dumps writes them: one byte per character.
+MOST_METADATA = 16 << 20  # characters: 16,000 features with names of 500 characters, each stored twice
+MOST_VALUES = 1 << 18  # in the metadata: names, history, params
 _MOST_NUMBERS = 1 << 28  # float64 of all covariances: 2 GB
-_NUMBER = 32  # characters of a float64 as JSON, its comma and brackets included
+_NUMBER = 32  # characters of a float64 as JSON, with comma and brackets
 
 
 @dataclass(frozen=True, eq=False)
 class StoredModel:
-    """A fitted mixture with what explains it.
+    """A fitted mixture with its feature names and its summary.
 
     Args:
         parameters: the mixture, in the user's units.
-        features: d names, one a feature.
-        summary: how the fit went: the fields of `Summary`; empty for a model made from arrays.
+        features: d names, one per feature.
+        summary: the fields of `Summary` of the fit; empty for a model built from arrays.
     """
 
     parameters: Parameters
@@ -83,22 +83,22 @@ def encode_model(model: StoredModel) -> tuple[dict[str, Any], list[str]]:
 
 
 def decode_model(header: object, lines: Iterable[str], where: str) -> StoredModel:
-    """Return the model of a header and component lines, in any order, or refuse them.
+    """Return the model from its header and its component lines (in any order), or refuse them.
 
     Args:
-        header: what `encode` returned first, after a round trip through JSON.
+        header: the header that `encode` returned, after a round trip through JSON.
         lines: the component lines.
         where: the model's path, for the error.
 
     Raises:
-        ModelError: anything missing, changed since it was written, or no Gaussian mixture.
+        ModelError: something is missing, was changed after writing, or is not a Gaussian mixture.
     """
     try:
         k, d, numbers = _shape(header, where)
         fields = dict(cast("dict[str, Any]", header))
         most = _NUMBER * (numbers + d + 4), numbers + 2 * d + 16
-        few = islice(lines, k + 1)  # one more than there may be is refused below
-        components = sorted((json_object(line, *most) for line in few), key=lambda c: _whole(c["component"]))
+        first = islice(lines, k + 1)  # one line too many is refused below
+        components = sorted((json_object(line, *most) for line in first), key=lambda c: _whole(c["component"]))
         ordered = [json.dumps(component) for component in components]
         if fields.pop("sha256", None) != _checksum(fields, ordered):
             raise _damaged(where, "a checksum that does not match its contents")
@@ -117,7 +117,7 @@ def read_model(path: str | Path) -> StoredModel:
 
     Raises:
         ModelError: there is no model, or it is damaged.
-        InputError: the folder keeps several runs, and its pointer to the last is damaged.
+        InputError: the folder contains several runs, and the pointer to the current one is damaged.
     """
     root = follow_pointer(Path(path))
     metadata = _lines(root / "metadata", MOST_METADATA)
@@ -129,7 +129,7 @@ def read_model(path: str | Path) -> StoredModel:
 
 
 def _no_model(root: Path, got: str) -> ModelError:
-    do = "Name a directory that a model was written to, on the local filesystem."
+    do = "Name a directory on the local filesystem to which a model was written."
     if not root.exists():
         got = "nothing there"
     elif (root / "model" / "metadata").is_dir():
@@ -138,25 +138,25 @@ def _no_model(root: Path, got: str) -> ModelError:
 
 
 def header_of(metadata: str, where: str) -> object:
-    """Return the gmm_spark header within a line of pyspark.ml metadata."""
+    """Return the gmm_spark header from a line of pyspark.ml metadata."""
     try:
         return json_object(metadata, MOST_METADATA, MOST_VALUES).get("gmm_spark")
     except ValueError as error:
-        raise _damaged(where, f"metadata that is no JSON of a model ({error})") from error
+        raise _damaged(where, f"metadata that is not the JSON of a model ({error})") from error
 
 
 def limits(header: object, where: str) -> tuple[int, int]:
-    """Return how many component lines a model may have, and how many characters each.
+    """Return the number of component lines of a model, and the largest number of characters per line.
 
     Raises:
-        ModelError: the header does not say, or says more than any model has.
+        ModelError: the header lacks k or features, or its numbers are larger than those of any model.
     """
     k, d, numbers = _shape(header, where)
     return k, _NUMBER * (numbers + d + 4)
 
 
 def _shape(header: object, where: str) -> tuple[int, int, int]:
-    """Return k, d, and how many numbers a component's covariance has.
+    """Return k, d, and the number of values in the covariance of a component.
 
     Raises:
         ModelError: as `limits`.
@@ -185,7 +185,7 @@ def _assembled(header: Mapping[str, Any], components: list[dict[str, Any]]) -> S
     if len(features) != parameters.d:
         raise ValueError(f"{len(features)} features announced, {parameters.d} found")
     if not isinstance(header["summary"], dict):
-        raise TypeError("a summary that is no object")
+        raise TypeError("a summary that is not an object")
     return StoredModel(parameters, features, header["summary"])
 
 
@@ -193,13 +193,13 @@ def _noise(fields: object) -> Noise | None:
     if fields is None:
         return None
     if not isinstance(fields, dict) or fields.keys() != {"weight", "box"}:
-        raise TypeError("a noise that is no weight and box")
+        raise TypeError("a noise without exactly a weight and a box")
     return Noise(float(_numbers([fields["weight"]])[0]), _numbers(fields["box"]))
 
 
 def _numbers(values: list[Any]) -> FloatArray:
     array = np.array(values)
-    if array.dtype.kind not in "fi":  # texts, booleans and nothing are not made numbers
+    if array.dtype.kind not in "fi":  # no conversion of texts, booleans and null
         raise TypeError(f"{array.dtype} instead of numbers")
     return array.astype(np.float64)
 
@@ -212,7 +212,7 @@ def _whole(value: object) -> int:
 
 def _names(values: object) -> tuple[str, ...]:
     if not isinstance(values, list) or not all(isinstance(name, str) for name in values):
-        raise TypeError("features that are no list of names")
+        raise TypeError("features that are not a list of names")
     return tuple(values)
 
 
@@ -221,7 +221,7 @@ def _lines(folder: Path, most: int) -> list[str]:
         files = sorted(file for file in folder.glob("part-*") if file.is_file())
         size = sum(file.stat().st_size for file in files)
         if size > most:
-            raise _damaged(str(folder), f"{size} bytes, more than it can need")
+            raise _damaged(str(folder), f"{size} bytes, more than a model can need")
         return [line for file in files for line in file.read_text(encoding="utf-8").splitlines() if line]
     except (OSError, UnicodeDecodeError) as error:
         raise _damaged(str(folder), str(error)) from error

@@ -1,4 +1,4 @@
-"""Any value as JSON types, for files and log lines that report it."""
+"""Conversion of any value to JSON types, for files and log lines."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ if TYPE_CHECKING:
 
 
 def plain(value: object, text: Callable[[str], str] = str) -> Any:  # noqa: ANN401 - a JSON value
-    """Return a value as JSON types: no fact is so odd that a run should fail to report it.
+    """Return a value as JSON types; every value is converted, so that no report can fail.
 
     Args:
-        value: anything; numbers that are not finite, for which JSON has no word, become None.
-        text: what is applied to each text that is a value, not to names.
+        value: any value; numbers that are not finite become None, because JSON has no word for them.
+        text: a function that is applied to each text, except the keys of objects.
     """
     if isinstance(value, dict):
-        return {str(name): plain(each, text) for name, each in value.items()}
+        return {str(name): plain(item, text) for name, item in value.items()}
     if isinstance(value, (list, tuple, set, frozenset)):
-        return [plain(each, text) for each in value]
+        return [plain(item, text) for item in value]
     if hasattr(value, "tolist"):  # numpy's arrays and numbers
         return plain(value.tolist(), text)
     if isinstance(value, float):

@@ -1,10 +1,10 @@
-"""The pointer of an output that keeps its runs: a small file that names the run folder that counts.
+"""The pointer of an output with run folders: a small file that names the current run folder.
 
-    <output>/runs/<run>/...             one folder a run, never changed once it is written
+    <output>/runs/<run>/...             one folder per run, never changed after it is written
     <output>/current.gmm_spark.json     {"folder": "runs/<run>", "published": [...]}
 
-It is replaced in one step when a run is published, so that a reader finds the old run or the new one, and a
-reader that has started keeps its files. Its name is no hidden one: Spark reads it as text, on Spark Connect too.
+Publishing a run replaces the pointer in one step: a reader finds the old run or the new one, and the files of a
+running reader stay. Its name does not start with a dot or "_", so that Spark (and Spark Connect) can read it as text.
 """
 
 from __future__ import annotations
@@ -21,53 +21,53 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 POINTER, RUNS = "current.gmm_spark.json", "runs"
-# A pointer is untrusted input. These are the runs of every hour in 25 years.
+# A pointer is untrusted input. The limits are enough for hourly runs over 25 years.
 MOST_CHARACTERS, _MOST_VALUES = 16 << 20, 1 << 18  # characters, values
-_FOLDER = re.compile(rf"{RUNS}/[A-Za-z0-9][A-Za-z0-9._=-]*")  # never out of the output
+_FOLDER = re.compile(rf"{RUNS}/[A-Za-z0-9][A-Za-z0-9._=-]*")  # never outside the output
 
 
 @dataclass(frozen=True)
 class Pointer:
-    """Which run of an output counts.
+    """The current run of an output.
 
     Args:
-        folder: its folder, relative to the output.
-        published: the folders of all runs that have ever counted, the latest last.
+        folder: the folder of the run, relative to the output.
+        published: the folders of all runs ever published, the latest last.
     """
 
     folder: str
     published: tuple[str, ...]
 
     def to_json(self) -> str:
-        """Return the file's text."""
+        """Return the text of the pointer file."""
         return json.dumps({"folder": self.folder, "published": self.published}, indent=1) + "\n"
 
 
 def decode_pointer(text: str, where: str) -> Pointer:
-    """Return the pointer of a file's text, or refuse it.
+    """Return the pointer from the text of its file, or refuse it.
 
     Raises:
-        InputError: it is none, or points out of its output.
+        InputError: the text is not a pointer, or points outside the output.
     """
     try:
-        found = json_object(text, MOST_CHARACTERS, _MOST_VALUES)
-        folder, published = str(found["folder"]), tuple(map(str, found["published"]))
+        fields = json_object(text, MOST_CHARACTERS, _MOST_VALUES)
+        folder, published = str(fields["folder"]), tuple(map(str, fields["published"]))
         pointer = Pointer(folder, published)
     except (ValueError, TypeError, KeyError) as error:
         raise _damaged(where, f"{type(error).__name__}: {error}") from error
     if not all(map(_FOLDER.fullmatch, (folder, *published))):
-        raise _damaged(where, f"a folder that is no child of {RUNS}: {folder!r}")
+        raise _damaged(where, f"a folder that is not a child of {RUNS}: {folder!r}")
     return pointer
 
 
 def follow_pointer(root: Path) -> Path:
-    """Return the run folder that a folder of the local filesystem points to; the folder itself without a pointer.
+    """Return the run folder to which a local folder points, or the folder itself if it has no pointer.
 
     Raises:
-        InputError: there is a pointer, and it is damaged.
+        InputError: the pointer is damaged.
     """
     file = root / POINTER
-    if not file.is_file():  # opening a pipe waits for ever
+    if not file.is_file():  # opening a pipe would wait forever
         return root
     with file.open(encoding="utf-8", errors="replace") as opened:
         return root / decode_pointer(opened.read(MOST_CHARACTERS + 1), str(file)).folder

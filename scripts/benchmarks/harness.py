@@ -48,9 +48,7 @@ def parser(doc: str | None, quick: Mapping[str, object], repeats: str = "repeats
     result.add_argument(
         "--quick", action="store_const", const=smallest, help="the smallest sizes: runs, measures little"
     )
-    result.add_argument(
-        f"--{repeats}", type=int, default=REPEATS, help="interleaved; the tables show their median"
-    )
+    result.add_argument(f"--{repeats}", type=int, default=REPEATS, help="interleaved; the tables show their median")
     result.add_argument("--threads", type=int, default=1, help="of BLAS in this process")
     return result
 

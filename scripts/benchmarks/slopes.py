@@ -18,7 +18,7 @@ from gmm_spark import GaussianMixtureModel
 from gmm_spark.mixture import coordinates
 from gmm_spark.options import Options
 from gmm_spark.spark.blocks import pack
-from gmm_spark.spark.blocks.keep import packed
+from gmm_spark.spark.blocks.block_storage import pack_table
 from gmm_spark.spark.table.columns import Features
 from gmm_spark.spark.table.names import Names
 from gmm_spark.spark.table.prepare import prepare
@@ -64,9 +64,9 @@ def time_passes(spark: SparkSession, case: Case, repeats: int) -> tuple[list[har
     options = Options(k=case.components)
     table = prepare(df, Features.of(Names.of(df), input_cols=None, features_col="features"), None, options, None)
     surveyed = table.surveyed
-    frame = coordinates.suited("full", surveyed.mean, surveyed.covariance, table.names)
+    frame = coordinates.coordinates_for("full", surveyed.mean, surveyed.covariance, table.names)
     at = frame.inward(truth)
-    with packed(table, pack.Packing(table.layout, frame, 0, 0.001)) as expectation:
+    with pack_table(table, pack.Packing(table.layout, frame, 0, 0.001)) as expectation:
         expectation([at])
         df.unpersist()
         timings = harness.interleave({"pass": lambda _: expectation([at])}, repeats, sessions.CLOCK)

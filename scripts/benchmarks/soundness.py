@@ -144,7 +144,7 @@ def outcome_faults(case: Case, result: FitResult) -> list[str]:
     if result.outcome == "degenerate":
         return ["degenerate in spite of a floor"]
     covariance = np.cov(case.x.T, bias=True)
-    frame = coordinates.suited(options.family, case.x.mean(axis=0), covariance, case.names)
+    frame = coordinates.coordinates_for(options.family, case.x.mean(axis=0), covariance, case.names)
     blocks = [Block(np.ascontiguousarray(frame.rows(part))) for part in fits.parts(case.x)]
     start, maximise = frame.inward(result.parameters), options.maximiser(frame, n, n)
     _, after = itertools.islice(em.iterate(best_start.in_memory(blocks), start, maximise, "none"), 2)

@@ -7,7 +7,7 @@ import pickle
 import pytest
 
 from gmm_spark import errors
-from gmm_spark.errors import MOST, ConfigurationError, GmmSparkError, options_called
+from gmm_spark.errors import MAX_CHARACTERS, ConfigurationError, GmmSparkError, options_called
 
 KINDS = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, GmmSparkError)]
 
@@ -26,13 +26,13 @@ def test_no_part_of_an_error_is_long(kind: type[GmmSparkError]) -> None:
     """Whatever an untrusted file put into it, the text and its pickle stay short; escapes count too."""
     for long in ("x" * 300_000, "\x1b[2J" * 100_000, "\u2028" * 100_000):
         error = kind(long, got=long, expected=long, do=long)
-        assert len(str(error)) <= 4 * MOST + 30
-        assert len(repr(error)) <= 6 * MOST
-        assert len(pickle.dumps(error)) <= 16 * MOST
+        assert len(str(error)) <= 4 * MAX_CHARACTERS + 30
+        assert len(repr(error)) <= 6 * MAX_CHARACTERS
+        assert len(pickle.dumps(error)) <= 16 * MAX_CHARACTERS
         assert str(error).isprintable()
         assert "(300000 characters)" in str(kind("x" * 300_000, got=1, expected="2", do="3"))
     whole = kind("columns", got=["name"] * 10_000, expected="1", do="2")
-    assert len(str(whole)) <= MOST + 50
+    assert len(str(whole)) <= MAX_CHARACTERS + 50
     assert len(whole.got) == 10_000  # type: ignore[arg-type] # it is that list
 
 

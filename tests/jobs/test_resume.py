@@ -105,7 +105,7 @@ def test_a_killed_driver_repeats_at_most_one_pass(kills: int, tmp_path: Path, ap
     whole = manifest(tmp_path / "whole")
     for i, last in enumerate(passes):
         assert result[f"out{i}"]["status"] == 0, result[f"out{i}"]["err"]
-        (resumed,) = re.findall(r"going on from the checkpoint of pass (\d+)", result[f"out{i}"]["err"])
+        (resumed,) = re.findall(r"resuming from the checkpoint of pass (\d+)", result[f"out{i}"]["err"])
         assert int(resumed) >= last - 1
         assert components(tmp_path / f"out{i}") == components(tmp_path / "whole")
         again = manifest(tmp_path / f"out{i}")

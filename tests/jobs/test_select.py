@@ -137,13 +137,13 @@ def test_an_output_that_exists_is_refused(runs: tuple[Path, dict[str, Any]]) -> 
 
 def test_a_damaged_finished_fit_is_ignored(tmp_path: Path) -> None:
     """A saved fit is read back bit for bit; a truncated or changed file is ignored."""
-    shelf = FinishedFits.beside(LocalLocation(tmp_path), "f00d")
+    store = FinishedFits.beside(LocalLocation(tmp_path), "f00d")
     mixture = Parameters([0.7, 0.3], [[0.1, 1 / 3], [2.0, 3.0]], [[[1.0, 0.1], [0.1, 2.0]]] * 2, "tied")
     history, values = (-0.3, -0.1), (1.0, 2.0, 3.0, 95.0)
     summary = Summary(-9.5, -0.1, 3, 5, "converged", "", history, *values, 95, {"nan": 0}, 0, {"em": 1.0})
     for k_start in range(3):
-        shelf.keep(FittedCandidate(Candidate("tied", 2, k_start), None if k_start else 1, mixture, summary))
-    kept = {each.key: each for each in shelf.kept()}
+        store.save(FittedCandidate(Candidate("tied", 2, k_start), None if k_start else 1, mixture, summary))
+    kept = {each.key: each for each in store.load()}
     assert set(kept) == {(Candidate("tied", 2, 0), 1), (Candidate("tied", 2, 1), None), (Candidate("tied", 2, 2), None)}
     one = kept[Candidate("tied", 2, 1), None]
     assert one.parameters.means.tolist() == mixture.means.tolist()
@@ -151,4 +151,4 @@ def test_a_damaged_finished_fit_is_ignored(tmp_path: Path) -> None:
     file = tmp_path / "candidates-f00d" / "tied-2-start1.json"
     file.write_text(file.read_text().replace("0.1", "0.2", 1))
     (tmp_path / "candidates-f00d" / "tied-2-start2.json").write_text("{")
-    assert [each.key for each in shelf.kept()] == [(Candidate("tied", 2, 0), 1)]
+    assert [each.key for each in store.load()] == [(Candidate("tied", 2, 0), 1)]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from gmm_spark.spark.partials import partials
-from gmm_spark.spark.session import shipped
+from gmm_spark.spark.session import send_to_tasks
 from gmm_spark.spark.tasks import call_in_tasks
 from gmm_spark.spark.worker import task_partition
 
@@ -52,5 +52,5 @@ def test_a_run_without_one_of_its_partitions_is_missing(spark: SparkSession, run
 def test_calls_in_tasks_return_in_their_order(spark: SparkSession, tasks: int) -> None:
     """In fewer tasks than calls, and in one each."""
     calls = [(number, 3) for number in range(PARTITIONS)]
-    with shipped(spark, sub) as function:
+    with send_to_tasks(spark, sub) as function:
         assert call_in_tasks(spark, function, calls, tasks) == [sub(*call) for call in calls]

@@ -14,7 +14,7 @@ from zipimport import zipimporter
 
 import pytest
 
-from gmm_spark.spark.worker import _end_quietly, settle
+from gmm_spark.spark.worker import _end_quietly, speed_up_worker
 
 ROOT = Path(__file__).parents[2]
 
@@ -29,7 +29,7 @@ def test_archives_are_not_read_anew_for_each_task(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(sys, "path_importer_cache", sys.path_importer_cache.copy())
     assert importlib.import_module("in_archive_first").value == 1
     assert isinstance(sys.path_importer_cache[str(archive)], zipimporter)
-    settle()
+    speed_up_worker()
     assert not [each for each in sys.path_importer_cache.values() if isinstance(each, zipimporter)]
     assert importlib.import_module("in_archive_second").value == 2
 

@@ -14,7 +14,7 @@ from pyspark.errors import PySparkException
 
 from gmm_spark.batch.files.location import Location, parts_of
 from gmm_spark.spark.complaints import complaints
-from gmm_spark.spark.java import JAVA
+from gmm_spark.spark.java import JAVA_ERRORS
 from gmm_spark.spark.session import hadoop, jvm
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ class HadoopLocation(Location):
         """Say whether a name in this folder matches a pattern."""
         try:
             return len(self._filesystem().listStatus(self.path, hadoop(self.spark)[0].GlobFilter(pattern))) > 0
-        except JAVA as error:
+        except JAVA_ERRORS as error:
             if isinstance(_as_os_error(error), FileNotFoundError):
                 return False
             raise
@@ -125,14 +125,14 @@ class HadoopLocation(Location):
                 return bytes(stream.readNBytes(most))
             finally:
                 stream.close()
-        except JAVA as error:
+        except JAVA_ERRORS as error:
             raise _as_os_error(error) from error
 
     def create(self, text: str) -> bool:
         """Write this file if it does not exist; on HDFS this is one atomic step."""
         try:
             self._write(text, overwrite=False)
-        except JAVA:
+        except JAVA_ERRORS:
             if self.exists():
                 return False
             raise
@@ -171,7 +171,9 @@ class HadoopLocation(Location):
         """Return filesystem, host and the parts of the path, with the mounts of viewfs resolved."""
         try:
             uri, missing = self._mounted()
-        except JAVA:  # the filesystem does not answer: use the name; the error comes when the job reads or writes there
+        except (
+            JAVA_ERRORS
+        ):  # no answer: use the name; the job fails when it reads or writes there
             uri, missing = self.path.toUri(), []
         scheme, parts = str(uri.getScheme()), (*parts_of(str(uri.getPath())), *missing)
         if scheme == "file":
@@ -216,7 +218,7 @@ class HadoopLocation(Location):
     def _status(self) -> Any:  # noqa: ANN401 - a Java object
         try:
             return self._filesystem().getFileStatus(self.path)
-        except JAVA as error:
+        except JAVA_ERRORS as error:
             raise _as_os_error(error) from error
 
     def _filesystem(self) -> Any:  # noqa: ANN401 - a Java object

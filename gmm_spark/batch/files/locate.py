@@ -10,7 +10,7 @@ from gmm_spark.batch.files.local import LocalLocation
 from gmm_spark.batch.files.location import Location
 from gmm_spark.errors import ConfigurationError, GmmSparkError, InputError, OutputError
 from gmm_spark.spark.complaints import complaints, first_line, reason
-from gmm_spark.spark.java import JAVA
+from gmm_spark.spark.java import JAVA_ERRORS
 from gmm_spark.spark.packages import filesystem_advice, lacks_filesystem
 from gmm_spark.spark.session import is_connect
 
@@ -38,7 +38,7 @@ def locate(spark: SparkSession, path: str, kind: type[GmmSparkError] = OutputErr
     _refuse_connect(spark)
     try:
         return _location(spark, qualified_path(spark, path))
-    except JAVA as error:
+    except JAVA_ERRORS as error:
         raise _unreachable(spark, path, error, kind) from error
 
 
@@ -55,7 +55,7 @@ def matches(spark: SparkSession, path: str) -> tuple[Location, ...]:
             place = _location(spark, qualified_path(spark, path))
             return (place,) if place.exists() else ()
         return tuple(_location(spark, match) for match in glob(spark, path))
-    except JAVA as error:
+    except JAVA_ERRORS as error:
         raise _unreachable(spark, path, error, InputError) from error
 
 

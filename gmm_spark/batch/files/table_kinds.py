@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from gmm_spark.spark.java import JAVA
+from gmm_spark.spark.java import JAVA_ERRORS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -56,7 +56,7 @@ def tables_below(folder: Location) -> Iterator[tuple[Location, Kind]]:
 def table_around(place: Location) -> tuple[Location, Kind] | None:
     """Return the innermost table that a place is or is inside of; None if there is none, or it may not be read."""
     while True:
-        with suppress(OSError, *JAVA):  # a bucket whose root this user may not list
+        with suppress(OSError, *JAVA_ERRORS):  # a bucket whose root this user may not list
             if kind := kind_of(place):
                 return place, kind
         if place.is_root():

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from gmm_spark.batch.files.table_kinds import kind_of
 from gmm_spark.batch.manifest.manifest import MANIFEST, MOST_CHARACTERS, Manifest, read_manifest
 from gmm_spark.errors import InputError, OutputError
-from gmm_spark.spark.java import JAVA
+from gmm_spark.spark.java import JAVA_ERRORS
 from gmm_spark.store.run_pointer import MOST_CHARACTERS as MOST_POINTER
 from gmm_spark.store.run_pointer import POINTER, decode_pointer
 
@@ -75,7 +75,7 @@ def container_of(place: Location) -> tuple[Location, str] | None:
     folder = place
     while not folder.is_root():
         folder = folder.parent()
-        with suppress(OSError, *JAVA):  # a bucket whose root this user may not list
+        with suppress(OSError, *JAVA_ERRORS):  # a bucket whose root this user may not list
             if kind := kind_of(folder):
                 return folder, kind.name
             if is_gmm_spark_output(folder):

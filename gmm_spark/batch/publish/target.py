@@ -19,7 +19,7 @@ from gmm_spark.batch.publish.ownership import container_of, is_gmm_spark_output,
 from gmm_spark.batch.runtime.faults import as_output_error
 from gmm_spark.batch.runtime.signals import defer_signals
 from gmm_spark.errors import OutputError
-from gmm_spark.spark.java import JAVA
+from gmm_spark.spark.java import JAVA_ERRORS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -168,7 +168,7 @@ def output_errors(location: Location) -> Iterator[None]:
     """Turn errors of the filesystem into errors about the output."""
     try:
         yield
-    except (OSError, *JAVA) as error:
+    except (OSError, *JAVA_ERRORS) as error:
         raise as_output_error(error, str(location)) from error
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from gmm_spark.errors import SchemaError
 from gmm_spark.spark.complaints import java_error, reason
-from gmm_spark.spark.java import JAVA
+from gmm_spark.spark.java import JAVA_ERRORS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,7 +28,7 @@ def add_advice(config: InputConfig | None) -> Iterator[None]:
     """
     try:
         yield
-    except JAVA as error:
+    except JAVA_ERRORS as error:
         # A reader checks many of its options only when it starts to read.
         if config is None or not config.options or not _in_options(error):
             raise

@@ -26,7 +26,7 @@ from gmm_spark.batch.runtime import faults, logs, signals
 from gmm_spark.batch.runtime.advice import add_advice
 from gmm_spark.batch.runtime.status import status_of
 from gmm_spark.errors import InputError, options_called
-from gmm_spark.spark.fit.progress import reported
+from gmm_spark.spark.fit.progress import report_phase
 from gmm_spark.spark.session import has_ended
 from gmm_spark.store.plain import plain
 
@@ -89,7 +89,7 @@ class Run:
 
     def phase(self, name: str) -> AbstractContextManager[None]:
         """Count the seconds of the block under a name, and log them."""
-        return reported(self.seconds, name)
+        return report_phase(self.seconds, name)
 
     def add_seconds(self, seconds: Mapping[str, float]) -> None:
         """Add the seconds of phases that were timed elsewhere."""

@@ -149,7 +149,7 @@ def _earlier(path: str | None, option: str, columns: FeaturesConfig, rows: DataF
 def _same(table: Names, features: Sequence[str], wanted: Sequence[str]) -> bool:
     """Say whether two lists name the same columns in the same order, also in another spelling."""
     names = [table.find(name).name for name in wanted]
-    return list(map(table.folded, features)) == list(map(table.folded, names))
+    return list(map(table.case_key, features)) == list(map(table.case_key, names))
 
 
 def _check_start(model: GaussianMixtureModel, path: str, config: FitConfig) -> None:

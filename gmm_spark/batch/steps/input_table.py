@@ -15,7 +15,7 @@ from gmm_spark.batch.options.jobs import FitConfig, ScoreConfig, SelectConfig, S
 from gmm_spark.batch.publish.published_runs import pointer_of
 from gmm_spark.batch.runtime.advice import advice_for_files
 from gmm_spark.errors import InputError, ModelError, SchemaError
-from gmm_spark.spark.complaints import complaints, first_line, sentence
+from gmm_spark.spark.complaints import complaints, first_line, line_with
 from gmm_spark.spark.packages import filesystem_advice, format_advice, lacks_filesystem, lacks_format
 
 if TYPE_CHECKING:
@@ -188,7 +188,7 @@ def _refused(spark: SparkSession, config: InputConfig, error: PySparkException |
     texts = list(complaints(error)) or [str(error)]
     for complaint in texts:
         if advice := advice_for_files(complaint):
-            return _unreadable(config, sentence(complaint, "is not a Parquet file"), advice)
+            return _unreadable(config, line_with(complaint, "is not a Parquet file"), advice)
         if lacks_format(complaint):
             return _unreadable(config, first_line(complaint), format_advice(spark, config.format))
         if lacks_filesystem(complaint):

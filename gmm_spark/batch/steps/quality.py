@@ -13,7 +13,7 @@ from gmm_spark.batch.publish import modes
 from gmm_spark.batch.publish import target as publish
 from gmm_spark.batch.publish.ownership import foreign_entries
 from gmm_spark.errors import DataError, OutputError
-from gmm_spark.mixture.redundancy import Redundant
+from gmm_spark.mixture.redundancy import RedundantColumns
 from gmm_spark.spark.table import quarantine
 from gmm_spark.spark.table.columns import Features
 from gmm_spark.spark.table.names import Names
@@ -42,7 +42,7 @@ def note_refusals(run: Run) -> Iterator[None]:
         if isinstance(error.got, Refused):
             bad = dict(error.got.counts)
             run.note(rows={"read": sum(bad.values()) + error.got.usable, "used": 0, "refused": bad})
-        if isinstance(error.got, Redundant):  # here the full lists, which the error shortens
+        if isinstance(error.got, RedundantColumns):  # here the full lists, which the error shortens
             lists = {"leave_out": list(error.got.leave_out), "keep": list(error.got.independent)}
             run.note(columns=lists)
             fields = {"event": "columns", **lists}

@@ -93,16 +93,16 @@ def _check_names(table: Names, fields: Sequence[Field]) -> None:
     Raises:
         SchemaError: two columns have the same name for Spark, or one has the name of a column that scoring adds.
     """
-    added = set(map(table.folded, POSTERIOR))
+    added = set(map(table.case_key, POSTERIOR))
     for field in fields:
-        if table.folded(field.leaf) in added:
+        if table.case_key(field.leaf) in added:
             raise SchemaError(
                 f"column {field.name!r}",
                 got="a column of the input with the name of a column that scoring adds",
                 expected=f"other names than {', '.join(POSTERIOR)}",
                 do="Rename it, or leave it out of output.keep.",
             )
-    repeated = set(table.repeated(field.leaf for field in fields))
+    repeated = set(table.duplicates(field.leaf for field in fields))
     if repeated:
         raise SchemaError(
             f"columns {quoted(field.name for field in fields if field.leaf in repeated)}",

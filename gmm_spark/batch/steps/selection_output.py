@@ -23,7 +23,7 @@ from gmm_spark.errors import ModelError
 from gmm_spark.report.selection_table import candidates_table
 from gmm_spark.selection.evaluation import Candidate
 from gmm_spark.spark.ml.model import stored_model
-from gmm_spark.spark.ml.model_files import written
+from gmm_spark.spark.ml.model_files import directory_lines
 from gmm_spark.spark.ml.select import TABLE
 from gmm_spark.spark.selection.choice import FittedCandidate
 from gmm_spark.store.model_directory import MOST_METADATA, MOST_VALUES, StoredModel, decode_model, encode_model
@@ -58,14 +58,14 @@ class FinishedFits:
         folder.make_folder()
         return FinishedFits(folder)
 
-    def kept(self) -> list[FittedCandidate]:
+    def load(self) -> list[FittedCandidate]:
         """Return the fits of an earlier run; damaged files are ignored."""
         fits = [fitted for file in self.folder.children() if (fitted := _read(file)) is not None]
         if fits:
             _LOG.info("using %d finished fits of an earlier run", len(fits))
         return fits
 
-    def keep(self, fitted: FittedCandidate) -> None:
+    def save(self, fitted: FittedCandidate) -> None:
         """Save a finished fit."""
         candidate = fitted.candidate
         header, components = encode_model(StoredModel(fitted.parameters, _numbered(fitted), fields_of(fitted.summary)))
@@ -107,7 +107,7 @@ def write_selection(spark: SparkSession, selection: ModelSelection, path: str) -
 
 def _write_model(spark: SparkSession, model: GaussianMixtureModel, folder: Location) -> None:
     # Written as plain files: with Spark, two jobs for each of many small models would take longer than their fits.
-    for name, lines in written(spark, model, stored_model(model)).items():
+    for name, lines in directory_lines(spark, model, stored_model(model)).items():
         part = folder.child(f"{name}/part-00000")
         part.parent().make_folder()
         part.replace("".join(f"{line}\n" for line in lines))

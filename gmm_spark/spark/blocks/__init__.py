@@ -1,1 +1,1 @@
-"""Rows packed as blocks: how they are made, sampled, stored and read by each pass."""
+"""Rows packed as blocks: packing, sampling, storage, and the read of each pass."""

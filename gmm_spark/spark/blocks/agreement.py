@@ -1,7 +1,7 @@
-"""Whether the rows that are read again are those of the survey: an input may change between two reads.
+"""Checks that the blocks have the rows of the survey: an input may change between two reads.
 
-Coordinates, sample size and criteria come from the survey, statistics from the blocks that are packed after it. Their
-weights and sums are the same numbers by two ways, so a difference above rounding is one of the rows.
+Coordinates, sample size and criteria come from the survey, statistics from the blocks that are packed after it. Both
+give the total weight and the mean of the rows, so a difference above rounding means that the rows differ.
 """
 
 from __future__ import annotations
@@ -26,23 +26,23 @@ if TYPE_CHECKING:
     from gmm_spark.spark.blocks.pack import Packing
     from gmm_spark.spark.table.prepare import Table
 
-# Relative to the weight, and to the size of a coordinate. Blocks of float32 round each value to 6e-8 of itself.
+# Relative to the weight, and to the size of a coordinate. float32 blocks round each value by a relative 6e-8.
 _ALLOWED = {"float64": 1e-9, "float32": 1e-6}
-# Sums of rows round by some u = 1.1e-16 of what is summed, which an offset or a near dependence magnifies.
+# Sums of rows have a relative rounding error of a few u = 1.1e-16; an offset or a near dependence magnifies it.
 _ROUNDING = 1e3 * 1.1e-16
 
 
 @dataclass(frozen=True, eq=False)
-class Surveyed:
-    """What the survey expects of the blocks.
+class ExpectedTotals:
+    """The totals that the survey predicts for the blocks.
 
     Args:
         rows: the number of usable rows.
         weight: their total weight.
-        mean: (d,) their mean in the coordinates of the blocks.
-        allowed: (d,) how far another mean may be by rounding.
+        mean: (d,) their weighted mean in the coordinates of the blocks.
+        allowed: (d,) the largest difference of a mean that rounding explains.
         names: d feature names.
-        counts: whether each row weighs 1, so that the weight is exact.
+        counts: whether every row has the weight 1, so that the total weight is exact.
     """
 
     rows: int
@@ -53,49 +53,52 @@ class Surveyed:
     counts: bool
 
     @staticmethod
-    def of(table: Table, packing: Packing) -> Surveyed:
-        """Return what the survey of a table expects of its packing."""
-        seen, frame = table.surveyed, packing.coordinates
-        mean, deviations = frame.rows(seen.mean[None])[:, 0], np.sqrt(seen.variances)
-        size, terms = np.abs(mean) + frame.largest(deviations), frame.largest(np.abs(seen.mean) + deviations)
+    def of(table: Table, packing: Packing) -> ExpectedTotals:
+        """Return the totals that the survey of a table predicts for its packing."""
+        survey, frame = table.surveyed, packing.coordinates
+        mean, deviations = frame.rows(survey.mean[None])[:, 0], np.sqrt(survey.variances)
+        size = np.abs(mean) + frame.largest_terms(deviations)
+        terms = frame.largest_terms(np.abs(survey.mean) + deviations)
         allowed = _ALLOWED[packing.precision] * np.maximum(1, size) + _ROUNDING * terms
-        return Surveyed(seen.rows, seen.weight, mean, allowed, table.names, counts=not table.layout.weighted)
+        return ExpectedTotals(survey.rows, survey.weight, mean, allowed, table.names, counts=not table.layout.weighted)
 
     def check(self, total: FloatArray) -> None:
-        """Refuse blocks of other rows.
+        """Refuse blocks whose rows are not those of the survey.
 
         Args:
             total: (1 + d or more,) the weight of all rows, and the weighted sums of their coordinates.
 
         Raises:
-            InputError: they are of other rows.
+            InputError: the rows differ.
         """
         weight, d = float(total[0]), len(self.mean)
         if abs(weight - self.weight) > (0.0 if self.counts else _ALLOWED["float64"] * self.weight):
-            what = "rows" if self.counts else "as their total weight"
-            raise _other_rows(f"{weight:.17g} {what}", f"{self.weight:.17g} {what}")
-        off = np.abs(total[1 : 1 + d] / weight - self.mean) / self.allowed
-        if not off.max() <= 1:
-            worst = int(off.argmax())
-            got = f"a mean of {self.names[worst]!r} that is {off[worst] * self.allowed[worst]:.3g} deviations off"
+            unit = "rows" if self.counts else "as their total weight"
+            raise _other_rows(f"{weight:.17g} {unit}", f"{self.weight:.17g} {unit}")
+        differences = np.abs(total[1 : 1 + d] / weight - self.mean) / self.allowed
+        if not differences.max() <= 1:
+            worst = int(differences.argmax())
+            got = (
+                f"a mean of {self.names[worst]!r} that is {differences[worst] * self.allowed[worst]:.3g} deviations off"
+            )
             raise _other_rows(got, f"the mean of {self.rows} rows, as in the first read")
 
 
 def read_total(blocks: DataFrame, d: int) -> FloatArray:
-    """Return the (1 + d,) weight and sums of coordinates over all blocks, held-out rows too: one read of their sums."""
-    read = partials(blocks.select("total"), partial(_heads, d), _added)
-    return np.frombuffer(_added([sums for sums in read.values() if sums is not None])[0], dtype="<f8")
+    """Return the (1 + d,) weight and sums of coordinates over all blocks, held-out rows included, from their totals."""
+    totals = partials(blocks.select("total"), partial(_total_of_task, d), _add)
+    return np.frombuffer(_add([sums for sums in totals.values() if sums is not None])[0], dtype="<f8")
 
 
-def _added(totals: list[list[bytes]]) -> list[bytes]:
-    return [np.sum([np.frombuffer(each, dtype="<f8") for (each,) in totals], axis=0).tobytes()]
+def _add(totals: list[list[bytes]]) -> list[bytes]:
+    return [np.sum([np.frombuffer(total, dtype="<f8") for (total,) in totals], axis=0).tobytes()]
 
 
-def _heads(d: int, batches: Iterable[pa.RecordBatch]) -> Iterator[tuple[int, list[bytes]]]:
+def _total_of_task(d: int, batches: Iterable[pa.RecordBatch]) -> Iterator[tuple[int, list[bytes]]]:
     total = np.zeros(1 + d)
     for batch in batches:
-        for each in batch.column(0):
-            total += np.frombuffer(each.as_buffer(), dtype="<f8", count=1 + d)
+        for value in batch.column(0):
+            total += np.frombuffer(value.as_buffer(), dtype="<f8", count=1 + d)
     yield task_partition(), [total.tobytes()]
 
 
@@ -104,6 +107,6 @@ def _other_rows(got: str, expected: str) -> InputError:
         "the second read of the input",
         got=got,
         expected=expected,
-        do="The input changed between two reads, or gives other rows each time: write it to a table that stays as it "
-        "is, and fit that.",
+        do="The input changed between two reads, or gives other rows each time: write it to a table that does not "
+        "change, and fit that.",
     )

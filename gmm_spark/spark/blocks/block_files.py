@@ -1,10 +1,10 @@
-"""Blocks in files on the executors' own disks: a pass maps them instead of moving them.
+"""Blocks in files on the executors' local disks: a pass maps them into memory instead of copying them.
 
-To move blocks from the JVM to Python costs as much as the arithmetic on them, and to give them to the JVM once costs
-more than all passes of a fit: it keeps them in fresh memory. A file that was just written is in the page cache, and
-mapping it costs nothing. Where a disk is full, Spark keeps the block. Spark keeps where each block is, too, and makes
-it again where an executor is lost; where a task runs on a machine that doesn't have the file, the engine has all rows
-packed again, for Spark to keep.
+Copying blocks from the JVM to Python costs as much as the arithmetic on them, and copying them to the JVM once costs
+more than all passes of a fit, because it allocates fresh memory. A file that was just written is in the page cache, and
+mapping it costs almost nothing. Where a disk is full, Spark stores the block itself. Spark also stores the place of
+each block, and packs it again if its executor is lost. If a task runs on a machine without the file, the engine packs
+the rows of the missing partitions again, and Spark stores these blocks.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ if TYPE_CHECKING:
 
     from gmm_spark.mixture.parameters import FloatArray
 
-_HEADER = 5  # int64 numbers before each block: features, rows, length of total, whether it has weights, bytes of z
+_HEADER = 5  # int64 numbers before each block: features, rows, length of total, 1 if it has weights, bytes of z
 
 
 def folders(fit: str) -> list[Path]:
-    """Return this executor's folders for the blocks of a fit: in Spark's scratch space, which ends with it."""
+    """Return this executor's folders for the blocks of a fit: in Spark's scratch space, removed with the executor."""
     roots = os.environ.get("SPARK_LOCAL_DIRS", "")
     return [Path(root) / f"gmm_spark-{fit}" for root in roots.split(",") if root]
 
@@ -43,7 +43,7 @@ def remove(fit: str) -> None:
 
 
 class FileWriter:
-    """Writes the blocks of one task to one file; where the disk gives up, what it has stays.
+    """Writes the blocks of one task to one file; after a write error it stops, and keeps the blocks written before.
 
     Args:
         fit: the fit whose blocks these are; None writes nothing.
@@ -54,20 +54,20 @@ class FileWriter:
         self._free = free
         self.name: str | None = None
         self._file: IO[bytes] | None = None
-        own = folders(fit) if fit else []
-        if own:
-            # A name of its own for each attempt: what Spark keeps of an attempt names the file of that attempt.
+        choices = folders(fit) if fit else []
+        if choices:
+            # A new name for each attempt of a task: the rows that Spark stores name the file of their attempt.
             name = uuid.uuid4().hex
-            folder = own[int(name[:8], 16) % len(own)]
+            folder = choices[int(name[:8], 16) % len(choices)]
             try:
                 folder.mkdir(mode=0o700, parents=True, exist_ok=True)
                 self._file = (folder / name).open("xb", buffering=0)
                 self.name = f"{folder.name}/{name}"
             except OSError:
-                self._give_up()
+                self._stop()
 
     def add(self, block: Block) -> int | None:
-        """Write a block; return where it begins, or None where the disk gave up."""
+        """Write a block; return its offset, or None if it was not written."""
         if self._file is None:
             return None
         numbers = [*block.z.shape, len(block.total), block.weights is not None, block.z.nbytes]
@@ -79,7 +79,7 @@ class FileWriter:
             for part in parts:
                 _write_whole(self._file, np.ascontiguousarray(part).view(np.uint8).data.cast("B"))
         except OSError:
-            self._give_up()
+            self._stop()
             return None
         return offset
 
@@ -93,7 +93,7 @@ class FileWriter:
         if space and space.f_bavail < self._free * space.f_blocks:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    def _give_up(self) -> None:
+    def _stop(self) -> None:
         if self._file is not None:
             if not self._file.tell():
                 Path(self._file.name).unlink(missing_ok=True)
@@ -106,31 +106,31 @@ def _write_whole(file: IO[bytes], data: memoryview) -> None:
         data = data[file.write(data) :]
 
 
-class Mapped:
-    """Reads blocks; keeps the file of the last one mapped."""
+class BlockReader:
+    """Reads blocks from files; the file of the last block stays mapped."""
 
     def __init__(self) -> None:
         self._name: str | None = None
         self._file: mmap.mmap | None = None
 
     def block(self, name: str, offset: int) -> Block | None:
-        """Return the block that begins there in the file of that name; None where this machine doesn't have it."""
+        """Return the block at an offset of a file; None where this machine does not have it."""
         if name != self._name:
-            self._name, self._file = name, _mapped(name)
-        return None if self._file is None else _block(self._file, offset)
+            self._name, self._file = name, _map_file(name)
+        return None if self._file is None else _read_block(self._file, offset)
 
 
-def _mapped(name: str) -> mmap.mmap | None:
+def _map_file(name: str) -> mmap.mmap | None:
     roots = os.environ.get("SPARK_LOCAL_DIRS", "").split(",")
     path = next((path for root in roots if (path := Path(root) / name).is_file()), Path(os.devnull))
     try:
         with path.open("rb") as file:
             return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-    except (OSError, ValueError):  # nothing can't be mapped
+    except (OSError, ValueError):  # ValueError: an empty file can't be mapped
         return None
 
 
-def _block(mapped: mmap.mmap, offset: int) -> Block | None:
+def _read_block(mapped: mmap.mmap, offset: int) -> Block | None:
     if offset + 8 * _HEADER > len(mapped):
         return None
     d, n, features, weighted, size = np.frombuffer(mapped, dtype="<i8", count=_HEADER, offset=offset).tolist()
@@ -144,6 +144,6 @@ def _block(mapped: mmap.mmap, offset: int) -> Block | None:
 
 
 def coordinates_of(data: memoryview | pa.Buffer, d: int, n: int) -> FloatArray:
-    """Return the (d, n) coordinates of a block in its bytes, float64 or float32 as their number says."""
+    """Return the (d, n) coordinates of a block from its bytes; their number shows if they are float64 or float32."""
     single = memoryview(data).nbytes < 8 * d * n
     return np.frombuffer(data, dtype="<f4" if single else "<f8").reshape(d, n)

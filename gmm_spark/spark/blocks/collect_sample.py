@@ -1,4 +1,4 @@
-"""The random sample of rows that packing takes along, brought to the driver."""
+"""The random sample of rows that was drawn while packing, collected on the driver."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def collect_sample(blocks: DataFrame, d: int) -> tuple[FloatArray, FloatArray]:
     """Return the sampled rows (d, m) in coordinates z and their weights (m,), in random order.
 
-    Reading these columns of the kept blocks also fills whatever keeps them.
+    This first read of the blocks also packs and stores them.
     """
     table = blocks.select("sample_key", "sample_z", "sample_weights").toArrow()
     keys, z, weights = (

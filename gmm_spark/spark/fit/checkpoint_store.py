@@ -1,7 +1,7 @@
-"""Checkpoints of a fit through Spark's own reader and writer: any filesystem that Spark reaches, classic or Connect.
+"""Checkpoints of a fit through Spark's reader and writer: any filesystem that Spark reaches, classic or Connect.
 
-Two folders take turns, `checkpoint-a` and `checkpoint-b`, so that the last but one is whole while the last is
-being written, and nothing needs to be listed or removed meanwhile: Spark Connect has no call for either.
+Checkpoints are written to two folders in turn, `checkpoint-a` and `checkpoint-b`: the previous one stays whole while
+the next one is written, and no folder is listed or removed meanwhile, because Spark Connect can do neither.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from gmm_spark.em.checkpoint import Identity, damaged, decode_state, encode_stat
 from gmm_spark.errors import CheckpointError
 from gmm_spark.options import CheckpointOptions
 from gmm_spark.spark.complaints import reason
-from gmm_spark.spark.session import described, hadoop, is_connect
+from gmm_spark.spark.session import hadoop, is_connect, job_description
 from gmm_spark.version import __version__
 
 if TYPE_CHECKING:
@@ -34,42 +34,44 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("gmm_spark")
 _SLOTS = ("checkpoint-a", "checkpoint-b")
-_FILES = "part-*.txt"  # no others: Spark would unpack a file named .gz to any size
-_READABLE = 64 << 20  # bytes that are read in any case, so that the error can name what differs
+_FILES = "part-*.txt"  # no other names: Spark would unpack a file named .gz to any size
+_READABLE = 64 << 20  # bytes: a checkpoint up to this size is always read, so that the error can name what differs
 
 
 class Checkpoints(CheckpointOptions):
-    """Where a fit keeps its progress, how often, and whether it goes on from there."""
+    """Where and how often a fit writes checkpoints, and whether it resumes from them."""
 
-    def open(self, spark: SparkSession, identity: Identity) -> Progress:
-        """Return the progress of the fit with this identity, as far as it has been kept.
+    def open(self, spark: SparkSession, identity: Identity) -> CheckpointStore:
+        """Return the store of the fit with this identity, with the state of its latest checkpoint if there is one.
 
         Raises:
-            CheckpointError: resume is "require" and there is nothing to go on from.
+            CheckpointError: resume is "require" and there is no checkpoint to resume from.
         """
-        progress = Progress(self, spark, identity)
+        store = CheckpointStore(self, spark, identity)
         if self.resume != "never":
-            with described(spark, "gmm fit, looking for a checkpoint"):
-                progress.find()
-        return progress
+            with job_description(spark, "gmm fit, looking for a checkpoint"):
+                store.load_latest()
+        return store
 
     def clear(self, spark: SparkSession) -> None:
-        """Remove what is there; where that fails, say so and go on."""
+        """Remove the checkpoints; a failure is logged and not raised."""
         try:
             (_empty if is_connect(spark) else _delete)(spark, self.path)
         except (PySparkException, Py4JError) as error:
-            _log.warning("the checkpoint in %s is left behind: %s", self.path, error)
+            _log.warning("the checkpoint in %s was not removed: %s", self.path, error)
 
 
 @dataclass
-class Progress:
-    """The kept progress of one fit; mutable, for it knows which folder is next and when it was written.
+class CheckpointStore:
+    """The checkpoints of one fit; mutable: which folder is next, and when the last checkpoint was written.
 
     Args:
-        settings: where and how often.
+        settings: where and how often to write.
         spark: the session.
         identity: of the fit.
-        state: where to go on; None to begin.
+        state: where to resume; None: start from the beginning.
+        next_slot: the folder of the next checkpoint.
+        written: the monotonic time of the last one, in seconds.
     """
 
     settings: Checkpoints
@@ -79,45 +81,45 @@ class Progress:
     next_slot: int = 0
     written: float = field(default_factory=time.monotonic)
 
-    def find(self) -> None:
-        """Look for the latest checkpoint of this fit."""
-        found: list[tuple[int, int, State]] = []
+    def load_latest(self) -> None:
+        """Read the latest usable checkpoint of this fit."""
+        usable: list[tuple[int, int, State]] = []
         refused: list[CheckpointError] = []
         for slot, size in _sizes(self.spark, self.settings.path).items():
             state = self._read(slot, size)
             if isinstance(state, CheckpointError):
                 refused.append(state)
             else:
-                found.append((len(state.trace.history), _SLOTS.index(slot), state))
-        if found:
-            passes, slot_number, self.state = max(found, key=lambda each: each[0])
+                usable.append((len(state.trace.history), _SLOTS.index(slot), state))
+        if usable:
+            passes, slot_number, self.state = max(usable, key=lambda checkpoint: checkpoint[0])
             self.next_slot = 1 - slot_number
-            _log.info("going on from the checkpoint of pass %d in %s", passes, self.settings.path)
+            _log.info("resuming from the checkpoint of pass %d in %s", passes, self.settings.path)
         elif self.settings.resume == "require":
             raise refused[0] if refused else _missing(self.settings.path)
         for error in refused:
             _log.warning(
-                "%s a checkpoint that can't be used: %s", "left out" if found else "starting again;", error.sentences
+                "%s a checkpoint that can't be used: %s", "skipped" if usable else "starting again;", error.sentences
             )
 
     def save(self, state: State) -> None:
-        """Keep this state, unless one has been kept a short while ago; a failure is logged and the fit goes on."""
-        over = state.outcome is not None and not self.settings.keep
-        if over or time.monotonic() - self.written < self.settings.seconds:
+        """Write a checkpoint of this state unless the last one is recent; a failure is logged and the fit continues."""
+        is_unneeded = state.outcome is not None and not self.settings.keep
+        if is_unneeded or time.monotonic() - self.written < self.settings.seconds:
             return
-        began = time.perf_counter()
+        start = time.perf_counter()
         try:
-            with described(self.spark, f"gmm fit, checkpoint of pass {len(state.trace.history)}"):
+            with job_description(self.spark, f"gmm fit, checkpoint of pass {len(state.trace.history)}"):
                 _write(self.spark, f"{self.settings.path}/{_SLOTS[self.next_slot]}", encode_state(state, self.identity))
         except (PySparkException, Py4JJavaError) as error:
             _log.warning("no checkpoint of pass %d: %s", len(state.trace.history), reason(error))
         else:
             self.next_slot = 1 - self.next_slot
-            _log.debug("checkpoint of pass %d: %.2f s", len(state.trace.history), time.perf_counter() - began)
+            _log.debug("checkpoint of pass %d: %.2f s", len(state.trace.history), time.perf_counter() - start)
         self.written = time.monotonic()
 
-    def ended(self) -> None:
-        """Remove the checkpoint of a fit that has ended, unless the caller wants it."""
+    def remove_at_end(self) -> None:
+        """Remove the checkpoints of a finished fit, unless the caller asked to keep them."""
         if not self.settings.keep:
             self.settings.clear(self.spark)
 
@@ -132,16 +134,16 @@ class Progress:
             )
         except CheckpointError as error:
             return error
-        except (PySparkException, Py4JJavaError) as error:  # Hadoop's checksum of a file is wrong, or it is gone
+        except (PySparkException, Py4JJavaError) as error:  # a wrong Hadoop checksum, or a missing file
             return damaged(where, reason(error))
 
 
 def identity_of(
     table: Table, frame: Coordinates, options: Options, weight_col: str | None, initial: Parameters | None
 ) -> Identity:
-    """Return what makes a fit this one: its options, and the data as the survey has seen it, to the bit.
+    """Return what identifies a fit: its options, and the survey of its data, exact to the bit.
 
-    The coordinates count as data: what is kept is in them.
+    The coordinates are part of it, because the parameters in a checkpoint are in these coordinates.
     """
     surveyed = table.surveyed
     return {
@@ -166,7 +168,7 @@ def _digest(*arrays: FloatArray) -> str:
 
 
 def _write(spark: SparkSession, folder: str, lines: list[str]) -> None:
-    # From an Arrow table: from a list of tuples Spark starts Python workers, and takes 0.8 s instead of 0.15 s.
+    # From an Arrow table: for a list of tuples Spark starts Python workers and takes 0.8 s instead of 0.15 s.
     table = pa.table({"value": pa.array(lines, pa.string())})
     _overwrite(folder, spark.createDataFrame(table).coalesce(1))
 
@@ -176,7 +178,7 @@ def _overwrite(folder: str, lines: DataFrame) -> None:
 
 
 def _sizes(spark: SparkSession, path: str) -> dict[str, int]:
-    """Return the bytes in each folder that has any, without reading them."""
+    """Return the size in bytes of each folder that is not empty, without reading its files."""
     folders = [folder for slot in _SLOTS if _exists(spark, folder := f"{path}/{slot}")]
     if not folders:
         return {}
@@ -186,10 +188,10 @@ def _sizes(spark: SparkSession, path: str) -> dict[str, int]:
 
 
 def _exists(spark: SparkSession, folder: str) -> bool:
-    """Return whether there is a folder. Not by a pattern: in a path with a colon, Hadoop takes none."""
+    """Return whether a folder exists. Not by a pattern: Hadoop refuses patterns in a path with a colon."""
     try:
-        # Twice the same path, for Spark logs a long stack trace where a single one is not there.
-        _reader(spark, "binaryFile").load([folder, folder]).schema  # noqa: B018 - Connect resolves it only now
+        # The same path twice, because Spark logs a long stack trace where a single path does not exist.
+        _reader(spark, "binaryFile").load([folder, folder]).schema  # noqa: B018 - Connect resolves the path here
     except AnalysisException as error:
         if error.getCondition() != "PATH_NOT_FOUND":
             raise
@@ -202,7 +204,7 @@ def _reader(spark: SparkSession, source: str) -> DataFrameReader:
 
 
 def _delete(spark: SparkSession, path: str) -> None:
-    """Delete the folders, and the one around them if nothing else is in it."""
+    """Delete the folders, and their parent folder if it is empty then."""
     fs, configuration = hadoop(spark)
     folder = fs.Path(path)
     files = folder.getFileSystem(configuration)
@@ -213,7 +215,7 @@ def _delete(spark: SparkSession, path: str) -> None:
 
 
 def _empty(spark: SparkSession, path: str) -> None:
-    """Overwrite the folders that hold anything by nothing: Spark Connect can't delete them."""
+    """Overwrite the folders by empty files: Spark Connect can't delete them."""
     for slot in _sizes(spark, path):
         _overwrite(f"{path}/{slot}", spark.range(0, numPartitions=1).selectExpr("'' AS value"))
 
@@ -222,7 +224,7 @@ def _missing(path: str) -> CheckpointError:
     return CheckpointError(
         f"checkpoint {path}",
         got="none",
-        expected="one to go on from, as resuming is required",
-        do="Check the path, or allow to start again.",
+        expected="one to resume from, as resuming is required",
+        do="Check the path, or allow the fit to start again.",
         options=("resume",),
     )

@@ -1,4 +1,4 @@
-"""The rows of a fit as blocks on a cluster, as the order of a fit (`gmm_spark.fit`) reads them."""
+"""The rows of a fit as blocks on a cluster, with the interface that `gmm_spark.fit.order` expects."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ if TYPE_CHECKING:
     from gmm_spark.search.short_runs import Each
     from gmm_spark.statistics.moments import Moments
 
-_PARTS, _LEAST_BLOCKS = (64, 16, 4), 8  # one in this many blocks, and no fewer of them
+_PARTS, _LEAST_BLOCKS = (64, 16, 4), 8  # the parts: one block in 64, 16 and 4; a part has at least 8 blocks
 
 
 @dataclass(frozen=True, eq=False)
 class DistributedRows:
-    """The rows of a table on Spark; `gmm_spark.fit.order.Rows`.
+    """The rows of a table on Spark; implements `gmm_spark.fit.order.Rows`.
 
     Args:
         expectation: the engine over the blocks.
-        table: the table, as `rows.decode` reads it.
+        table: the table with the columns that `rows.decode` reads.
         problem: what is fitted to it.
     """
 
@@ -51,20 +51,20 @@ class DistributedRows:
         return self.expectation(candidates)
 
     def with_lowest(self, candidate: Parameters) -> Moments:
-        """Return a candidate's statistics, with as many of the least likely rows as the driver may hold."""
+        """Return a candidate's statistics, with the n least likely rows; n is limited by the driver's memory."""
         engine = self.expectation
         most = driver_bytes(engine.blocks.sparkSession, engine.limits) // 2
-        kept = min(missed_clusters.KEPT, max(SIZE, most // (8 * engine.partitions * (1 + candidate.d))))
-        (moments,) = engine.read([Request(candidate)], kept=kept)
+        count = min(missed_clusters.KEPT, max(SIZE, most // (8 * engine.partitions * (1 + candidate.d))))
+        (moments,) = engine.read([Request(candidate)], kept=count)
         return moments
 
     @property
     def passes(self) -> int:
-        """Full reads of the blocks so far; reads of parts add up to some."""
+        """Full reads of the blocks so far; reads of parts are added by their shares."""
         return self.expectation.passes
 
     def sample(self) -> tuple[FloatArray, FloatArray]:
-        """Return the rows that packing sampled."""
+        """Return the sample that was drawn while packing."""
         return collect_sample(self.expectation.blocks, len(self.problem.names))
 
     def distinct(self, most: int) -> int:
@@ -72,40 +72,40 @@ class DistributedRows:
         return distinct_rows(self.table, len(self.problem.names), most)
 
     def runner(self) -> AbstractContextManager[Each]:
-        """Give what runs short runs as tasks, where they are work enough."""
+        """Return a runner that executes short runs as Spark tasks, where they are long enough to pay for a job."""
         return on_executors(self.table.sparkSession, self.expectation.limits)
 
     def refined(self, found: em.Fit) -> em.Fit:
-        """Go on from a fit to a sample on parts of the rows that grow fourfold, where the sample can't be big enough.
+        """Continue EM on parts of the rows, each four times larger, where the sample is too small for the tolerance.
 
-        A part is a random choice of blocks, not of rows: where the table is sorted it knows less than as many random
-        rows, and all rows have more to do.
+        A part is a random choice of blocks, not of rows: in a sorted table it represents the rows less well than a
+        random sample of the same size, and EM on all rows then needs more passes.
         """
         options, surveyed = self.problem.options, self.problem.surveyed
         for one_in in self._parts():
             rows = surveyed.effective_rows / one_in
-            worth = accuracy(options.family, options.k, len(self.problem.names), rows)
-            goal = em.Goal(max(options.tol, worth), options.max_iter)
+            error = accuracy(options.family, options.k, len(self.problem.names), rows)
+            goal = em.Goal(max(options.tol, error), options.max_iter)
             state = em.begin(found.best.parameters, options.acceleration, found.slowest, found.passed)
             try:
                 found = em.run(partial(self._over_part, one_in), state, self.problem.maximise, goal)
-            except ParametersError:  # no block fell into the part
+            except ParametersError:  # the part has no blocks
                 continue
             progress.report_part(one_in, found)
         return found
 
     def _parts(self) -> Iterator[int]:
-        """Yield of how many blocks one is in each part that has four times the sample's rows, and not too few blocks.
+        """Yield n for each part of one block in n that has four times the sample's rows, and enough blocks.
 
-        None where the sample was enough.
+        Yields nothing where the sample was large enough.
         """
         options, surveyed, d = self.problem.options, self.problem.surveyed, len(self.problem.names)
         limits = self.expectation.limits
         sampled = sample_rows(options.family, options.k, d, options.tol, surveyed.counted, limits)
         if sampled < rows_to_tol(options.family, options.k, d, options.tol):
-            there = max(surveyed.partitions, 8 * d * surveyed.counted // limits.block_bytes)
-            enough = min(surveyed.counted // (GROWTH * sampled), there // _LEAST_BLOCKS)
-            yield from (one_in for one_in in _PARTS if one_in <= enough)
+            blocks = max(surveyed.partitions, 8 * d * surveyed.counted // limits.block_bytes)
+            largest = min(surveyed.counted // (GROWTH * sampled), blocks // _LEAST_BLOCKS)
+            yield from (one_in for one_in in _PARTS if one_in <= largest)
 
     def _over_part(self, one_in: int, candidates: Sequence[Parameters]) -> tuple[Moments, ...]:
-        return self.expectation.read([Request(each) for each in candidates], one_in=one_in)
+        return self.expectation.read([Request(candidate) for candidate in candidates], one_in=one_in)

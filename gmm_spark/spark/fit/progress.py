@@ -1,4 +1,4 @@
-"""What a fit reports while it runs: each event a sentence, with its numbers by name beside it for a log of JSON."""
+"""What a fit logs while it runs: one sentence per event, with its numbers as named fields for a JSON log."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from gmm_spark.em.convergence import passes_to
 from gmm_spark.fit.observer import Observer, timed
-from gmm_spark.spark.session import describe, described
+from gmm_spark.spark.session import job_description, set_job_description
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
     from gmm_spark.em.reseeding import Emptied, Reseeding
     from gmm_spark.fit.problem import Problem
     from gmm_spark.search.missed_clusters import CheckedStart
-    from gmm_spark.spark.fit.checkpoint_store import Progress
+    from gmm_spark.spark.fit.checkpoint_store import CheckpointStore
 
 _log = logging.getLogger("gmm_spark")
 
 
 @contextmanager
-def reported(seconds: dict[str, float], phase: str) -> Iterator[None]:
-    """Add the wall-clock seconds of the block to those of its phase, and log them."""
+def report_phase(seconds: dict[str, float], phase: str) -> Iterator[None]:
+    """Add the wall-clock seconds of the code inside to those of its phase, and log them."""
     try:
         with timed(seconds, phase):
             yield
@@ -40,7 +40,7 @@ def reported(seconds: dict[str, float], phase: str) -> Iterator[None]:
 
 
 def report_pass(number: int, measured: em.Pass, remaining: float, value: float, seconds: float, tol: float) -> None:
-    """Report one full read of the data: `value` is its log-likelihood, in nats per row of the user's units."""
+    """Report one full read of the data: `value` is its log-likelihood in nats per row, in the user's units."""
     left = None if measured.rate is None else passes_to(tol, remaining, measured.rate)
     to_gain = f"about {remaining:.3g} to gain" if math.isfinite(remaining) else "more to gain"
     fields = {
@@ -80,7 +80,7 @@ def report_part(one_in: int, fit: em.Fit) -> None:
 
 
 def report_start(checked: CheckedStart) -> None:
-    """Report what all rows show about a start that was found on a sample."""
+    """Report the check of a start, which was found on a sample, on all rows."""
     evidence = checked.evidence
     verdict = "replaced" if checked.replaced else "kept"
     numbers = {"alarming": evidence.alarming, "tail": evidence.tail, "gap": evidence.gap}
@@ -96,7 +96,7 @@ def report_start(checked: CheckedStart) -> None:
 
 
 def report_reseeding(entry: Reseeding) -> None:
-    """Report that components which did no work are restarted."""
+    """Report that components with almost no rows are restarted."""
     fields = {"event": "reseeded", "phase": "em", "components": list(entry.components), "else": entry.outcome.value}
     _log.info(
         "components %s held next to no rows: restarted at the least likely ones (the fit would have ended: %s)",
@@ -107,17 +107,17 @@ def report_reseeding(entry: Reseeding) -> None:
 
 
 def report_emptied(components: Sequence[Emptied]) -> None:
-    """Log each component of an initial model that holds next to no rows now."""
-    for each in components:
-        fields = {"event": "emptied", "phase": "em"} | asdict(each)
-        _log.warning("%s", each.message, extra={"fields": fields})
+    """Log each component of an initial model that has almost no rows now."""
+    for component in components:
+        fields = {"event": "emptied", "phase": "em"} | asdict(component)
+        _log.warning("%s", component.message, extra={"fields": fields})
 
 
 def report_findings(findings: Sequence[Finding]) -> None:
     """Log what is suspicious about each component."""
-    for each in findings:
-        fields = {"event": each.kind, "component": each.component, "features": list(each.features)}
-        _log.warning("%s", each.message, extra={"fields": fields})
+    for finding in findings:
+        fields = {"event": finding.kind, "component": finding.component, "features": list(finding.features)}
+        _log.warning("%s", finding.message, extra={"fields": fields})
 
 
 @dataclass
@@ -128,43 +128,44 @@ class Clock:
 
     @contextmanager
     def __call__(self, phase: str, df: DataFrame) -> Iterator[None]:
-        """Time what is done inside."""
-        with reported(self.seconds, phase), described(df.sparkSession, f"gmm fit, {phase}"):
+        """Time the code inside as one phase."""
+        with report_phase(self.seconds, phase), job_description(df.sparkSession, f"gmm fit, {phase}"):
             yield
 
 
 @dataclass
 class FitEvents(Observer):
-    """Logs what happens in a fit, times its phases, and keeps its states; mutable, for it knows when a pass began.
+    """Logs the events of a fit, times its phases and saves its states; mutable: the time when a pass started.
 
     Args:
         clock: times the phases.
         df: the table, whose session names the passes.
         problem: what is fitted.
-        progress: keeps each state.
+        store: saves each state; None: no checkpoints.
+        pass_start: when the present pass started, in seconds of `time.perf_counter`.
     """
 
     clock: Clock
     df: DataFrame
     problem: Problem
-    progress: Progress | None
-    began: float = 0.0
+    store: CheckpointStore | None
+    pass_start: float = 0.0
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
         """Time a phase."""
         with self.clock(name, self.df):
-            self.began = time.perf_counter()
+            self.pass_start = time.perf_counter()
             yield
 
     def start_checked(self, start: CheckedStart) -> None:
-        """Report what all rows show about a start."""
+        """Report the check of a start on all rows."""
         report_start(start)
 
     def pass_measured(self, state: em.State, measured: em.Pass) -> None:
         """Report a pass."""
         value = measured.moments.mean_log_likelihood - self.problem.frame.log_determinant
-        seconds, tol = time.perf_counter() - self.began, self.problem.options.tol
+        seconds, tol = time.perf_counter() - self.pass_start, self.problem.options.tol
         report_pass(len(state.trace.history), measured, state.remaining(measured), value, seconds, tol)
 
     def emptied(self, components: Sequence[Emptied]) -> None:
@@ -176,9 +177,9 @@ class FitEvents(Observer):
         report_reseeding(entry)
 
     def state_reached(self, state: em.State) -> None:
-        """Keep the state, and name the next pass in the Spark UI."""
-        if self.progress:
-            self.progress.save(state)
+        """Save the state, and name the next pass in the Spark UI."""
+        if self.store:
+            self.store.save(state)
         if passes := len(state.trace.history):
-            describe(self.df.sparkSession, f"gmm fit, pass {passes + 1}")
-        self.began = time.perf_counter()
+            set_job_description(self.df.sparkSession, f"gmm fit, pass {passes + 1}")
+        self.pass_start = time.perf_counter()

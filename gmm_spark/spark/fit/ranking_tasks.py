@@ -1,4 +1,4 @@
-"""The short runs of a search as tasks, where they are work enough: on all the cores that the fit has."""
+"""The short runs of a search as Spark tasks on all cores, where they are long enough to pay for a job."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from gmm_spark.limits import LIMITS, Limits
 from gmm_spark.search.short_runs import in_turn
-from gmm_spark.spark.session import cores, shipped
+from gmm_spark.spark.session import cores, send_to_tasks
 from gmm_spark.spark.tasks import call_in_tasks
 
 if TYPE_CHECKING:
@@ -16,21 +16,21 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
     from gmm_spark.search.short_runs import Each, Group, Ranked, Ranking
-    from gmm_spark.spark.session import Shipped
+    from gmm_spark.spark.session import TaskValue
 
 
 @contextmanager
 def on_executors(spark: SparkSession, limits: Limits = LIMITS) -> Iterator[Each]:
-    """Give a runner that executes the groups of a ranking as Spark tasks; what they rank on is sent once."""
+    """Give a runner that executes the groups of a ranking as Spark tasks; the data of a ranking are sent once."""
     with ExitStack() as until_the_end:
-        sent: dict[Callable[..., Ranked], Shipped[Callable[..., Ranked]]] = {}
+        task_values: dict[Callable[..., Ranked], TaskValue[Callable[..., Ranked]]] = {}
 
-        def each(ranking: Ranking, groups: Sequence[Group], bar: float) -> Sequence[Ranked]:
+        def run_groups(ranking: Ranking, groups: Sequence[Group], bar: float) -> Sequence[Ranked]:
             candidates = sum(map(len, groups))
             if candidates == 0 or ranking.operations * candidates < limits.task_operations:
                 return in_turn(ranking, groups, bar)
-            if ranking.run not in sent:  # the methods of one ranking are equal, those of two are not
-                sent[ranking.run] = until_the_end.enter_context(shipped(spark, ranking.run))
-            return call_in_tasks(spark, sent[ranking.run], [(group, bar) for group in groups], cores(spark))
+            if ranking.run not in task_values:  # bound methods of the same ranking are equal
+                task_values[ranking.run] = until_the_end.enter_context(send_to_tasks(spark, ranking.run))
+            return call_in_tasks(spark, task_values[ranking.run], [(group, bar) for group in groups], cores(spark))
 
-        yield each
+        yield run_groups

@@ -1,4 +1,4 @@
-"""A fit to a table on Spark: survey, pack, and the order of a fit (`gmm_spark.fit`) over the blocks."""
+"""A fit to a table on Spark: survey, packing, then the steps of `gmm_spark.fit.order` over the blocks."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from gmm_spark.fit.problem import Problem
 from gmm_spark.limits import LIMITS, Limits
 from gmm_spark.search.sample_size import sample_rows
 from gmm_spark.spark.blocks import pack
-from gmm_spark.spark.blocks.keep import packed
+from gmm_spark.spark.blocks.block_storage import pack_table
 from gmm_spark.spark.fit.checkpoint_store import identity_of
 from gmm_spark.spark.fit.distributed_rows import DistributedRows
 from gmm_spark.spark.fit.progress import Clock, FitEvents, report_findings
@@ -51,14 +51,14 @@ def train(
         df: the table.
         features: its feature columns.
         weight_col: its weight column, or None where every row counts once.
-        options: what is asked for.
+        options: of the fit.
         initial: start EM here instead of searching.
-        checkpoints: where to keep the progress, and to go on from.
-        limits: of what is held where.
+        checkpoints: where to write checkpoints, and whether to resume from them.
+        limits: of memory and disk.
 
     Raises:
         SchemaError: the weight column does not fit the table.
-        CheckpointError: there is nothing to go on from where `checkpoints` require it.
+        CheckpointError: no checkpoint to resume from, where `checkpoints` require one.
         ConfigurationError: the initial model does not fit the table or the options.
         DataError: unusable rows that may not be skipped, no rows, constant or dependent columns, or
             fewer distinct rows than components.
@@ -68,21 +68,21 @@ def train(
         table = prepare(df, features, weight_col, options, initial, limits=limits)
     problem = Problem.of(options, table.surveyed, table.names)
     identity = identity_of(table, problem.frame, options, weight_col, initial)
-    progress = checkpoints.open(df.sparkSession, identity) if checkpoints else None
-    state = progress.state if progress else None
-    events = FitEvents(clock, df, problem, progress)
-    with packed(table, _packing(table, problem, searches=not (state or initial))) as expectation:
+    store = checkpoints.open(df.sparkSession, identity) if checkpoints else None
+    state = store.state if store else None
+    events = FitEvents(clock, df, problem, store)
+    with pack_table(table, _packing(table, problem, searches=not (state or initial))) as expectation:
         rows = DistributedRows(expectation, table.rows, problem)
         fitted = fit_rows(problem, rows, events, initial, state)
-    if progress:
-        progress.ended()
+    if store:
+        store.remove_at_end()
     summary = fitted.summary(clock.seconds, table.warnings)
     report_findings(summary.findings)
     return Trained(fitted.parameters, table.names, summary)
 
 
 def _packing(table: Table, problem: Problem, *, searches: bool) -> pack.Packing:
-    """Return how to pack the rows, with a sample of them where a start is searched for."""
+    """Return how to pack the rows, with a sample where a start is searched for."""
     surveyed, options = table.surveyed, problem.options
     mixture = options.family, options.k, table.layout.d, options.tol
     share = sample_rows(*mixture, surveyed.counted, table.limits) / surveyed.counted if searches else 0.0

@@ -1,1 +1,1 @@
-"""The face of pyspark.ml: estimator, model, evaluator, params, files of models."""
+"""The pyspark.ml interface: estimator, model, evaluator, params, and the files of models."""

@@ -1,4 +1,4 @@
-"""The pyspark.ml face: an estimator and a model that follow `pyspark.ml.clustering.GaussianMixture`."""
+"""The pyspark.ml estimator, with the interface of `pyspark.ml.clustering.GaussianMixture`."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from gmm_spark.spark.fit.train import train
 from gmm_spark.spark.ml import model_files
 from gmm_spark.spark.ml.model import GaussianMixtureModel, stored_model
 from gmm_spark.spark.ml.params import FitParams, set_defaults
-from gmm_spark.spark.session import workers_explained
-from gmm_spark.spark.table.frames import at_rest
+from gmm_spark.spark.session import explain_worker_errors
+from gmm_spark.spark.table.frames import static_frame
 from gmm_spark.spark.table.names import Names
 from gmm_spark.store.model_directory import decode_model, encode_model
 
@@ -35,12 +35,12 @@ if TYPE_CHECKING:
 
 
 class GaussianMixture(Estimator["GaussianMixtureModel"], FitParams, MLReadable["GaussianMixture"], MLWritable):
-    """Fits a Gaussian mixture by EM; see `FitParams` for what each param means.
+    """Fits a Gaussian mixture by EM; `explainParams()` describes each param.
 
     Raises, on fit:
-        ConfigurationError: a param out of its range.
-        SchemaError: a missing column or one without numbers; before any Spark job.
-        DataError: rows that can't be used, no rows, constant or dependent columns, too few distinct rows.
+        ConfigurationError: a param is out of its range.
+        SchemaError: a missing column or a column without numbers; before any Spark job.
+        DataError: unusable rows, no rows, constant or dependent columns, too few distinct rows.
     """
 
     _input_kwargs: dict[str, Any]  # set by keyword_only
@@ -82,16 +82,16 @@ class GaussianMixture(Estimator["GaussianMixtureModel"], FitParams, MLReadable["
 
     @keyword_only
     def setParams(self, **kwargs: Any) -> GaussianMixture:  # noqa: ANN401
-        """Set any of the params by keyword; None leaves one as it is."""
+        """Set params by keyword; a param that is None is not changed."""
         return self._set(**self._input_kwargs)
 
     def setInitialModel(self, model: GaussianMixtureModel) -> GaussianMixture:
-        """Start EM from this model, on all the rows: no sampling and no other start."""
+        """Start EM from this model on all rows, without a sample and without a search for a start."""
         self._initial = model.parameters
         return self
 
     def copy(self, extra: dict[Any, Any] | None = None) -> GaussianMixture:
-        """Return a copy with these params and the same initial model."""
+        """Return a copy with the extra params and the same initial model."""
         copied = super().copy(extra)
         copied._initial = self._initial  # noqa: SLF001
         return copied
@@ -102,36 +102,36 @@ class GaussianMixture(Estimator["GaussianMixtureModel"], FitParams, MLReadable["
 
     @classmethod
     def read(cls) -> MLReader[GaussianMixture]:
-        """Return the reader of what `write` wrote."""
+        """Return the reader of the files that `write` writes."""
         return _EstimatorReader()
 
     def _fit(self, dataset: DataFrame) -> GaussianMixtureModel:
-        df = at_rest(dataset, "fit")
-        own = self.copy()  # as it is now: another thread may set params meanwhile
-        with params_named(), workers_explained(df.sparkSession):
-            trained = train(df, *request_of(own, df), own._initial, checkpoints_of(own))  # noqa: SLF001 - a copy of itself
-        return model_of(own, trained.parameters, trained.features, trained.summary)
+        df = static_frame(dataset, "fit")
+        mixture = self.copy()  # another thread may set params during the fit
+        with params_named(), explain_worker_errors(df.sparkSession):
+            trained = train(df, *request_of(mixture, df), mixture._initial, checkpoints_of(mixture))  # noqa: SLF001 - a copy of itself
+        return model_of(mixture, trained.parameters, trained.features, trained.summary)
 
 
 def request_of(mixture: GaussianMixture, df: DataFrame) -> tuple[Features, str | None, Options]:
-    """Return the feature columns, the weight column as the table spells it, and the options of a fit to a table."""
+    """Return the feature columns, the weight column in the table's spelling, and the options of a fit to a table."""
     table = Names.of(df)
     weight = table.find(mixture.getOrDefault("weightCol")).name if mixture.isDefined("weightCol") else None
-    options = by_params({each.param: mixture.getOrDefault(each.param) for each in options_of(Options)})
+    options = by_params({option.param: mixture.getOrDefault(option.param) for option in options_of(Options)})
     return mixture._features(table), weight, options  # noqa: SLF001 - pyspark.ml's idiom
 
 
 def checkpoints_of(mixture: GaussianMixture) -> Checkpoints | None:
-    """Return the checkpoints that the params of an estimator ask for."""
+    """Return the checkpoint settings in the params of an estimator; None without a folder."""
     if not mixture.isDefined("checkpointDir"):
         return None
-    return Checkpoints(**{each.name: mixture.getOrDefault(each.param) for each in options_of(CheckpointOptions)})
+    return Checkpoints(**{option.name: mixture.getOrDefault(option.param) for option in options_of(CheckpointOptions)})
 
 
 def model_of(
     mixture: GaussianMixture, parameters: Parameters, features: tuple[str, ...], summary: Summary
 ) -> GaussianMixtureModel:
-    """Return a model with the columns of an estimator, its inputs as the table spelt them."""
+    """Return a model with the column params of an estimator, and inputCols in the table's spelling."""
     model = mixture._copyValues(GaussianMixtureModel(parameters, features, summary))  # noqa: SLF001 - pyspark.ml's idiom
     if mixture.isDefined("inputCols"):
         model.set(model.inputCols, list(features))

@@ -1,4 +1,4 @@
-"""The evaluator that chooses mixtures by held-out likelihood."""
+"""The evaluator that compares mixtures by held-out likelihood."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pyspark.sql import functions as f
 from gmm_spark.errors import DataError
 from gmm_spark.spark.ml.params import accessors, param, set_defaults
 from gmm_spark.spark.table.columns import weight_column
-from gmm_spark.spark.table.frames import at_rest
+from gmm_spark.spark.table.frames import static_frame
 from gmm_spark.spark.table.names import Names
 
 if TYPE_CHECKING:
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
 
 
 _log = logging.getLogger("gmm_spark")
-MOST_UNUSABLE = 0.05  # the share of rows without a log-density above which a warning is logged
+MOST_UNUSABLE = 0.05  # share of rows without a log-density above which a warning is logged
 
 
 @accessors
 class MeanLogLikelihoodEvaluator(
     Evaluator, HasWeightCol, DefaultParamsReadable["MeanLogLikelihoodEvaluator"], DefaultParamsWritable
 ):
-    """The weighted mean of `logDensityCol`: held-out nats per row, larger is better; for CrossValidator.
+    """The weighted mean of `logDensityCol`: nats per held-out row, larger is better; for CrossValidator.
 
     Rows without a log-density (unusable features) do not count.
     """
@@ -46,18 +46,18 @@ class MeanLogLikelihoodEvaluator(
         self._set(**self._input_kwargs)
 
     def _evaluate(self, dataset: DataFrame) -> float:
-        dataset = at_rest(dataset, "evaluate")
+        dataset = static_frame(dataset, "evaluate")
         table = Names.of(dataset)
         density = table.find(self.getOrDefault("logDensityCol")).column
         weight = weight_column(table, self.getOrDefault("weightCol")) if self.isDefined("weightCol") else f.lit(1.0)
         rows = dataset.select(density.alias("density"), f.when(density.isNotNull(), weight).alias("weight"))
         values = f.col("density") * f.col("weight"), f.col("weight")
         sums = [*(f.coalesce(f.sum(value), f.lit(0.0)) for value in values), f.count("density"), f.count("*")]
-        # Added exactly, and so the same to the bit: a sum over partitions depends on which of them arrives first.
+        # Added exactly, for the same bits each time: a float sum depends on which partition arrives first.
         partials = [row[1:] for row in rows.groupBy(f.spark_partition_id()).agg(*sums).collect()]
-        total, mass, known, all_ = (math.fsum(part) for part in zip(*partials, strict=True)) if partials else [0.0] * 4
-        if all_ - known > MOST_UNUSABLE * all_:
-            _log.warning("%d of %d held-out rows have no log-density and do not count", all_ - known, all_)
+        total, mass, scored, all_ = (math.fsum(part) for part in zip(*partials, strict=True)) if partials else [0.0] * 4
+        if all_ - scored > MOST_UNUSABLE * all_:
+            _log.warning("%d of %d held-out rows have no log-density and do not count", all_ - scored, all_)
         if not mass:
             raise DataError(
                 "held-out rows", got="none with a log-density", expected="at least one", do="Use fewer folds."

@@ -11,7 +11,7 @@ from pyspark.sql import SparkSession
 
 from gmm_spark.em.summary import Summary, fields_of, summary_from
 from gmm_spark.errors import ModelError, quoted
-from gmm_spark.mixture.alignment import aligned
+from gmm_spark.mixture.alignment import align
 from gmm_spark.mixture.parameters import Parameters
 from gmm_spark.spark.ml import model_files
 from gmm_spark.spark.ml.params import ColumnParams, set_defaults
@@ -32,11 +32,11 @@ if TYPE_CHECKING:
 
 
 class GaussianMixtureModel(Model, ColumnParams, MLReadable["GaussianMixtureModel"], MLWritable):
-    """A fitted Gaussian mixture: components in the order of falling weight, ties by mean.
+    """A fitted Gaussian mixture: components by descending weight, ties by mean.
 
     Args:
         parameters: the mixture, in the units of the data.
-        features: d names.
+        features: d feature names.
         summary: how the fit went; None for a model made from arrays.
     """
 
@@ -56,12 +56,12 @@ class GaussianMixtureModel(Model, ColumnParams, MLReadable["GaussianMixtureModel
         covarianceType: Family = "full",
         noise: Noise | None = None,
     ) -> GaussianMixtureModel:
-        """Return a model of these arrays: (k,), (k, d), (k, d, d), in the order given.
+        """Return a model of arrays of shape (k,), (k, d) and (k, d, d), without reordering the components.
 
-        Of the diag and spherical families (k, d) variances do as well. With a noise the weights sum to what it leaves.
+        The diag and spherical families also accept (k, d) variances. The weights and the noise weight sum to 1.
 
         Raises:
-            ParametersError: they are no Gaussian mixture.
+            ParametersError: the arrays are not a Gaussian mixture.
         """
         return cls(Parameters(weights, means, covariances, covarianceType, noise))
 
@@ -77,7 +77,7 @@ class GaussianMixtureModel(Model, ColumnParams, MLReadable["GaussianMixtureModel
 
     @property
     def covariances(self) -> FloatArray:
-        """(k, d, d) covariances, whatever the family; of diag and spherical made on demand from (k, d) `variances`."""
+        """(k, d, d) covariances of any family; for diag and spherical computed on demand from (k, d) `variances`."""
         return self.parameters.covariances
 
     @property
@@ -87,7 +87,7 @@ class GaussianMixtureModel(Model, ColumnParams, MLReadable["GaussianMixtureModel
 
     @property
     def noiseWeight(self) -> float:
-        """The mixing weight of the noise component; 0 where there is none."""
+        """The mixing weight of the noise component; 0 without one."""
         return 0.0 if self.parameters.noise is None else self.parameters.noise.weight
 
     @property
@@ -111,12 +111,12 @@ class GaussianMixtureModel(Model, ColumnParams, MLReadable["GaussianMixtureModel
         return int(kernel.most_probable(self.predictProbability(value)[None], self.parameters)[0])
 
     def predictProbability(self, value: ArrayLike) -> FloatArray:
-        """Return the posterior (k,) of one row (d,); (k + 1,) with that of the noise at the end."""
+        """Return the posteriors (k,) of one row (d,); with a noise component (k + 1,), the noise last."""
         posterior, _ = kernel.posteriors(np.asarray(value, dtype=np.float64).reshape(1, -1), self.parameters)
         return np.asarray(posterior[0])
 
     def sample(self, n: int, seed: int = 0, spark: SparkSession | None = None) -> DataFrame:
-        """Return n rows drawn from the mixture: the feature columns, and `component`, -1 for the noise.
+        """Return n random rows from the mixture: the feature columns, and `component`, -1 for the noise.
 
         The same seed gives the same rows on any number of partitions.
         """
@@ -130,25 +130,25 @@ class GaussianMixtureModel(Model, ColumnParams, MLReadable["GaussianMixtureModel
         return with_posterior(dataset, self.parameters, features_in(self, dataset), names)
 
     def alignedTo(self, reference: GaussianMixtureModel) -> GaussianMixtureModel:
-        """Return this model with its components in the order of those of the reference that they resemble.
+        """Return this model with its components in the order of the matching components of the reference.
 
-        What resembles is defined in `gmm_spark.mixture.alignment`; components without a match follow, by weight.
+        The matching is defined in `gmm_spark.mixture.alignment`; components without a match follow, by weight.
 
         Raises:
-            ModelError: other features than the reference's, or fewer components.
+            ModelError: other features, or fewer components, than the reference.
         """
         if self.features != reference.features:
             raise ModelError(
                 "the model to align to",
                 got=f"the features {quoted(reference.features)}",
-                expected=f"those of this model, {quoted(self.features)}",
+                expected=f"the features of this model, {quoted(self.features)}",
                 do="Align to a model of the same features in the same order.",
             )
-        parameters = aligned(self.parameters, reference.parameters)
+        parameters = align(self.parameters, reference.parameters)
         return self._copyValues(GaussianMixtureModel(parameters, self.features, self._summary))
 
     def write(self) -> MLWriter:
-        """Return the writer of the model directory."""
+        """Return the writer of a model directory."""
         return _Writer(self)
 
     @classmethod
@@ -158,37 +158,37 @@ class GaussianMixtureModel(Model, ColumnParams, MLReadable["GaussianMixtureModel
 
 
 def stored_model(model: GaussianMixtureModel) -> StoredModel:
-    """Return what the directory of a model holds."""
+    """Return the content of the directory of a model."""
     return StoredModel(model.parameters, model.features, fields_of(model.summary) if model.hasSummary else {})
 
 
 def features_in(model: GaussianMixtureModel, dataset: DataFrame) -> Features:
-    """Return a model's feature columns in a table, before any Spark job.
+    """Find a model's feature columns in a table, before any Spark job.
 
     Raises:
-        SchemaError: they are not there, or hold no numbers.
-        ModelError: they are not d as far as the schema says, or the model's in another order.
+        SchemaError: a column is missing or has no numbers.
+        ModelError: the schema shows another number of features, or they are in another order than the model's.
     """
     names = Names.of(dataset)
-    found = model._features(names)  # noqa: SLF001 - of this module
-    if found.size not in (None, model.parameters.d):
+    features = model._features(names)  # noqa: SLF001 - of this package
+    if features.size not in (None, model.parameters.d):
         raise ModelError(
-            "feature columns" if found.kind == "columns" else f"column {found.columns[0]!r}",
-            got=f"{found.size} {'columns' if found.kind == 'columns' else 'numbers, as its metadata says'}",
+            "feature columns" if features.kind == "columns" else f"column {features.columns[0]!r}",
+            got=f"{features.size} {'columns' if features.kind == 'columns' else 'numbers, as its metadata says'}",
             expected=f"the model's {model.parameters.d} features {quoted(model.features)}",
             do="Name the columns that the model was fitted on.",
-            options=("inputCols" if found.kind == "columns" else "featuresCol",),
+            options=("inputCols" if features.kind == "columns" else "featuresCol",),
         )
-    given, own = ([names.folded(name) for name in each] for each in (found.columns, model.features))
-    if model.hasSummary and given != own and sorted(given) == sorted(own):
+    keys, model_keys = ([names.case_key(name) for name in columns] for columns in (features.columns, model.features))
+    if model.hasSummary and keys != model_keys and sorted(keys) == sorted(model_keys):
         raise ModelError(
             "feature columns",
-            got=f"the model's features in another order, {quoted(found.columns)}",
+            got=f"the model's features in another order, {quoted(features.columns)}",
             expected=quoted(model.features),
-            do="Name them in the order of the model: the numbers go by their places.",
+            do="Name them in the order of the model: features are matched by position.",
             options=("inputCols",),
         )
-    return found
+    return features
 
 
 class _Writer(MLWriter):
@@ -213,8 +213,8 @@ class _Reader(MLReader[GaussianMixtureModel]):
         except (KeyError, TypeError, ValueError, AttributeError) as error:  # metadata is untrusted
             raise ModelError(
                 f"model directory {path}",
-                got=f"metadata with params that are none ({type(error).__name__}: {error})",
-                expected="a model as gmm_spark wrote it",
+                got=f"metadata with invalid params ({type(error).__name__}: {error})",
+                expected="a model that gmm_spark wrote",
                 do="Restore it from a copy, or fit it again.",
             ) from error
         return model

@@ -1,4 +1,4 @@
-"""The model directory through Spark: on any filesystem that Spark reaches, classic or Connect."""
+"""Reads and writes model directories through Spark: any filesystem that Spark reaches, classic or Connect."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 _ESTIMATOR = "gmm_spark.spark.ml.estimator.GaussianMixture"
 _SAVING = Lock()
-# What a model or estimator is saved as here, and by pyspark.ml: a pipeline, a model, one that was tuned.
+# Folders that gmm_spark writes for a model or estimator, and that pyspark.ml writes for pipelines and models.
 _OURS = frozenset({"components", "metadata"})
 _SAVED = _OURS | {
     "data",
@@ -47,26 +47,26 @@ _LONGEST_LINE = "mapreduce.input.linerecordreader.line.maxlength"
 
 
 def save(spark: SparkSession, instance: Params, model: StoredModel, path: str, *, overwrite: bool) -> None:
-    """Write a model directory; the metadata last, for it completes the model.
+    """Write a model directory; the metadata last, because a directory with metadata counts as complete.
 
     Raises:
         OutputError: as `saving`.
     """
     mode = "overwrite" if overwrite else "error"
     with saving(spark, path, overwrite=overwrite):
-        for folder, lines in written(spark, instance, model).items():
-            # From an Arrow table: from a list of tuples Spark starts Python workers, and takes 0.8 s instead of 0.15 s.
+        for folder, lines in directory_lines(spark, instance, model).items():
+            # From an Arrow table: for a list of tuples Spark starts Python workers and takes 0.8 s instead of 0.15 s.
             table = pa.table({"value": pa.array(lines, pa.string())})
             spark.createDataFrame(table).coalesce(1).write.mode(mode).text(f"{path}/{folder}")
 
 
 @contextmanager
 def saving(spark: SparkSession, path: str, *, overwrite: bool) -> Iterator[None]:
-    """Make room at a path for the model or estimator that is written inside; the threads of a driver take turns.
+    """Clear a path for the model or estimator that the code inside writes; one thread of a driver at a time.
 
     Raises:
-        OutputError: there is something at the path and `overwrite` is off; or what is there was not saved by pyspark.ml
-            or gmm_spark; or another program writes there at the same time.
+        OutputError: the path exists and `overwrite` is off; or pyspark.ml or gmm_spark did not write what is there; or
+            another program writes there at the same time.
     """
     with _SAVING:
         if not overwrite:
@@ -82,14 +82,14 @@ def saving(spark: SparkSession, path: str, *, overwrite: bool) -> Iterator[None]
                 raise
             raise OutputError(
                 f"model path {path}",
-                got="files that another program wrote or removed meanwhile",
+                got="files that another program wrote or removed at the same time",
                 expected="one program at a time",
-                do="Save again, each program to a path of its own.",
+                do="Save again, each program to its own path.",
             ) from error
 
 
-def written(spark: SparkSession, instance: Params, model: StoredModel) -> dict[str, list[str]]:
-    """Return the lines of the folders of a model directory; the metadata last, for it completes the model."""
+def directory_lines(spark: SparkSession, instance: Params, model: StoredModel) -> dict[str, list[str]]:
+    """Return the lines of each folder of a model directory, in the order to write them: the metadata last."""
     header, components = encode_model(model)
     metadata = DefaultParamsWriter._get_metadata_to_save(instance, spark, {"gmm_spark": header})  # noqa: SLF001
     return {"components": components, "metadata": [metadata]}
@@ -99,17 +99,16 @@ def load(spark: SparkSession, path: str) -> tuple[dict[str, object], StoredModel
     """Read a model directory; return pyspark.ml's metadata and the model.
 
     Raises:
-        ModelError: there is no model, it is damaged, or something else wrote it.
-        InputError: the folder keeps several runs, and its pointer to the last is damaged.
+        ModelError: no model, a damaged model, or one that gmm_spark did not write.
+        InputError: the folder has several runs, and its pointer to the last one is damaged.
     """
     try:
-        path = _followed(spark, path)
-        # Looked for by two paths, as in `_found`: where a single one is not there, Spark logs a long stack trace.
-        there = _found(spark, f"{path}/metadata") is not None
-    except (PySparkException, Py4JJavaError) as error:  # no such filesystem, bucket or host, or not for this user
+        path = _follow_pointer(spark, path)
+        has_metadata = _files_at(spark, f"{path}/metadata") is not None
+    except (PySparkException, Py4JJavaError) as error:  # no such filesystem, bucket or host, or no permission
         raise _unreachable(spark, path, error) from error
-    if not there:
-        if _found(spark, f"{path}/model/metadata") is not None:
+    if not has_metadata:
+        if _files_at(spark, f"{path}/model/metadata") is not None:
             raise _unreadable(path, "the output of a selection, with a model in it", f"Name {path}/model.")
         raise _unreadable(path, f"no {path}/metadata")
     metadata = _read_lines(spark, f"{path}/metadata", path, 1, MOST_METADATA)
@@ -124,7 +123,7 @@ def estimator_metadata(spark: SparkSession, path: str) -> dict[str, Any]:
     """Read pyspark.ml's metadata of an estimator.
 
     Raises:
-        ModelError: there is none, or something else was saved there.
+        ModelError: no readable metadata, or those of something else.
     """
     try:
         metadata: dict[str, Any] = DefaultParamsReader.loadMetadata(path, spark)
@@ -148,15 +147,15 @@ def _of_another_kind(path: str, got: str, expected: str, loader: str) -> ModelEr
 
 
 def _refuse_existing(spark: SparkSession, path: str) -> None:
-    """Refuse a path with anything at it."""
-    if _found(spark, path) is not None:
+    """Refuse a path that exists."""
+    if _files_at(spark, path) is not None:
         raise OutputError(
-            f"model path {path}", got="something that exists", expected="a free path", do="Use write().overwrite()."
+            f"model path {path}", got="a path that exists", expected="a free path", do="Use write().overwrite()."
         )
 
 
 def _clear(spark: SparkSession, path: str) -> None:
-    """Delete what pyspark.ml or gmm_spark saved at a path, all of it: another model has other folders."""
+    """Delete all that pyspark.ml or gmm_spark saved at a path, because a new model may have other folders."""
     fs, configuration = hadoop(spark)
     folder = fs.Path(path)
     files = folder.getFileSystem(configuration)
@@ -165,13 +164,13 @@ def _clear(spark: SparkSession, path: str) -> None:
     names = {status.getPath().getName() for status in files.listStatus(folder)}
     if not (names <= _OURS or (names & {"metadata"} and names <= _SAVED)):
         raise _foreign(path, f"a folder with {', '.join(sorted(names)[:5])}")
-    for name in names:  # not the folder, which may be a link
+    for name in names:  # not the folder itself, which may be a link
         files.delete(fs.Path(folder, name), True)  # noqa: FBT003 - Java has no keywords
 
 
 def _refuse_leftovers(spark: SparkSession, path: str) -> None:
     """Refuse a path with folders of another model, which Spark Connect can't delete."""
-    others = [name for name in sorted(_SAVED - _OURS) if _found(spark, f"{path}/{name}") is not None]
+    others = [name for name in sorted(_SAVED - _OURS) if _files_at(spark, f"{path}/{name}") is not None]
     if others:
         raise _foreign(path, f"a folder with {', '.join(others)}, which Spark Connect can't delete")
 
@@ -185,27 +184,27 @@ def _foreign(path: str, got: str) -> OutputError:
     )
 
 
-def _followed(spark: SparkSession, path: str) -> str:
-    """Return the run folder that a folder points to; the folder itself where it holds no pointer."""
+def _follow_pointer(spark: SparkSession, path: str) -> str:
+    """Return the run folder that a folder points to; the folder itself if it has no pointer."""
     pointer = f"{path}/{POINTER}"
-    found = _found(spark, pointer)
-    if found is None:
+    files = _files_at(spark, pointer)
+    if files is None:
         return path
-    # Spark opens no file that this condition leaves out, such as a pipe, whose length is 0.
-    row = found.where(f.col("length").between(1, pointers.MOST_CHARACTERS)).select("content").first()
+    # Spark does not open a file that this condition excludes, such as a pipe, whose length is 0.
+    row = files.where(f.col("length").between(1, pointers.MOST_CHARACTERS)).select("content").first()
     text = bytes(row[0]).decode("utf-8", errors="replace") if row else ""
     return f"{path}/{pointers.decode_pointer(text, pointer).folder}"
 
 
-def _found(spark: SparkSession, path: str) -> DataFrame | None:
-    """Return the files at a path; None where there is nothing.
+def _files_at(spark: SparkSession, path: str) -> DataFrame | None:
+    """Return the files at a path; None if it does not exist.
 
-    To resolve it needs no job, and no Hadoop API, which Connect lacks. Twice the same path, for Spark logs a long
-    stack trace where a single one is not there.
+    This needs no job, and no Hadoop API, which Connect lacks. The same path twice, because Spark logs a long stack
+    trace where a single path does not exist.
     """
     try:
         table = spark.read.format("binaryFile").load([path, path])
-        table.schema  # noqa: B018 - Connect resolves a table when it is asked for its schema
+        table.schema  # noqa: B018 - Connect resolves the path here
     except AnalysisException as error:
         if error.getCondition() != "PATH_NOT_FOUND":
             raise
@@ -214,25 +213,25 @@ def _found(spark: SparkSession, path: str) -> DataFrame | None:
 
 
 def _read_lines(spark: SparkSession, folder: str, path: str, most: int, characters: int) -> list[str]:
-    """Return the lines of a folder, without those that are too long and at most one more than there may be."""
+    """Return the lines of a folder: at most `most` + 1, without lines of more than `characters`."""
     try:
-        # Of a line that is longer than it may be, Spark's reader keeps no more than this.
+        # Spark's reader cuts longer lines at this length.
         longest = min(characters + 2, _LARGEST_INT)
         reader = spark.read.option(_LONGEST_LINE, longest)
         lines = reader.text(folder).where(f.length("value") <= characters).limit(most + 1)
         return [row[0] for row in lines.collect()]
-    except (PySparkException, Py4JJavaError) as error:  # not there, or Hadoop's checksum of a file is wrong
+    except (PySparkException, Py4JJavaError) as error:  # no folder, or a wrong Hadoop checksum
         raise _unreadable(path, f"no readable {folder}") from error
 
 
 def _unreadable(
     path: str, got: str, do: str = "Check the path; restore it from a copy if it is damaged."
 ) -> ModelError:
-    return ModelError(f"model directory {path}", got=got, expected="a directory that a model was written to", do=do)
+    return ModelError(f"model directory {path}", got=got, expected="a directory of a saved model", do=do)
 
 
 def _unreachable(spark: SparkSession, path: str, error: PySparkException | Py4JJavaError) -> ModelError:
     text = str(error.java_exception.toString() if isinstance(error, Py4JJavaError) else error)
     if lacks_filesystem(text):
         return _unreadable(path, text.partition("\n")[0], filesystem_advice(spark, path))
-    return _unreadable(path, text.partition("\n")[0], "Check the path, its bucket or host, and who may read there.")
+    return _unreadable(path, text.partition("\n")[0], "Check the path, its bucket or host, and the permission to read.")

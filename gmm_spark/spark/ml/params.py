@@ -1,4 +1,4 @@
-"""The params of the pyspark.ml face: name, default, help and check of each are those of `gmm_spark.options`."""
+"""The params of the pyspark.ml classes: `gmm_spark.options` defines the name, default, help and check of each."""
 
 from __future__ import annotations
 
@@ -21,27 +21,27 @@ P = TypeVar("P", bound=type)
 
 @dataclass(frozen=True)
 class _Checked:
-    """Converts a param's value and checks it; not a closure, because estimators and models are pickled."""
+    """Checks and converts the value of a param; not a closure, because estimators and models are pickled."""
 
     name: str
 
-    def __call__(self, value: Any) -> Any:  # noqa: ANN401 - a param's value is whatever the caller gave
+    def __call__(self, value: Any) -> Any:  # noqa: ANN401 - any value of the caller
         return BY_PARAM[self.name].checked(value, f"param {self.name}")
 
 
 def param(name: str, doc: str = "") -> Param[Any]:
-    """Return a param of a class that is being defined; its help is that of the option unless given."""
+    """Return a param for a class body; its help is `doc`, or the help of its option."""
     return Param(Params._dummy(), name, doc or BY_PARAM[name].doc, _Checked(name))  # noqa: SLF001 - pyspark.ml's idiom
 
 
 def set_defaults(instance: Params) -> None:
-    """Give the params of an instance the defaults of their options."""
-    defaults = {each.name: BY_PARAM[each.name].default for each in instance.params}
+    """Set the defaults of an instance's params to those of their options."""
+    defaults = {param.name: BY_PARAM[param.name].default for param in instance.params}
     instance._setDefault(**{name: value for name, value in defaults.items() if value is not None})  # noqa: SLF001 - as above
 
 
 def accessors(cls: P) -> P:
-    """Give a class `getName` and `setName` for each of its params, as pyspark.ml writes them by hand."""
+    """Add methods `getName` and `setName` for each param of a class, as pyspark.ml has them."""
     for name in [name for name in dir(cls) if isinstance(getattr(cls, name), Param)]:
         getter, setter = f"get{name[0].upper()}{name[1:]}", f"set{name[0].upper()}{name[1:]}"
         if not hasattr(cls, getter):
@@ -69,7 +69,7 @@ def _setter(name: str, method: str) -> Callable[[Any, Any], Any]:
 
 @accessors
 class ColumnParams(HasInputCols):
-    """The columns that estimator and model share."""
+    """The column params that estimator and model share."""
 
     featuresCol = param("featuresCol")
     inputCols = param("inputCols")

@@ -1,4 +1,4 @@
-"""A grid of mixtures from Python: models of all candidates, their table, and the best one."""
+"""Model selection from Python: the models of all candidates, their table, and the best one."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from gmm_spark.selection.evaluation import gains
 from gmm_spark.spark.ml.estimator import model_of, request_of
 from gmm_spark.spark.selection import fit_grid
 from gmm_spark.spark.selection.choice import Choice
-from gmm_spark.spark.session import workers_explained
-from gmm_spark.spark.table.frames import at_rest
+from gmm_spark.spark.session import explain_worker_errors
+from gmm_spark.spark.table.frames import static_frame
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
     from gmm_spark.selection.evaluation import Candidate, Criterion, Evaluation
     from gmm_spark.spark.ml.estimator import GaussianMixture
     from gmm_spark.spark.ml.model import GaussianMixtureModel
-    from gmm_spark.spark.selection.choice import Shelf
+    from gmm_spark.spark.selection.choice import FitStore
 
 _TEXT, _WHOLE, _REAL = pa.string(), pa.int64(), pa.float64()
-# The columns of the table: types by name, for a column may hold nothing that shows its type.
+# The columns of the table, with types: a column may have only nulls, which show no type.
 TABLE = pa.schema(
     [
         ("name", _TEXT),
@@ -55,12 +55,12 @@ TABLE = pa.schema(
 
 @dataclass(frozen=True, eq=False)
 class ModelSelection:
-    """What a selection came to.
+    """The result of a selection.
 
     Args:
-        evaluations: a row for each candidate, by family, k and start.
-        models: each candidate's model; candidates that failed have none.
-        best: the candidate that was chosen.
+        evaluations: one per candidate, by family, k and start.
+        models: each candidate's model; failed candidates have none.
+        best: the chosen candidate.
         numPasses: full reads of the data, over all candidates.
         seconds: wall-clock seconds by phase.
     """
@@ -73,46 +73,47 @@ class ModelSelection:
 
     @property
     def bestModel(self) -> GaussianMixtureModel:
-        """The model of the candidate that was chosen."""
+        """The model of the chosen candidate."""
         return self.models[self.best]
 
     @property
     def table(self) -> list[dict[str, Any]]:
-        """The evaluations as plain rows; numbers that are not known are None."""
+        """The evaluations as plain rows; unknown numbers are None."""
         gained = gains(self.evaluations)
         return [
-            row_of(each, gained.get(each.candidate), chosen=each.candidate == self.best) for each in self.evaluations
+            row_of(evaluation, gained.get(evaluation.candidate), chosen=evaluation.candidate == self.best)
+            for evaluation in self.evaluations
         ]
 
     def tableFrame(self, spark: SparkSession) -> DataFrame:
-        """Return the table as a data frame; numbers that are not known are null."""
+        """Return the table as a data frame; unknown numbers are null."""
         return spark.createDataFrame(pa.Table.from_pylist(self.table, TABLE))
 
 
-def row_of(each: Evaluation, gain: float | None, *, chosen: bool) -> dict[str, Any]:
+def row_of(evaluation: Evaluation, gain: float | None, *, chosen: bool) -> dict[str, Any]:
     """Return one candidate's row of the table."""
     row = {
-        "name": each.candidate.name,
-        "k": each.candidate.k,
-        "family": each.candidate.family,
-        "start": each.candidate.start,
+        "name": evaluation.candidate.name,
+        "k": evaluation.candidate.k,
+        "family": evaluation.candidate.family,
+        "start": evaluation.candidate.start,
         "chosen": chosen,
-        "outcome": each.outcome,
-        "parameters": each.parameters,
-        "log_likelihood": each.log_likelihood,
-        "mean_log_likelihood": each.mean_log_likelihood,
-        "heldout_mean_log_likelihood": each.heldout,
+        "outcome": evaluation.outcome,
+        "parameters": evaluation.parameters,
+        "log_likelihood": evaluation.log_likelihood,
+        "mean_log_likelihood": evaluation.mean_log_likelihood,
+        "heldout_mean_log_likelihood": evaluation.heldout,
         "gain_per_component": gain,
-        "bic": each.bic,
-        "aic": each.aic,
-        "icl": each.icl,
-        "passes": each.passes,
-        "floor_hits": each.floor_hits,
-        "suspicious": each.suspicious,
-        "stability": each.stability,
-        "message": each.message,
+        "bic": evaluation.bic,
+        "aic": evaluation.aic,
+        "icl": evaluation.icl,
+        "passes": evaluation.passes,
+        "floor_hits": evaluation.floor_hits,
+        "suspicious": evaluation.suspicious,
+        "stability": evaluation.stability,
+        "message": evaluation.message,
     }
-    return {name: None if value != value else value for name, value in row.items()}  # noqa: PLR0124 - NaN alone
+    return {name: None if value != value else value for name, value in row.items()}  # noqa: PLR0124 - only NaN differs from itself
 
 
 def select(
@@ -122,32 +123,32 @@ def select(
     covarianceTypes: Iterable[Family] = ("full",),
     *,
     criterion: Criterion = "bic",
-    shelf: Callable[[str], Shelf] | None = None,
+    store: Callable[[str], FitStore] | None = None,
     **choice: Any,  # noqa: ANN401 - the other fields of `Choice`
 ) -> ModelSelection:
     """Fit mixtures of every k and covariance type together, and choose one.
 
-    All are fitted by the same passes over the data: as many as the slowest of them needs.
+    All mixtures share the passes over the data: their number is that of the slowest fit.
 
     Args:
         df: the table.
-        mixture: its columns and how each candidate is fitted; its own k, covarianceType and initial model do not count.
+        mixture: the columns, and the options of each fit; its k, covarianceType and initial model are ignored.
         k: numbers of components.
         covarianceTypes: covariance families.
         criterion: bic, aic, icl, heldout or gain; see `gmm_spark.selection.evaluation.winner`.
-        shelf: keeps fits that have ended, for a rerun.
+        store: opens the store of finished fits by a fingerprint of data and options; a rerun skips stored fits.
         choice: other fields of `gmm_spark.spark.selection.choice.Choice`: finalists, least_gain, holdout, folds.
 
     Raises:
         ConfigurationError, SchemaError, DataError: as `GaussianMixture.fit`.
     """
-    asked = Choice(tuple(k), tuple(covarianceTypes), criterion=criterion, **choice)
-    df, mixture = at_rest(df, "select"), mixture.copy()  # as it is now: another thread may set params meanwhile
-    with params_named(), workers_explained(df.sparkSession):
+    requested = Choice(tuple(k), tuple(covarianceTypes), criterion=criterion, **choice)
+    df, mixture = static_frame(df, "select"), mixture.copy()  # another thread may set params during the fit
+    with params_named(), explain_worker_errors(df.sparkSession):
         features, weight, options = request_of(mixture, df)
-        found = fit_grid.select(df, features, weight, options, asked, shelf)
+        selection = fit_grid.select(df, features, weight, options, requested, store)
     models = {
-        candidate: model_of(mixture, fitted.parameters, found.features, fitted.summary)
-        for candidate, fitted in found.fitted.items()
+        candidate: model_of(mixture, fitted.parameters, selection.features, fitted.summary)
+        for candidate, fitted in selection.fitted.items()
     }
-    return ModelSelection(found.evaluations, models, found.winner, found.passes, found.seconds)
+    return ModelSelection(selection.evaluations, models, selection.winner, selection.passes, selection.seconds)

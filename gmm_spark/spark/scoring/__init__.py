@@ -1,1 +1,1 @@
-"""What a model does with rows: posteriors of a DataFrame, and rows drawn from a mixture."""
+"""Scoring columns for a DataFrame, and random rows from a mixture."""

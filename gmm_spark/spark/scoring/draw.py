@@ -1,4 +1,4 @@
-"""Random rows of a mixture, the same on any number of partitions."""
+"""Random rows from a mixture, the same on any number of partitions."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _CHUNK = 4096  # rows that share a random stream
 
 
 def sample(spark: SparkSession, parameters: Parameters, n: int, seed: int, features: str | Sequence[str]) -> DataFrame:
-    """Return n rows: one array column, or d numeric ones, and the int `component` that drew them."""
+    """Return n rows: one array column, or d numeric ones, and the int `component` of each row."""
     if n < 0:
         raise ConfigurationError("number of rows n", got=n, expected="at least 0", do="Ask for some rows.")
     feature = pa.list_(pa.float64()) if isinstance(features, str) else pa.float64()
@@ -38,21 +38,21 @@ def _rows(
         ids = batch.column(0).to_numpy()
         for chunk in np.unique(ids // _CHUNK):
             x, component = _chunk(parameters, np.random.default_rng([seed % 2**63, int(chunk)]))
-            own = ids[ids // _CHUNK == chunk] % _CHUNK
-            yield _batch(x[own], component[own], schema)
+            members = ids[ids // _CHUNK == chunk] % _CHUNK
+            yield _batch(x[members], component[members], schema)
 
 
 def _chunk(parameters: Parameters, rng: np.random.Generator) -> tuple[FloatArray, FloatArray]:
     noise = parameters.noise
     weights = parameters.weights if noise is None else np.append(parameters.weights, noise.weight)
-    component = rng.choice(parameters.rows, _CHUNK, p=weights)
+    component = rng.choice(parameters.k_with_noise, _CHUNK, p=weights)
     normal = rng.standard_normal((_CHUNK, parameters.d))
-    own = np.minimum(component, parameters.k - 1)
-    x = parameters.means[own] + parameters.spread.coloured(own, normal)
+    gaussian = np.minimum(component, parameters.k - 1)  # noise rows are replaced below
+    x = parameters.means[gaussian] + parameters.spread.rows_from_noise(gaussian, normal)
     if noise is not None:
-        everywhere = component == parameters.k
-        x[everywhere] = rng.uniform(noise.box[0], noise.box[1], (_CHUNK, parameters.d))[everywhere]
-        component[everywhere] = -1
+        is_noise = component == parameters.k
+        x[is_noise] = rng.uniform(noise.box[0], noise.box[1], (_CHUNK, parameters.d))[is_noise]
+        component[is_noise] = -1
     return x, component.astype(np.int32)
 
 

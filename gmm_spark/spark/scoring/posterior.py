@@ -14,7 +14,7 @@ from gmm_spark.errors import SchemaError, quoted
 from gmm_spark.spark.arrow_types import spark_schema
 from gmm_spark.spark.table.names import Names
 from gmm_spark.spark.table.rows import RowLayout, decode
-from gmm_spark.spark.worker import settle, variadic
+from gmm_spark.spark.worker import speed_up_worker, variadic
 from gmm_spark.statistics import kernel
 from gmm_spark.statistics.survey import REASONS
 
@@ -36,10 +36,10 @@ class ScoreColumns:
     """The names of the columns that scoring appends; an empty name leaves the column out.
 
     Args:
-        prediction: int, the component with the largest posterior; -1 where that is the noise's.
-        probability: array of k posteriors P(Z = k | x), summing to 1; with a noise its own is the last, of k + 1.
+        prediction: int, the component with the largest posterior; -1 for the noise component.
+        probability: array of k posteriors P(Z = k | x), summing to 1; with a noise component k + 1, the noise last.
         log_density: double, log p(x) in nats.
-        status: string, `ok` or the reason why the row has no posterior.
+        status: string, `ok`, or the reason why the row has no posterior.
         single: store the posteriors as array<float> instead of array<double>.
     """
 
@@ -49,8 +49,8 @@ class ScoreColumns:
     status: str = ""
     single: bool = False
 
-    def named(self) -> list[tuple[str, str]]:
-        """Return each column's name and its field of the score, in the order of the columns."""
+    def items(self) -> list[tuple[str, str]]:
+        """Return the name of each column and its field in the score struct, in the order of the columns."""
         names = (self.prediction, self.probability, self.log_density, self.status)
         return [(name, source) for name, source in zip(names, _FIELDS, strict=True) if name]
 
@@ -60,36 +60,36 @@ def with_posterior(
     parameters: Parameters,
     features: Features,
     columns: ScoreColumns,
-    kept: Sequence[Field] | None = None,
+    passing: Sequence[Field] | None = None,
 ) -> DataFrame:
-    """Append the scoring columns; every row stays, the other columns never leave the JVM.
+    """Append the scoring columns to every row; the other columns never leave the JVM.
 
-    A row with a null, NaN, infinite or missing feature gets null in all of them, and its reason in
-    the status.
+    A row with a null, NaN, infinite or missing feature gets null in all scoring columns but the status, which has
+    the reason.
 
     Args:
         df: the table.
         parameters: the mixture.
         features: its feature columns in the table.
         columns: the names of the scoring columns.
-        kept: the columns that stay; None: all.
+        passing: the columns to return beside the scoring columns; None: all.
 
     Raises:
-        SchemaError: a column that stays has one of these names, or two of them are the same, to Spark.
+        SchemaError: a scoring column has the name of a passing column or of another scoring column, for Spark.
     """
     names = Names.of(df)
-    passing = df.columns if kept is None else [each.leaf for each in kept]
-    _refuse_clash(names, passing, [name for name, _ in columns.named()])
+    passing_names = df.columns if passing is None else [field.leaf for field in passing]
+    _refuse_clash(names, passing_names, [name for name, _ in columns.items()])
     layout = RowLayout(parameters.d, array=features.kind != "columns", weighted=False)
     schema = _schema(single=columns.single)
     function = partial(_score, parameters, layout, schema)
     score = f.arrow_udf(variadic(function), spark_schema(schema))  # type: ignore[attr-defined] # PySpark 4.1's stubs lack it
-    own = _free(_SCORE, df.columns)
-    scored = df.withColumn(own, score(*features.select()))
-    appended = [f.col(own)[source].alias(name) for name, source in columns.named()]
-    if kept is None:
-        return scored.select("*", *appended).drop(own)
-    return scored.select(*(each.column.alias(each.leaf) for each in kept), *appended)
+    score_column = _free_name(_SCORE, df.columns)
+    scored = df.withColumn(score_column, score(*features.select()))
+    appended = [f.col(score_column)[source].alias(name) for name, source in columns.items()]
+    if passing is None:
+        return scored.select("*", *appended).drop(score_column)
+    return scored.select(*(field.column.alias(field.leaf) for field in passing), *appended)
 
 
 def _schema(*, single: bool) -> pa.Schema:
@@ -99,15 +99,15 @@ def _schema(*, single: bool) -> pa.Schema:
 
 
 def _score(parameters: Parameters, layout: RowLayout, schema: pa.Schema, arrays: list[pa.Array]) -> pa.Array:
-    settle()
+    speed_up_worker()
     rows = decode(arrays, layout)
     ok = rows.reasons == 0
-    probability = np.zeros((len(ok), parameters.rows), dtype=schema.field(1).type.value_type.to_pandas_dtype())
+    probability = np.zeros((len(ok), parameters.k_with_noise), dtype=schema.field(1).type.value_type.to_pandas_dtype())
     log_density, prediction = np.zeros(len(ok)), np.zeros(len(ok), dtype=np.int32)
     exact, log_density[ok] = kernel.posteriors(rows.x[:, ok].T, parameters)
     probability[ok], prediction[ok] = exact, kernel.most_probable(exact, parameters)
     mask = pa.array(~ok)
-    offsets = pa.array(np.arange(len(ok) + 1, dtype=np.int32) * parameters.rows)
+    offsets = pa.array(np.arange(len(ok) + 1, dtype=np.int32) * parameters.k_with_noise)
     return pa.StructArray.from_arrays(
         [
             pa.array(prediction, mask=~ok),
@@ -119,20 +119,20 @@ def _score(parameters: Parameters, layout: RowLayout, schema: pa.Schema, arrays:
     )
 
 
-def _free(name: str, taken: Sequence[str]) -> str:
-    """Return a name that no column has, in any case of its letters."""
-    lengths = {len(each) for each in taken}
+def _free_name(name: str, columns: Sequence[str]) -> str:
+    """Return a name whose length no column has, so that no column has it in any letter case."""
+    lengths = {len(column) for column in columns}
     while len(name) in lengths:
         name += "_"
     return name
 
 
 def _refuse_clash(names: Names, passing: Sequence[str], added: Sequence[str]) -> None:
-    new = set(map(names.folded, added))
-    taken = [*(name for name in passing if names.folded(name) in new), *names.repeated(added)]
-    if taken:
+    new = set(map(names.case_key, added))
+    clashes = [*(name for name in passing if names.case_key(name) in new), *names.duplicates(added)]
+    if clashes:
         raise SchemaError(
-            f"columns {quoted(sorted(set(taken)))}",
+            f"columns {quoted(sorted(set(clashes)))}",
             got="names that the table or another scoring column has",
             expected="free and different names for the scoring columns",
             do="Drop or rename them, or choose other output names.",

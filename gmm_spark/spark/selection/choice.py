@@ -1,4 +1,4 @@
-"""What a selection is asked for, and what it returns."""
+"""The request of a selection, its result, and the store of its finished fits."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ class Choice:
     Args:
         ks: numbers of components.
         families: covariance families.
-        finalists: how many starts of each go from the sample to all rows.
+        finalists: the number of starts per candidate that EM continues on all rows.
         criterion: bic, aic, icl, heldout or gain, as in `selection.winner`.
-        least_gain: for the criterion gain: nats per row that each added component must gain.
-        holdout: the share of the rows that no mixture is fitted to; 0 holds none out.
-        folds: each of n parts of the rows is held out of a second fit of each mixture; 0 holds none out.
-        retire: end candidates early that can't win any more.
+        least_gain: for the criterion gain: the nats per row that each additional component must gain.
+        holdout: the share of rows held out of all fits; 0: none.
+        folds: n, for cross-validation: each of n parts of the rows is held out of an extra fit per candidate; 0: none.
+        retire: end candidates early that can no longer win.
     """
 
     ks: tuple[int, ...]
@@ -44,28 +44,28 @@ class Choice:
     retire: bool = True
 
     def __post_init__(self) -> None:
-        held_out = self.holdout > 0 or self.folds > 0
-        for ok, what, got, expected in (
+        has_held_out = self.holdout > 0 or self.folds > 0
+        for is_valid, what, got, expected in (
             (self.ks and min(self.ks) >= 1, "numbers of components", self.ks, "at least one, each at least 1"),
             (self.families, "families", self.families, "at least one"),
             (self.finalists >= 1, "finalists", self.finalists, "at least 1"),
             (0 <= self.holdout < 1, "held-out share", self.holdout, "at least 0 and below 1"),
             (self.folds == 0 or self.folds > 1, "folds", self.folds, "0, or at least 2"),
             (not (self.holdout and self.folds), "held-out rows", "a share and folds", "one of them"),
-            (self.criterion != "heldout" or held_out, "criterion heldout", "no held-out rows", "a share or folds"),
+            (self.criterion != "heldout" or has_held_out, "criterion heldout", "no held-out rows", "a share or folds"),
         ):
-            if not ok:
+            if not is_valid:
                 raise ConfigurationError(what, got=got, expected=expected, do="Correct the choice.")
 
-    def of_rows(self, seed: int) -> Folds | None:
-        """Return which rows are held out."""
+    def row_folds(self, seed: int) -> Folds | None:
+        """Return the folds of the held-out rows; None without any."""
         if self.folds:
             return Folds(self.folds, 1.0, seed)
         return Folds(1, self.holdout, seed) if self.holdout else None
 
     @property
-    def held(self) -> int | None:
-        """The fold that the candidates themselves are not fitted to."""
+    def held_out_fold(self) -> int | None:
+        """The fold held out of the fits of the candidates themselves; None without any."""
         return 0 if self.holdout and not self.folds else None
 
 
@@ -74,10 +74,10 @@ class FittedCandidate:
     """A candidate's mixture in the user's units, and how its fit went.
 
     Args:
-        candidate: which.
-        fold: the fold that this fit was made to measure; None for the candidate itself.
+        candidate: the candidate.
+        fold: the fold held out of an extra fit for cross-validation; None: the fit of the candidate itself.
         parameters: the mixture, components by falling weight.
-        summary: how it went.
+        summary: how the fit went.
     """
 
     candidate: Candidate
@@ -87,11 +87,11 @@ class FittedCandidate:
 
     @property
     def key(self) -> tuple[Candidate, int | None]:
-        """What distinguishes it from the others."""
+        """Candidate and fold, which identify the fit."""
         return self.candidate, self.fold
 
     def standing(self) -> Standing:
-        """Return what it came to, as a rival of those that still run."""
+        """Return its result, with which running candidates are compared."""
         summary = self.summary
         value = at_mean_weight(summary.logLikelihood, summary.weight, summary.effectiveRows)
         free, sound = _free(self.parameters), not (unsound(summary.findings) or summary.smallComponentCharge)
@@ -119,27 +119,27 @@ class FittedCandidate:
         )
 
 
-class Shelf(Protocol):
-    """Keeps fits that have ended, so that a rerun after a crash skips them."""
+class FitStore(Protocol):
+    """Stores finished fits, so that a rerun after a crash skips them."""
 
-    def kept(self) -> Sequence[FittedCandidate]:
+    def load(self) -> Sequence[FittedCandidate]:
         """Return the fits of an earlier run."""
         ...
 
-    def keep(self, fitted: FittedCandidate) -> None:
-        """Keep a fit that has ended."""
+    def save(self, fitted: FittedCandidate) -> None:
+        """Store a finished fit."""
         ...
 
 
 @dataclass(frozen=True, eq=False)
 class Selection:
-    """All candidates and the one that was chosen.
+    """All candidates and the chosen one.
 
     Args:
-        evaluations: a row for each candidate, by family, k and start.
-        fitted: the mixtures; candidates that failed have none.
-        winner: the candidate chosen.
-        features: d names.
+        evaluations: one per candidate, by family, k and start.
+        fitted: the mixtures; failed candidates have none.
+        winner: the chosen candidate.
+        features: d feature names.
         passes: full reads of the data, over all candidates.
         seconds: wall-clock seconds by phase.
     """

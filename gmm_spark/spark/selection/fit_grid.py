@@ -1,4 +1,4 @@
-"""A grid of mixtures fitted together: one survey, one packing, and each pass serves all that are alive."""
+"""Fits a grid of mixtures together: one survey, one packing, and passes that all running candidates share."""
 
 from __future__ import annotations
 
@@ -22,15 +22,13 @@ from gmm_spark.search.sample_size import sample_rows, sample_tol
 from gmm_spark.selection import race
 from gmm_spark.selection.evaluation import FAILED, RETIRED, Candidate, Evaluation, grid, winner
 from gmm_spark.spark.blocks import agreement, pack
+from gmm_spark.spark.blocks.block_storage import pack_table
 from gmm_spark.spark.blocks.collect_sample import collect_sample
-from gmm_spark.spark.blocks.keep import packed
 from gmm_spark.spark.fit import progress
-from gmm_spark.spark.fit.progress import Clock
 from gmm_spark.spark.selection import grid_starts
-from gmm_spark.spark.selection.choice import Choice, FittedCandidate, Selection, Shelf
-from gmm_spark.spark.session import describe
+from gmm_spark.spark.selection.choice import Choice, FitStore, FittedCandidate, Selection
+from gmm_spark.spark.session import set_job_description
 from gmm_spark.spark.table import checks
-from gmm_spark.spark.table.checks import check_distinct
 from gmm_spark.spark.table.prepare import Table, prepare
 from gmm_spark.statistics import doubts
 from gmm_spark.statistics.reading import Request
@@ -44,15 +42,16 @@ if TYPE_CHECKING:
     from gmm_spark.mixture.coordinates import Coordinates
     from gmm_spark.mixture.parameters import Family, FloatArray, Parameters
     from gmm_spark.options import Options
+    from gmm_spark.search.sample import Plan
     from gmm_spark.spark.blocks.expectation import DistributedExpectation
     from gmm_spark.spark.table.columns import Features
 
-# Fits that have ended, by candidate and the fold that they are not fitted to.
+# Finished fits, by candidate and held-out fold.
 _Fits: TypeAlias = dict[tuple[Candidate, int | None], FittedCandidate]
 
 _log = logging.getLogger("gmm_spark")
-# This many blocks are read, then given to one group of candidates after the other: setting up a group's engine costs
-# less the more there are, and 8 of 2 MB are little memory.
+# Each group of candidates processes this many blocks at a time: more blocks mean fewer set-ups of a group's engine, and
+# 8 blocks of 2 MB take little memory.
 _TOGETHER = 8
 
 
@@ -62,7 +61,7 @@ def select(
     weight_col: str | None,
     options: Options,
     choice: Choice,
-    shelf: Callable[[str], Shelf] | None = None,
+    store: Callable[[str], FitStore] | None = None,
     limits: Limits = LIMITS,
 ) -> Selection:
     """Fit all candidates together and choose one.
@@ -71,34 +70,34 @@ def select(
         df: the table.
         features: its feature columns.
         weight_col: its weight column, or None where every row counts once.
-        options: how each is fitted; k and family are the choice's.
-        choice: what to try.
-        shelf: gives what keeps the fits of a selection with this fingerprint of data and options.
-        limits: of what is held where.
+        options: of each fit; k and family come from the choice.
+        choice: the candidates, and how to choose.
+        store: opens the store of finished fits for a fingerprint of data and options.
+        limits: of memory and disk.
 
     Raises:
         SchemaError: the weight column does not fit the table.
-        DataError: as `spark.fit.train.train`, and where every candidate failed.
+        DataError: as `spark.fit.train.train`, and if every candidate fails.
     """
-    clock = Clock()
+    clock = progress.Clock()
     with clock("survey", df):
         table = prepare(df, features, weight_col, options, families=choice.families, limits=limits)
-    own = shelf(_fingerprint(table, options, choice)) if shelf else None
-    run = _Run(table, options, choice, _Axes.of(table, choice), clock, own)
-    # Enough to decide where to look for the largest of them: all rows have more to do for most of the grid anyway.
+    fits = store(_fingerprint(table, options, choice)) if store else None
+    run = _Run(table, options, choice, _Axes.of(table, choice), clock, fits)
+    # Enough to find the region of the optimum for the largest candidates: most of the grid runs EM on all rows anyway.
     share = sample_rows("full", max(choice.ks), table.layout.d, tol=0.0, limits=limits) / table.surveyed.counted
-    folds = choice.of_rows(options.seed)
+    folds = choice.row_folds(options.seed)
     square, precision = table.surveyed.mean_square(run.axes.stored), options.precision
     packing = pack.Packing(
         table.layout, run.axes.stored, options.seed, share, folds, precision=precision, square=square, limits=limits
     )
-    with packed(table, packing, run.axes.turns) as expectation:
+    with pack_table(table, packing, run.axes.turns) as expectation:
         return run.selection(expectation)
 
 
 @dataclass(frozen=True, eq=False)
 class _Axes:
-    """The coordinates of the blocks and those of each family."""
+    """The coordinates of the blocks and of each family."""
 
     stored: Coordinates
     frames: dict[Family, Coordinates]
@@ -109,8 +108,8 @@ class _Axes:
         frames = {family: table.frame(family) for family in choice.families}
         whitened = [frame for family, frame in frames.items() if family not in ALIGNED]
         stored = (whitened or list(frames.values()))[0]
-        scaled = [family for family in frames if family in ALIGNED] if whitened else []
-        return _Axes(stored, frames, {family: frames[family].inverse @ stored.factor for family in scaled})
+        aligned = [family for family in frames if family in ALIGNED] if whitened else []
+        return _Axes(stored, frames, {family: frames[family].inverse @ stored.factor for family in aligned})
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,12 +118,12 @@ class _Run:
     options: Options
     choice: Choice
     axes: _Axes
-    clock: Clock
-    shelf: Shelf | None
+    clock: progress.Clock
+    store: FitStore | None
 
     def selection(self, expectation: DistributedExpectation) -> Selection:
         measure = partial(expectation.read, together=_TOGETHER)
-        done = {each.key: each for each in (self.shelf.kept() if self.shelf else ())}
+        done = {fitted.key: fitted for fitted in (self.store.load() if self.store else ())}
         runners, failed = self._runners(expectation, done)
         with self.clock("em", self.table.rows):
             for finish in self._race(measure, runners, done):
@@ -134,20 +133,20 @@ class _Run:
                     done[fitted.key] = fitted
         with self.clock("heldout", self.table.rows):
             heldout = self._heldout(measure, done)
-        mains = {candidate: each for (candidate, fold), each in done.items() if fold is None}
-        rows = [each.evaluation(heldout.get(candidate)) for candidate, each in mains.items()]
-        rows += [self._failure(candidate, message) for candidate, message in failed.items()]
-        rows.sort(key=lambda each: each.candidate)
-        best = winner(rows, self.choice.criterion, self.choice.least_gain).candidate
-        checks.report(doubts.of_mixture(self.table.surveyed, best.k, best.family, noise=self.options.noise))
+        mains = {candidate: fitted for (candidate, fold), fitted in done.items() if fold is None}
+        evaluations = [fitted.evaluation(heldout.get(candidate)) for candidate, fitted in mains.items()]
+        evaluations += [self._failure(candidate, message) for candidate, message in failed.items()]
+        evaluations.sort(key=lambda evaluation: evaluation.candidate)
+        best = winner(evaluations, self.choice.criterion, self.choice.least_gain).candidate
+        checks.log_warnings(doubts.of_mixture(self.table.surveyed, best.k, best.family, noise=self.options.noise))
         progress.report_findings(mains[best].summary.findings)
         passes = self.table.surveyed.passes + 1 + expectation.passes
-        return Selection(tuple(rows), mains, best, self.table.names, passes, self.clock.seconds)
+        return Selection(tuple(evaluations), mains, best, self.table.names, passes, self.clock.seconds)
 
     def _runners(
         self, expectation: DistributedExpectation, done: _Fits
     ) -> tuple[list[race.Runner], dict[Candidate, str]]:
-        """Return the runs that are still to be made, each at its start, and the candidates without one."""
+        """Return the unfinished fits, each at its start, and the candidates without a start, with the reason."""
         rows = self.table.rows
         with self.clock("pack", rows):
             z, weights = collect_sample(expectation.blocks, self.table.layout.d)
@@ -158,16 +157,16 @@ class _Run:
         with self.clock("starts", rows):
             failed = self._too_many(cells, z[:, weights > 0])
             cells = tuple(cell for cell in cells if cell not in failed)
-            found = self._search(cells, Sample(z, weights, self.table.surveyed.reference.covariance)) if cells else []
+            results = self._search(cells, Sample(z, weights, self.table.surveyed.reference.covariance)) if cells else []
         runners: list[race.Runner] = []
-        for cell, result in zip(cells, found, strict=True):
+        for cell, result in zip(cells, results, strict=True):
             if isinstance(result, str):
                 failed[cell] = result
                 continue
             for rank, start in enumerate(result.mixtures[: self.choice.finalists]):
-                own = self._of_candidate(replace(cell, start=rank), start, None if rank else result.passed)
-                runners += [replace(each, stability=result.stability) for each in own]
-        return [each for each in runners if (each.candidate, _fold(each)) not in done], failed
+                new = self._runners_of(replace(cell, start=rank), start, None if rank else result.passed)
+                runners += [replace(runner, stability=result.stability) for runner in new]
+        return [runner for runner in runners if (runner.candidate, _fold(runner)) not in done], failed
 
     def _folds(self) -> list[int | None]:
         return [None, *range(self.choice.folds)]
@@ -177,34 +176,33 @@ class _Run:
         messages: dict[int, str] = {}
         for k in sorted({cell.k for cell in cells}, reverse=True):
             try:
-                check_distinct(z, self.table.rows, k)
+                checks.check_distinct(z, self.table.rows, k)
                 break
             except DataError as error:
                 messages[k] = error.sentences
         return {cell: messages[cell.k] for cell in cells if cell.k in messages}
 
-    def _search(self, cells: Sequence[Candidate], sample: Sample) -> list[grid_starts.Found | str]:
+    def _search(self, cells: Sequence[Candidate], sample: Sample) -> list[grid_starts.SearchResult | str]:
         rows, thoroughness = self.table.surveyed.counted, 1 / len(grid(self.choice.ks, self.choice.families))
-        asked = [replace(self.options, k=cell.k, family=cell.family) for cell in cells if self._is_searched(cell)]
-        tols = [sample_tol(how.family, how.k, how.tol, sample, rows) for how in asked]
-        plans = tuple(
-            replace(self._problem(how).plan(tol), thoroughness=thoroughness)
-            for how, tol in zip(asked, tols, strict=True)
-        )
-        searches = grid_starts.Searches(sample, plans, self.axes.frames, self.axes.turns)
-        found = iter(grid_starts.search(self.table.rows.sparkSession, searches) if plans else ())
-        return [next(found) if self._is_searched(cell) else grid_starts.Found([self._of_one(cell)]) for cell in cells]
+        plans: list[Plan] = []
+        for cell in filter(self._is_searched, cells):
+            tol = sample_tol(cell.family, cell.k, self.options.tol, sample, rows)
+            plans.append(replace(self._problem(cell).plan(tol), thoroughness=thoroughness))
+        searches = grid_starts.Searches(sample, tuple(plans), self.axes.frames, self.axes.turns)
+        results = iter(grid_starts.search(self.table.rows.sparkSession, searches) if plans else ())
+        return [
+            next(results) if self._is_searched(cell) else grid_starts.SearchResult([self._problem(cell).of_one()])
+            for cell in cells
+        ]
 
     def _is_searched(self, cell: Candidate) -> bool:
         return cell.k > 1 or self.options.noise
 
-    def _of_one(self, cell: Candidate) -> Parameters:
-        return self._problem(replace(self.options, k=1, family=cell.family)).of_one()
+    def _problem(self, cell: Candidate) -> Problem:
+        options = replace(self.options, k=cell.k, family=cell.family)
+        return Problem(options, self.table.surveyed, self.table.names, self.axes.frames[cell.family])
 
-    def _problem(self, options: Options) -> Problem:
-        return Problem(options, self.table.surveyed, self.table.names, self.axes.frames[options.family])
-
-    def _of_candidate(
+    def _runners_of(
         self, candidate: Candidate, start: Parameters, passed: em.PassedOver | None
     ) -> Iterator[race.Runner]:
         options = replace(self.options, k=candidate.k, family=candidate.family)
@@ -212,7 +210,7 @@ class _Run:
         maximise = options.maximiser(self.axes.frames[candidate.family], surveyed.counted, surveyed.effective_rows)
         state = em.begin(start, self.options.acceleration, passed=passed)
         per_weight = surveyed.effective_rows / surveyed.weight
-        yield race.Runner(candidate, state, maximise, self.choice.held, rows_per_weight=per_weight)
+        yield race.Runner(candidate, state, maximise, self.choice.held_out_fold, rows_per_weight=per_weight)
         for fold in range(self.choice.folds):
             yield race.Runner(candidate, state, maximise, fold, shadow=True)
 
@@ -220,15 +218,15 @@ class _Run:
         spark, criterion = self.table.rows.sparkSession, self.choice.criterion if self.choice.retire else None
 
         def on_pass(number: int, alive: Sequence[race.Runner]) -> None:
-            _log.info("pass %d: served %d fits", number, len(alive))
-            describe(spark, f"gmm select, pass {number + 1}")
+            _log.info("pass %d: read for %d fits", number, len(alive))
+            set_job_description(spark, f"gmm select, pass {number + 1}")
 
-        rivals = [each.standing() for (_, fold), each in done.items() if fold is None]
+        rivals = [fitted.standing() for (_, fold), fitted in done.items() if fold is None]
         goal = em.Goal(self.options.tol, self.options.max_iter, RESEEDINGS)
         return race.race(measure, runners, goal, criterion, rivals, on_pass)
 
     def _fitted(self, finish: race.Finish) -> FittedCandidate | None:
-        """Return the fit that has ended in the user's units, and keep it."""
+        """Return a finished fit in the user's units, and store it."""
         runner, fit = finish.runner, finish.fit
         if fit is None:
             return None
@@ -241,29 +239,27 @@ class _Run:
         if finish.outcome == RETIRED:
             summary = replace(summary, outcome=RETIRED, message=finish.message)
         fitted = FittedCandidate(runner.candidate, _fold(runner), frame.outward(fit.best.parameters).ordered(), summary)
-        if self.shelf:
-            self.shelf.keep(fitted)
+        if self.store:
+            self.store.save(fitted)
         _log.info("%s: %s, mean log-likelihood %.9g", runner.candidate.name, finish.outcome, summary.meanLogLikelihood)
         return fitted
 
     def _warnings(self, candidate: Candidate, summary: Summary) -> tuple[str, ...]:
-        """Return what a fit of this candidate alone would warn of."""
-        own = doubts.of_mixture(self.table.surveyed, candidate.k, candidate.family, noise=self.options.noise)
-        return (*own, *self.table.warnings, *(each.message for each in summary.findings))
+        """Return the warnings that a fit of this candidate alone would log."""
+        warnings = doubts.of_mixture(self.table.surveyed, candidate.k, candidate.family, noise=self.options.noise)
+        return (*warnings, *self.table.warnings, *(finding.message for finding in summary.findings))
 
     def _heldout(self, measure: race.Measure, done: _Fits) -> dict[Candidate, float]:
-        """Return the mean log-likelihood of rows that were held out, by one more read of all of them."""
-        measured = [each for each in done.values() if self.choice.of_rows(0) and self._judges(each)]
-        if not measured:
+        """Return the mean log-likelihood of the held-out rows, by one more read of all rows."""
+        judges = [fitted for fitted in done.values() if self.choice.row_folds(0) and self._is_judge(fitted)]
+        if not judges:
             return {}
-        frames = [self.axes.frames[each.candidate.family] for each in measured]
-        requests = [
-            Request(frame.inward(each.parameters), only=each.fold or 0)
-            for each, frame in zip(measured, frames, strict=True)
-        ]
+        frames = [self.axes.frames[fitted.candidate.family] for fitted in judges]
+        inward = [frame.inward(fitted.parameters) for fitted, frame in zip(judges, frames, strict=True)]
+        requests = [Request(at, only=fitted.fold or 0) for fitted, at in zip(judges, inward, strict=True)]
         sums: dict[Candidate, list[tuple[float, float]]] = {}
-        for each, frame, moments in zip(measured, frames, measure(requests), strict=True):
-            sums.setdefault(each.candidate, []).append((race.in_user_units(moments, frame), moments.weight))
+        for fitted, frame, moments in zip(judges, frames, measure(requests), strict=True):
+            sums.setdefault(fitted.candidate, []).append((race.in_user_units(moments, frame), moments.weight))
         totals = {
             candidate: (sum(value for value, _ in parts), sum(weight for _, weight in parts))
             for candidate, parts in sums.items()
@@ -271,8 +267,8 @@ class _Run:
         }
         return {candidate: value / weight for candidate, (value, weight) in totals.items() if weight > 0}
 
-    def _judges(self, fitted: FittedCandidate) -> bool:
-        """Return whether this fit is one that has not seen the rows held out of it."""
+    def _is_judge(self, fitted: FittedCandidate) -> bool:
+        """Return whether this fit is measured on held-out rows."""
         if not self.choice.folds:
             return fitted.fold is None
         return fitted.fold is not None and fitted.summary.outcome != RETIRED
@@ -280,17 +276,8 @@ class _Run:
     def _failure(self, candidate: Candidate, message: str) -> Evaluation:
         nothing = float("nan")
         free = families.free_parameters(candidate.family, candidate.k, self.table.layout.d, noise=self.options.noise)
-        return Evaluation(
-            candidate,
-            FAILED,
-            message,
-            nothing,
-            nothing,
-            free,
-            nothing,
-            passes=self.table.surveyed.passes + 1,
-            floor_hits=0,
-        )
+        passes = self.table.surveyed.passes + 1
+        return Evaluation(candidate, FAILED, message, nothing, nothing, free, nothing, passes=passes, floor_hits=0)
 
 
 def _fold(runner: race.Runner) -> int | None:
@@ -298,6 +285,6 @@ def _fold(runner: race.Runner) -> int | None:
 
 
 def _fingerprint(table: Table, options: Options, choice: Choice) -> str:
-    """Return what distinguishes this selection from others: what the rows are, the options and the choice."""
+    """Return a hash that identifies a selection: the survey of its rows, the options and the choice."""
     request = repr((table.names, options, choice)).encode()
     return hashlib.sha256(table.surveyed.to_bytes() + request).hexdigest()[:16]

@@ -1,4 +1,4 @@
-"""Starts for many mixtures: one task for each family and number of components, all on the same sample."""
+"""Starts for many mixtures: one task per family and number of components, all on the same sample."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from gmm_spark.errors import DataError
 from gmm_spark.search.best_start import ranked
 from gmm_spark.selection.stability import stability
-from gmm_spark.spark.session import shipped
+from gmm_spark.spark.session import send_to_tasks
 from gmm_spark.spark.tasks import call_in_tasks
 
 if TYPE_CHECKING:
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, eq=False)
-class Found:
-    """What a search found.
+class SearchResult:
+    """The result of a search for starts.
 
     Args:
-        mixtures: where EM starts on all rows, the best first.
-        stability: the share of its starts that led to the partition of the best; NaN where none was drawn.
+        mixtures: the starts of EM on all rows, the best first.
+        stability: the share of the random starts that led to the same partition as the best; NaN without any.
         passed: a likelier mixture than the best that was not chosen.
     """
 
@@ -39,12 +39,12 @@ class Found:
 
 @dataclass(frozen=True, eq=False)
 class Searches:
-    """What to look for, and where.
+    """The searches for starts, on one sample.
 
     Args:
         sample: rows in the coordinates of the blocks.
-        plans: one for each search.
-        frames: the coordinates that suit each family.
+        plans: one per search.
+        frames: the coordinates of each family.
         turns: (d, d) from the blocks' coordinates to those of a family, where they differ.
     """
 
@@ -53,29 +53,29 @@ class Searches:
     frames: Mapping[Family, Coordinates]
     turns: Mapping[Family, FloatArray]
 
-    def run(self, number: int) -> Found | str:
-        """Return what one search found, or why there is nothing: that must not end the others."""
+    def run(self, number: int) -> SearchResult | str:
+        """Return the result of one search, or the text of its error, which must not end the others."""
         try:
-            return self._found(self.plans[number])
+            return self._search(self.plans[number])
         except DataError as error:
             return error.sentences
 
-    def _found(self, plan: Plan) -> Found:
+    def _search(self, plan: Plan) -> SearchResult:
         turn = self.turns.get(plan.family)
         sample = self.sample if turn is None else replace(self.sample, z=turn @ self.sample.z)
-        led: list[Parameters] = []
-        fits = ranked(sample, self.frames[plan.family], plan, on_starts=led.extend)
+        from_starts: list[Parameters] = []
+        fits = ranked(sample, self.frames[plan.family], plan, on_starts=from_starts.extend)
         mixtures = [fit.best.parameters for fit in fits]
-        return Found(mixtures, stability(led, mixtures[0], sample.z), fits[0].passed)
+        return SearchResult(mixtures, stability(from_starts, mixtures[0], sample.z), fits[0].passed)
 
 
-def search(spark: SparkSession, searches: Searches) -> list[Found | str]:
-    """Return for each plan what was found, or why there is nothing.
+def search(spark: SparkSession, searches: Searches) -> list[SearchResult | str]:
+    """Return the result of each plan, or the text of its error.
 
-    The costliest searches begin first, so that the short ones fill the cores at the end.
+    The longest searches start first, so that short ones fill the cores at the end.
     """
     plans = searches.plans
     order = sorted(range(len(plans)), key=lambda i: (-plans[i].k, plans[i].family != "full"))
-    with shipped(spark, searches.run) as run:
+    with send_to_tasks(spark, searches.run) as run:
         results = dict(zip(order, call_in_tasks(spark, run, [(number,) for number in order], len(order)), strict=True))
     return [results[number] for number in range(len(plans))]

@@ -1,1 +1,1 @@
-"""The rows of a DataFrame: their columns, whether they can be used, the first read of them."""
+"""The rows of a DataFrame: feature columns, checks, and the survey (the first read)."""

@@ -1,4 +1,4 @@
-"""Tables that are refused before a fit: rows that can't be used, or too few distinct ones."""
+"""Checks before a fit: tables with unusable rows, or with too few distinct rows, are refused."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ if TYPE_CHECKING:
     from gmm_spark.statistics.survey import Survey
 
 _log = logging.getLogger("gmm_spark")
-_LEAST_WEIGHT = 1e-140  # the square of a smaller total is no number
+_LEAST_WEIGHT = 1e-140  # the square of a smaller total underflows
 
 
 def check_rows(surveyed: Survey, most_invalid: float | None, names: Sequence[str]) -> None:
-    """Refuse rows that cannot be used, or too many of them, or none that can.
+    """Refuse a table with too many unusable rows, or without usable rows of a positive weight.
 
     Args:
         surveyed: the table.
-        most_invalid: the share of unusable rows to put up with; None: not even one.
-        names: the columns looked at.
+        most_invalid: the largest share of unusable rows to accept; None: no unusable row.
+        names: the columns that are checked.
 
     Raises:
-        DataError: there are too many; its `got` is a `Refused`. Or there is no weight at all.
+        DataError: too many unusable rows (its `got` is a `Refused`), or too small a total weight.
     """
     refused = Refused(surveyed.invalid, surveyed.rows)
     if refused.fraction > (most_invalid or 0):
@@ -41,7 +41,7 @@ def check_rows(surveyed: Survey, most_invalid: float | None, names: Sequence[str
             expected="finite features (at most 1e150) of one length and finite weights of at least 0 in every row"
             if most_invalid is None
             else f"at most {100 * most_invalid:g} % of them",
-            do="Mend them, or leave them out." if most_invalid is None else "Mend them, or put up with more of them.",
+            do="Correct them, or leave them out." if most_invalid is None else "Correct them, or accept more of them.",
             options=("handle_invalid" if most_invalid is None else "max_invalid_fraction",),
         )
     if surveyed.weight <= 0:
@@ -54,14 +54,14 @@ def check_rows(surveyed: Survey, most_invalid: float | None, names: Sequence[str
     if surveyed.weight < _LEAST_WEIGHT:
         raise DataError(
             "weights",
-            got=f"{surveyed.weight:.3g} in all",
+            got=f"a total of {surveyed.weight:.3g}",
             expected=f"at least {_LEAST_WEIGHT:g}: their squares are summed",
             do="Multiply all weights by one number: the model does not depend on their unit.",
         )
 
 
-def report(warnings: Sequence[str]) -> None:
-    """Log warnings."""
+def log_warnings(warnings: Sequence[str]) -> None:
+    """Log each warning."""
     for warning in warnings:
         _log.warning("%s", warning, extra={"fields": {"event": "preflight"}})
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 Kind = Literal["columns", "array", "vector"]
 _NUMBERS = (t.NumericType, t.BooleanType)
 _SEQUENCES = (t.ArrayType, VectorUDT)
-# What makes numbers of a type that has none, by the first that fits.
+# How to make numbers of a type that is not numeric; the first entry that matches counts.
 _REMEDIES: tuple[tuple[tuple[type[t.DataType], ...], str], ...] = (
     ((t.DateType,), "Select unix_date({name}), the days since 1970, as a column."),
     ((t.TimestampType,), "Select unix_micros({name}), the microseconds since 1970, as a column."),
@@ -31,13 +31,13 @@ _REMEDIES: tuple[tuple[tuple[type[t.DataType], ...], str], ...] = (
     ((t.YearMonthIntervalType,), "Select cast(cast({name} as interval month) as int), months, as a column."),
     (
         (t.StringType, t.CharType, t.VarcharType),
-        "Where it holds numbers select try_cast({name} as double) as a column; categories encode, or leave it out.",
+        "Where it holds numbers select try_cast({name} as double) as a column; encode categories, or leave it out.",
     ),
-    (_SEQUENCES, "Name it as the one column of all features."),
+    (_SEQUENCES, "Name it as the only column, with all features."),
     ((t.StructType,), "Name one of its fields, as in {name}.field."),
-    ((t.MapType,), "Select the values that are meant as columns, as in element_at({name}, key)."),
+    ((t.MapType,), "Select the values you need as columns, as in element_at({name}, key)."),
 )
-_OTHERWISE = "Select a cast of it to double as a column, where Spark has one, or leave it out."
+_OTHERWISE = "Select it cast to double as a column, if Spark can cast it, or leave it out."
 
 
 @dataclass(frozen=True)
@@ -46,8 +46,8 @@ class Features:
 
     Args:
         fields: the numeric columns, or the one array or vector column.
-        kind: which of these it is.
-        size: how many features there are, where the schema says it.
+        kind: columns, array or vector.
+        size: the number of features; None if the schema does not show it.
     """
 
     fields: tuple[Field, ...]
@@ -59,24 +59,24 @@ class Features:
         """Find the features in a table: `input_cols` where given, else `features_col`.
 
         Raises:
-            SchemaError: a column that is missing, is named twice, or has a type that holds no numbers.
+            SchemaError: a missing column, a column that is named twice, or a type without numbers.
         """
         if input_cols:
             return Features(_numeric_columns(table, input_cols), "columns", len(input_cols))
-        found = table.find(features_col or "features")
-        return Features((found,), _sequence_kind(found), _vector_size(found.metadata))
+        column = table.find(features_col or "features")
+        return Features((column,), _sequence_kind(column), _vector_size(column.metadata))
 
     @property
     def columns(self) -> tuple[str, ...]:
         """The names of the columns, as the table spells them."""
-        return tuple(each.name for each in self.fields)
+        return tuple(field.name for field in self.fields)
 
     def select(self) -> list[Column]:
-        """Return the columns to send to Python: one double a feature, or one array `x`."""
+        """Return the columns to send to Python: one double per feature, or one array `x`."""
         if self.kind == "columns":
-            return [each.column.cast("double").alias(f"x{i}") for i, each in enumerate(self.fields)]
+            return [field.column.cast("double").alias(f"x{i}") for i, field in enumerate(self.fields)]
         values = self.fields[0].column
-        # vector_to_array ends the job at a null.
+        # vector_to_array fails at a null.
         arrays = (
             f.when(values.isNotNull(), vector_to_array(values))
             if self.kind == "vector"
@@ -92,16 +92,20 @@ class Features:
 
 
 def weight_column(table: Names, name: str) -> Column:
-    """Return the weight column as a double, or refuse its type."""
+    """Return the weight column as a double.
+
+    Raises:
+        SchemaError: it is missing, or its type has no numbers.
+    """
     return _numeric(table.find(name)).column.cast("double").alias("weight")
 
 
 def _numeric_columns(table: Names, names: Sequence[str]) -> tuple[Field, ...]:
-    found = tuple(_numeric(table.find(name)) for name in names)
-    places: dict[tuple[str, ...], list[str]] = {}
-    for name, each in zip(names, found, strict=True):
-        places.setdefault(each.path, []).append(name)
-    repeated = sorted({name for given in places.values() if len(given) > 1 for name in given})
+    fields = tuple(_numeric(table.find(name)) for name in names)
+    spellings: dict[tuple[str, ...], list[str]] = {}
+    for name, field in zip(names, fields, strict=True):
+        spellings.setdefault(field.path, []).append(name)
+    repeated = sorted({name for same in spellings.values() if len(same) > 1 for name in same})
     if repeated:
         raise SchemaError(
             "feature columns",
@@ -109,30 +113,30 @@ def _numeric_columns(table: Names, names: Sequence[str]) -> tuple[Field, ...]:
             expected="each column once",
             do="Name it once.",
         )
-    return found
+    return fields
 
 
-def _numeric(each: Field) -> Field:
-    if not isinstance(each.kind, _NUMBERS):
-        remedy = next((text for kinds, text in _REMEDIES if isinstance(each.kind, kinds)), _OTHERWISE)
+def _numeric(field: Field) -> Field:
+    if not isinstance(field.kind, _NUMBERS):
+        remedy = next((text for kinds, text in _REMEDIES if isinstance(field.kind, kinds)), _OTHERWISE)
         raise SchemaError(
-            f"column {each.name!r}",
-            got=f"type {each.kind.simpleString()}",
+            f"column {field.name!r}",
+            got=f"type {field.kind.simpleString()}",
             expected="a numeric or boolean type",
-            do=remedy.format(name=each.name),
-            options=("features_col",) if isinstance(each.kind, _SEQUENCES) else (),
+            do=remedy.format(name=field.name),
+            options=("features_col",) if isinstance(field.kind, _SEQUENCES) else (),
         )
-    return each
+    return field
 
 
-def _sequence_kind(each: Field) -> Kind:
-    if isinstance(each.kind, VectorUDT):
+def _sequence_kind(field: Field) -> Kind:
+    if isinstance(field.kind, VectorUDT):
         return "vector"
-    if isinstance(each.kind, t.ArrayType) and isinstance(each.kind.elementType, _NUMBERS):
+    if isinstance(field.kind, t.ArrayType) and isinstance(field.kind.elementType, _NUMBERS):
         return "array"
     raise SchemaError(
-        f"column {each.name!r}",
-        got=f"type {each.kind.simpleString()}",
+        f"column {field.name!r}",
+        got=f"type {field.kind.simpleString()}",
         expected="an array of numbers or a Spark ML vector",
         do="Name numeric columns instead, or assemble them into one column.",
         options=("input_cols",),
@@ -140,11 +144,11 @@ def _sequence_kind(each: Field) -> Kind:
 
 
 def _vector_size(metadata: Mapping[str, Any]) -> int | None:
-    """Return the length of the vectors of a column, where a stage of pyspark.ml has noted it."""
-    noted = metadata.get("ml_attr")
-    if not isinstance(noted, dict):
+    """Return the length of the vectors of a column, if a stage of pyspark.ml has stored it in the metadata."""
+    attributes = metadata.get("ml_attr")
+    if not isinstance(attributes, dict):
         return None
-    size, groups = noted.get("num_attrs"), noted.get("attrs")
+    size, groups = attributes.get("num_attrs"), attributes.get("attrs")
     if size is None and isinstance(groups, dict):
         size = sum(len(group) for group in groups.values() if isinstance(group, list))
     return size if isinstance(size, int) and size > 0 else None

@@ -1,4 +1,4 @@
-"""What is given as a table: a DataFrame, or rows of pandas or Arrow where a session is active."""
+"""Tables that a caller may pass: a DataFrame, or a table of pandas or Arrow while a session is active."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
 
-def as_frame(data: Any) -> DataFrame:  # noqa: ANN401 - whatever the caller gave
-    """Return the DataFrame; a table of pandas, Arrow or any library with Arrow's interface becomes one.
+def as_frame(data: Any) -> DataFrame:  # noqa: ANN401 - any argument of the caller
+    """Return the data as a DataFrame: a DataFrame, or a table of pandas, Arrow or any library with Arrow's interface.
 
     Raises:
-        InputError: it is no table, or one in memory and no session is active.
+        InputError: the data are no table, or a table in memory while no session is active.
     """
     if hasattr(data, "sparkSession"):
         frame: DataFrame = data
         return frame
-    if hasattr(data, "to_spark"):  # of pyspark.pandas
+    if hasattr(data, "to_spark"):  # a table of pyspark.pandas
         return as_frame(data.to_spark())
     table = _in_memory(data)
     try:
@@ -35,15 +35,19 @@ def as_frame(data: Any) -> DataFrame:  # noqa: ANN401 - whatever the caller gave
             "input",
             got=f"a {_kind(data)} and no active Spark session",
             expected="a DataFrame of Spark, or a session to make one",
-            do="Start one first: SparkSession.builder.getOrCreate().",
+            do="Start a session first: SparkSession.builder.getOrCreate().",
         ) from error
 
 
-def at_rest(data: Any, use: str) -> DataFrame:  # noqa: ANN401 - as above
-    """Return the DataFrame, or refuse a stream for a use that reads all rows.
+def static_frame(data: Any, use: str) -> DataFrame:  # noqa: ANN401 - as above
+    """Return the data as a DataFrame; refuse a stream, because `use` reads all rows.
+
+    Args:
+        data: as in `as_frame`.
+        use: the method, for the error.
 
     Raises:
-        InputError: it is a stream, or as in `as_frame`.
+        InputError: the data are a stream, or as in `as_frame`.
     """
     frame = as_frame(data)
     if frame.isStreaming:
@@ -66,7 +70,7 @@ def _in_memory(data: Any) -> pa.Table:  # noqa: ANN401 - as above
         if isinstance(data, pa.Table) or hasattr(data, "__arrow_c_stream__"):
             return pa.table(data)
     except (pa.ArrowException, TypeError, ValueError) as error:
-        raise _refused(f"a {_kind(data)} that Arrow can't take ({error})") from error
+        raise _refused(f"a {_kind(data)} that Arrow can't convert ({error})") from error
     raise _refused(f"a {_kind(data)}")
 
 
@@ -75,7 +79,7 @@ def _refused(got: str) -> InputError:
         "input",
         got=got,
         expected="a DataFrame of Spark, or a table of pandas or Arrow with columns of one type each",
-        do="Make one of it with spark.createDataFrame.",
+        do="Make a DataFrame of it with spark.createDataFrame.",
     )
 
 

@@ -1,4 +1,4 @@
-"""Names to columns as Spark resolves them: letter case as spark.sql.caseSensitive says, struct fields by dots."""
+"""Finds columns by name as Spark does: letter case by spark.sql.caseSensitive, struct fields by dots."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 _PART = r"`(?:[^`]|``)+`|[^.`]+"
 _PATH = re.compile(rf"(?:{_PART})(?:\.(?:{_PART}))*")
-# Of longer names, and of more of them, no misspelling is looked for: it takes seconds.
+# Similar names are searched only for shorter names, and among fewer columns than this: more would take seconds.
 _LONGEST, _MOST, _DEEPEST = 200, 5000, 5
 
 
@@ -29,10 +29,10 @@ class Field:
     """A column of a table, or a field within one of its structs.
 
     Args:
-        path: the names from the column inwards, as the table spells them.
+        path: the name of the column, then of the nested fields, as the table spells them.
         kind: its type.
-        name: what `Names.find` finds it by.
-        metadata: what the schema says of it.
+        name: the name by which `Names.find` finds it.
+        metadata: its metadata in the schema.
     """
 
     path: tuple[str, ...]
@@ -42,23 +42,23 @@ class Field:
 
     @property
     def leaf(self) -> str:
-        """The name that Spark gives it where it is selected: a struct field loses the name of its struct."""
+        """Its name after a select: Spark drops the name of the struct from a struct field."""
         return self.path[-1]
 
     @property
     def column(self) -> Column:
-        """The column of exactly these names, dots, spaces and backticks included."""
-        # Not by a path in one text: of a table with an alias its first part would mean the alias.
+        """The Spark column of this path; names may have dots, spaces and backticks."""
+        # Not by a dotted path: in a table with an alias its first part could mean the alias.
         return reduce(lambda outer, part: outer.getField(part), self.path[1:], f.col(_ticked(self.path[0])))
 
 
 @dataclass(frozen=True)
 class Names:
-    """The columns of a table and the rule by which names mean them.
+    """The columns of a table, and whether letter case matters in their names.
 
     Args:
         schema: the columns.
-        case_sensitive: what spark.sql.caseSensitive says.
+        case_sensitive: the setting spark.sql.caseSensitive.
     """
 
     schema: t.StructType
@@ -66,92 +66,92 @@ class Names:
 
     @staticmethod
     def of(df: DataFrame) -> Names:
-        """Return the names of a table by the rule of its session."""
+        """Return the names of a table, with the setting of its session."""
         return Names(df.schema, str(df.sparkSession.conf.get("spark.sql.caseSensitive", "false")).lower() == "true")
 
     def find(self, name: str) -> Field:
         """Return the column of this name; where there is none, the struct field of this path, as in p.x or `p.q`.x.
 
         Raises:
-            SchemaError: there is none, and then the closest names are given; or the name means several.
+            SchemaError: no such column (the error lists the closest names), or several.
         """
         path: tuple[str, ...] = ()
-        each: t.StructField | None = None
-        for part in [name] if self._of(self.schema, name) else _parts(name):
-            kind = self.schema if each is None else each.dataType
+        field: t.StructField | None = None
+        for part in [name] if self._fields(self.schema, name) else _parts(name):
+            kind = self.schema if field is None else field.dataType
             if not isinstance(kind, t.StructType):
                 raise _no_struct(name, path, kind)
-            each = _only(name, self._of(kind, part) or self._missing(name))
-            path = (*path, each.name)
-        if each is None:
+            field = _only(name, self._fields(kind, part) or self._missing(name))
+            path = (*path, field.name)
+        if field is None:
             self._missing(name)
-        return Field(path, each.dataType, self._spelt(path), each.metadata)
+        return Field(path, field.dataType, self._spelling(path), field.metadata)
 
-    def folded(self, name: str) -> str:
-        """Return a text that is the same for the names that Spark takes for one column.
+    def case_key(self, name: str) -> str:
+        """Return a text that is equal for two names if Spark reads them as the same column.
 
-        Letter by letter as Java does: Python's casefold makes two letters of one.
+        Letter by letter as Java does, because Python's casefold makes two letters of some letters.
         """
-        return name if self.case_sensitive else "".join(map(_fold, name))
+        return name if self.case_sensitive else "".join(map(_lower, name))
 
-    def repeated(self, names: Iterable[str]) -> tuple[str, ...]:
-        """Return the names that are one and the same column as another of them, in their order."""
-        given = list(names)
-        keys = [self.folded(name) for name in given]
+    def duplicates(self, names: Iterable[str]) -> tuple[str, ...]:
+        """Return the names that mean the same column as another name in the list, in their order."""
+        listed = list(names)
+        keys = [self.case_key(name) for name in listed]
         counts: dict[str, int] = {}
         for key in keys:
             counts[key] = counts.get(key, 0) + 1
-        return tuple(name for name, key in zip(given, keys, strict=True) if counts[key] > 1)
+        return tuple(name for name, key in zip(listed, keys, strict=True) if counts[key] > 1)
 
     @cached_property
     def _indices(self) -> dict[int, dict[str, list[t.StructField]]]:
-        """The fields of each struct looked at, by folded name: thousands of names are looked up."""
+        """A cache: the fields of each struct by case key, because thousands of names may be looked up."""
         return {}
 
-    def _of(self, struct: t.StructType, name: str) -> list[t.StructField]:
+    def _fields(self, struct: t.StructType, name: str) -> list[t.StructField]:
         index = self._indices.get(id(struct))
         if index is None:
             index = self._indices[id(struct)] = {}
-            for each in struct.fields:
-                index.setdefault(self.folded(each.name), []).append(each)
-        return index.get(self.folded(name), [])
+            for field in struct.fields:
+                index.setdefault(self.case_key(field.name), []).append(field)
+        return index.get(self.case_key(name), [])
 
-    def _spelt(self, path: tuple[str, ...]) -> str:
+    def _spelling(self, path: tuple[str, ...]) -> str:
         short = ".".join(part if re.fullmatch(r"[^.`]+", part) else _ticked(part) for part in path)
-        taken = len(path) > 1 and self._of(self.schema, short)
-        return path[0] if len(path) == 1 else ".".join(map(_ticked, path)) if taken else short
+        is_ambiguous = len(path) > 1 and self._fields(self.schema, short)
+        return path[0] if len(path) == 1 else ".".join(map(_ticked, path)) if is_ambiguous else short
 
     def _missing(self, name: str) -> NoReturn:
-        known = self._near(name)
+        similar = self._similar(name)
         raise SchemaError(
             f"column {name!r}",
             got=f"a table with the columns {quoted(self.schema.names)}",
             expected="one column of this name",
-            do=f"Did you mean {' or '.join(map(repr, known))}?" if known else "Name another.",
+            do=f"Did you mean {' or '.join(map(repr, similar))}?" if similar else "Name another.",
         )
 
-    def _near(self, name: str) -> list[str]:
+    def _similar(self, name: str) -> list[str]:
         if len(name) > _LONGEST:
             return []
         paths = {
-            self.folded(self._spelt(path)): path
+            self.case_key(self._spelling(path)): path
             for path, _ in zip(_paths(self.schema), range(_MOST), strict=False)
             if sum(map(len, path)) <= _LONGEST
         }
-        wanted = self.folded(name)
-        ends = [key for key, path in paths.items() if len(path) > 1 and self.folded(path[-1]) == wanted]
-        return [self._spelt(paths[key]) for key in ends[:3] or difflib.get_close_matches(wanted, paths, 3, 0.5)]
+        wanted = self.case_key(name)
+        ends = [key for key, path in paths.items() if len(path) > 1 and self.case_key(path[-1]) == wanted]
+        return [self._spelling(paths[key]) for key in ends[:3] or difflib.get_close_matches(wanted, paths, 3, 0.5)]
 
 
-def _only(name: str, found: Sequence[t.StructField]) -> t.StructField:
-    """Return the one that was found.
+def _only(name: str, fields: Sequence[t.StructField]) -> t.StructField:
+    """Return the only field.
 
     Raises:
         SchemaError: there are several.
     """
-    if len(found) == 1:
-        return found[0]
-    spellings = {each.name for each in found}
+    if len(fields) == 1:
+        return fields[0]
+    spellings = {field.name for field in fields}
     raise SchemaError(
         f"column {name!r}",
         got="two columns of this name" if len(spellings) == 1 else f"an ambiguous name: {quoted(sorted(spellings))}",
@@ -166,18 +166,18 @@ def _no_struct(name: str, path: tuple[str, ...], kind: t.DataType) -> SchemaErro
     return SchemaError(
         f"column {name!r}",
         got=f"{'.'.join(path)!r} of type {kind.simpleString()}",
-        expected="a struct, of which to take a field",
-        do="Select what is meant into a column of its own, such as element_at(...).",
+        expected="a struct, which has fields",
+        do="Select the value you need as a column, such as element_at(...).",
     )
 
 
 def _paths(struct: t.StructType, before: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
-    """Yield the path of every column, then those of the fields in structs, down to a depth."""
-    for each in struct.fields:
-        yield (*before, each.name)
-    for each in struct.fields:
-        if isinstance(each.dataType, t.StructType) and len(before) < _DEEPEST:
-            yield from _paths(each.dataType, (*before, each.name))
+    """Yield the path of every column, then the paths of the fields in structs, down to depth 5."""
+    for column in struct.fields:
+        yield (*before, column.name)
+    for column in struct.fields:
+        if isinstance(column.dataType, t.StructType) and len(before) < _DEEPEST:
+            yield from _paths(column.dataType, (*before, column.name))
 
 
 def _parts(name: str) -> list[str]:
@@ -192,7 +192,7 @@ def _unticked(part: str) -> str:
     return part[1:-1].replace("``", "`") if part.startswith("`") else part
 
 
-def _fold(letter: str) -> str:
+def _lower(letter: str) -> str:
     upper = letter.upper()
     lower = (upper if len(upper) == 1 else letter).lower()
     return lower if len(lower) == 1 else letter

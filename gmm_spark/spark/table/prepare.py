@@ -1,4 +1,4 @@
-"""A table before a fit: surveyed, and refused where it can't be fitted."""
+"""Prepares a table for a fit: the survey, and the checks that refuse a table which can't be fitted."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ class Table:
     """A table that has been surveyed.
 
     Args:
-        rows: its features and weights, as `rows.decode` reads them.
-        layout: what its columns mean.
-        surveyed: what its rows are.
+        rows: its features and weights, with the columns that `rows.decode` reads.
+        layout: the meaning of these columns.
+        surveyed: the survey of its rows.
         names: d feature names.
-        warnings: what is doubtful about fitting it.
-        limits: of what a fit to it holds where.
+        warnings: doubts about a fit to it.
+        limits: of memory and disk.
     """
 
     rows: DataFrame
@@ -48,7 +48,7 @@ class Table:
     limits: Limits = LIMITS
 
     def frame(self, family: Family) -> Coordinates:
-        """Return the coordinates EM runs in for this family: by the scale of most rows, where few far ones inflate it.
+        """Return the coordinates of EM for a family; where few far rows inflate the scale, by the other rows.
 
         Raises:
             DataError: constant or dependent columns, or values whose squares overflow.
@@ -65,9 +65,9 @@ def prepare(
     families: Sequence[Family] = (),
     limits: Limits = LIMITS,
 ) -> Table:
-    """Survey a table and refuse one that can't be fitted; the arguments and errors are those of `train`.
+    """Survey a table, and refuse it if it can't be fitted; the arguments and errors are those of `train`.
 
-    Families are those of a grid; then the options' own k and family count for nothing, and warnings are of the table.
+    With the families of a grid, the k and family of the options are ignored, and warnings are about the table alone.
     """
     weights = [columns.weight_column(Names.of(df), weight_col)] if weight_col else []
     rows = df.select(*features.select(), *weights)
@@ -81,19 +81,19 @@ def prepare(
     names = features.names(d)
     of_mixture = () if families else doubts.of_mixture(surveyed, options.k, options.family, noise=options.noise)
     warnings = (*of_mixture, *doubts.of_table(surveyed, names))
-    checks.report(warnings)
+    checks.log_warnings(warnings)
     return Table(rows, layout, surveyed, names, warnings, limits)
 
 
 def _dimension(rows: DataFrame, features: columns.Features, options: Options) -> int:
-    """Return the length of any array; where rows may be skipped the commonest, for the first may be one of them."""
+    """Return the length of the first array; the most common length where invalid rows may be skipped."""
     sizes = rows.where("size(x) > 0").select(f.size("x").alias("d"))
-    found = (sizes.select(f.mode("d", deterministic=True)) if options.handle_invalid == "skip" else sizes).first()
-    if found is None or found[0] is None:
+    size = (sizes.select(f.mode("d", deterministic=True)) if options.handle_invalid == "skip" else sizes).first()
+    if size is None or size[0] is None:
         raise DataError(
             f"column {features.columns[0]!r}",
             got="no row that has a value",
             expected="at least one row with features",
             do="Check the input's path and its filter.",
         )
-    return int(found[0])
+    return int(size[0])

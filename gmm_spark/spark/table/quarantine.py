@@ -1,4 +1,4 @@
-"""The rows that a fit cannot use, as they came, each with all that is wrong with it."""
+"""The rows that a fit cannot use, unchanged, each with all its faults."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pyspark.sql import functions as f
 from gmm_spark.errors import SchemaError, quoted
 from gmm_spark.spark.table import columns
 from gmm_spark.spark.table.names import Names
-from gmm_spark.spark.table.rows import RowLayout, faults
+from gmm_spark.spark.table.rows import RowLayout, row_faults
 from gmm_spark.spark.worker import variadic
 from gmm_spark.statistics.survey import REASONS
 
@@ -19,22 +19,22 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
 ERRORS = "_errors"
-ADDED = (ERRORS, "run_id")  # the second by the name of the folder
+ADDED = (ERRORS, "run_id")  # run_id is in the name of the folder
 
 
 def check(table: Names) -> None:
-    """Refuse a table that has a column of a name that quarantined rows get, or two that Spark takes for one.
+    """Refuse a table whose columns clash with those of quarantined rows, or with each other, for Spark.
 
     Raises:
-        SchemaError: it has.
+        SchemaError: such a clash.
     """
-    added = {table.folded(name) for name in ADDED}
-    taken = [name for name in table.schema.names if table.folded(name) in added]
-    if taken or (taken := list(table.repeated(table.schema.names))):
+    added = {table.case_key(name) for name in ADDED}
+    clashes = [name for name in table.schema.names if table.case_key(name) in added]
+    if clashes or (clashes := list(table.duplicates(table.schema.names))):
         raise SchemaError(
-            f"columns {quoted(taken)}",
+            f"columns {quoted(clashes)}",
             got="columns of the input that quarantined rows cannot be written with",
-            expected=f"each name once, and others than {quoted(ADDED)}, which such rows get",
+            expected=f"each name once, and names other than {quoted(ADDED)}, which are added to such rows",
             do="Rename them, or leave unusable rows out without writing them.",
             options=("handle_invalid",),
         )
@@ -51,11 +51,11 @@ def invalid_rows(rows: DataFrame, features: columns.Features, weight: str | None
     """
     layout = RowLayout(d, array=features.kind != "columns", weighted=weight is not None)
     errors = f.arrow_udf(variadic(partial(_errors, layout)), "array<string>")  # type: ignore[attr-defined] # as in posterior
-    given = [*features.select(), *([columns.weight_column(Names.of(rows), weight)] if weight else [])]
-    return rows.withColumn(ERRORS, errors(*given)).where(f.size(ERRORS) > 0)
+    inputs = [*features.select(), *([columns.weight_column(Names.of(rows), weight)] if weight else [])]
+    return rows.withColumn(ERRORS, errors(*inputs)).where(f.size(ERRORS) > 0)
 
 
 def _errors(layout: RowLayout, arrays: list[pa.Array]) -> pa.Array:
-    found = faults(arrays, layout)
-    names = [[reason for reason, bad in zip(REASONS, row, strict=True) if bad] for row in found.T]
+    faults = row_faults(arrays, layout)
+    names = [[reason for reason, is_bad in zip(REASONS, row, strict=True) if is_bad] for row in faults.T]
     return pa.array(names, pa.list_(pa.string()))

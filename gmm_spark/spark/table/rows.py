@@ -1,4 +1,4 @@
-"""Arrow batches to numpy rows, each row with the reason why it can't be used, if any."""
+"""Numpy rows from Arrow batches, each with the reason why it can't be used, if any."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
     from gmm_spark.mixture.parameters import FloatArray
 
 _OK, _NULL, _WRONG_LENGTH, _NAN, _INFINITE, _BAD_WEIGHT = range(len(REASONS))
-# Squares of larger magnitudes overflow: they are as unusable as an infinity.
+# Larger magnitudes count as infinite, because their squares overflow.
 _LARGEST = 1e150
 
 
 @dataclass(frozen=True)
 class RowLayout:
-    """What the columns of a batch mean.
+    """The meaning of the columns of a batch.
 
     Args:
         d: the number of features.
@@ -40,12 +40,12 @@ class RowLayout:
 
 @dataclass(frozen=True, eq=False)
 class Rows:
-    """Rows as they came, valid or not.
+    """Rows of a batch, valid or not.
 
     Args:
-        x: (d, n) values, feature-major; NaN where there was none.
-        weights: (n,) or None where all are 1.
-        reasons: (n,) codes of `REASONS`.
+        x: (d, n) values, feature-major; NaN for a missing value.
+        weights: (n,), or None if all are 1.
+        reasons: (n,) indices into `REASONS`.
     """
 
     x: FloatArray
@@ -53,23 +53,23 @@ class Rows:
     reasons: np.ndarray[Any, np.dtype[np.int8]]
 
     def valid(self) -> Rows:
-        """Return the rows that can be used; itself where all can."""
-        return self if not self.reasons.any() else self._kept(self.reasons == _OK)
+        """Return the usable rows; the same object if all are usable."""
+        return self if not self.reasons.any() else self._select(self.reasons == _OK)
 
-    def counted(self) -> Rows:
-        """Return the rows of a weight above 0; itself where all have one."""
-        return self if self.weights is None or self.weights.all() else self._kept(self.weights > 0)
+    def with_weight(self) -> Rows:
+        """Return the rows with a weight above 0; the same object if all have one."""
+        return self if self.weights is None or self.weights.all() else self._select(self.weights > 0)
 
     def where(self, wanted: Callable[[FloatArray], NDArray[np.bool_]]) -> Rows:
-        """Return the rows whose (d, n) values are wanted."""
-        return self._kept(wanted(self.x))
+        """Return the rows for whose (d, n) values the function is true."""
+        return self._select(wanted(self.x))
 
-    def _kept(self, keep: NDArray[np.bool_]) -> Rows:
-        return Rows(self.x[:, keep], None if self.weights is None else self.weights[keep], self.reasons[keep])
+    def _select(self, chosen: NDArray[np.bool_]) -> Rows:
+        return Rows(self.x[:, chosen], None if self.weights is None else self.weights[chosen], self.reasons[chosen])
 
 
 def decode(columns: list[pa.Array], layout: RowLayout) -> Rows:
-    """Return the rows of Arrow columns: features first, then the weight if there is one."""
+    """Return the rows of Arrow columns: the features, then the weight if there is one."""
     read = _from_list if layout.array else _from_columns
     x, reasons = read(columns, layout.d)
     _mark(reasons, np.asarray(np.isnan(x).any(axis=0)), _NAN)
@@ -81,31 +81,31 @@ def decode(columns: list[pa.Array], layout: RowLayout) -> Rows:
     return Rows(x, weights, reasons)
 
 
-def faults(columns: list[pa.Array], layout: RowLayout) -> np.ndarray[Any, np.dtype[np.bool_]]:
-    """Return (reasons, n): all that is wrong with each row, of which `decode` gives the first."""
+def row_faults(columns: list[pa.Array], layout: RowLayout) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    """Return (reasons, n): whether each row has each fault; `decode` returns the first fault only."""
     n = len(columns[0])
-    found = np.zeros((len(REASONS), n), dtype=np.bool_)
+    faults = np.zeros((len(REASONS), n), dtype=np.bool_)
     if layout.array:
         lengths = pc.list_value_length(columns[0])
-        found[_NULL] = _nulls(columns[0])
-        found[_WRONG_LENGTH] = lengths.fill_null(layout.d).to_numpy(zero_copy_only=False) != layout.d
-        owners = np.repeat(np.arange(n), lengths.fill_null(0).to_numpy(zero_copy_only=False))
-        _mark_cells(found, columns[0].flatten(), owners)
+        faults[_NULL] = _nulls(columns[0])
+        faults[_WRONG_LENGTH] = lengths.fill_null(layout.d).to_numpy(zero_copy_only=False) != layout.d
+        rows = np.repeat(np.arange(n), lengths.fill_null(0).to_numpy(zero_copy_only=False))
+        _mark_cells(faults, columns[0].flatten(), rows)
     else:
         for values in columns[: layout.d]:
-            _mark_cells(found, values, np.arange(n))
+            _mark_cells(faults, values, np.arange(n))
     if layout.weighted:
         weights = columns[-1].to_numpy(zero_copy_only=False).astype(np.float64, copy=False)
-        found[_BAD_WEIGHT] = ~((weights >= 0) & (weights <= _LARGEST))
-    return found
+        faults[_BAD_WEIGHT] = ~((weights >= 0) & (weights <= _LARGEST))
+    return faults
 
 
-def _mark_cells(found: np.ndarray[Any, np.dtype[np.bool_]], values: pa.Array, owners: np.ndarray[Any, Any]) -> None:
-    """Mark the rows that own a cell without a usable number."""
+def _mark_cells(faults: np.ndarray[Any, np.dtype[np.bool_]], values: pa.Array, rows: np.ndarray[Any, Any]) -> None:
+    """Mark the rows that have a cell without a usable number."""
     missing = _nulls(values)
     x = values.to_numpy(zero_copy_only=False).astype(np.float64, copy=False)
     for reason, cells in ((_NULL, missing), (_NAN, np.isnan(x) & ~missing), (_INFINITE, np.abs(x) > _LARGEST)):
-        found[reason, owners[cells]] = True
+        faults[reason, rows[cells]] = True
 
 
 def _from_columns(columns: list[pa.Array], d: int) -> tuple[FloatArray, np.ndarray[Any, np.dtype[np.int8]]]:

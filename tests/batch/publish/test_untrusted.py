@@ -101,7 +101,7 @@ def test_a_damaged_candidate_is_ignored(tmp_path: Path) -> None:
     """A finished fit in a file that is no JSON, too large or too deep is not used."""
     for i, text in enumerate(["", "[" * 10_000_000, FILLERS["lists"], '{"header":{}}', "[]"]):
         (tmp_path / f"{i}.json").write_text(text)
-    assert selection_output.FinishedFits(LocalLocation(tmp_path)).kept() == []
+    assert selection_output.FinishedFits(LocalLocation(tmp_path)).load() == []
 
 
 def test_the_manifest_of_an_output_of_many_files_can_be_read() -> None:
@@ -123,7 +123,7 @@ def test_other_json_is_refused(wrong: str) -> None:
     with pytest.raises(ValueError, match=r"\S"):
         json_object(wrong, 200_000 if wrong.startswith("[[") else 15, 200_000)
     assert json_object('{"a":"1234567"}', 15, 3) == {"a": "1234567"}
-    with pytest.raises(ValueError, match="4 values, where 3"):
+    with pytest.raises(ValueError, match="4 values, more than the 3"):
         json_object("[1,2,3,4]", 15, 3)
 
 
@@ -133,7 +133,7 @@ def test_all_files_are_read_by_one_strict_reader(
     tmp_path: Path, made: Callable[..., Callable[[], object]], value: str
 ) -> None:
     """Models, pointers, manifests, checkpoints and locks with a repeated key or a word outside JSON are refused."""
-    with pytest.raises(GmmSparkError, match=r"a key twice|which is no JSON|\(run unknown"):
+    with pytest.raises(GmmSparkError, match=r"a key twice|which is not JSON|\(run unknown"):
         made(tmp_path, value)()
 
 

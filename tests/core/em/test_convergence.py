@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from gmm_spark import em
 from gmm_spark.em.convergence import Outcome, passes_to, remaining_gain, sentence
 from gmm_spark.errors import DataError, ParametersError
-from gmm_spark.mixture.coordinates import suited
+from gmm_spark.mixture.coordinates import coordinates_for
 from gmm_spark.mixture.parameters import ALIGNED, FAMILIES, Family, Parameters
 from gmm_spark.search import best_start
 from gmm_spark.statistics.block import Block
@@ -225,7 +225,7 @@ def test_without_a_tolerance_all_steps_are_taken(family: Family) -> None:
     """With tol = 0 each of 20 fits takes its 30 steps, also where rounding makes what is left to gain negative."""
     for seed in range(20):
         x = np.random.default_rng(seed).standard_normal((200, 2)) + np.repeat([[0.0], [8]], 100, axis=0)
-        frame = suited(family, x.mean(axis=0), np.cov(x.T, bias=True), ("a", "b"))
+        frame = coordinates_for(family, x.mean(axis=0), np.cov(x.T, bias=True), ("a", "b"))
         own = np.ones((2, 2)) if family in ALIGNED else np.repeat(np.eye(2)[None], 2, axis=0)
         start = frame.inward(Parameters(np.full(2, 0.5), np.array([[0.0, 0], [8, 8]]), own, family))
         rows = best_start.in_memory([Block(frame.rows(x))])

@@ -9,7 +9,7 @@ import pytest
 
 from gmm_spark import em
 from gmm_spark.em.diagnosis import Finding, findings, unsound
-from gmm_spark.mixture.coordinates import suited
+from gmm_spark.mixture.coordinates import coordinates_for
 from gmm_spark.mixture.parameters import Parameters
 from gmm_spark.statistics import kernel
 from gmm_spark.statistics.block import Block
@@ -32,7 +32,7 @@ def found(
 ) -> tuple[Finding, ...]:
     """Return the findings about the mixture that the M-step of these labels gives, two steps of EM on."""
     mean, covariance = x.mean(axis=0), np.cov(x.T, bias=True)
-    frame = suited(family, mean, covariance, NAMES)
+    frame = coordinates_for(family, mean, covariance, NAMES)
     maximise = em.Maximiser(frame, FLOOR, prior / len(x), least)
     k = int(labels.max()) + 1
     groups = [x[labels == c] for c in range(k)]
@@ -100,7 +100,7 @@ def test_a_narrow_cluster_that_the_prior_widens_is_sound(family: Family) -> None
     widened = found(x, np.repeat([0, 1], 300), family, prior=5.0, least=4)
     assert {each.kind for each in widened} == {"widened"}
     assert unsound(widened) == []
-    assert "covariancePrior=0" in widened[0].message
+    assert "set the covariance prior to 0" in widened[0].message
 
 
 def test_few_rows_are_counted() -> None:
@@ -124,7 +124,7 @@ def test_a_repeated_value_is_a_point_mass() -> None:
 def test_of_a_component_without_rows_only_that_is_said(least: float) -> None:
     """A component whose cluster has left the data is named once, whatever minComponentWeight is."""
     x = clusters()
-    frame = suited("full", x.mean(axis=0), np.cov(x.T, bias=True), NAMES)
+    frame = coordinates_for("full", x.mean(axis=0), np.cov(x.T, bias=True), NAMES)
     means = np.array([[0.0, 0, 0], [10, 0, 0], [1e3, 0, 0], [1e3, 0, 0]])
     at = frame.inward(Parameters([0.5, 0.3, 0.1, 0.1], means, np.repeat(np.eye(3)[None], 4, axis=0), "full"))
     (moments,) = kernel.accumulate([Block(frame.rows(x))], [at])

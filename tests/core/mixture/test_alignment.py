@@ -1,4 +1,4 @@
-"""Components keep their numbers from one fit to the next."""
+"""Alignment gives the components of a new fit the numbers of an earlier model."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from scipy.optimize import linear_sum_assignment
 from scipy.stats import norm
 
 from gmm_spark.errors import ModelError
-from gmm_spark.mixture.alignment import aligned, assignment, distances
+from gmm_spark.mixture.alignment import align, assignment, distances
 from gmm_spark.mixture.parameters import Parameters
 from tests.strategies import random_mixture, seeds
 
@@ -23,7 +23,7 @@ def reordered(mixture: Parameters, order: np.ndarray) -> Parameters:
 
 @given(seed=seeds, n=st.integers(1, 12), more=st.integers(0, 5), ties=st.booleans())
 def test_the_assignment_is_as_cheap_as_scipys(seed: int, n: int, more: int, *, ties: bool) -> None:
-    """Each row gets a column of its own, and their costs add up to the least that SciPy finds, with ties too."""
+    """Each row gets a different column, and the total cost is the minimum that SciPy finds, also with ties."""
     random = np.random.default_rng(seed)
     costs = random.integers(0, 4, (n, n + more)).astype(float) if ties else random.standard_normal((n, n + more))
     columns = assignment(costs)
@@ -32,24 +32,24 @@ def test_the_assignment_is_as_cheap_as_scipys(seed: int, n: int, more: int, *, t
 
 
 @given(seed=seeds, k=st.integers(1, 6), d=st.integers(1, 4))
-def test_a_shuffled_mixture_gets_its_order_back(seed: int, k: int, d: int) -> None:
-    """Whatever the order that a fit returns, and though all has moved a little, each component has its old number."""
+def test_a_shuffled_mixture_is_put_back_in_order(seed: int, k: int, d: int) -> None:
+    """Components in random order, with slightly different parameters, get their old numbers."""
     random = np.random.default_rng(seed)
     yesterday = random_mixture(random, k, d, "full", spread=50.0)
     moved = Parameters(random.dirichlet(np.full(k, 2.0)), yesterday.means + 0.1, 1.1 * yesterday.covariances)
     shuffled = reordered(moved, random.permutation(k))
-    np.testing.assert_array_equal(aligned(shuffled, yesterday).means, moved.means)
-    np.testing.assert_array_equal(aligned(shuffled, yesterday).weights, moved.weights)
+    np.testing.assert_array_equal(align(shuffled, yesterday).means, moved.means)
+    np.testing.assert_array_equal(align(shuffled, yesterday).weights, moved.weights)
 
 
 def test_the_distance_is_bhattacharyyas() -> None:
-    """-log of the integral of the square root of the product of two densities, by quadrature; 0 of one from itself."""
+    """It is -log of the integral of sqrt(p q), computed by quadrature, and 0 between a component and itself."""
     one = Parameters(np.array([0.5, 0.5]), np.array([[0.0], [2.0]]), np.array([[[1.0]], [[0.3]]]))
-    found = distances(one, one)
-    assert found[0, 0] == pytest.approx(0, abs=1e-15)
+    matrix = distances(one, one)
+    assert matrix[0, 0] == pytest.approx(0, abs=1e-15)
     integral = quad(lambda x: np.sqrt(norm.pdf(x) * norm.pdf(x, 2, np.sqrt(0.3))), -20, 20)[0]
-    assert found[0, 1] == pytest.approx(-np.log(integral), rel=1e-9)
-    assert found[1, 0] == found[0, 1]
+    assert matrix[0, 1] == pytest.approx(-np.log(integral), rel=1e-9)
+    assert matrix[1, 0] == matrix[0, 1]
 
 
 @given(seed=seeds)
@@ -68,16 +68,16 @@ def test_units_do_not_matter(seed: int) -> None:
 
 
 def test_new_components_follow_the_old_ones() -> None:
-    """With more components than yesterday the matched ones come first, then the new ones by falling weight."""
+    """Components that match the reference come first, then the others by falling weight."""
     yesterday = Parameters(np.array([0.5, 0.5]), np.array([[10.0], [0.0]]), np.ones((2, 1, 1)))
     today = Parameters(np.array([0.4, 0.3, 0.2, 0.1]), np.array([[0.1], [-30.0], [10.1], [60.0]]), np.ones((4, 1, 1)))
-    assert aligned(today, yesterday).means.ravel().tolist() == [10.1, 0.1, -30.0, 60.0]
+    assert align(today, yesterday).means.ravel().tolist() == [10.1, 0.1, -30.0, 60.0]
 
 
 def test_fewer_components_than_yesterday_are_refused() -> None:
-    """A number would be left over: an error that has both counts; and so for other features."""
+    """Fewer components, or other features, are an error that contains both counts."""
     random = np.random.default_rng(0)
     with pytest.raises(ModelError, match=r"3 components of 2 features.*at most 2 components of 2 features"):
-        aligned(random_mixture(random, 2, 2, "full"), random_mixture(random, 3, 2, "full"))
+        align(random_mixture(random, 2, 2, "full"), random_mixture(random, 3, 2, "full"))
     with pytest.raises(ModelError, match="of 3 features"):
-        aligned(random_mixture(random, 2, 2, "full"), random_mixture(random, 2, 3, "full"))
+        align(random_mixture(random, 2, 2, "full"), random_mixture(random, 2, 3, "full"))

@@ -1,4 +1,4 @@
-"""The M-step's constraint and floor, each as the maximiser that it claims to be."""
+"""The M-step's constraint and floor give the maximum of the likelihood under them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.strategies import random_covariance, random_problem, seeds, shaped, s
 
 
 def user_units(covariances: FloatArray, frame: Coordinates) -> FloatArray:
-    """Return covariances of x where z has the given ones."""
+    """Return the covariances of x from those of z."""
     return np.asarray(frame.factor @ covariances @ frame.factor.T)
 
 
@@ -30,7 +30,7 @@ def user_units(covariances: FloatArray, frame: Coordinates) -> FloatArray:
 def test_without_a_floor_the_constraint_is_the_mean_over_what_it_equates(
     seed: int, family: Family, k: int, d: int
 ) -> None:
-    """tied: the mean over components; diag: the diagonal; spherical: its mean; tied-*: both. In user's units."""
+    """In the user's units tied is the mean over components, diag the diagonal, spherical its mean, tied-* both."""
     problem = random_problem(seed, family, 1, d)
     generator = np.random.default_rng(seed)
     frame, mass = problem.frame, generator.uniform(1, 9, k)
@@ -49,8 +49,8 @@ def test_without_a_floor_the_constraint_is_the_mean_over_what_it_equates(
 
 
 @given(seeds, any_family, st.floats(1e-6, 2.0))
-def test_the_floor_is_a_share_of_the_datas_own_variance(seed: int, family: Family, floor: float) -> None:
-    """full and tied: no eigenvalue in whitened units is below it; diag and spherical: no variance in scaled units."""
+def test_the_floor_is_relative_to_the_variance_of_the_data(seed: int, family: Family, floor: float) -> None:
+    """No eigenvalue (full, tied) or variance (other families) in coordinates z is below the floor."""
     problem = random_problem(seed, family, 2, 3)
     frame = problem.frame
     generator = np.random.default_rng(seed)
@@ -64,7 +64,7 @@ def test_the_floor_is_a_share_of_the_datas_own_variance(seed: int, family: Famil
 
 
 def test_the_floor_clips_the_narrow_directions_only() -> None:
-    """A needle of variances 4 and 1e-9 at a floor of 0.01 becomes 4 and 0.01 along the same axes."""
+    """With a floor of 0.01, variances 4 and 1e-9 become 4 and 0.01 along the same axes."""
     turn = np.array([[0.6, -0.8], [0.8, 0.6]])
     needle = (turn * [4.0, 1e-9]) @ turn.T
     frame = Coordinates(np.zeros(2), np.eye(2), np.eye(2))
@@ -75,14 +75,14 @@ def test_the_floor_clips_the_narrow_directions_only() -> None:
 
 @given(seeds, any_family)
 def test_a_floor_that_does_not_bind_changes_nothing(seed: int, family: Family) -> None:
-    """Where every variance is above the floor the steps are those without one, and no hit is counted."""
+    """If every variance is above the floor, the steps are the same as without a floor."""
     problem = random_problem(seed, family, 2, 2)
     one, other = steps(problem, 3), steps(problem, 3, floor=1e-9)
     np.testing.assert_allclose(one.parameters.covariances, other.parameters.covariances, rtol=1e-12)
 
 
-def test_an_empty_component_keeps_its_place() -> None:
-    """A component without rows keeps mean and covariance at weight 0, and the others go on."""
+def test_an_empty_component_keeps_mean_and_covariance() -> None:
+    """A component without rows keeps its mean and covariance, and its weight becomes 0."""
     problem = random_problem(0, "full", 2, 2)
     frame = problem.frame
     start = frame.inward(problem.start)
@@ -94,7 +94,7 @@ def test_an_empty_component_keeps_its_place() -> None:
 
 @pytest.mark.parametrize("family", ["full", "tied"])
 def test_singular_rows_without_a_floor_raise_and_with_one_do_not(family: Family) -> None:
-    """Rows on a line are degenerate for full and tied, unless the floor holds."""
+    """Rows on a line are an error for full and tied without a floor; a floor raises the covariance."""
     frame = Coordinates(np.zeros(2), np.eye(2), np.eye(2))
     line = np.stack([np.arange(-8.0, 9.0), np.zeros(17)])
     start = Parameters(np.ones(1), np.zeros((1, 2)), np.eye(2)[None], family)

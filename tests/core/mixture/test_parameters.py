@@ -1,4 +1,4 @@
-"""Parameters are valid by construction, immutable, and in a fixed order when asked."""
+"""Parameters are valid by construction and immutable, and can be sorted."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ HALVES, MEANS = [0.5, 0.5], [[0.0, 0.0], [1.0, 1.0]]
 
 
 @given(seeds, families, st.integers(1, 5), st.integers(1, 4))
-def test_a_valid_mixture_is_taken_as_it_is(seed: int, family: Family, k: int, d: int) -> None:
-    """k, d and family are given; making it again from its own arrays changes no bit."""
+def test_a_valid_mixture_is_stored_unchanged(seed: int, family: Family, k: int, d: int) -> None:
+    """A mixture built from the arrays of another has the same k, d and family, and the same arrays bit for bit."""
     mixture = random_mixture(np.random.default_rng(seed), k, d, family)
-    again = Parameters(mixture.weights, mixture.means, mixture.covariances, family)
-    assert (again.k, again.d, again.family) == (k, d, family)
-    assert again.weights.tobytes() == mixture.weights.tobytes()
-    assert again.covariances.tobytes() == mixture.covariances.tobytes()
+    copy = Parameters(mixture.weights, mixture.means, mixture.covariances, family)
+    assert (copy.k, copy.d, copy.family) == (k, d, family)
+    assert copy.weights.tobytes() == mixture.weights.tobytes()
+    assert copy.covariances.tobytes() == mixture.covariances.tobytes()
     assert mixture.weights.sum() == pytest.approx(1, abs=1e-15)
 
 
@@ -54,7 +54,7 @@ def test_a_valid_mixture_is_taken_as_it_is(seed: int, family: Family, k: int, d:
         (HALVES, MEANS, UNIT, "round", "one of full, tied, diag, spherical"),
     ],
 )
-def test_what_is_no_mixture_is_refused(
+def test_invalid_parameters_are_refused(
     weights: ArrayLike, means: ArrayLike, covariances: ArrayLike, family: str, what: str
 ) -> None:
     """Weights, shapes, numbers, definiteness and family are checked, and the error says which failed."""
@@ -66,7 +66,7 @@ def test_what_is_no_mixture_is_refused(
 def test_any_numbers_are_a_mixture_or_a_parameters_error(
     weights: FloatArray, means: FloatArray, covariances: FloatArray
 ) -> None:
-    """No array of floats raises anything but ParametersError, and what passes has finite densities."""
+    """Arrays of floats raise ParametersError and nothing else, or make a mixture with finite posteriors."""
     try:
         with np.errstate(over="ignore", invalid="ignore"):
             mixture = Parameters(weights, means, covariances)
@@ -76,7 +76,7 @@ def test_any_numbers_are_a_mixture_or_a_parameters_error(
 
 
 def test_a_mixture_cannot_be_changed() -> None:
-    """Attributes and arrays are read-only, and the caller's arrays are copied, not kept."""
+    """Attributes and arrays are read-only, and the caller's arrays are copied."""
     means = np.array(MEANS)
     mixture = Parameters(np.array(HALVES), means, UNIT)
     means[0] = 7
@@ -90,7 +90,7 @@ def test_a_mixture_cannot_be_changed() -> None:
 
 @given(seeds)
 def test_components_come_by_falling_weight_then_by_mean(seed: int) -> None:
-    """ordered() sorts by weight, ties by the means' features in turn, and describes the same density."""
+    """ordered() sorts by weight, then by mean, and does not change the density."""
     generator = np.random.default_rng(seed)
     weights = generator.choice([1.0, 2.0], 6)
     mixture = Parameters(
@@ -103,7 +103,7 @@ def test_components_come_by_falling_weight_then_by_mean(seed: int) -> None:
     np.testing.assert_allclose(kernel.posteriors(x, ordered)[1], kernel.posteriors(x, mixture)[1], rtol=1e-12)
 
 
-def test_positive_definite_tells_each_matrix() -> None:
+def test_positive_definite_checks_each_matrix() -> None:
     """NaN, indefinite and singular matrices have no Cholesky factor; tiny definite ones do."""
     matrices = np.array([np.eye(2), [[1, 2], [2, 1]], np.full((2, 2), np.nan), np.ones((2, 2)) - 1, 1e-200 * np.eye(2)])
     assert positive_definite(matrices).tolist() == [True, False, False, False, True]

@@ -1,4 +1,4 @@
-"""Laws of the penalised likelihood: pseudo-rows of the data's covariance in each component's."""
+"""Laws of the penalised likelihood: each component has pseudo-rows with the covariance of the data."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ shares = st.sampled_from([1e-6, 1e-3, 0.1])
 
 
 def responsibilities(x: FloatArray, parameters: Parameters) -> tuple[FloatArray, FloatArray]:
-    """Return (n, k) posteriors and (n,) log-densities, by SciPy."""
+    """Return (n, k) posteriors and (n,) log-densities by SciPy."""
     each = zip(parameters.weights, parameters.means, parameters.covariances, strict=True)
     joint = np.stack([np.log(w) + multivariate_normal(m, c).logpdf(x).reshape(len(x)) for w, m, c in each], axis=1)
     log_density = np.logaddexp.reduce(joint, axis=1)
@@ -51,21 +51,21 @@ def responsibilities(x: FloatArray, parameters: Parameters) -> tuple[FloatArray,
 
 
 def divergences(target: FloatArray, parameters: Parameters) -> FloatArray:
-    """Return KL(N(0, T) || N(0, S_k)) of each component, T as the family knows it, by determinants and inverses."""
-    known = shaped(parameters.family, target[None])[0]
-    ratios = np.linalg.inv(parameters.covariances) @ known
+    """Return (k,) KL(N(0, T) || N(0, S_k)), T under the family's constraint, by determinants and inverses."""
+    constrained = shaped(parameters.family, target[None])[0]
+    ratios = np.linalg.inv(parameters.covariances) @ constrained
     d = parameters.d
     return np.array([(np.trace(each) - np.linalg.slogdet(each)[1] - d) / 2 for each in ratios])
 
 
 def cost(problem: Problem, parameters: Parameters, share: float) -> float:
-    """Return the penalty per unit of weight, once for tied components, from its definition; units do not matter."""
+    """Return the penalty per unit of weight from its definition, once for tied components, in any units."""
     each = divergences(survey(problem.x, problem.weights)[1], parameters)
     return share * float(each[0] if problem.family in SHARED else each.sum())
 
 
 def objective(problem: Problem, parameters: Parameters, share: float) -> float:
-    """Return the mean log-likelihood less the penalty, in the user's units."""
+    """Return the mean log-likelihood minus the penalty, in the user's units."""
     log_density = responsibilities(problem.x, parameters)[1]
     mean = problem.weights @ log_density / problem.weights.sum()
     return float(mean) - cost(problem, parameters, share)
@@ -73,7 +73,7 @@ def objective(problem: Problem, parameters: Parameters, share: float) -> float:
 
 @given(problems(least=2, most=3), shares)
 def test_the_m_step_adds_pseudo_rows(problem: Problem, share: float) -> None:
-    """Its covariances are (S_k + c T) / (N_k + c), one for all if tied, then diagonal or a mean of it."""
+    """Its covariances are (S_k + c T) / (N_k + c), pooled if tied, then under the family's constraint."""
     start, weight = problem.start, problem.weights.sum()
     shares_of = responsibilities(problem.x, start)[0] * problem.weights[:, None]
     mass, target = shares_of.sum(axis=0), survey(problem.x, problem.weights)[1]
@@ -91,7 +91,7 @@ def test_the_m_step_adds_pseudo_rows(problem: Problem, share: float) -> None:
 
 @given(problems(most=3), shares)
 def test_each_step_raises_the_objective_by_its_divergence_at_least(problem: Problem, share: float) -> None:
-    """EM is monotone in the penalised likelihood, and the step's divergence is a lower bound of what it gains."""
+    """EM never lowers the penalised likelihood, and the divergence of a step is a lower bound of its gain."""
     frame, maximise = problem.frame, em.Maximiser(problem.frame, 0.0, share)
     passes = em.iterate(engine(problem, frame), frame.inward(problem.start), maximise, "none")
     before = next(passes)
@@ -106,7 +106,7 @@ def test_each_step_raises_the_objective_by_its_divergence_at_least(problem: Prob
 
 
 @given(problems(least=2, most=3), shares)
-def test_the_penalty_is_what_its_definition_says(problem: Problem, share: float) -> None:
+def test_the_penalty_matches_its_definition(problem: Problem, share: float) -> None:
     """In coordinates z it is c / n times the divergences of the components from the data's covariance."""
     frame = problem.frame
     (new,) = (em.Position(frame.inward(problem.start)),)
@@ -115,7 +115,7 @@ def test_the_penalty_is_what_its_definition_says(problem: Problem, share: float)
     data = survey(problem.x, problem.weights)[1]
     constant = 0.0
     if problem.family in ("spherical", "tied-spherical"):
-        # Of these z takes the divergence from the data's diagonal, not from its mean: a constant more.
+        # In z their divergence is from the diagonal of the data, not from its mean: it is larger by a constant.
         more = np.linalg.slogdet(shaped(problem.family, data[None])[0])[1] - np.log(np.diagonal(data)).sum()
         constant = share * (1 if problem.family in SHARED else problem.start.k) * more / 2
     assert_close(measured.penalty, cost(problem, problem.start, share) + constant, 1e-8)
@@ -124,7 +124,7 @@ def test_the_penalty_is_what_its_definition_says(problem: Problem, share: float)
 
 @given(problems(least=2), seeds, shares)
 def test_affine_maps_of_the_data_map_the_penalised_model(problem: Problem, seed: int, share: float) -> None:
-    """As without a penalty: any map for full and tied, scales for diag, a scale and a turn for spherical."""
+    """The maps are affine for full and tied, scales for diag, a scale and a rotation for spherical."""
     matrix = own_map(np.random.default_rng(seed), problem.family, problem.x.shape[1])
     offset = matrix @ np.full(len(matrix), 7.0)
     image = moved(problem, matrix, offset)
@@ -134,8 +134,8 @@ def test_affine_maps_of_the_data_map_the_penalised_model(problem: Problem, seed:
 
 
 @given(problems(least=2), shares)
-def test_neither_the_unit_of_the_weights_nor_the_blocks_matter(problem: Problem, share: float) -> None:
-    """Weights times 1000, and rows in blocks of seven, lead to the same penalised model."""
+def test_the_unit_of_the_weights_and_the_blocks_do_not_matter(problem: Problem, share: float) -> None:
+    """Weights times 1000, and rows in blocks of seven, give the same penalised model."""
     expected = steps(problem, 3, prior=share)
     heavier = steps(replace(problem, weights=1000 * problem.weights), 3, prior=share)
     in_blocks = steps(problem, 3, prior=share, block_rows=7)
@@ -144,8 +144,8 @@ def test_neither_the_unit_of_the_weights_nor_the_blocks_matter(problem: Problem,
 
 
 @given(problems(), seeds)
-def test_one_component_does_not_feel_it(problem: Problem, seed: int) -> None:
-    """K = 1: (S + c T) / (n + c) with S = n T is T, whatever c is."""
+def test_the_penalty_does_not_change_a_single_component(problem: Problem, seed: int) -> None:
+    """For k = 1, (S + c T) / (n + c) with S = n T is T for any c."""
     share = float(np.random.default_rng(seed).uniform(0, 1))
     x, one = problem.x, np.ones(1)
     mean, covariance = survey(x, problem.weights)
@@ -155,8 +155,8 @@ def test_one_component_does_not_feel_it(problem: Problem, seed: int) -> None:
 
 
 @given(problems(least=2, most=3))
-def test_none_is_maximum_likelihood_bit_for_bit(problem: Problem) -> None:
-    """A share of 0 is no arithmetic at all: parameters, statistics and objective are those without a penalty."""
+def test_a_share_of_zero_is_maximum_likelihood_bit_for_bit(problem: Problem) -> None:
+    """A share of 0 gives the parameters and the objective of a fit without a penalty, bit for bit."""
     frame = problem.frame
     for share in (0.0, 1e-3):
         fit = run(problem, tol=0, max_iter=3, prior=share)
@@ -167,8 +167,8 @@ def test_none_is_maximum_likelihood_bit_for_bit(problem: Problem) -> None:
         assert (fit.best.objective == fit.best.moments.mean_log_likelihood) == (fit.best.penalty == 0)
 
 
-def packed(vector: FloatArray, k: int, d: int, family: Family) -> Parameters:
-    """Return the mixture of free numbers: log-weights, means, and Cholesky factors with logarithms on the diagonal."""
+def mixture_from(vector: FloatArray, k: int, d: int, family: Family) -> Parameters:
+    """Return the mixture from a vector of log-weights, means, and Cholesky factors with logarithms on the diagonal."""
     weights, means, rest = np.split(vector, [k, k + k * d])
     shares_of = np.exp(weights - np.logaddexp.reduce(weights))
     i, j = np.tril_indices(d)
@@ -183,8 +183,8 @@ def packed(vector: FloatArray, k: int, d: int, family: Family) -> Parameters:
 
 
 @pytest.mark.parametrize("family", ["full", "tied", "diag"])
-def test_its_maximum_is_the_one_that_scipy_finds(family: Family) -> None:
-    """BFGS on the penalised likelihood itself, from far off, ends at the objective and the model that EM ends at."""
+def test_the_maximum_is_the_one_that_scipy_finds(family: Family) -> None:
+    """BFGS on the penalised likelihood, from another start, ends at the objective and the model of EM."""
     k, d = 2, 2
     problem = random_problem(5, family, k, d)
     fit = run(problem, tol=1e-12, max_iter=5000, prior=SHARE)
@@ -194,19 +194,19 @@ def test_its_maximum_is_the_one_that_scipy_finds(family: Family) -> None:
     inside = Problem(frame.rows(problem.x).T, problem.weights, frame.inward(problem.start))
 
     def loss(vector: FloatArray) -> float:
-        return -objective(inside, packed(vector, k, d, family), SHARE)
+        return -objective(inside, mixture_from(vector, k, d, family), SHARE)
 
     begin = np.concatenate([np.zeros(k), frame.inward(mixture).means.ravel() + 0.3, np.zeros(size - k - k * d)])
-    found = minimize(loss, begin, method="BFGS", options={"gtol": 1e-6, "maxiter": 500})
-    best = packed(found.x, k, d, family)
-    assert -found.fun == pytest.approx(objective(inside, frame.inward(mixture), SHARE), abs=1e-7)
+    optimum = minimize(loss, begin, method="BFGS", options={"gtol": 1e-6, "maxiter": 500})
+    best = mixture_from(optimum.x, k, d, family)
+    assert -optimum.fun == pytest.approx(objective(inside, frame.inward(mixture), SHARE), abs=1e-7)
     order = np.argsort(best.means[:, 0]), np.argsort(frame.inward(mixture).means[:, 0])
     np.testing.assert_allclose(best.means[order[0]], frame.inward(mixture).means[order[1]], atol=1e-3)
 
 
 @pytest.mark.parametrize("family", ["full", "diag", "spherical"])
-def test_a_component_no_longer_collapses(family: Family) -> None:
-    """Without a floor a component on a repeated row becomes singular; with pseudo-rows the fit converges."""
+def test_pseudo_rows_prevent_a_collapse(family: Family) -> None:
+    """A component on a repeated row becomes singular without a floor; with pseudo-rows the fit converges."""
     generator = np.random.default_rng(2)
     x = np.concatenate([sample(generator, random_mixture(generator, 1, 3, family), 200)[0], np.full((5, 3), 9.0)])
     narrow = shaped(family, np.stack([np.cov(x.T), 1e-4 * np.eye(3)]))
@@ -216,14 +216,14 @@ def test_a_component_no_longer_collapses(family: Family) -> None:
     assert run(problem, tol=1e-8, max_iter=500).outcome is Outcome.DEGENERATE
     fit = run(problem, tol=1e-8, max_iter=500, prior=share, acceleration="squarem")
     assert fit.outcome is Outcome.CONVERGED
-    least = share * len(x) / (5 + share * len(x))  # of T: the pseudo-rows' share of the component
+    least = share * len(x) / (5 + share * len(x))  # of T: the share of the pseudo-rows in the component
     target = shaped(family, survey(x, problem.weights)[1][None])[0]
     ratios = np.linalg.eigvals(np.linalg.solve(target, problem.frame.outward(fit.best.parameters).covariances))
     assert ratios.real.min() == pytest.approx(least, rel=1e-3)
 
 
 def test_pseudo_rows_are_stated_for_all_rows() -> None:
-    """Of n rows "auto" is 2 / sqrt(n); a sample is fitted with the share that they are of all."""
+    """For n rows "auto" is 2 / sqrt(n), and a sample has pseudo-rows in proportion to its size."""
     assert prior.share_of("auto", 10_000) * 10_000 == pytest.approx(0.02)
-    assert prior.share_of(3.0, 600) * 200 == pytest.approx(1.0)  # of a sample of a third, a third
+    assert prior.share_of(3.0, 600) * 200 == pytest.approx(1.0)  # a sample of a third of the rows has a third of them
     assert prior.share_of(0.0, 600) == 0

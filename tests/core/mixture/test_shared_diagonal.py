@@ -1,4 +1,4 @@
-"""tied-diag and tied-spherical against plain EM, written from the formulas with SciPy's normal densities."""
+"""tied-diag and tied-spherical, tested against plain EM with SciPy's normal densities."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ both = pytest.mark.parametrize("family", ["tied-diag", "tied-spherical"])
 
 
 def plain_step(problem: Problem) -> tuple[Problem, float]:
-    """Return the problem with the start that one step of EM leads to, and the log-likelihood of the old one."""
+    """Return the problem with its start after one step of EM, and the log-likelihood of the old start."""
     start, x, w = problem.start, problem.x, problem.weights
     parts = zip(start.weights, start.means, start.covariances, strict=True)
     joint = np.stack([np.log(p) + multivariate_normal(m, c).logpdf(x).reshape(len(x)) for p, m, c in parts])
@@ -28,7 +28,7 @@ def plain_step(problem: Problem) -> tuple[Problem, float]:
     shares = np.exp(joint - log_density) * w
     mass = shares.sum(axis=1)
     means = shares @ x / mass[:, None]
-    within = sum(own @ (x - mean) ** 2 for own, mean in zip(shares, means, strict=True)) / w.sum()
+    within = sum(share @ (x - mean) ** 2 for share, mean in zip(shares, means, strict=True)) / w.sum()
     common = within if start.family == "tied-diag" else np.full_like(within, within.mean())
     new = Parameters(mass / mass.sum(), means, np.tile(common, (start.k, 1)), start.family)
     return Problem(x, w, new), float(w @ log_density)
@@ -37,8 +37,8 @@ def plain_step(problem: Problem) -> tuple[Problem, float]:
 @pytest.mark.parametrize("count", [1, 2, 10])
 @pytest.mark.parametrize("shape", [(2, 1), (3, 2), (4, 5), (5, 12)], ids=lambda shape: f"k{shape[0]}-d{shape[1]}")
 @both
-def test_the_same_start_takes_the_same_steps(family: Family, shape: tuple[int, int], count: int) -> None:
-    """After 1, 2 and 10 steps parameters and log-likelihoods are those of the formulas to 1e-9, with weights too."""
+def test_steps_are_those_of_the_formulas(family: Family, shape: tuple[int, int], count: int) -> None:
+    """After 1, 2 and 10 steps on weighted rows parameters and log-likelihoods match the formulas to 1e-9."""
     problem = random_problem(17, family, *shape)
     ours, theirs, history = steps(problem, count), problem, []
     for _ in range(count + 1):
@@ -52,13 +52,13 @@ def test_the_same_start_takes_the_same_steps(family: Family, shape: tuple[int, i
 
 @both
 def test_free_parameters_are_counted(family: Family) -> None:
-    """K (1 + d) - 1 of weights and means, and d variances for all components together, or one."""
+    """Weights and means have k (1 + d) - 1, and all components share d variances, or one."""
     assert families.free_parameters(family, 3, 4) == 3 * 5 - 1 + (4 if family == "tied-diag" else 1)
 
 
 @both
-def test_a_mixture_of_its_own_kind_is_found_and_chosen(family: Family) -> None:
-    """Rows of a mixture of the family lead the search back to it, and BIC prefers the family to richer ones."""
+def test_a_mixture_of_the_family_is_found_and_selected(family: Family) -> None:
+    """From rows of a mixture of the family the search recovers it, and BIC selects the family."""
     generator = np.random.default_rng(5)
     deviations = np.array([0.5, 2.0, 9.0]) if family == "tied-diag" else np.full(3, 2.0)
     means = np.array([[0.0, 0.0, 0.0], [4.0, 0.0, 9.0], [0.0, 9.0, -20.0]])
@@ -90,7 +90,7 @@ def best(x: FloatArray, family: Family) -> tuple[Parameters, float]:
 
 @both
 def test_the_shared_variances_are_floored_once(family: Family) -> None:
-    """A common variance below the floor is raised for all components, and counted as one."""
+    """A shared variance below the floor is raised for all components, and counted as one hit."""
     problem = random_problem(2, family, 3, 2)
     frame = problem.frame
     start = frame.inward(problem.start)

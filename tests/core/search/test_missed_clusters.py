@@ -38,7 +38,7 @@ class Search:
 
     def __post_init__(self) -> None:
         covariance, d = np.cov(self.x.T, bias=True), self.x.shape[1]
-        self.frame = coordinates.suited(self.family, self.x.mean(axis=0), covariance, tuple("abcdefgh"[:d]))
+        self.frame = coordinates.coordinates_for(self.family, self.x.mean(axis=0), covariance, tuple("abcdefgh"[:d]))
         self.z = np.ascontiguousarray(self.frame.rows(self.x))
         z = np.ascontiguousarray(self.z[:, self.taken])
         self.sample = Sample(z, np.ones(z.shape[1]), covariance)

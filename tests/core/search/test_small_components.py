@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 
 def auto(k: int, family: Family, d: int, n: int) -> Plan:
-    """Return the plan of a fit by default: d + 1 rows at least, 2 (d + 1) of a full family, ample are 4 (d + 1)."""
-    least = (d + 1.0) * (2 if family == "full" else 1)
+    """Return the plan of a fit by default: d + 1 rows at least, 2 (d + 1) of full and diag, ample are 4 (d + 1)."""
+    least = (d + 1.0) * (2 if family in {"full", "diag"} else 1)
     return plan(k, family, least=least, ample=4 * (d + 1.0), prior=2 / n**1.5)
 
 

@@ -1,4 +1,4 @@
-"""The hot code against SciPy's multivariate normal and against direct sums."""
+"""The hot code, tested against SciPy's multivariate normal and against direct sums."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ from tests.strategies import (
 
 
 def joint(x: FloatArray, mixture: Parameters) -> FloatArray:
-    """Return log pi_k + log N(x; mu_k, S_k) as (n, k), by SciPy."""
+    """Return (n, k) log pi_k + log N(x; mu_k, S_k) by SciPy."""
     parts = zip(mixture.weights, mixture.means, mixture.covariances, strict=True)
     return np.column_stack([np.log(w) + multivariate_normal(m, c).logpdf(x).reshape(len(x)) for w, m, c in parts])
 
 
 def features(z: FloatArray) -> FloatArray:
-    """Return the quadratic features [1, z_i, z_i z_j (i <= j)] of (d, n) coordinates, spelled out."""
+    """Return the quadratic features [1, z_i, z_i z_j (i <= j)] of (d, n) coordinates, one by one."""
     d = len(z)
     products = [z[i] * z[j] for i in range(d) for j in range(i, d)]
     return np.stack([np.ones(z.shape[1]), *z, *products])
@@ -45,7 +45,7 @@ def features(z: FloatArray) -> FloatArray:
 
 @given(problems())
 def test_posteriors_and_log_densities_are_scipys(problem: Problem) -> None:
-    """log p(x) equals SciPy's to 1e-9, P(Z = k | x) is Bayes' rule, rows sum to 1."""
+    """log p(x) is SciPy's to 1e-9, P(Z = k | x) follows Bayes' rule, and posteriors sum to 1."""
     wanted = joint(problem.x, problem.start)
     posterior, log_density = kernel.posteriors(problem.x, problem.start)
     np.testing.assert_allclose(log_density, logsumexp(wanted, axis=1), rtol=1e-9, atol=1e-9)
@@ -55,8 +55,8 @@ def test_posteriors_and_log_densities_are_scipys(problem: Problem) -> None:
     assert problem.start.k == 1 or (posterior.argmax(axis=1) == wanted.argmax(axis=1))[clear].all()
 
 
-def test_tiny_components_a_million_apart_are_told_apart_to_the_last_digit() -> None:
-    """Components of sd 1e-3 at 0 and 1e6: posteriors are exactly 0 or 1, and one half halfway."""
+def test_small_components_a_million_apart_have_exact_posteriors() -> None:
+    """With components of sd 1e-3 at -1e6 and 1e6 posteriors are exactly 0 or 1, and 0.5 in the middle."""
     centres = np.array([[-1e6, 5.0], [1e6, 5.0]])
     mixture = Parameters(np.array([0.5, 0.5]), centres, 1e-6 * np.stack([np.eye(2)] * 2))
     x = np.concatenate([centres + 1e-3, centres - 2e-3, [[0.0, 5.0]]])
@@ -67,7 +67,7 @@ def test_tiny_components_a_million_apart_are_told_apart_to_the_last_digit() -> N
 
 
 def test_rows_far_from_every_component_still_have_posteriors() -> None:
-    """A row a thousand sd away has density 0 in double precision, yet its posterior is that of the log-odds."""
+    """A row a thousand sd away has density 0 in double precision, but its posterior follows from the log-odds."""
     mixture = Parameters(np.array([0.3, 0.7]), np.array([[0.0], [1.0]]), np.ones((2, 1, 1)))
     posterior, log_density = kernel.posteriors(np.array([[1000.0], [-1000.0], [0.5]]), mixture)
     odds = np.log(0.7 / 0.3) + np.array([1000.0, -1000.0, 0.5]) - 0.5
@@ -76,8 +76,8 @@ def test_rows_far_from_every_component_still_have_posteriors() -> None:
 
 
 @pytest.mark.parametrize("size", [1e100, 1e145, 1e160, 1e300])
-def test_a_finite_row_never_has_a_posterior_that_is_nan(size: float) -> None:
-    """Even where the squared distances overflow a row's posteriors are numbers that sum to 1."""
+def test_a_finite_row_never_has_a_nan_posterior(size: float) -> None:
+    """Even if squared distances overflow, the posteriors of a row sum to 1."""
     weights, means = np.array([0.5, 0.5, 0.0]), np.array([[0.0, 1.0], [1.0, 0.0], [0.0, 0.0]])
     mixture = Parameters(weights, means, np.stack([[[1e-20, 5e-21], [5e-21, 1e-20]]] * 3))
     posterior, log_density = kernel.posteriors(np.array([[size, 0.0], [-size, size]]), mixture)
@@ -86,8 +86,8 @@ def test_a_finite_row_never_has_a_posterior_that_is_nan(size: float) -> None:
     assert np.isfinite(log_density).all()
 
 
-def test_a_component_of_weight_zero_gets_nothing() -> None:
-    """Weight 0 is a posterior of exactly 0, without a warning, in both forms of the E-step."""
+def test_a_component_of_weight_zero_gets_no_rows() -> None:
+    """Its posteriors and its sums are exactly 0, without a warning."""
     mixture = Parameters(np.array([1.0, 0.0]), np.zeros((2, 2)), np.stack([np.eye(2)] * 2))
     x = np.random.default_rng(0).standard_normal((50, 2))
     posterior, _ = kernel.posteriors(x, mixture)
@@ -99,7 +99,7 @@ def test_a_component_of_weight_zero_gets_nothing() -> None:
 
 @given(problems())
 def test_natural_parameters_turn_features_into_log_densities(problem: Problem) -> None:
-    """Theta @ [1, z, z z'] = log pi_k N(z; mu_k, S_k), by SciPy."""
+    """Theta @ [1, z, z z'] is log pi_k N(z; mu_k, S_k) by SciPy."""
     frame = problem.frame
     mixture, z = frame.inward(problem.start), frame.rows(problem.x)
     np.testing.assert_allclose(
@@ -108,7 +108,7 @@ def test_natural_parameters_turn_features_into_log_densities(problem: Problem) -
 
 
 @given(problems(), st.booleans(), st.integers(1, 300))
-def test_statistics_are_the_sums_they_say_they_are(problem: Problem, weighted: bool, size: int) -> None:  # noqa: FBT001
+def test_statistics_are_direct_sums_over_the_rows(problem: Problem, weighted: bool, size: int) -> None:  # noqa: FBT001
     """Weight, log-likelihood and responsibility-weighted features equal a direct sum over the rows."""
     frame = problem.frame
     mixture, z = frame.inward(problem.start), frame.rows(problem.x)
@@ -122,21 +122,21 @@ def test_statistics_are_the_sums_they_say_they_are(problem: Problem, weighted: b
     responsibilities = np.exp(log_joint - log_density[:, None]) * weights[:, None]
     sums, total = responsibilities.T @ features(z).T, features(z) @ weights
     assert_moments(moments, Moments(weights @ log_density, sums, total, np.zeros_like(mixture.means)), 1e-10)
-    if moments.layout == "diagonal":  # of all rows together the squares alone are summed
+    if moments.layout == "diagonal":  # then only the squares are summed over all rows
         total = np.concatenate([total[: len(z) + 1], z**2 @ weights])
     np.testing.assert_allclose(moments.total, total, rtol=1e-10, atol=1e-10 * weights.sum())
 
 
-def test_no_rows_give_the_zero_of_the_statistics() -> None:
-    """No blocks, and blocks without rows, add exactly nothing."""
+def test_no_rows_give_the_zero_statistics() -> None:
+    """No blocks, and blocks without rows, give exactly the zero of the monoid."""
     mixture = random_mixture(np.random.default_rng(0), 3, 4, "full")
     for blocks in ([], [Block(np.empty((4, 0)))], [Block(np.empty((4, 0)), np.empty(0))]):
         (moments,) = best_start.in_memory(blocks)([mixture])
         assert moments.to_bytes() == Moments.zero(np.zeros((3, 4))).to_bytes()
 
 
-def test_what_is_passed_in_stays_as_it_was() -> None:
-    """accumulate and posteriors change neither rows nor weights nor parameters."""
+def test_arguments_are_not_changed() -> None:
+    """accumulate and posteriors do not change rows, weights or parameters."""
     problem = random_problem(3, "full", 3, 3)
     x, w, theta = problem.x.copy(), problem.weights.copy(), problem.start.covariances.copy()
     kernel.accumulate([Block(x.T, w)], [problem.start])
@@ -148,7 +148,7 @@ def test_what_is_passed_in_stays_as_it_was() -> None:
 
 @given(problems())
 def test_the_entropy_needs_no_second_pass(problem: Problem) -> None:
-    """The entropy from the statistics is that of the posteriors, summed directly."""
+    """The entropy computed from the statistics equals the entropy of the posteriors."""
     frame = problem.frame
     mixture = frame.inward(problem.start)
     (moments,) = engine(problem, frame)([mixture])
@@ -158,8 +158,8 @@ def test_the_entropy_needs_no_second_pass(problem: Problem) -> None:
 
 
 @given(problems())
-def test_condition_is_the_noncentral_mass(problem: Problem) -> None:
-    """kappa_k = d + mu' S^-1 mu, by a linear solve."""
+def test_condition_matches_a_linear_solve(problem: Problem) -> None:
+    """kappa_k is d + mu' S^-1 mu."""
     mixture = problem.frame.inward(problem.start)
     solved = [m @ np.linalg.solve(c, m) for m, c in zip(mixture.means, mixture.covariances, strict=True)]
     np.testing.assert_allclose(engines.condition(mixture), mixture.d + np.array(solved), rtol=1e-9)
@@ -167,7 +167,7 @@ def test_condition_is_the_noncentral_mass(problem: Problem) -> None:
 
 @pytest.mark.parametrize(("d", "k"), [(1, 1), (2, 700), (60, 2), (33, 40)])
 def test_tiles_of_every_width_cover_all_rows(d: int, k: int) -> None:
-    """Wide features and many components shrink the tile of rows, and no row is lost or counted twice."""
+    """With many features or components tiles have fewer rows, and each row still counts once."""
     generator = np.random.default_rng(d)
     mixture = random_mixture(generator, k, d, "full")
     x, _ = sample(generator, mixture, 9001)
@@ -180,7 +180,7 @@ def test_tiles_of_every_width_cover_all_rows(d: int, k: int) -> None:
 
 @given(problems())
 def test_every_path_gives_the_same_m_step(problem: Problem) -> None:
-    """The reduced sums, all quadratic sums and sums about each mean lead to the same parameters."""
+    """The smallest layout, the quadratic layout and sums about each mean give the same parameters."""
     frame = problem.frame
     mixture = frame.inward(problem.start)
     block = Block(frame.rows(problem.x), problem.weights)
@@ -197,7 +197,7 @@ def test_every_path_gives_the_same_m_step(problem: Problem) -> None:
 
 
 def test_tight_clusters_far_apart_keep_their_digits() -> None:
-    """Two clusters of deviation 1e-7, ten apart, have their closed-form covariances after one careful EM step."""
+    """Two clusters of deviation 1e-7, ten apart, get their exact covariances on the difference path."""
     generator = np.random.default_rng(0)
     cluster = generator.standard_normal((2, 400))
     x = np.concatenate([1e-7 * cluster, 10 + 1e-7 * cluster[:, ::-1]], axis=1)
@@ -211,9 +211,9 @@ def test_tight_clusters_far_apart_keep_their_digits() -> None:
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_start_far_from_all_rows_is_no_fault(family: Family) -> None:
-    """A model 1e5 standard deviations from the rows, as for a table that has moved, passes the check of the sums."""
+    """A model 1e5 standard deviations from the rows passes the check of the sums."""
     z = np.random.default_rng(0).standard_normal((2, 500))
     means = np.array([[1e5, 1e5], [1e5 + 3, 1e5], [1e5, 1e5 + 2]])
-    own = np.ones((3, 2)) if family in ALIGNED else np.repeat(np.eye(2)[None], 3, axis=0)
-    (moments,) = kernel.accumulate([Block(z)], [Parameters(np.full(3, 1 / 3), means, own, family)])
+    spread = np.ones((3, 2)) if family in ALIGNED else np.repeat(np.eye(2)[None], 3, axis=0)
+    (moments,) = kernel.accumulate([Block(z)], [Parameters(np.full(3, 1 / 3), means, spread, family)])
     kernel.check_balance(moments, "a partition")

@@ -1,4 +1,4 @@
-"""The reservoir holds the rows of least density, whatever the blocks, and travels with the statistics."""
+"""The reservoir contains the rows of least density for any division into blocks, and is part of the statistics."""
 
 from __future__ import annotations
 
@@ -18,50 +18,48 @@ from tests.strategies import Problem, problems, random_mixture, sample, seeds
 
 
 def filled(log_density: FloatArray, z: FloatArray, weights: FloatArray | None, tile: int) -> FloatArray:
-    """Return the reservoir of rows offered in tiles."""
-    own = Reservoir(len(z))
+    """Return the reservoir after the rows are offered in tiles."""
+    reservoir = Reservoir(len(z))
     for at in range(0, z.shape[1], tile):
         part = slice(at, at + tile)
-        own.offer(log_density[part], z[:, part], None if weights is None else weights[part])
-    return own.rows
+        reservoir.offer(log_density[part], z[:, part], None if weights is None else weights[part])
+    return reservoir.rows
 
 
 def sorted_rows(log_density: FloatArray, z: FloatArray) -> FloatArray:
-    """Return the SIZE least rows by a full sort of tuples."""
+    """Return the SIZE least rows, by a full sort."""
     rows = sorted(tuple(row) for row in np.concatenate([log_density[None], z]).T.tolist())[:SIZE]
     return np.array(rows + [(np.inf,) * (1 + len(z))] * (SIZE - len(rows)))
 
 
 @given(seeds, st.integers(1, 4), st.integers(1, 200), st.integers(1, 60), st.sampled_from([2, 5, 10**6]), st.booleans())
-def test_it_holds_the_least_rows_of_all(seed: int, d: int, n: int, tile: int, levels: int, weighted: bool) -> None:  # noqa: FBT001
-    """With and without ties and weights of 0, it equals the head of a full sort; so it does not depend on the tiles."""
+def test_the_least_rows_of_all_remain(seed: int, d: int, n: int, tile: int, levels: int, weighted: bool) -> None:  # noqa: FBT001
+    """The reservoir is the head of a full sort, with and without ties and weights of 0, for tiles of any size."""
     generator = np.random.default_rng(seed)
     z = generator.integers(0, levels, (d, n)).astype(np.float64)
     log_density = generator.integers(0, levels, n).astype(np.float64)
     weights = generator.integers(0, 2, n).astype(np.float64) if weighted else None
-    counted = slice(None) if weights is None else weights > 0
-    np.testing.assert_array_equal(
-        filled(log_density, z, weights, tile), sorted_rows(log_density[counted], z[:, counted])
-    )
+    counts = slice(None) if weights is None else weights > 0
+    np.testing.assert_array_equal(filled(log_density, z, weights, tile), sorted_rows(log_density[counts], z[:, counts]))
 
 
 @given(st.lists(st.integers(0, 40), min_size=3, max_size=3), seeds)
 def test_merging_is_a_commutative_monoid(sizes: list[int], seed: int) -> None:
-    """Any grouping and order of parts gives the same bits, and nothing added changes nothing."""
+    """Any grouping and any order give the same bits, and the empty reservoir changes nothing."""
     generator = np.random.default_rng(seed)
     draws = (generator.integers(0, 3, (3, n)).astype(np.float64) for n in sizes)
     a, b, c = (filled(rows[0], rows[1:], None, 7) for rows in draws)
-    merged = least_likely.merged
+    merged = least_likely.merge_reservoirs
     assert merged(a, b).tobytes() == merged(b, a).tobytes()
     assert merged(merged(a, b), c).tobytes() == merged(a, merged(b, c)).tobytes()
-    assert merged(a, least_likely.nothing(2)).tobytes() == a.tobytes()
+    assert merged(a, least_likely.empty_reservoir(2)).tobytes() == a.tobytes()
 
 
 @given(problems(), st.integers(1, 300))
-def test_the_kernel_keeps_its_least_likely_rows(problem: Problem, size: int) -> None:
-    """The densities in the reservoir are those of the least likely rows, and its rows are rows of the data."""
+def test_the_kernel_returns_the_least_likely_rows(problem: Problem, size: int) -> None:
+    """The reservoir contains the least log-densities, and its rows are rows of the data."""
     mixture, z = problem.frame.inward(problem.start), problem.frame.rows(problem.x)
-    twin = type(mixture)(mixture.weights, mixture.means, mixture.covariances, "full")  # tied alone gathers none
+    twin = type(mixture)(mixture.weights, mixture.means, mixture.covariances, "full")  # a tied mixture gathers none
     blocks = [Block(z[:, at : at + size], problem.weights[at : at + size]) for at in range(0, z.shape[1], size)]
     (moments,) = kernel.accumulate(blocks, [twin])
     assert moments.lowest is not None
@@ -72,8 +70,8 @@ def test_the_kernel_keeps_its_least_likely_rows(problem: Problem, size: int) -> 
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_statistics_of_parts_hold_the_reservoir_of_the_whole(family: Family) -> None:
-    """Partition by partition, over the wire and back, the rows kept are those of one pass over all rows."""
+def test_statistics_of_parts_add_up_to_the_reservoir_of_the_whole(family: Family) -> None:
+    """Statistics of seven parts, sent as bytes and added, have the reservoir of one pass over all rows."""
     generator = np.random.default_rng(4)
     mixture = random_mixture(generator, 3, 2, family)
     x, _ = sample(generator, mixture, 500)
@@ -91,8 +89,8 @@ def test_statistics_of_parts_hold_the_reservoir_of_the_whole(family: Family) -> 
         np.testing.assert_allclose(total.lowest, whole.lowest, rtol=1e-12)
 
 
-def test_candidates_keep_rows_of_their_own() -> None:
-    """In one pass over weighted rows each candidate keeps what it explains worst; a row of weight 0 is nowhere."""
+def test_each_candidate_has_its_own_reservoir() -> None:
+    """In one pass each candidate gathers its least likely rows, and rows of weight 0 are ignored."""
     generator = np.random.default_rng(5)
     x = np.concatenate([generator.standard_normal((300, 2)), [[50.0, 0], [0, 70.0], [90.0, 90.0]]])
     weights = np.ones(303)
@@ -107,8 +105,9 @@ def test_candidates_keep_rows_of_their_own() -> None:
         assert sorted(moments.lowest[:2, 1:].tolist()) == [[0, 70], [50, 0]]
 
 
-def test_distinct_points_come_the_least_likely_first() -> None:
-    """Copies of a row are one point, and places not taken are none."""
+def test_distinct_points_start_with_the_least_likely() -> None:
+    """Copies of a row are one point, and empty places are not points."""
     rows = np.array([[-9.0, 5, 5], [-9.0, 5, 5], [-3.0, 1, 1], [-2.0, 5, 5]])
-    assert least_likely.points(least_likely.merged(least_likely.nothing(2), rows)).tolist() == [[5, 5], [1, 1]]
-    assert least_likely.points(least_likely.nothing(2)).shape == (0, 2)
+    reservoir = least_likely.merge_reservoirs(least_likely.empty_reservoir(2), rows)
+    assert least_likely.distinct_points(reservoir).tolist() == [[5, 5], [1, 1]]
+    assert least_likely.distinct_points(least_likely.empty_reservoir(2)).shape == (0, 2)

@@ -1,4 +1,4 @@
-"""Every way through the kernel, in both precisions, gives the sums that the rows have."""
+"""Every path of the kernel gives the same sums over the rows, in both precisions."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ from gmm_spark.statistics.moments import Moments
 from gmm_spark.statistics.softmax import Softmax
 from tests.strategies import Problem, assert_moments, assert_same, problems, random_mixture, sample
 
-SINGLE_ROUNDOFF = 6e-8  # u of float32, as in the bounds
+SINGLE_ROUNDOFF = 6e-8  # u of float32 in the bounds
 Path = Literal["product", "factor", "difference"]
 
 
 def whitened(d: int, k: int, n: int = 1600, seed: int = 0) -> tuple[FloatArray, Parameters]:
-    """Return (d, n) rows and a mixture near them, in coordinates where the rows have about unit variance."""
+    """Return (d, n) rows and their mixture, in coordinates in which the rows have about unit variance."""
     generator = np.random.default_rng(seed)
     mixture = random_mixture(generator, k, d, "full", 0.3)
     return sample(generator, mixture, n)[0].T, mixture
 
 
 def direct(z: FloatArray, weights: FloatArray, mixture: Parameters) -> Moments:
-    """Return the statistics about the origin by posteriors and a sum over rows for each component."""
+    """Return the statistics about the origin, by posteriors and sums over the rows."""
     posterior, log_density = kernel.posteriors(z.T, mixture)
     upper = np.triu_indices(len(z))
     shares = np.concatenate([posterior.T * weights, weights[None]])
@@ -43,8 +43,8 @@ def direct(z: FloatArray, weights: FloatArray, mixture: Parameters) -> Moments:
 
 @pytest.mark.parametrize("path", ["product", "factor"])
 @pytest.mark.parametrize(("d", "k"), [(1, 1), (1, 40), (2, 3), (31, 5), (64, 2), (64, 40), (128, 3), (256, 2)])
-def test_sums_are_those_of_the_rows_at_every_width(d: int, k: int, path: Path) -> None:
-    """By product (features cut and built again) and by factor: the sums are the posteriors' own, over three tiles."""
+def test_sums_match_direct_sums_for_all_sizes(d: int, k: int, path: Path) -> None:
+    """By product (features in chunks) and by factor the sums over three tiles match those of the posteriors."""
     z, mixture = whitened(d, k)
     weights = np.random.default_rng(d).uniform(0.5, 2, (z.shape[1],))
     with mock.patch.object(kernel, "choose", return_value=engines.Method(path, "quadratic")):
@@ -56,17 +56,17 @@ def test_sums_are_those_of_the_rows_at_every_width(d: int, k: int, path: Path) -
     layout=st.sampled_from(get_args(Layout)),
     d=st.integers(1, 12),
     k=st.integers(1, 40),
-    kept=st.integers(0, 100_000),
+    stored=st.integers(0, 100_000),
     size=st.integers(80, 120),
 )
-def test_cut_features_give_the_sums_of_whole_ones(layout: Layout, d: int, k: int, kept: int, size: int) -> None:
-    """However many features are built at once, and kept or built again: the same sums to 1e-12."""
+def test_features_in_chunks_give_the_same_sums(layout: Layout, d: int, k: int, stored: int, size: int) -> None:
+    """For chunks of any size, stored or computed twice, the sums are the same to 1e-12."""
     generator = np.random.default_rng(d)
     rows = generator.standard_normal((d, 200))
     theta = generator.standard_normal((k, feature_count(d, layout)))
-    whole = products.ByProduct(theta, d, layout, np.dtype(np.float64))
-    sizes = products.Sizes(kept_bytes=kept, chunk=size // 16, unpacked=40_000, least_columns=8)
-    cut = products.ByProduct(theta, d, layout, np.dtype(np.float64), sizes)
+    whole = products.ProductEngine(theta, d, layout, np.dtype(np.float64))
+    sizes = products.Sizes(stored_bytes=stored, chunk=size // 16, unpacked=40_000, least_columns=8)
+    cut = products.ProductEngine(theta, d, layout, np.dtype(np.float64), sizes)
     for engine in (whole, cut):
         for tile in (rows[:, :size], rows[:, size:]):
             shares = np.cos(engine.joint(tile))
@@ -76,7 +76,7 @@ def test_cut_features_give_the_sums_of_whole_ones(layout: Layout, d: int, k: int
 
 @given(problems())
 def test_the_factor_path_gives_the_same_m_step(problem: Problem) -> None:
-    """Sums by a factor a component lead to the parameters that sums by product lead to."""
+    """Sums by one factor per component give the same parameters as sums by product."""
     frame = problem.frame
     mixture, block = frame.inward(problem.start), Block(frame.rows(problem.x), problem.weights)
     maximise = Maximiser(frame, 1e-6)
@@ -88,7 +88,7 @@ def test_the_factor_path_gives_the_same_m_step(problem: Problem) -> None:
 
 @pytest.mark.parametrize("d", [3, 40])
 def test_a_stack_of_all_families_equals_each_alone(d: int) -> None:
-    """Each family's statistics in a mixed stack are its statistics alone to 1e-12, though it may go another way."""
+    """The statistics of each candidate in a mixed stack are its statistics alone to 1e-12."""
     generator = np.random.default_rng(5)
     stack = [random_mixture(generator, k, d, family, 0.5) for k, family in enumerate(FAMILIES * 2, start=1)]
     z, weights = generator.standard_normal((d, 3000)), generator.uniform(0, 2, 3000)
@@ -98,8 +98,8 @@ def test_a_stack_of_all_families_equals_each_alone(d: int) -> None:
         assert_moments(together, alone, 1e-12)
 
 
-def test_what_is_safe_is_chosen_before_what_is_fast() -> None:
-    """The path follows kappa, then d and the number of components; float32 only up to kappa = 833."""
+def test_the_safe_path_is_chosen_before_the_fast_one() -> None:
+    """Kappa, then d and the number of components decide the path; float32 is used only up to kappa = 833."""
     generator = np.random.default_rng(0)
     few, many = (random_mixture(generator, k, 64, "full", 0.1) for k in (2, 30))
     assert engines.choose([few], "float32") == engines.Method("factor", "quadratic", "float32")
@@ -112,7 +112,7 @@ def test_what_is_safe_is_chosen_before_what_is_fast() -> None:
 
 
 def exponent_rows() -> tuple[FloatArray, FloatArray]:
-    """Return joint log-densities whose exponentials overflow, vanish, are subnormal or ordinary, and weights."""
+    """Return joint log-densities whose exponentials overflow, underflow, are subnormal or normal, and weights."""
     generator = np.random.default_rng(0)
     levels = np.repeat([0.0, 300, 460, 650, 720, 5000, -1e5, -1e290], 50)
     gaps = -np.abs(generator.normal(0, 400, (6, levels.size)))
@@ -120,8 +120,8 @@ def exponent_rows() -> tuple[FloatArray, FloatArray]:
 
 
 @pytest.mark.parametrize("sign", [1, -1])
-def test_shares_and_densities_are_scipys_wherever_the_exponential_ends(sign: int) -> None:
-    """Densities far beyond the range of a double have the shares and logarithms of SciPy's log-sum-exp."""
+def test_shares_and_densities_are_scipys_beyond_the_range_of_double(sign: int) -> None:
+    """Densities far beyond the range of double have the responsibilities and logarithms of SciPy's log-sum-exp."""
     joint, _ = exponent_rows()
     joint = np.where(joint < -1e200, joint, sign * joint)
     shares = np.empty_like(joint)
@@ -131,8 +131,8 @@ def test_shares_and_densities_are_scipys_wherever_the_exponential_ends(sign: int
     np.testing.assert_allclose(shares, softmax(joint, axis=0), rtol=1e-10, atol=1e-90)
 
 
-def test_single_shares_are_scipys() -> None:
-    """In float32 the shares are SciPy's to 1e-6, and nothing overflows."""
+def test_float32_shares_are_scipys() -> None:
+    """In float32 the responsibilities are SciPy's to 1e-6, without overflow."""
     joint = exponent_rows()[0].clip(-1e30, 1e30).astype("f4")
     shares = np.empty_like(joint)
     log_density = Softmax(joint.shape[1], np.dtype(np.float32))(joint, None, shares)
@@ -143,8 +143,8 @@ def test_single_shares_are_scipys() -> None:
 
 @pytest.mark.parametrize("stored", [np.float32, np.float64])
 @pytest.mark.parametrize(("d", "k"), [(1, 3), (4, 8), (16, 16), (40, 4), (64, 20)])
-def test_single_precision_keeps_its_bound(d: int, k: int, stored: type[np.floating]) -> None:
-    """Float32 products: the mean log-likelihood errs by less than 20 u kappa, the sums by as much of their size."""
+def test_float32_products_stay_within_their_error_bound(d: int, k: int, stored: type[np.floating]) -> None:
+    """The error of the mean log-likelihood is below 20 u kappa, and so is the relative error of the sums."""
     z, mixture = whitened(d, k)
     bound = 20 * SINGLE_ROUNDOFF * engines.condition(mixture).max()
     exact = direct(z, np.ones(z.shape[1]), mixture)
@@ -159,8 +159,8 @@ def test_single_precision_keeps_its_bound(d: int, k: int, stored: type[np.floati
 
 
 @given(problems(), st.sampled_from(get_args(engines.Precision)))
-def test_stored_single_precision_costs_its_rounding(problem: Problem, precision: engines.Precision) -> None:
-    """Rows stored in float32 have the M-step they have in float64 to 1e-3 of the data's spread."""
+def test_rows_in_float32_give_the_same_m_step_up_to_rounding(problem: Problem, precision: engines.Precision) -> None:
+    """Rows stored in float32 give the M-step of rows in float64 to 1e-3 of the data's spread."""
     frame = problem.frame
     mixture, z = frame.inward(problem.start), frame.rows(problem.x)
     maximise = Maximiser(frame, 1e-6)
@@ -171,11 +171,11 @@ def test_stored_single_precision_costs_its_rounding(problem: Problem, precision:
     assert_same(maximise(mixture, moments)[0], maximise(mixture, exact)[0], frame, 1e-3)
 
 
-def test_a_mixture_beyond_single_precision_has_the_same_bits_as_in_double() -> None:
-    """Where one kappa is above 833 float32 is not used, and asking for it changes no bit."""
+def test_a_mixture_beyond_float32_is_computed_in_float64() -> None:
+    """If a kappa is above 833, precision float32 gives the same bits as float64."""
     generator = np.random.default_rng(0)
     mixture = random_mixture(generator, 3, 2, "full", 200.0)
     z = sample(generator, mixture, 500)[0].T
     assert engines.condition(mixture).max() > 833
-    default, asked = (kernel.accumulate([Block(z)], [mixture], precision=p)[0] for p in get_args(engines.Precision))
-    assert default.to_bytes() == asked.to_bytes()
+    double, single = (kernel.accumulate([Block(z)], [mixture], precision=p)[0] for p in get_args(engines.Precision))
+    assert double.to_bytes() == single.to_bytes()

@@ -1,4 +1,4 @@
-"""Sums over the pairs of row and component that count are the sums over all of them."""
+"""Sums over the pairs of row and component that count equal the sums over all pairs."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ from tests.strategies import Problem, assert_moments, assert_same, random_mixtur
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-ROWS = 1700  # two tiles and a part of one
+ROWS = 1700  # two tiles and a part of a third
 HALVES = (slice(6), slice(6, 12))
 
 
 @contextmanager
-def answers() -> Iterator[list[bool]]:
-    """Gather what `SparseSums.add` answers: whether it took the tile."""
+def recorded_verdicts() -> Iterator[list[bool]]:
+    """Collect what `SparseSums.add` returns: whether it added the tile."""
     verdicts: list[bool] = []
     add = SparseSums.add
 
-    def listened(self: SparseSums, shares: FloatArray, z: FloatArray, weights: FloatArray | None) -> bool:
+    def recorded(self: SparseSums, shares: FloatArray, z: FloatArray, weights: FloatArray | None) -> bool:
         verdicts.append(add(self, shares, z, weights))
         return verdicts[-1]
 
-    with mock.patch.object(SparseSums, "add", listened):
+    with mock.patch.object(SparseSums, "add", recorded):
         yield verdicts
 
 
@@ -56,49 +56,49 @@ def weighted() -> FloatArray:
 @pytest.mark.parametrize(
     ("path", "d", "k"), [("product", 24, 20), ("product", 64, 20), ("factor", 40, 9), ("factor", 96, 12)]
 )
-def test_the_sums_of_rows_that_are_apart_are_their_posteriors_own(
+def test_sums_of_separate_components_match_the_posteriors(
     path: Path, d: int, k: int, weights: FloatArray | None
 ) -> None:
-    """No dense sum is taken, and weight, means, products and log-likelihood agree with the posteriors' to 1e-12."""
+    """No tile is summed densely, and the statistics agree with those from the posteriors to 1e-12."""
     z, mixture = apart(d, k)
     choice = engines.Method(path, "quadratic")
-    with mock.patch.object(kernel, "choose", return_value=choice), answers() as verdicts:
+    with mock.patch.object(kernel, "choose", return_value=choice), recorded_verdicts() as verdicts:
         (moments,) = kernel.accumulate([Block(z, weights)], [mixture])
     assert verdicts == [True] * 3
     assert_moments(moments, direct(z, np.ones(ROWS) if weights is None else weights, mixture), 1e-12)
 
 
-def test_float32_products_over_few_pairs_are_as_near_as_float32_is() -> None:
-    """The sums of float32 products differ from those in float64 by their rounding, not by what was left out."""
+def test_float32_products_over_few_pairs_differ_by_rounding_alone() -> None:
+    """Sums of float32 products over few pairs agree with float64 sums over all pairs to 1e-4."""
     z, mixture = apart(40, 16)
     with mock.patch.object(kernel, "choose", return_value=engines.Method("product", "quadratic", "float32")):
         (single,) = kernel.accumulate([Block(z)], [mixture], precision="float32")
     assert_moments(single, direct(z, np.ones(ROWS), mixture), 1e-4)
 
 
-def test_rows_that_all_share_are_summed_over_all() -> None:
-    """Where components overlap every pair counts, and the dense product takes its tiles."""
+def test_tiles_of_overlapping_components_are_summed_densely() -> None:
+    """If components overlap, every pair counts, and the tiles go to the dense product."""
     z, mixture = apart(32, 12, distance=0.1)
-    with answers() as verdicts:
+    with recorded_verdicts() as verdicts:
         kernel.accumulate([Block(z)], [mixture])
     assert verdicts == [False] * 3
 
 
 def test_tiles_of_both_kinds_add_up() -> None:
-    """Half of the components far apart, half in one place: the sums over tiles of either are those of all rows."""
+    """With half of the components apart and half overlapping, the sums over both kinds of tiles are complete."""
     _, mixture = apart(32, 12)
     means = np.concatenate([mixture.means[:6], 0.1 * mixture.means[6:]])
-    own = [Parameters(np.full(6, 1 / 6), means[half], mixture.covariances[half], "full") for half in HALVES]
-    far, near = (sample(np.random.default_rng(0), each, ROWS)[0].T for each in own)
+    halves = [Parameters(np.full(6, 1 / 6), means[half], mixture.covariances[half], "full") for half in HALVES]
+    far, near = (sample(np.random.default_rng(0), each, ROWS)[0].T for each in halves)
     both = Parameters(mixture.weights, means, mixture.covariances, "full")
-    with answers() as verdicts:
+    with recorded_verdicts() as verdicts:
         (moments,) = kernel.accumulate([Block(far), Block(near)], [both])
     assert verdicts == [True] * 3 + [False] * 3
     assert_moments(moments, direct(np.concatenate([far, near], axis=1), np.ones(2 * ROWS), both), 1e-12)
 
 
-def test_a_stack_over_few_pairs_gives_each_candidate_its_own_sums() -> None:
-    """Two mixtures in one pass get the sums that each gets alone, to 1e-12."""
+def test_a_stack_over_few_pairs_gives_the_sums_of_each_candidate_alone() -> None:
+    """Two mixtures in one pass get the sums that each gets in a pass of its own, to 1e-12."""
     z, mixture = apart(32, 12)
     other = Parameters(mixture.weights[::-1], mixture.means + 0.2, mixture.covariances, "full")
     stack = [mixture, other]
@@ -106,12 +106,12 @@ def test_a_stack_over_few_pairs_gives_each_candidate_its_own_sums() -> None:
         assert_moments(together, kernel.accumulate([Block(z)], [candidate])[0], 1e-12)
 
 
-def test_a_whole_fit_ends_where_it_ends_without() -> None:
-    """Ten steps from a rough start, over few pairs and over all, lead to the same mixture to 1e-11."""
+def test_a_fit_over_few_pairs_ends_at_the_same_mixture() -> None:
+    """Ten steps from a rough start over few pairs and over all pairs give the same mixture to 1e-11."""
     z, mixture = apart(32, 10)
     start = Parameters(mixture.weights, mixture.means + 0.5, 2 * mixture.covariances, "full")
     problem = Problem(np.ascontiguousarray(z.T), np.ones(ROWS), start)
-    with answers() as verdicts:
+    with recorded_verdicts() as verdicts:
         few = run(problem, tol=0, max_iter=10, floor=1e-6)
     assert any(verdicts)
     with mock.patch.object(sparse, "MOST_SHARE", 0.0):

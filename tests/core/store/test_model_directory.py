@@ -1,4 +1,4 @@
-"""The model directory: exact to the bit, and every kind of damage refused as ModelError."""
+"""The model directory stores every bit, and every kind of damage is a ModelError."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def example(seed: int = 0, k: int = 3, d: int = 2, family: Family = "full") -> S
 
 @dataclass
 class Text:
-    """A model as the text of its two parts, to be damaged."""
+    """The two parts of a model as JSON values, which tests damage."""
 
     header: Any
     components: list[Any]
@@ -51,7 +51,7 @@ class Text:
         return Text(json.loads(json.dumps(header)), [json.loads(line) for line in lines])
 
     def sealed(self) -> Text:
-        """Return it with a checksum that matches: damage by someone who knows the format."""
+        """Return the text with a matching checksum, as a forger who knows the format would write it."""
         if isinstance(self.header, dict):
             rest = {key: value for key, value in self.header.items() if key != "sha256"}
             text = "\n".join([json.dumps(rest, sort_keys=True), *(json.dumps(c) for c in self.components)])
@@ -59,13 +59,13 @@ class Text:
         return self
 
     def decoded(self) -> StoredModel:
-        """Return the model that the text is read as."""
+        """Return the decoded model."""
         return decode_model(self.header, [json.dumps(component) for component in self.components], "here")
 
 
 @given(seeds, families, st.integers(1, 6), st.integers(1, 5))
-def test_a_model_comes_back_to_the_bit(seed: int, family: Family, k: int, d: int) -> None:
-    """encode, JSON, decode: the same bits of every parameter, the same names and summary."""
+def test_a_model_is_read_back_bit_for_bit(seed: int, family: Family, k: int, d: int) -> None:
+    """After encode, JSON and decode all parameters have the same bits; names and summary are equal."""
     model = example(seed, k, d, family)
     back = Text.of(model).decoded()
     for name in ("weights", "means", "covariances"):
@@ -77,7 +77,7 @@ def test_a_model_comes_back_to_the_bit(seed: int, family: Family, k: int, d: int
 
 @given(seeds)
 def test_lines_may_come_in_any_order(seed: int) -> None:
-    """Spark promises no order of the component files: the index in each line decides."""
+    """The index in each line decides, because Spark does not guarantee the order of files."""
     model = example(k=5)
     header, lines = encode_model(model)
     shuffled = np.random.default_rng(seed).permutation(lines).tolist()
@@ -99,7 +99,7 @@ def test_any_changed_value_breaks_the_checksum(data: st.DataObject) -> None:
 
 @pytest.mark.parametrize("key", HEADER_KEYS)
 def test_a_missing_key_of_the_header_is_refused(key: str) -> None:
-    """Each key of the header is needed, even under a matching checksum."""
+    """Each key of the header is required, even with a matching checksum."""
     text = Text.of(example())
     del text.header[key]
     with pytest.raises(ModelError):
@@ -108,7 +108,7 @@ def test_a_missing_key_of_the_header_is_refused(key: str) -> None:
 
 @pytest.mark.parametrize("key", COMPONENT_KEYS)
 def test_a_missing_key_of_a_component_is_refused(key: str) -> None:
-    """Each key of a component is needed, even under a matching checksum."""
+    """Each key of a component is required, even with a matching checksum."""
     text = Text.of(example())
     del text.components[1][key]
     with pytest.raises(ModelError):
@@ -117,14 +117,14 @@ def test_a_missing_key_of_a_component_is_refused(key: str) -> None:
 
 @given(st.data())
 def test_forged_models_are_mixtures_or_refused(data: st.DataObject) -> None:
-    """Whatever stands under a key, with a matching checksum: a valid mixture or ModelError, and nothing else."""
+    """Any value under any key with a matching checksum is a valid mixture or raises ModelError."""
     text = Text.of(example())
     holder = data.draw(st.sampled_from([text.header, *text.components]))
     holder[data.draw(st.sampled_from(sorted(holder)))] = data.draw(JSON)
     try:
         model = text.sealed().decoded()
     except ModelError as error:
-        assert "here" in str(error)  # noqa: PT017 - either end is right
+        assert "here" in str(error)  # noqa: PT017 - both outcomes are right
     else:
         assert np.isfinite(model.parameters.covariances).all()
         assert len(model.features) == model.parameters.d
@@ -152,8 +152,8 @@ def test_forged_models_are_mixtures_or_refused(data: st.DataObject) -> None:
         ("component", float("inf")),
     ],
 )
-def test_what_is_no_mixture_is_refused_under_any_checksum(key: str, value: object) -> None:
-    """NaN, weights that are no distribution, wrong shapes and types, covariances that are not positive definite."""
+def test_an_invalid_mixture_is_refused_despite_its_checksum(key: str, value: object) -> None:
+    """NaN, invalid weights, wrong shapes or types, and covariances that are not positive definite are refused."""
     text = Text.of(example())
     text.components[0][key] = value
     with pytest.raises(ModelError, match=r"model directory here: got .*fit it again"):
@@ -162,7 +162,7 @@ def test_what_is_no_mixture_is_refused_under_any_checksum(key: str, value: objec
 
 @pytest.mark.parametrize("header", [None, [], "x", 1, {}, {"format": 3}, {"format": "1"}])
 def test_a_foreign_header_is_refused(header: object) -> None:
-    """Another format, or no header at all, is said to be that."""
+    """The error for another format, or for a missing header, names the supported formats."""
     with pytest.raises(ModelError, match="no gmm_spark header of format 1"):
         decode_model(header, encode_model(example())[1], "here")
 
@@ -176,7 +176,7 @@ def test_missing_and_added_components_are_refused() -> None:
 
 
 @pytest.mark.parametrize("deep", ["[" * 100_000, '{"a":' * 100_000, '{"component":' * 50_000 + "0" + "}" * 50_000])
-def test_absurd_nesting_is_refused(deep: str) -> None:
+def test_deep_nesting_is_refused(deep: str) -> None:
     """JSON nested a hundred thousand deep is a ModelError, not a RecursionError."""
     header, lines = encode_model(example())
     with pytest.raises(ModelError):
@@ -186,7 +186,7 @@ def test_absurd_nesting_is_refused(deep: str) -> None:
 
 
 def written(folder: Path, model: StoredModel) -> Path:
-    """Write the model as Spark does: a line of metadata, component lines in two part files."""
+    """Write the model like Spark: one line of metadata, and component lines in two part files."""
     header, lines = encode_model(model)
     for name, parts in (
         ("metadata", [[json.dumps({"class": "x", "gmm_spark": header})]]),
@@ -207,15 +207,15 @@ def test_a_directory_is_read_without_spark(tmp_path: Path) -> None:
         assert read_model(path).parameters.covariances.tobytes() == model.parameters.covariances.tobytes()
 
 
-def test_the_output_of_a_selection_is_refused_with_its_model_named(tmp_path: Path) -> None:
-    """Its model is one folder deeper."""
+def test_the_error_for_the_output_of_a_selection_names_its_model(tmp_path: Path) -> None:
+    """The model of a selection is one folder deeper."""
     (tmp_path / "grid" / "model" / "metadata").mkdir(parents=True)
     with pytest.raises(ModelError, match=f"the output of a selection.* Name {tmp_path}/grid/model"):
         read_model(tmp_path / "grid")
 
 
 def test_a_foreign_directory_is_refused(tmp_path: Path) -> None:
-    """No directory, an empty one, a file, another Spark ML model, and a table are refused as such."""
+    """A missing or empty directory, a file, a table and another Spark ML model are refused."""
     (tmp_path / "file").write_text("x")
     (tmp_path / "table").mkdir()
     (tmp_path / "table" / "part-0.parquet").write_bytes(b"PAR1")
@@ -231,8 +231,8 @@ def test_a_foreign_directory_is_refused(tmp_path: Path) -> None:
 
 
 @given(st.data())
-def test_flipped_and_lost_bytes_are_noticed(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
-    """One byte changed, or a file cut short anywhere: ModelError, or the very same model."""
+def test_flipped_and_lost_bytes_are_detected(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
+    """A changed byte, or a truncated file, is a ModelError or leaves the model unchanged."""
     model = example()
     root = written(tmp_path_factory.mktemp("model") / "m", model)
     file = data.draw(st.sampled_from(sorted(root.glob("*/part-*"))))

@@ -19,7 +19,7 @@ import pytest
 
 from gmm_spark.limits import LIMITS, Limits
 from gmm_spark.spark import session
-from gmm_spark.spark.blocks import block_files, expectation, keep, pack
+from gmm_spark.spark.blocks import block_files, block_storage, expectation, pack
 from gmm_spark.statistics.block import Block
 from tests.spark.frames import assert_same_bits, clusters, numbered, plain_steps, start, table
 
@@ -107,7 +107,7 @@ def test_a_block_comes_back_from_its_file(
     written = [Block(rng.random((3, n)).astype(kind), rng.random(n) if weighted else None) for n in (5, 1, 64)]
     with closing(block_files.FileWriter("fit")) as writer:
         offsets = [writer.add(block) for block in written]
-    read = [block_files.Mapped().block(str(writer.name), offset) for offset in offsets if offset is not None]
+    read = [block_files.BlockReader().block(str(writer.name), offset) for offset in offsets if offset is not None]
     for block, back in zip(written, read, strict=True):
         assert back is not None
         assert back.z.dtype == kind
@@ -127,7 +127,7 @@ def test_a_disk_that_fills_keeps_what_it_has(tmp_path: Path, monkeypatch: pytest
             assert writer.add(one) is None
         assert writer.add(one) is None
     assert offset is not None
-    back = block_files.Mapped().block(str(writer.name), offset)
+    back = block_files.BlockReader().block(str(writer.name), offset)
     assert back is not None
     np.testing.assert_array_equal(back.z, one.z)
 
@@ -157,7 +157,7 @@ def test_where_spark_encrypts_what_it_writes_there_are_no_files(
 ) -> None:
     """By default nothing is encrypted; where Spark's files are, the blocks stay with Spark."""
     assert not session.encrypts_files(spark)
-    monkeypatch.setattr(keep, "encrypts_files", lambda _: True)
+    monkeypatch.setattr(block_storage, "encrypts_files", lambda _: True)
     watcher = watch(spark, folders)
     logging.getLogger("gmm_spark").addHandler(watcher)
     plain_steps(rows, start(), 3, FILED, weightCol="weight")
@@ -193,8 +193,8 @@ def test_one_missing_file_changes_no_bit(
 ) -> None:
     """Where one of three files is gone its rows are packed again; all rows, if they are no longer that partition's."""
     expected = plain_steps(rows, start(), 4, weightCol="weight")
-    counted = mock.Mock(side_effect=itertools.count() if planned_otherwise else pack.sums_of)
-    monkeypatch.setattr(expectation, "sums_of", counted)
+    counted = mock.Mock(side_effect=itertools.count() if planned_otherwise else pack.block_sums)
+    monkeypatch.setattr(expectation, "block_sums", counted)
     watcher = watch(spark, partial(wipe_one, tmp_path / "wiped"))
     logging.getLogger("gmm_spark").addHandler(watcher)
     model = plain_steps(rows, start(), 4, FILED, weightCol="weight")

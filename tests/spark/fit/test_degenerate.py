@@ -16,7 +16,7 @@ from gmm_spark.mixture.parameters import FAMILIES, Parameters
 from gmm_spark.report.model_description import description
 from gmm_spark.spark.ml.select import select
 from gmm_spark.spark.selection import grid_starts
-from gmm_spark.spark.selection.grid_starts import Found
+from gmm_spark.spark.selection.grid_starts import SearchResult
 from gmm_spark.store.model_directory import read_model
 from tests.spark.frames import names, numbered, table
 
@@ -64,8 +64,8 @@ def test_a_selection_begins_dead_components_anew(
     x, dead = with_a_missed_cluster()
     monkeypatch.setattr(grid_starts, "search", lambda _, searches: [found_by(searches, p) for p in searches.plans])
 
-    def found_by(searches: Searches, plan: Plan) -> Found:
-        return Found([searches.frames[plan.family].inward(replace(dead, family=plan.family))])
+    def found_by(searches: Searches, plan: Plan) -> SearchResult:
+        return SearchResult([searches.frames[plan.family].inward(replace(dead, family=plan.family))])
 
     estimator = GaussianMixture(inputCols=names(2), tol=1e-6)
     found = select(table(spark, partitions=3, **numbered(x)), estimator, [3], families, retire=False)

@@ -11,7 +11,7 @@ from gmm_spark import GaussianMixture, GaussianMixtureModel
 from gmm_spark.mixture import coordinates
 from gmm_spark.spark.blocks import pack
 from gmm_spark.spark.ml.select import select
-from gmm_spark.spark.session import shipped
+from gmm_spark.spark.session import send_to_tasks
 from gmm_spark.spark.table.rows import RowLayout
 from gmm_spark.spark.table.survey_pass import survey
 from gmm_spark.statistics import kernel
@@ -52,8 +52,8 @@ def test_the_survey_of_a_diagonal_family_is_of_variances(spark: SparkSession, df
     np.testing.assert_allclose(found.covariance, x.var(axis=0), rtol=1e-10)
     back = Survey.from_bytes(found.to_bytes(), Survey.zero(D, products=False))
     assert back.scatter.tobytes() == found.scatter.tobytes()
-    frame = coordinates.suited("diag", found.mean, found.covariance, tuple(f"x{i}" for i in range(D)))
-    with shipped(spark, pack.Packing(layout, frame, 0, 0.0)) as packing:
+    frame = coordinates.coordinates_for("diag", found.mean, found.covariance, tuple(f"x{i}" for i in range(D)))
+    with send_to_tasks(spark, pack.Packing(layout, frame, 0, 0.0)) as packing:
         totals = pack.pack(df.selectExpr("features as x"), packing).select("total").collect()
     assert {len(row[0]) for row in totals} == {8 * (1 + 2 * D)}
 

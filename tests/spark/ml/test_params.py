@@ -272,10 +272,10 @@ def _min_component_weight(fits: Fits) -> None:
 
 @pytest.mark.parametrize(
     ("family", "d", "rows", "expected"),
-    [("tied", 4, 1000, (5, 20)), ("full", 4, 1000, (10, 20)), ("diag", 9, 60, (10, 10)), ("full", 9, 60, (10, 10))],
+    [("tied", 4, 1000, (5, 20)), ("full", 4, 1000, (10, 20)), ("diag", 9, 600, (20, 40)), ("full", 9, 60, (10, 10))],
 )
 def test_the_least_rows_of_a_component(family: Family, d: int, rows: int, expected: tuple[int, int]) -> None:
-    """By default d + 1 rows, twice as many of a full family, ample four times; at most half an equal share."""
+    """By default d + 1 rows, twice as many of full and diag, ample four times; at most half an equal share."""
     assert Options(3, family).least_rows(d, rows) == expected
     assert Options(3, family, min_component_weight=7.0).least_rows(d, rows) == (7, 0)
 
@@ -290,7 +290,7 @@ def test_a_likelier_mixture_that_was_passed_over_is_a_finding(spark: SparkSessio
     (over,) = (each for each in summary.findings if each.kind == "passed_over")
     assert over.component == -1
     assert over.message in summary.warnings
-    assert "holds 2 rows, fewer than the 12 of minComponentWeight" in over.message
+    assert "holds 2 rows, fewer than the minimum component weight of 12" in over.message
     assert summary_from(json.loads(json.dumps(fields_of(summary)))) == summary
 
 

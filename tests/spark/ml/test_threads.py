@@ -20,7 +20,7 @@ import pytest
 from gmm_spark import GaussianMixture
 from gmm_spark.mixture import coordinates
 from gmm_spark.spark.blocks.pack import Packing, pack
-from gmm_spark.spark.session import shipped
+from gmm_spark.spark.session import send_to_tasks
 from gmm_spark.spark.table.rows import RowLayout
 from tests.spark.frames import assert_same_bits, clusters, names, numbered, plain_steps, start, table
 
@@ -127,8 +127,9 @@ def test_equal_fits_do_not_share_their_blocks(spark: SparkSession) -> None:
     """Spark keeps what is equal once, and drops it when the first fit ends: the blocks of two equal fits are not."""
     df = table(spark, **numbered(clusters(60)))
     layout = RowLayout(3, array=False, weighted=False)
-    packing = Packing(layout, coordinates.suited("full", np.zeros(3), np.eye(3), ("a", "b", "c")), seed=0, sampled=1.0)
-    with shipped(spark, packing) as one, shipped(spark, packing) as other:
+    frame = coordinates.coordinates_for("full", np.zeros(3), np.eye(3), ("a", "b", "c"))
+    packing = Packing(layout, frame, seed=0, sample_share=1.0)
+    with send_to_tasks(spark, packing) as one, send_to_tasks(spark, packing) as other:
         assert pack(df, one).sameSemantics(pack(df, one))
         assert not pack(df, one).sameSemantics(pack(df, other))
 

@@ -67,7 +67,7 @@ def test_held_out_rows_are_measured_and_not_fitted(spark: SparkSession) -> None:
     weights = np.random.default_rng(0).uniform(0.5, 2.0, len(x))
     df = table(spark, w=weights, **numbered(x))
     found = select(df, mixture(weightCol="w"), [1, 3], ["full", "diag"], criterion="heldout", holdout=0.25)
-    held = Folds(1, 0.25, SEED).of(x.T) == 0
+    held = Folds(1, 0.25, SEED).assign(x.T) == 0
     assert 0.15 < held.mean() < 0.35
     for row in found.evaluations:
         density = kernel.posteriors(x, found.models[row.candidate].parameters)[1]
@@ -83,7 +83,7 @@ def test_folds_cross_validate(spark: SparkSession) -> None:
     x = clusters()
     # The prior is that of all rows, those that are held out too: it would move each Gaussian a little.
     found = select(table(spark, **numbered(x)), mixture(covariancePrior=0), [1], criterion="heldout", folds=3)
-    folds = Folds(3, 1.0, SEED).of(x.T)
+    folds = Folds(3, 1.0, SEED).assign(x.T)
     assert set(folds) == {0, 1, 2}
     by_hand = sum(
         multivariate_normal(x[folds != v].mean(axis=0), np.cov(x[folds != v].T, bias=True)).logpdf(x[folds == v]).sum()
@@ -99,56 +99,56 @@ class CrashError(Exception):
 
 
 @dataclass
-class Shelf:
-    """Keeps fits in memory; the run dies when it is about to keep one more than it may."""
+class MemoryStore:
+    """Stores fits in memory; the run is killed when it stores more than n fits."""
 
     most: int
     fits: list[FittedCandidate] = field(default_factory=list)
     fingerprints: list[str] = field(default_factory=list)
 
-    def open(self, fingerprint: str) -> Shelf:
-        """Return itself."""
+    def open(self, fingerprint: str) -> MemoryStore:
+        """Note the fingerprint."""
         self.fingerprints.append(fingerprint)
         return self
 
-    def kept(self) -> Sequence[FittedCandidate]:
-        """Return the fits so far."""
+    def load(self) -> Sequence[FittedCandidate]:
+        """Return the stored fits."""
         return tuple(self.fits)
 
-    def keep(self, fitted: FittedCandidate) -> None:
-        """Keep one, or die."""
+    def save(self, fitted: FittedCandidate) -> None:
+        """Store a fit, or raise."""
         if len(self.fits) >= self.most:
             raise CrashError
         self.fits.append(fitted)
 
 
 @pytest.mark.classic_only
-def test_a_rerun_fits_only_what_had_not_ended(spark: SparkSession) -> None:
-    """After a crash the fits that had ended are taken as they are, and the result is that of an unbroken run."""
+def test_a_rerun_fits_only_unfinished_candidates(spark: SparkSession) -> None:
+    """After a crash the stored fits are used without a new fit, and the result equals that of an uninterrupted run."""
     df = table(spark, **numbered(clusters()))
-    shelf = Shelf(most=4)
+    store = MemoryStore(most=4)
 
     def run() -> list[dict[str, object]]:
-        return select(df, mixture(), [1, 2, 3], ["full", "diag"], retire=False, shelf=shelf.open).table
+        return select(df, mixture(), [1, 2, 3], ["full", "diag"], retire=False, store=store.open).table
 
     with pytest.raises(CrashError):
         run()
-    first = {each.key: each for each in shelf.fits}
+    first = {fitted.key: fitted for fitted in store.fits}
     assert len(first) == 4
-    shelf.most = 99
+    store.most = 99
     whole = select(df, mixture(), [1, 2, 3], ["full", "diag"], retire=False).table
     for row, unbroken in zip(run(), whole, strict=True):
         for name in ("name", "outcome", "passes", "chosen"):
             assert row[name] == unbroken[name]
         assert [row[name] for name in ("bic", "icl")] == pytest.approx([unbroken[name] for name in ("bic", "icl")])
-    assert len(shelf.fits) == 6
-    assert set(first) < {each.key for each in shelf.fits}
-    again = select(df, mixture(), [1, 2, 3], ["full", "diag"], retire=False, shelf=shelf.open)
-    assert again.numPasses == 2
-    assert [row["bic"] for row in again.table] == pytest.approx([row["bic"] for row in whole])
-    assert len(set(shelf.fingerprints)) == 1
-    select(df, mixture(tol=1e-3), [1], shelf=(other := Shelf(most=99)).open)
-    assert set(other.fingerprints).isdisjoint(shelf.fingerprints)
+    assert len(store.fits) == 6
+    assert set(first) < {fitted.key for fitted in store.fits}
+    rerun = select(df, mixture(), [1, 2, 3], ["full", "diag"], retire=False, store=store.open)
+    assert rerun.numPasses == 2
+    assert [row["bic"] for row in rerun.table] == pytest.approx([row["bic"] for row in whole])
+    assert len(set(store.fingerprints)) == 1
+    select(df, mixture(tol=1e-3), [1], store=(other := MemoryStore(most=99)).open)
+    assert set(other.fingerprints).isdisjoint(store.fingerprints)
 
 
 @pytest.mark.classic_only

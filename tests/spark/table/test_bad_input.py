@@ -11,7 +11,7 @@ from pyspark.sql import functions as f
 
 from gmm_spark import GaussianMixture, GaussianMixtureModel
 from gmm_spark.errors import DataError, SchemaError
-from gmm_spark.mixture.redundancy import Redundant
+from gmm_spark.mixture.redundancy import RedundantColumns
 from tests.spark.frames import clusters, names, numbered, table
 
 if TYPE_CHECKING:
@@ -142,10 +142,10 @@ def test_all_columns_to_leave_out_are_named_at_once(spark: SparkSession) -> None
         values = rng.integers(4, size=2000)
         groups |= {f"g{g}_{v}": (values == v) + 0.0 for v in range(4)}
     df = table(spark, x=1.7e9 + rng.normal(size=2000), **groups).withColumns({"c": f.lit(3), "e": f.lit(0.1)})
-    with pytest.raises(DataError, match=r"Leave these 14 out \(of a one-hot group one column\)") as caught:
+    with pytest.raises(DataError, match=r"Leave these 14 out \(one column per one-hot group\)") as caught:
         GaussianMixture(k=1, inputCols=df.columns).fit(df)
     found = caught.value.got
-    assert isinstance(found, Redundant)
+    assert isinstance(found, RedundantColumns)
     assert found.constant == ("c", "e")
     assert found.dependent == tuple(f"g{g}_3" for g in range(12))
     model = GaussianMixture(k=1, inputCols=list(found.independent)).fit(df)

@@ -10,7 +10,7 @@ import pytest
 from gmm_spark import GaussianMixture
 from gmm_spark.errors import DataError
 from gmm_spark.spark.table.rows import RowLayout, Rows
-from gmm_spark.spark.table.survey_pass import of_rows, survey
+from gmm_spark.spark.table.survey_pass import survey, survey_batch
 from gmm_spark.statistics import far_rows
 from gmm_spark.statistics.survey import Survey
 from tests.spark.frames import names, numbered, table
@@ -31,13 +31,15 @@ def two(d: int, n: int = 1000) -> FloatArray:
 def surveyed(x: FloatArray, step: int = 10_000) -> Survey:
     """Return the survey of (n, d) rows in batches."""
     parts = (x[low : low + step].T for low in range(0, len(x), step))
-    return sum((of_rows(Rows(part, None, np.zeros(part.shape[1], np.int8))) for part in parts), Survey.zero(x.shape[1]))
+    return sum(
+        (survey_batch(Rows(part, None, np.zeros(part.shape[1], np.int8))) for part in parts), Survey.zero(x.shape[1])
+    )
 
 
 def bounds_of(x: FloatArray) -> far_rows.Bounds | None:
     """Return what is far among the rows."""
     known = surveyed(x)
-    return far_rows.bounds(known.sample, np.diagonal(known.covariance))
+    return far_rows.find_bounds(known.sample, np.diagonal(known.covariance))
 
 
 CASES = [(2, 1e6, "diagonal"), (3, 1e9, "diagonal"), (2, 1e9, "axis")]
@@ -129,7 +131,7 @@ def test_few_rows_at_1e5_deviations_are_far(share: float) -> None:
     x[far] += 1e5
     bounds = bounds_of(x)
     assert bounds is not None
-    np.testing.assert_array_equal(bounds.hold(x.T), ~far)
+    np.testing.assert_array_equal(bounds.contain(x.T), ~far)
 
 
 def test_the_sample_is_the_same_however_rows_are_divided() -> None:

@@ -17,7 +17,7 @@ import gmm_spark
 from gmm_spark import GaussianMixture, GaussianMixtureModel, MeanLogLikelihoodEvaluator
 from gmm_spark.errors import ConfigurationError, InputError
 from gmm_spark.spark.ml.select import select
-from gmm_spark.spark.session import workers_explained
+from gmm_spark.spark.session import explain_worker_errors
 from tests.spark.frames import assert_same_bits, clusters, names, numbered, plain_steps, start, table
 
 if TYPE_CHECKING:
@@ -127,8 +127,11 @@ def test_a_worker_without_a_package_is_explained(spark: SparkSession) -> None:
     def lacking(_: Any) -> Any:  # noqa: ANN401
         raise ModuleNotFoundError("No module named 'numpy'")
 
-    with pytest.raises(ConfigurationError, match=r"has no numpy.*PYSPARK_PYTHON") as raised, workers_explained(spark):
+    with (
+        pytest.raises(ConfigurationError, match=r"has no numpy.*PYSPARK_PYTHON") as raised,
+        explain_worker_errors(spark),
+    ):
         spark.range(1).mapInArrow(lacking, "id bigint").collect()
     assert sys.executable in str(raised.value)
-    with pytest.raises(Exception, match="other"), workers_explained(spark):
+    with pytest.raises(Exception, match="other"), explain_worker_errors(spark):
         spark.range(1).selectExpr("raise_error('other')").collect()

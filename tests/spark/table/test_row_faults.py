@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gmm_spark.spark.table.checks import check_rows
-from gmm_spark.spark.table.rows import RowLayout, decode, faults
-from gmm_spark.spark.table.survey_pass import of_rows
+from gmm_spark.spark.table.rows import RowLayout, decode, row_faults
+from gmm_spark.spark.table.survey_pass import survey_batch
 from gmm_spark.statistics.doubts import Refused, of_mixture, of_table
 from gmm_spark.statistics.layouts import statistics_bytes
 from gmm_spark.statistics.survey import REASONS
@@ -23,7 +23,7 @@ def _told(
     layout: RowLayout, features: list[pa.Array], weights: list[float | None]
 ) -> tuple[list[str], list[list[str]]]:
     columns = [*features, pa.array(weights, pa.float64())]
-    found = faults(columns, layout)
+    found = row_faults(columns, layout)
     assert not found[0].any()
     all_faults = [[reason for reason, bad in zip(REASONS, row, strict=True) if bad] for row in found.T]
     return [REASONS[code] for code in decode(columns, layout).reasons], all_faults
@@ -68,7 +68,7 @@ def test_doubtful_tables_are_told_with_numbers() -> None:
         pa.array(7 - 2 * x[:, 0]),
         pa.array([None, *range(39)], pa.float64()),
     ]
-    surveyed = of_rows(decode(table, RowLayout(4, array=False, weighted=False)))
+    surveyed = survey_batch(decode(table, RowLayout(4, array=False, weighted=False)))
     names = ("a", "b", "copy of a", "c")
     (few,) = of_mixture(surveyed, 3, "diag")
     (with_noise,) = of_mixture(surveyed, 3, "diag", noise=True)
@@ -77,7 +77,7 @@ def test_doubtful_tables_are_told_with_numbers() -> None:
     assert "39 rows for 28 free parameters" in with_noise
     assert "'a' and 'copy of a'" in copies
     assert "1 of 40 rows (2.5 %) that cannot be used: 1 null" in bad
-    sound = of_rows(decode(table[:2], RowLayout(2, array=False, weighted=False)))
+    sound = survey_batch(decode(table[:2], RowLayout(2, array=False, weighted=False)))
     assert not (*of_mixture(sound, 1, "spherical"), *of_table(sound, ("a", "b")))
 
 
@@ -97,7 +97,7 @@ def test_the_bytes_of_the_statistics(family: str, features: int) -> None:
 @pytest.mark.parametrize(("most", "refused"), [(None, True), (0.0, True), (0.24, True), (0.25, False), (1.0, False)])
 def test_a_share_of_unusable_rows_is_put_up_with(most: float | None, refused: bool) -> None:  # noqa: FBT001
     """Rows are refused where more of them are unusable than allowed; the error carries the counts."""
-    surveyed = of_rows(decode([pa.array([1.0, None, 2.0, 3.0])], RowLayout(1, array=False, weighted=False)))
+    surveyed = survey_batch(decode([pa.array([1.0, None, 2.0, 3.0])], RowLayout(1, array=False, weighted=False)))
     if not refused:
         check_rows(surveyed, most, ["x"])
         return

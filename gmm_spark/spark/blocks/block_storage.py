@@ -1,4 +1,4 @@
-"""Where the blocks are while a fit runs: in files on the executors' own disks, or kept by Spark."""
+"""Where the blocks are stored while a fit runs: in files on the executors' local disks, or by Spark."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 from pyspark import StorageLevel
 
 from gmm_spark.spark.blocks import block_files, pack
-from gmm_spark.spark.blocks.agreement import Surveyed
+from gmm_spark.spark.blocks.agreement import ExpectedTotals
 from gmm_spark.spark.blocks.expectation import DistributedExpectation
-from gmm_spark.spark.session import encrypts_files, shipped
+from gmm_spark.spark.session import encrypts_files, send_to_tasks
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -28,10 +28,10 @@ _LEVEL = StorageLevel.MEMORY_AND_DISK
 
 
 @contextmanager
-def packed(
+def pack_table(
     table: Table, packing: pack.Packing, turns: Mapping[Family, FloatArray] | None = None
 ) -> Iterator[DistributedExpectation]:
-    """Give the engine over the table's blocks, which the executors and Spark keep until the end.
+    """Pack a table and give the engine over its blocks, which are stored until the end of the context.
 
     Args:
         table: the surveyed table.
@@ -44,19 +44,18 @@ def packed(
     tasks = min(surveyed.partitions, max(limits.least_tasks, size // limits.task_bytes))
     with ExitStack() as until_the_end:
 
-        def kept(filed: str | None, only: frozenset[int] | None) -> DataFrame:
-            wanted = replace(packing, filed=filed, only=only)
-            made = pack.pack(rows, until_the_end.enter_context(shipped(rows.sparkSession, wanted)))
-            made = (made.coalesce(tasks) if tasks < surveyed.partitions else made).persist(_LEVEL)
-            until_the_end.callback(made.unpersist)
-            return made
+        def store(file_owner: str | None, only: frozenset[int] | None) -> DataFrame:
+            part = replace(packing, file_owner=file_owner, only=only)
+            blocks = pack.pack(rows, until_the_end.enter_context(send_to_tasks(rows.sparkSession, part)))
+            blocks = (blocks.coalesce(tasks) if tasks < surveyed.partitions else blocks).persist(_LEVEL)
+            until_the_end.callback(blocks.unpersist)
+            return blocks
 
-        first = kept(fit, None)
-        yield DistributedExpectation(
-            first, tasks, packing.precision, partial(kept, None), Surveyed.of(table, packing).check, turns or {}, limits
-        )
-        if fit:  # after an error they stay until the executors end, as all their scratch files do
-            first.select("partition").mapInArrow(partial(_remove_files, fit), "nothing int").toArrow()
+        blocks = store(fit, None)
+        check = ExpectedTotals.of(table, packing).check
+        yield DistributedExpectation(blocks, tasks, packing.precision, partial(store, None), check, turns or {}, limits)
+        if fit:  # after an error the files stay until the executors end, as all their scratch files do
+            blocks.select("partition").mapInArrow(partial(_remove_files, fit), "nothing int").toArrow()
 
 
 def _remove_files(fit: str, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
