@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-# Before numpy is imported: driver and workers share the cores, and BLAS threads that fight take ten times as long.
+# Before numpy is imported: driver and workers share the cores, and too many BLAS threads take ten times as long.
 for _variable in ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_variable, "1")
 
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 ROOT = Path(__file__).resolve().parent.parent
-# classic: two executors, each a process of its own, so that what a task needs must travel to it.
+# classic: two executors in separate processes, so that everything a task needs must be sent to it.
 MASTERS = {"classic": "local-cluster[2,1,1024]", "connect": "local[2]"}
 # Executors need numpy and pyarrow only: here these can't be imported on them.
 ABSENT = ("pandas", "pydantic", "pydantic_settings", "scipy", "sklearn", "yaml")
-_QUICK = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"  # a test is over before the second compiler pays
+_QUICK = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"  # tests are too short for the second compiler
 SETTINGS = {
     "spark.ui.enabled": "false",
     "spark.ui.showConsoleProgress": "false",

@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "gmm_spark"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
-# One line a package, in reading order: what it may import of this project. Nothing points back.
+# One line per package, in reading order: the packages of this project that it may import, all of them earlier ones.
 MAY_IMPORT = {
     "errors": "",
     "version": "",

@@ -25,7 +25,7 @@ XY = "--features.columns=x,y"
 FIT = ["fit", XY, "--fit.starts=2", "--fit.invalid=drop", "--mixture.k=2"]
 SELECT = ["select_model", XY, "--fit.starts=2", "--fit.invalid=drop", "--grid.k=1-2"]
 SCORE = ["score", "--model.path=model"]
-# name, which is the input's too: what happens when the files are listed and no row is read; job and options
+# name, also of the input: hook, which runs after the files are listed and before rows are read; job and options
 REFUSED: dict[str, tuple[str, list[str]]] = {
     "fitted": ("_replace", FIT),
     "selected": ("_replace", SELECT),
@@ -36,7 +36,7 @@ REFUSED: dict[str, tuple[str, list[str]]] = {
     "removed": ("input_removed_late", SCORE),
     "registered": ("_replace", SCORE),
 }
-# name: what happens, job and options
+# name: hook, job and options
 DONE: dict[str, tuple[str, list[str]]] = {
     "grown": ("_add", SCORE),
     "day=0": ("_replace", ["score", "--model.path=model", "--input.where=day = 1", "--output.path=day-scored"]),

@@ -68,7 +68,7 @@ def test_the_documents_show_what_is_printed(printed: Printed) -> None:
         for i, block in enumerate(blocks(document)):
             if block.language != "text":
                 place = f"{document} {i}"
-            elif shown := printed.shapes(place):  # nothing was run of the demo, see below
+            elif shown := printed.shapes(place):  # the demo is not run here, see below
                 missing = [line for line in block.code.splitlines() if shape(line) not in shown]
                 assert missing == [], place
                 checked += 1
@@ -147,7 +147,7 @@ def prepare_programs(folder: Path) -> None:
 def jobs_of(document: str, folder: Path) -> Iterator[tuple[str, tuple[str, list[str]]]]:
     """Yield name, file and arguments of each job in the blocks of a document."""
     (example,) = [block.code for block in blocks("README.md") if block.language == "python"]
-    table_and_mixture = example.partition("model = ")[0]  # what further examples start from
+    table_and_mixture = example.partition("model = ")[0]  # the start of the other examples
     for i, block in enumerate(blocks(document)):
         if block.language == "python":
             file = folder / f"{i}-{document.replace('/', '-')}.py"

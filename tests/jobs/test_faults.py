@@ -35,7 +35,7 @@ XY, DROP, MODEL = "--features.columns=x,y", "--fit.invalid=drop", "--model.path=
 RUNS = "--output.mode=runs"
 SCORE = ["score", "--input.path=in", MODEL]
 SIMULATE = ["simulate", MODEL, "--sample.rows=50"]
-# name: what happens meanwhile, or None; job, command line
+# name: hook, or None; job, command line
 DONE: Mapping[str, tuple[str | None, list[str]]] = {
     "fit": (None, ["fit", "--input.path=in", XY, DROP, "--output.path=kept", RUNS, "--run.id=one"]),
     "fit again": (None, ["fit", "--input.path=in", XY, DROP, "--output.path=kept", RUNS, "--run.id=one"]),
@@ -54,7 +54,7 @@ DONE: Mapping[str, tuple[str | None, list[str]]] = {
     "options from elsewhere": (None, ["simulate", "--config", "viewfs://lake/far/simulate.yaml", "--sample.seed=2"]),
     "two scorers": ("second_scorer", [*SCORE, "--output.path=twice", "--output.mode=overwrite"]),
 }
-# name: what happens meanwhile, or None; job, command line; status; what the message holds
+# name: hook, or None; job, command line; status; parts of the error
 FAILED: Mapping[str, tuple[str | None, list[str], int, list[str]]] = {
     "other options": (
         None,

@@ -117,7 +117,7 @@ def rows_in(partition: Path) -> int:
         number = partition.stat().st_ino
         try:
             found: int = sum(pq.read_metadata(file).num_rows for file in partition.glob("*.parquet"))
-        except FileNotFoundError:  # who has started to read the old one may lose its files
+        except FileNotFoundError:  # a reader of the old partition may lose its files
             continue
         if partition.stat().st_ino == number:
             return found

@@ -171,9 +171,7 @@ class HadoopLocation(Location):
         """Return filesystem, host and the parts of the path, with the mounts of viewfs resolved."""
         try:
             uri, missing = self._mounted()
-        except (
-            JAVA_ERRORS
-        ):  # no answer: use the name; the job fails when it reads or writes there
+        except JAVA_ERRORS:  # no answer: use the name; the job fails when it reads or writes there
             uri, missing = self.path.toUri(), []
         scheme, parts = str(uri.getScheme()), (*parts_of(str(uri.getPath())), *missing)
         if scheme == "file":

@@ -49,7 +49,7 @@ class HiddenFolder:
         return self.folder.child("lock")
 
     def work_folder(self, key: str) -> Location:
-        """Return the work folder of a running job."""
+        """Return the work folder of a run."""
         return self.folder.child(f"{key}{STAGING}")
 
     def manifest(self, key: str) -> Location:

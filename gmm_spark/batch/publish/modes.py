@@ -259,7 +259,9 @@ class Runs(Create):
         manifest = None if location.is_link() else manifest_in(location)
         output = None if manifest is None else manifest.output
         if output is None or output.folder != folder or foreign_contents(location):
-            _LOG.warning("%s stays, though output.retain is %d: it was changed after its run", location, self.retain)
+            _LOG.warning(
+                "%s stays, though output.retain is %d: it is not as its run published it", location, self.retain
+            )
             return
         _LOG.info("removing %s: output.retain is %d", location, self.retain)
         location.discard()

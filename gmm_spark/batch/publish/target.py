@@ -98,9 +98,8 @@ class Target:
         )
         self.run.note(output=written)
         staging.child(MANIFEST).replace(self.run.manifest().to_json())
-        with (
-            defer_signals()
-        ):  # else half a replacement is undone, or a whole one has no record and looks like a failure
+        # A signal here would undo half a replacement, or leave a whole one without record, which looks like a failure.
+        with defer_signals():
             if self.lock is not None:
                 self.lock.check()
             self.mode.publish(place)
@@ -141,7 +140,7 @@ def claim(
         location = location.resolved()
         check_place(location)
         hidden = HiddenFolder.beside(location)
-        if location.parent().exists():  # else create no folder yet: it might be inside an input
+        if location.parent().exists():  # else no manifest yet: its new folder might be inside an input
             run.on_failure = hidden.recorder(run.key)
         if (before := _published(hidden, location, run, any_manifest=mode.replace_foreign)) is not None:
             _tidy(hidden, location, before, run)

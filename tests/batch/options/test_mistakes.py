@@ -121,7 +121,7 @@ KINDS = {
 def _no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [name for name in os.environ if name.startswith("GMM_SPARK_")]:
         monkeypatch.delenv(name)
-    monkeypatch.setenv("GMM_SPARK_GRID__K", "2")  # a grid of the command line takes its place
+    monkeypatch.setenv("GMM_SPARK_GRID__K", "2")  # --grid on the command line replaces it
 
 
 @pytest.mark.parametrize("job", KINDS)

@@ -31,7 +31,7 @@ def files(root: Path, *paths: str) -> None:
             place.write_text(path)
 
 
-# what is at out, and a part of what is said of it
+# content of the output, and a part of the error
 FOREIGN: dict[str, tuple[list[str], str]] = {
     "a file": (["out"], "a file"),
     "foreign files": (["out/notes.csv", "out/a.parquet"], "'notes.csv'"),
