@@ -68,7 +68,7 @@ def _table(head: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
     cells = [
         head,
         ["---"] * len(head),
-        *([each.replace("|", r"\|").replace("<", "&lt;") for each in line] for line in lines),
+        *([cell.replace("|", r"\|").replace("<", "&lt;") for cell in line] for line in lines),
     ]
     return "".join(f"| {' | '.join(line)} |\n" for line in cells)
 

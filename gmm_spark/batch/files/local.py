@@ -85,7 +85,7 @@ class LocalLocation(Location):
 
     def holds(self, pattern: str) -> bool:
         """Say whether a name in this folder matches a pattern."""
-        return self.path.is_dir() and any(fnmatchcase(each.name, pattern) for each in self.path.iterdir())
+        return self.path.is_dir() and any(fnmatchcase(entry.name, pattern) for entry in self.path.iterdir())
 
     def size(self) -> int:
         """Return the size of this file in bytes."""

@@ -74,21 +74,21 @@ def configuration_error(
         references: the texts in the file that refer to the environment, by the path of the option.
         unseen: unknown options and environment variables that pydantic does not see.
     """
-    known = options(config)
+    fields = options(config)
     # pydantic reports each bad item of a list and each type of a union; for the user this is one mistake: the first.
     by_option: dict[str, ConfigurationError] = {}
     for detail in details:
-        for mistake in _mistakes(detail, known, layers, references):
+        for mistake in _mistakes(detail, fields, layers, references):
             by_option.setdefault(mistake.what, mistake)
     for name in unseen:
-        by_option.setdefault(name, _unknown(name, known, _origin(name.split("."), layers) or " (environment)"))
+        by_option.setdefault(name, _unknown(name, fields, _origin(name.split("."), layers) or " (environment)"))
     mistakes = tuple(by_option.values())
     return mistakes[0] if len(mistakes) == 1 else ConfigurationMistakesError(mistakes)
 
 
 def _mistakes(
     detail: ErrorDetails,
-    known: Mapping[str, FieldInfo],
+    fields: Mapping[str, FieldInfo],
     layers: Mapping[str, Tree],
     references: Mapping[tuple[str, ...], str],
 ) -> Iterator[ConfigurationError]:
@@ -101,23 +101,23 @@ def _mistakes(
     key, value = ".".join(place), detail["input"]
     if detail["type"] == "extra_forbidden":
         for name in [f"{key}.{option}" for option in value] if isinstance(value, dict) and value else [key]:
-            yield _unknown(name, known, _origin(name.split("."), layers))
+            yield _unknown(name, fields, _origin(name.split("."), layers))
     elif detail["type"] == "missing":
         yield ConfigurationError(
-            key, got="nothing", expected="a value", do=f"Set it in the file or as --{key}=... {_help(known, key)}"
+            key, got="nothing", expected="a value", do=f"Set it in the file or as --{key}=... {_help(fields, key)}"
         )
     else:
         yield ConfigurationError(
             f"{key}{_origin(place, layers)}",
             got=_shown(value, [str(part) for part in detail["loc"]], references),
             expected=_expected(detail),
-            do=_help(known, key),
+            do=_help(fields, key),
         )
 
 
-def _unknown(name: str, known: Mapping[str, FieldInfo], origin: str) -> ConfigurationError:
+def _unknown(name: str, fields: Mapping[str, FieldInfo], origin: str) -> ConfigurationError:
     meant = name.lower().removeprefix("gmm_spark_").replace("__", ".")
-    closest = max(known, key=lambda option: _likeness(meant, option))
+    closest = max(fields, key=lambda option: _likeness(meant, option))
     nested = "the section and the option: {}: {{{}: ...}}".format(*closest.split("."))
     return ConfigurationError(
         f"{name}{origin}",
@@ -143,8 +143,8 @@ def _holds(tree: object, place: Sequence[str]) -> bool:
     return isinstance(tree, dict) and place[0] in tree and _holds(tree[place[0]], place[1:])
 
 
-def _help(known: Mapping[str, FieldInfo], key: str) -> str:
-    return (known[key].description or "") if key in known else "--help lists every option."
+def _help(fields: Mapping[str, FieldInfo], key: str) -> str:
+    return (fields[key].description or "") if key in fields else "--help lists every option."
 
 
 def _shown(value: object, place: Sequence[str], references: Mapping[tuple[str, ...], str]) -> str:

@@ -81,9 +81,9 @@ def as_known_error(error: BaseException) -> BaseException:
 
 def as_output_error(error: BaseException, place: str) -> BaseException:
     """Return an error of an output's filesystem as `as_known_error` does, or as an OutputError if it is unknown."""
-    known = as_known_error(error)
-    if isinstance(known, GmmSparkError):
-        return known
+    known_error = as_known_error(error)
+    if isinstance(known_error, GmmSparkError):
+        return known_error
     return OutputError(
         f"the output {place}",
         got=reason(error),

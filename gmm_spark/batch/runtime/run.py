@@ -173,11 +173,11 @@ def job_run(job: str, config: JobConfig, spark: SparkSession) -> Iterator[Run]:
         run.record_failure(end)
         raise
     except Exception as error:
-        known = _cause(faults.as_known_error(error), run, spark)
-        run.record_failure(known)
-        if known is error:
+        cause = _cause(faults.as_known_error(error), run, spark)
+        run.record_failure(cause)
+        if cause is error:
             raise
-        raise known from error
+        raise cause from error
 
 
 def _cause(error: BaseException, run: Run, spark: SparkSession) -> BaseException:

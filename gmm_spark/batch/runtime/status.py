@@ -75,9 +75,9 @@ def run_job(name: str, job: Callable[[Sequence[str]], str], argv: Sequence[str])
         if end.code:
             raise
     except Exception as error:  # noqa: BLE001 - for any error the scheduler gets a status and the log a message
-        known = as_known_error(error)
-        if isinstance(known, GmmSparkError):
-            logs.log_failure(name, known, status_of(known))
+        known_error = as_known_error(error)
+        if isinstance(known_error, GmmSparkError):
+            logs.log_failure(name, known_error, status_of(known_error))
         else:
             _LOG.exception("%s: an unexpected error", name)
-        raise SystemExit(status_of(known)) from None
+        raise SystemExit(status_of(known_error)) from None
