@@ -40,12 +40,12 @@ import json, sys
 from pathlib import Path
 
 from gmm_spark.batch.options.jobs import FitConfig, ScoreConfig
-from gmm_spark.batch.options.layers import load
+from gmm_spark.batch.options.layers import load_options
 
 found = json.loads(Path(sys.argv[1]).read_text().splitlines()[-1])
 for kind, application, words in found["tasks"]:
     job = Path(application).stem
-    load({"fit": FitConfig, "score": ScoreConfig}[job], words, prog=job)
+    load_options({"fit": FitConfig, "score": ScoreConfig}[job], words, prog=job)
     print(f"{kind} {application}: {len(words)} valid options")
 print(f"no import errors in {', '.join(found['dags'])}, with {found['versions']}")
 END

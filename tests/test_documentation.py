@@ -19,7 +19,7 @@ import pytest
 
 from gmm_spark import GaussianMixture, GaussianMixtureModel
 from gmm_spark.batch.options.jobs import ScoreConfig
-from gmm_spark.batch.options.layers import load
+from gmm_spark.batch.options.layers import load_options
 from gmm_spark.batch.runtime.status import STATUSES
 from gmm_spark.em import diagnosis
 from gmm_spark.em.convergence import Outcome
@@ -130,7 +130,7 @@ def parsed(config: type[JobConfig], words: list[str]) -> JobConfig:
     """Return the options of a command line; its configuration file is the repository's."""
     given = [str(ROOT / word) if word.startswith("conf/") else word for word in words if word != "--dry-run"]
     given = [str(ROOT / "conf" / "fit.yaml") if word == "my-fit.yaml" else word for word in given]
-    return load(config, given, prog="job")
+    return load_options(config, given, prog="job")
 
 
 def test_a_wrong_option_would_be_found() -> None:

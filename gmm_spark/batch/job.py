@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from gmm_spark.batch.options.jobs import FitConfig, ScoreConfig, SelectConfig, SimulateConfig
-from gmm_spark.batch.options.layers import load
+from gmm_spark.batch.options.layers import load_options
 from gmm_spark.batch.runtime import logs, status
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def main(name: str, options: type[Config], work: Callable[[Task[Config]], str]) 
 
 
 def _summary(name: str, options: type[Config], work: Callable[[Task[Config]], str], argv: Sequence[str]) -> str:
-    config = load(options, argv, prog=Path(sys.argv[0]).name)
+    config = load_options(options, argv, prog=Path(sys.argv[0]).name)
     logs.configure(config)
     # Spark is imported here, after the options are checked: a mistake in the options is reported within a second.
     from gmm_spark.batch.publish.target import claim_output  # noqa: PLC0415

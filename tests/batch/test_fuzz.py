@@ -20,7 +20,7 @@ import yaml
 from gmm_spark.batch.files.local import LocalLocation
 from gmm_spark.batch.manifest.manifest import read_manifest
 from gmm_spark.batch.options.jobs import FitConfig
-from gmm_spark.batch.options.layers import load
+from gmm_spark.batch.options.layers import load_options
 from gmm_spark.batch.options.redaction import redacted_options
 from gmm_spark.batch.publish.modes import Overwrite
 from gmm_spark.batch.publish.target import claim
@@ -58,7 +58,7 @@ def test_a_hostile_configuration_raises_only_a_gmm_spark_error(tmp_path: Path, m
         monkeypatch.setenv("GMM_SPARK_MIXTURE__K", value if random.randrange(4) == 0 else "2")
         began = time.process_time()
         try:
-            redacted_options(load(FitConfig, ["--config", str(file), *_hostile_words(random)], prog="fit.py"))
+            redacted_options(load_options(FitConfig, ["--config", str(file), *_hostile_words(random)], prog="fit.py"))
             accepted += 1
         except GmmSparkError as error:
             message = str(error)

@@ -27,7 +27,7 @@ from gmm_spark.batch.options.sections import (
 
 
 class JobConfig(BaseSettings):
-    """The options of one job, as `layers.load` returns them; equal layers give equal configurations."""
+    """The options of one job, as `layers.load_options` returns them; equal layers give equal configurations."""
 
     logs: LogsConfig = LogsConfig()
 

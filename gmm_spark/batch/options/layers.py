@@ -61,7 +61,7 @@ class _Parser(ArgumentParser):
         )
 
 
-def load(config: type[Config], argv: Sequence[str], *, prog: str) -> Config:
+def load_options(config: type[Config], argv: Sequence[str], *, prog: str) -> Config:
     """Return the configuration of a job from all its layers.
 
     Args:

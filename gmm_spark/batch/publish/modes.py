@@ -21,7 +21,7 @@ from gmm_spark.batch.manifest.manifest import MANIFEST
 from gmm_spark.batch.publish.ownership import first_names, foreign_contents, foreign_entries, manifest_in
 from gmm_spark.batch.publish.published_runs import published_runs
 from gmm_spark.batch.publish.refusals import not_runs_error, refuse_foreign, refuse_occupied, refuse_runs
-from gmm_spark.batch.publish.replacing import check_columns, check_layout, partitions, put_in_place, restore
+from gmm_spark.batch.publish.replacing import check_columns, check_layout, move_back, partitions, put_in_place
 from gmm_spark.errors import OutputError
 from gmm_spark.store.run_pointer import POINTER, RUNS, Pointer
 
@@ -117,7 +117,7 @@ class Create:
     def undo(self, place: Place) -> None:
         """Restore the output that an unfinished run had moved away."""
         if place.aside.exists() and not place.target.exists():
-            restore(place.aside, place.target)
+            move_back(place.aside, place.target)
 
 
 @dataclass(frozen=True)
@@ -195,7 +195,7 @@ class Partitions(Overwrite):
         super().undo(place)
         for path in partitions(place.parts):
             if not place.target.child(path).exists():
-                restore(place.parts.child(path), place.target.child(path))
+                move_back(place.parts.child(path), place.target.child(path))
 
 
 @dataclass(frozen=True)

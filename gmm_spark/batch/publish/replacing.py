@@ -47,15 +47,15 @@ def put_in_place(new: Location, target: Location, aside: Location, check: Callab
 
 
 @contextmanager
-def _or_back(restore: Callable[[], object]) -> Iterator[None]:
+def _or_back(move_back: Callable[[], object]) -> Iterator[None]:
     try:
         yield
     except BaseException:
-        restore()
+        move_back()
         raise
 
 
-def restore(aside: Location, target: Location) -> None:
+def move_back(aside: Location, target: Location) -> None:
     """Move back a folder that a dead run had moved away."""
     _LOG.warning("restoring %s, which a dead run had moved away", target)
     aside.rename(target)

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from gmm_spark.batch.options.jobs import FitConfig, JobConfig, ScoreConfig, SelectConfig, SimulateConfig
-from gmm_spark.batch.options.layers import load
+from gmm_spark.batch.options.layers import load_options
 from gmm_spark.batch.options.mistakes import ConfigurationMistakesError, options
 from gmm_spark.batch.options.yaml_file import read_file
 from gmm_spark.batch.runtime.status import STATUSES, run_job, status_of
@@ -29,13 +29,13 @@ def _no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def fit(*words: str) -> FitConfig:
     """Return the options of a fit."""
-    return load(FitConfig, [*FIT, *words], prog="fit.py")
+    return load_options(FitConfig, [*FIT, *words], prog="fit.py")
 
 
 def mistake(*words: str, job: type[JobConfig] = FitConfig) -> str:
     """Return the error about a wrong configuration."""
     with pytest.raises(ConfigurationError) as caught:
-        load(job, words, prog="job")
+        load_options(job, words, prog="job")
     return str(caught.value)
 
 
@@ -56,9 +56,9 @@ def test_command_line_wins_over_environment_over_file_over_defaults(
 def test_lists_are_written_with_commas_or_as_json(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A list means the same in both notations, on the command line and in the environment."""
     rest = ["--input.path=in", "--output.path=out"]
-    assert load(FitConfig, [*rest, f"--features.columns={text}"], prog="fit.py").features.columns == ("a", "b")
+    assert load_options(FitConfig, [*rest, f"--features.columns={text}"], prog="fit.py").features.columns == ("a", "b")
     monkeypatch.setenv("GMM_SPARK_FEATURES__COLUMNS", text)
-    assert load(FitConfig, rest, prog="fit.py").features.columns == ("a", "b")
+    assert load_options(FitConfig, rest, prog="fit.py").features.columns == ("a", "b")
 
 
 def test_maps_null_and_the_word_all_are_understood() -> None:
@@ -70,9 +70,9 @@ def test_maps_null_and_the_word_all_are_understood() -> None:
     assert fit('--input.options={"header": true}').input.options == {"header": True}
     assert fit("--input.path=null", "--input.table=lake.t").input.path is None
     score = ["--input.path=i", "--model.path=m", "--output.path=o"]
-    assert load(ScoreConfig, [*score, "--output.keep=all"], prog="s").output.keep == "all"
-    assert load(ScoreConfig, [*score, "--output.keep=id"], prog="s").output.keep == ("id",)
-    assert load(ScoreConfig, [*score, "--output.partition_by=[]"], prog="s").output.partition_by == ()
+    assert load_options(ScoreConfig, [*score, "--output.keep=all"], prog="s").output.keep == "all"
+    assert load_options(ScoreConfig, [*score, "--output.keep=id"], prog="s").output.keep == ("id",)
+    assert load_options(ScoreConfig, [*score, "--output.partition_by=[]"], prog="s").output.partition_by == ()
 
 
 @pytest.mark.parametrize(
@@ -87,7 +87,7 @@ def test_maps_null_and_the_word_all_are_understood() -> None:
 )
 def test_lists_on_the_command_line_are_json_or_words(words: list[str], columns: tuple[str, ...]) -> None:
     """JSON with escapes is decoded as in a file and the environment; an option given several times is one list."""
-    assert load(FitConfig, ["--input.path=i", "--output.path=o", *words], prog="f").features.columns == columns
+    assert load_options(FitConfig, ["--input.path=i", "--output.path=o", *words], prog="f").features.columns == columns
 
 
 def test_single_options_of_the_reader_come_from_every_layer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -158,7 +158,7 @@ def test_other_variables_are_ignored(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     file.write_text("mixture: {k: '${env:GMM_SPARK_MIXTURE_K}'}\n")
     for name in ("GMM_SPARK_GRID__K", "GMM_SPARK_DATA", "GMM_SPARK_MIXTURE_K", "GMM_SPARK_HOME"):
         monkeypatch.setenv(name, "3")
-    assert load(FitConfig, [*FIT, "--config", str(file)], prog="fit.py").mixture.k == 3
+    assert load_options(FitConfig, [*FIT, "--config", str(file)], prog="fit.py").mixture.k == 3
 
 
 @pytest.mark.parametrize(
@@ -188,7 +188,7 @@ def test_values_that_yaml_reads_in_another_type_are_refused(
 def test_all_mistakes_are_reported_together() -> None:
     """Missing, unknown and wrong options are in one error, each with its remedy."""
     with pytest.raises(ConfigurationMistakesError) as caught:
-        load(FitConfig, ["--mixture.k=0", "--fit.sed=1", "--input.path=x"], prog="fit.py")
+        load_options(FitConfig, ["--mixture.k=0", "--fit.sed=1", "--input.path=x"], prog="fit.py")
     keys = [error.what.split()[0] for error in caught.value.mistakes]
     assert sorted(keys) == ["features", "fit.sed", "mixture.k", "output.path"]
     assert "4 mistakes" in str(caught.value)
@@ -252,7 +252,7 @@ def test_example_files_are_written_from_the_options(name: str) -> None:
 def test_example_files_hold_every_option_with_its_default(job: type[JobConfig], name: str) -> None:
     """The files in conf/ contain all options of their jobs with the defaults."""
     file = ROOT / "conf" / f"{name}.yaml"
-    load(job, ["--config", str(file)], prog=name)
+    load_options(job, ["--config", str(file)], prog=name)
     text, tree = file.read_text(), yaml.safe_load(file.read_text())
     for key, field in options(job).items():
         section, _, option = key.partition(".")
@@ -266,11 +266,11 @@ def test_example_files_hold_every_option_with_its_default(job: type[JobConfig], 
 def test_numbers_of_components_are_ranges_and_lists(text: str, tmp_path: Path) -> None:
     """grid.k accepts the same notations on the command line and in a file."""
     rest = ["--input.path=in", "--features.columns=a", "--output.path=out"]
-    config = load(SelectConfig, [*rest, f"--grid.k={text}", "--grid.families=all"], prog="select_model.py")
+    config = load_options(SelectConfig, [*rest, f"--grid.k={text}", "--grid.families=all"], prog="select_model.py")
     assert config.grid.k == (2, 3, 4, 8)
     assert config.grid.families == FAMILIES
     (tmp_path / "s.yaml").write_text(f"grid: {{k: {text if text[0] == '[' else repr(text)}, families: full}}")
-    config = load(SelectConfig, [*rest, "--config", str(tmp_path / "s.yaml")], prog="select_model.py")
+    config = load_options(SelectConfig, [*rest, "--config", str(tmp_path / "s.yaml")], prog="select_model.py")
     assert (config.grid.k, config.grid.families) == ((2, 3, 4, 8), ("full",))
 
 
@@ -278,13 +278,13 @@ def test_numbers_of_components_are_ranges_and_lists(text: str, tmp_path: Path) -
 def test_demo_files_are_valid(name: str) -> None:
     """The files of the demo are valid options of their jobs."""
     job = FitConfig if name.endswith("fit") else ScoreConfig
-    config = load(job, ["--config", str(ROOT / "conf" / f"{name}.yaml")], prog=name)
+    config = load_options(job, ["--config", str(ROOT / "conf" / f"{name}.yaml")], prog=name)
     assert config.model_dump()["output"]["path"].startswith("demo-output/")
 
 
 def test_help_prints_every_option(capsys: pytest.CaptureFixture[str]) -> None:
     """--help lists each option with its default, and the job returns normally."""
-    run_job("fit", lambda argv: str(load(FitConfig, argv, prog="fit.py")), ["--help"])
+    run_job("fit", lambda argv: str(load_options(FitConfig, argv, prog="fit.py")), ["--help"])
     text = " ".join(capsys.readouterr().out.split())
     assert all(f"--{key}" in text for key in options(FitConfig))
     assert "Number of components. (default: 2)" in text
@@ -307,7 +307,7 @@ def test_the_kubernetes_example_gives_options_that_exist() -> None:
     """The arguments in conf/kubernetes.yaml are valid options of its job."""
     spec = yaml.safe_load((ROOT / "conf" / "kubernetes.yaml").read_text())["spec"]["template"]
     assert spec["mainApplicationFile"].endswith("jobs/score.py")
-    config = load(ScoreConfig, spec["arguments"], prog="score.py")
+    config = load_options(ScoreConfig, spec["arguments"], prog="score.py")
     assert (config.output.mode, config.logs.format) == ("runs", "json")
 
 

@@ -11,7 +11,7 @@ import time
 import pytest
 
 from gmm_spark.batch.options.jobs import FitConfig, JobConfig, ScoreConfig, SelectConfig, SimulateConfig
-from gmm_spark.batch.options.layers import load
+from gmm_spark.batch.options.layers import load_options
 from gmm_spark.batch.runtime.status import STATUSES
 from gmm_spark.errors import ConfigurationError
 from tests.jobs.submission import ROOT
@@ -131,7 +131,7 @@ def test_mistakes_are_reported_by_key_and_remedy(job: str) -> None:
     for words, key, remedy in KINDS[job]:
         began = time.process_time()
         with pytest.raises(ConfigurationError) as caught:
-            load(config, [*given, *words], prog=job)
+            load_options(config, [*given, *words], prog=job)
         assert time.process_time() - began < 3
         assert key in str(caught.value), words
         assert remedy in str(caught.value), words

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from gmm_spark.batch.options.jobs import FitConfig
-from gmm_spark.batch.options.layers import load
+from gmm_spark.batch.options.layers import load_options
 from gmm_spark.batch.options.redaction import redacted_options, scrub, secrets
 from gmm_spark.batch.runtime import logs
 from gmm_spark.batch.runtime.status import run_job
@@ -48,7 +48,7 @@ def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FitConfig:
         monkeypatch.setenv(name, value)
     file = tmp_path / "fit.yaml"
     file.write_text(SECRETS)
-    return load(FitConfig, ["--config", str(file), "--output.path=models/out"], prog="fit.py")
+    return load_options(FitConfig, ["--config", str(file), "--output.path=models/out"], prog="fit.py")
 
 
 def events(text: str) -> list[dict[str, Any]]:
@@ -107,7 +107,7 @@ def test_a_hostile_name_stays_within_its_line(form: str, capsys: pytest.CaptureF
     """Control characters in a column's name add no line to the log and move no cursor."""
 
     def job(_: object) -> str:
-        logs.configure(load(FitConfig, [*FIT, f"--logs.format={form}"], prog="fit.py"))
+        logs.configure(load_options(FitConfig, [*FIT, f"--logs.format={form}"], prog="fit.py"))
         logging.getLogger("gmm_spark").info("column %s", HOSTILE, extra={"fields": {"column": HOSTILE}})
         raise SchemaError(f"column {HOSTILE}", got=HOSTILE, expected="a name", do="Rename it.")
 
@@ -124,7 +124,7 @@ def test_json_lines_have_the_numbers_by_name(capsys: pytest.CaptureFixture[str])
     """An event has time, level, logger, message, the fields of the run and its own fields; infinity is null."""
 
     def job(_: object) -> str:
-        logs.configure(load(FitConfig, [*FIT, "--logs.format=json"], prog="fit.py"))
+        logs.configure(load_options(FitConfig, [*FIT, "--logs.format=json"], prog="fit.py"))
         logs.bind(job="fit", run_id="r1")
         fields = {"event": "pass", "pass": 3, "to_gain": float("inf"), "counts": {"nan": 1}}
         logging.getLogger("gmm_spark").info("pass %d", 3, extra={"fields": fields})
@@ -152,7 +152,7 @@ def test_the_error_that_ends_a_job_is_a_json_event_with_its_status(capsys: pytes
     """The last line of a JSON log has the status and the error of a failed job."""
 
     def job(_: object) -> str:
-        logs.configure(load(FitConfig, [*FIT, "--logs.format=json"], prog="fit.py"))
+        logs.configure(load_options(FitConfig, [*FIT, "--logs.format=json"], prog="fit.py"))
         raise SchemaError("column 'a'", got="text", expected="numbers", do="Cast it.")
 
     with pytest.raises(SystemExit):
@@ -165,7 +165,12 @@ def test_the_error_that_ends_a_job_is_a_json_event_with_its_status(capsys: pytes
 @pytest.mark.parametrize(("form", "as_json"), [("text", False), ("json", True), ("auto", True)])
 def test_the_format_is_an_option(form: str, capsys: pytest.CaptureFixture[str], as_json: bool) -> None:  # noqa: FBT001
     """The option auto means JSON if stderr is no terminal, as here."""
-    run_job("fit", lambda _: logs.configure(load(FitConfig, [*FIT, f"--logs.format={form}"], prog="f")) or "done", [])  # type: ignore[func-returns-value]
+
+    def job(_: Sequence[str]) -> str:
+        logs.configure(load_options(FitConfig, [*FIT, f"--logs.format={form}"], prog="fit.py"))
+        return "done"
+
+    run_job("fit", job, [])
     logging.getLogger("gmm_spark").info("hello")
     assert capsys.readouterr().err.startswith("{") == as_json
 
@@ -183,5 +188,5 @@ def test_a_wrong_secret_is_not_repeated_by_the_error(tmp_path: Path, monkeypatch
     ):
         file.write_text(text)
         with pytest.raises(ValueError, match="expected") as caught:
-            load(FitConfig, [*FIT, "--config", str(file)], prog="fit.py")
+            load_options(FitConfig, [*FIT, "--config", str(file)], prog="fit.py")
         assert "hunter2" not in str(caught.value)
