@@ -166,7 +166,7 @@ def test_the_error_that_ends_a_job_is_a_json_event_with_its_status(capsys: pytes
 def test_the_format_is_an_option(form: str, capsys: pytest.CaptureFixture[str], as_json: bool) -> None:  # noqa: FBT001
     """The option auto means JSON if stderr is no terminal, as here."""
 
-    def job(_: Sequence[str]) -> str:
+    def job(_: object) -> str:
         logs.configure(load_options(FitConfig, [*FIT, f"--logs.format={form}"], prog="fit.py"))
         return "done"
 
