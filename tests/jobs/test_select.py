@@ -123,7 +123,7 @@ def test_a_rerun_skips_finished_fits(runs: tuple[Path, dict[str, Any]]) -> None:
     assert results["unpublished"]["status"] == 5, results["unpublished"]["err"]
     assert results["rerun"]["status"] == 0, results["rerun"]["err"]
     assert "2 candidates in 2 passes" in results["rerun"]["out"]
-    assert "2 fits of an earlier run" in results["rerun"]["err"]
+    assert "2 finished fits of an earlier run" in results["rerun"]["err"]
     assert len(pq.read_table(folder / "again" / "table")) == 2
     assert not list((folder / ".again.gmm_spark").glob("candidates-*"))
 

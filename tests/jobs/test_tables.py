@@ -95,7 +95,7 @@ REFUSED: Mapping[str, tuple[str, list[str], int, list[str]]] = {
     "no header, dry": ("fit", [*CSV, *XY, OUT, "--dry-run"], 3, ["'x'", HEADER, INFER]),
     "no header to score": ("score", [*CSV, MODEL, OUT], 3, ["'x'", HEADER, INFER]),
     "no types": ("fit", [*CSV, *XY, OUT, HEADER], 3, ["'x'", "string", INFER]),
-    "Parquet as JSON": ("fit", [IN, "--input.format=json", *XY, OUT], 3, ["no json", "input.format"]),
+    "Parquet as JSON": ("fit", [IN, "--input.format=json", *XY, OUT], 3, ["not json", "input.format"]),
     "wrong types": ("fit", [*CSV, *XY, OUT, "--input.schema_ddl=x DUBBLE"], 3, ["DUBBLE", "input"]),
     "an option refused": ("fit", [*CSV, *XY, OUT, "--input.options.inferSchema=maybe"], 3, ["inferSchema", "options"]),
     "an option refused late": (

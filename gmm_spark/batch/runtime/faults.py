@@ -87,6 +87,6 @@ def as_output_error(error: BaseException, place: str) -> BaseException:
     return OutputError(
         f"the output {place}",
         got=reason(error),
-        expected="a folder that this user may write, in a bucket, host or folder that exists",
+        expected="a folder that this user may write; its bucket, host or parent folder must exist",
         do="Check output.path and the filesystem's settings; nothing was published.",
     )
