@@ -17,14 +17,14 @@ COMMON = {
     "conn_id": "spark_default",
     "py_files": f"{HOME}/dist/gmm_spark.zip",
     "properties_file": f"{HOME}/conf/spark-defaults.conf",
-    # Executors need numpy and pyarrow: a packed environment brings them where the nodes have not.
+    # Executors need numpy and pyarrow: a packed environment brings them if the nodes do not have them.
     "archives": f"{HOME}/dist/environment.tar.gz#environment",
     "conf": {"spark.pyspark.python": "./environment/bin/python", "spark.executor.memoryOverhead": "1g"},
     "executor_memory": "8g",
     "executor_cores": 4,
     "num_executors": 4,
     "driver_memory": "4g",
-    # A lost node or a full disk mends itself or is mended; wrong options (2) or columns (3) fail twice and cost little.
+    # A retry helps after a lost node or a full disk; wrong options (2) or columns (3) fail again, but cost little.
     "retries": 1,
     "retry_delay": timedelta(minutes=10),
     "execution_timeout": timedelta(hours=3),

@@ -20,7 +20,7 @@ def fit(task: Task[FitConfig]) -> str:
     from gmm_spark.spark.fit.checkpoint_store import Checkpoints
 
     config, run, target = task.config, task.run, task.target
-    estimate.check_places(task.spark, config, target.location)
+    estimate.check_earlier_models(task.spark, config, target.location)
     rows = input_table.read(task.spark, config.input)
     run.note(inputs=[facts.watch_input(run, rows, config.input)])
     quarantine = quality.quarantine_of(target, config.quality.quarantine_path, rows)
@@ -28,10 +28,10 @@ def fit(task: Task[FitConfig]) -> str:
     with run.phase("fit"), quality.note_refusals(run):
         model = estimate.fit(config, rows, checkpoint)
         run.add_seconds({f"fit, {phase}": seconds for phase, seconds in model.summary.seconds.items()})
-    run.note(**facts.of_fit(model))
+    run.note(**facts.fit_facts(model))
     estimate.check_convergence(config.fit, model.summary)
     with target.publication() as staging:
-        model.write().overwrite().save(staging)  # a folder of this run alone
+        model.write().overwrite().save(staging)  # only this run uses the staging folder
         if quarantine is not None:
             quarantine.publish(rows, config.features, model)
     Checkpoints(checkpoint).clear(task.spark)
@@ -39,7 +39,7 @@ def fit(task: Task[FitConfig]) -> str:
 
 
 def summary(model: GaussianMixtureModel, path: str) -> str:
-    """Return the one line that says how the fit went."""
+    """Return the summary line of the fit."""
     result = model.summary
     left_out = ", ".join(f"{count} {reason}" for reason, count in result.numInvalid.items())
     return (

@@ -23,8 +23,8 @@ def score(task: Task[ScoreConfig]) -> str:
     rows = input_table.read(task.spark, config.input)
     table = facts.watch_input(run, rows, config.input)
     passing = scored_table.passing_columns(rows, config, target.location, target.mode)
-    model, used = facts.load_model(task.spark, config.model.path)
-    run.note(inputs=[table, used])
+    model, model_input = facts.load_model(task.spark, config.model.path)
+    run.note(inputs=[table, model_input])
     scored = scored_table.score_rows(rows, model, passing, config.output)
     with run.phase("check"):
         scored_table.check_length(rows, model)
@@ -32,15 +32,15 @@ def score(task: Task[ScoreConfig]) -> str:
         with run.phase("write"):
             scored_table.write(scored, staging, passing, config.output)
         with run.phase("verify"):
-            counts = scored_table.verified(scored, staging, rows.count())
-        run.note(rows=facts.of_scored(counts))
+            counts = scored_table.check_written(scored, staging, rows.count())
+        run.note(rows=facts.score_facts(counts))
         warnings = quality.check_scored(counts, config.quality)
         run.note(warnings=list(warnings))
     return summary(counts, str(target.location), warnings)
 
 
 def summary(counts: dict[str, int], path: str, warnings: Sequence[str] = ()) -> str:
-    """Return the one line that says how many rows were scored, why the others were not, and what is doubtful."""
+    """Return the summary line: rows by status, and warnings."""
     from gmm_spark.statistics.survey import REASONS
 
     reasons = ", ".join(f"{counts.get(status, 0)} {status}" for status in REASONS)

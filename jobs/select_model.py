@@ -1,4 +1,4 @@
-"""Fit many Gaussian mixtures to a table together, choose one, and write them all with their table.
+"""Fit many Gaussian mixtures to a table at the same time, choose one, and write all with a table of their criteria.
 
 spark-submit jobs/select_model.py --input.path=data/flights --features.columns=distance,air_time \
     --grid.k=2-8 --grid.families=full,tied --output.path=models/flights
@@ -28,29 +28,29 @@ def select(task: Task[SelectConfig]) -> str:
     most_invalid = config.quality.max_invalid_fraction
     mixture = estimate.estimator(config.features, config.fit, maxInvalidFraction=most_invalid)
     finished = partial(selection_output.FinishedFits.beside, target.hidden.folder)
-    how = {"finalists": config.grid.finalists, **config.choice.model_dump()}
+    options = {"finalists": config.grid.finalists, **config.choice.model_dump()}
     with run.phase("select"), quality.note_refusals(run):
-        found = select_mixture(rows, mixture, config.grid.k, config.grid.families, store=finished, **how)
-        run.add_seconds({f"select, {phase}": seconds for phase, seconds in found.seconds.items()})
-    table = selection_output.table_rows(found)
-    run.note(**facts.of_fit(found.bestModel), chosen=found.best.name, passes=found.numPasses, candidates=table)
-    estimate.check_convergence(config.fit, found.bestModel.summary)
+        selection = select_mixture(rows, mixture, config.grid.k, config.grid.families, store=finished, **options)
+        run.add_seconds({f"select, {phase}": seconds for phase, seconds in selection.seconds.items()})
+    table, model = selection_output.table_rows(selection), selection.bestModel
+    run.note(**facts.fit_facts(model), chosen=selection.best.name, passes=selection.numPasses, candidates=table)
+    estimate.check_convergence(config.fit, model.summary)
     with target.publication() as staging:
-        selection_output.write_selection(task.spark, found, staging)
+        selection_output.write_selection(task.spark, selection, staging)
         if quarantine is not None:
-            quarantine.publish(rows, config.features, found.bestModel)
+            quarantine.publish(rows, config.features, model)
     selection_output.clear(target.hidden.folder)
-    return summary(config, found, str(target.location))
+    return summary(config, selection, str(target.location))
 
 
-def summary(config: SelectConfig, found: ModelSelection, path: str) -> str:
-    """Return the one line that says how the selection went."""
-    result = found.bestModel.summary
+def summary(config: SelectConfig, selection: ModelSelection, path: str) -> str:
+    """Return the summary line of the selection."""
+    result = selection.bestModel.summary
     return (
-        f"select: {result.numRows} rows used, {sum(result.numInvalid.values())} left out, {len(found.evaluations)} "
-        f"candidates in {found.numPasses} passes and {sum(found.seconds.values()):.1f} s; {found.best.name} by "
-        f"{config.choice.criterion}, {result.outcome}, mean log-likelihood {result.meanLogLikelihood:.6f}; "
-        f"model in {path}/model"
+        f"select: {result.numRows} rows used, {sum(result.numInvalid.values())} left out, {len(selection.evaluations)} "
+        f"candidates in {selection.numPasses} passes and {sum(selection.seconds.values()):.1f} s; "
+        f"{selection.best.name} by {config.choice.criterion}, {result.outcome}, "
+        f"mean log-likelihood {result.meanLogLikelihood:.6f}; model in {path}/model"
     )
 
 

@@ -14,8 +14,8 @@ def simulate(task: Task[SimulateConfig]) -> str:
     from gmm_spark.batch.steps import facts
 
     sample, run, target = task.config.sample, task.run, task.target
-    model, used = facts.load_model(task.spark, task.config.model.path)
-    run.note(inputs=[used], rows={"written": sample.rows})
+    model, model_input = facts.load_model(task.spark, task.config.model.path)
+    run.note(inputs=[model_input], rows={"written": sample.rows})
     with target.publication() as staging, run.phase("write"):
         model.sample(sample.rows, sample.seed).write.parquet(staging)
     return f"simulate: {sample.rows} rows; written to {target.location}"

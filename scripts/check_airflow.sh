@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Parses conf/airflow_dag.py with the real Airflow: installs it with its Spark provider into a temporary environment
 # (some 150 packages, minutes), imports the DAG, and checks its job options with the jobs' parser. Not in .ci/run.
-#   scripts/check_airflow.sh [VENV]     default: a temporary one; a path is kept, and found again the next time
+#   scripts/check_airflow.sh [VENV]     default: a temporary one; the environment at a path is used again next time
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
 cd "$ROOT"
@@ -39,13 +39,13 @@ python - "$work/found.json" <<'END'
 import json, sys
 from pathlib import Path
 
-from gmm_spark.batch.config import FitConfig, ScoreConfig
-from gmm_spark.batch.layers import load
+from gmm_spark.batch.options.jobs import FitConfig, ScoreConfig
+from gmm_spark.batch.options.layers import load_options
 
 found = json.loads(Path(sys.argv[1]).read_text().splitlines()[-1])
 for kind, application, words in found["tasks"]:
     job = Path(application).stem
-    load({"fit": FitConfig, "score": ScoreConfig}[job], words, prog=job)
-    print(f"{kind} {application}: {len(words)} options, all known")
+    load_options({"fit": FitConfig, "score": ScoreConfig}[job], words, prog=job)
+    print(f"{kind} {application}: {len(words)} valid options")
 print(f"no import errors in {', '.join(found['dags'])}, with {found['versions']}")
 END

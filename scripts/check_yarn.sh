@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Fits in client mode and scores in cluster mode on a real YARN and HDFS of this machine, with the settings that
-# submit.sh brings and none for Python workers added. Takes 4 GB and some minutes; the jars (55 MB) are fetched by Maven
-# once, into $GMM_SPARK_JARS/yarn (default: ~/.cache/gmm_spark/jars/yarn).
+# Fits in client mode and scores in cluster mode on a real YARN and HDFS of this machine, with the settings of submit.sh
+# and no others for Python workers. Needs 4 GB and some minutes; Maven fetches the jars (55 MB) once, into
+# $GMM_SPARK_JARS/yarn (default: ~/.cache/gmm_spark/jars/yarn).
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
 jars="${GMM_SPARK_JARS:-${XDG_CACHE_HOME:-$HOME/.cache}/gmm_spark/jars}/yarn"

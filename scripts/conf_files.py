@@ -63,18 +63,18 @@ def text(name: str) -> str:
     lines = textwrap.wrap(header, WIDTH, initial_indent="# ", subsequent_indent="# ", break_on_hyphens=False)
     for section in (*ORDER, "logs"):
         if section in job.model_fields:
-            own = {key: field for key, field in options(job).items() if key.partition(".")[0] == section}
-            lines += ["", f"{section}:", *(line for key in own for line in _option(key, own[key], OUTPUTS[name]))]
+            fields = {key: field for key, field in options(job).items() if key.partition(".")[0] == section}
+            lines += ["", f"{section}:", *(line for key in fields for line in _option(key, fields[key], OUTPUTS[name]))]
     return "".join(f"{line}\n" for line in lines)
 
 
 def _option(key: str, field: FieldInfo, output: str) -> list[str]:
     """Return the lines of an option; one that excludes an example is a comment."""
     value = output if key == "output.path" else EXAMPLES.get(key, OTHER_FORMS.get(key, _default(field)))
-    given = (
+    value_line = (
         f"{key.partition('.')[2]}: {yaml.safe_dump(value, default_flow_style=True, width=WIDTH).partition(chr(10))[0]}"
     )
-    first = f"  {'# ' if key in OTHER_FORMS else ''}{given}"
+    first = f"  {'# ' if key in OTHER_FORMS else ''}{value_line}"
     comment = textwrap.TextWrapper(WIDTH, f"{first:<{COLUMN - 2}}  # ", f"{'':{COLUMN}}# ", break_on_hyphens=False)
     return comment.wrap(str(field.description))
 
@@ -85,5 +85,5 @@ def _default(field: FieldInfo) -> Any:  # noqa: ANN401 - a YAML value
 
 
 if __name__ == "__main__":
-    for each in JOBS:
-        (ROOT / "conf" / f"{each}.yaml").write_text(text(each), encoding="utf-8")
+    for name in JOBS:
+        (ROOT / "conf" / f"{name}.yaml").write_text(text(name), encoding="utf-8")

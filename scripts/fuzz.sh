@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Feeds hostile model directories, configurations, manifests and checkpoints to their readers: 10,000 cases of each, or
-# as many as asked for. A case that fails is printed with its number, and fails again. Takes minutes.
+# Feeds hostile model directories, configurations, manifests and checkpoints to their readers: CASES of each, by default
+# 10,000. A case that fails is printed with its number, by which it can be repeated. Takes minutes.
 #   scripts/fuzz.sh [CASES]
 set -euo pipefail
 cd "$(dirname "$0")/.."

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Runs the tests on real tables of Delta and Iceberg; arguments go to pytest:   scripts/lake.sh   scripts/lake.sh -k Delta
-# The jars (55 MB) are fetched by Maven once, into $GMM_SPARK_JARS (default: ~/.cache/gmm_spark/jars).
+# Maven fetches the jars (55 MB) once, into $GMM_SPARK_JARS (default: ~/.cache/gmm_spark/jars).
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
 export GMM_SPARK_JARS="${GMM_SPARK_JARS:-${XDG_CACHE_HOME:-$HOME/.cache}/gmm_spark/jars}"

@@ -29,7 +29,7 @@ _PLACE = re.compile(r"(<!-- (?:options|params): start -->\n)(.*?)(<!-- (?:option
 
 
 def options_of_jobs() -> str:
-    """Return the options of all jobs as a table: a line per option, two where jobs define it differently."""
+    """Return the options of all jobs as a table: a line per option, two if jobs define it differently."""
     jobs: dict[tuple[str, str, str], list[str]] = {}
     for job, config in JOBS.items():
         for name, field in options(config).items():
@@ -68,7 +68,7 @@ def _table(head: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
     cells = [
         head,
         ["---"] * len(head),
-        *([each.replace("|", r"\|").replace("<", "&lt;") for each in line] for line in lines),
+        *([cell.replace("|", r"\|").replace("<", "&lt;") for cell in line] for line in lines),
     ]
     return "".join(f"| {' | '.join(line)} |\n" for line in cells)
 
@@ -77,7 +77,7 @@ TABLES = {"jobs/README.md": options_of_jobs, "gmm_spark/README.md": params_of_th
 
 
 def written(document: str) -> str:
-    """Return the text of a document with its table as the definitions are now."""
+    """Return the text of a document with its table made from the definitions."""
     text = (ROOT / document).read_text(encoding="utf-8")
     table = TABLES[document]()
     return _PLACE.sub(lambda place: f"{place[1]}\n{table}\n{place[3]}", text)

@@ -5,7 +5,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
 cd "$ROOT"
 rm -rf dist
 python -m build --wheel --no-isolation --outdir dist . >&2
-# The zip is the wheel's package folder as it is: hatchling sorts the files and fixes their dates, so the same
+# The zip has the unchanged package folder of the wheel: hatchling sorts the files and fixes their dates, so the same
 # sources give the same bytes.
 python - <<'END'
 from pathlib import Path

@@ -59,7 +59,7 @@ class Difference:
     Args:
         way: how the tasks were run.
         task: which.
-        found: what came out instead: other bits, or an error.
+        found: the other result: other bits, or an error.
     """
 
     way: str
@@ -82,7 +82,7 @@ def mixture(**params: Any) -> GaussianMixture:  # noqa: ANN401 - those of the es
 
 
 def digest(model: GaussianMixtureModel) -> str:
-    """Return a fingerprint of everything that a fit returns but the seconds that it took."""
+    """Return a fingerprint of everything that a fit returns, except its seconds."""
     arrays = b"".join(each.tobytes() for each in (model.weights, model.means, model.covariances))
     summary = fields_of(model.summary) | {"seconds": None}
     return hashlib.sha256(arrays + repr(sorted(summary.items())).encode()).hexdigest()[:16]
@@ -152,7 +152,7 @@ def tasks(df: DataFrame, way: str) -> list[Task]:
 
 
 def alone(df: DataFrame, ways: Sequence[str]) -> dict[str, str]:
-    """Return the fingerprint of each task of some ways that was run with nothing beside it."""
+    """Return the fingerprint of each task when it runs alone."""
     single: dict[str, Callable[[], str]] = dict(fits(df))
     single |= {"score": partial(score, df), "select": partial(choose, df)}
     single["CrossValidator"] = partial(validated, df, CrossValidator, 1, numFolds=FOLDS, foldCol="fold")
@@ -189,7 +189,7 @@ WAYS: Mapping[str, Callable[[SparkSession, Sequence[Callable[[], None]]], None]]
 
 
 def run_way(df: DataFrame, way: str, expected: Mapping[str, str]) -> tuple[int, list[Difference]]:
-    """Run the tasks of a way together; return how many they were, and those whose result is not the expected one."""
+    """Run the tasks of a way together; return their number, and those with an unexpected result."""
     planned = tasks(df, way)
     found: list[str] = ["no result"] * len(planned)
 
@@ -205,7 +205,7 @@ def run_way(df: DataFrame, way: str, expected: Mapping[str, str]) -> tuple[int, 
 
 
 def run_round(df: DataFrame, ways: Sequence[str], expected: Mapping[str, str]) -> tuple[int, list[Difference]]:
-    """Run each way; return how many tasks there were, and those whose result is not the expected one."""
+    """Run each way; return the number of tasks, and those with an unexpected result."""
     counts, differences = zip(*(run_way(df, way, expected) for way in ways), strict=True)
     return sum(counts), [each for own in differences for each in own]
 

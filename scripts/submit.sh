@@ -12,7 +12,7 @@ Usage: scripts/submit.sh [spark-submit options] JOB.py [job options]
 Adds to spark-submit, unless the command line says otherwise:
     --master           $MASTER, or local[*]
     --properties-file  $SPARK_CONF, or conf/spark-defaults.conf, on a cluster over the platform's; single settings: --conf key=value
-    --py-files         dist/gmm_spark.zip where the master is not local (built when missing or stale)
+    --py-files         dist/gmm_spark.zip if the master is not local (built if it is missing or old)
 On a cluster whose nodes have their own Python, set PYSPARK_PYTHON to its path there.
 END
 }
@@ -25,7 +25,7 @@ fi
 cluster_python="${PYSPARK_PYTHON:-}"
 source "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
 
-# Reads spark-submit's own options, up to the job's file; what follows is the job's.
+# Reads spark-submit's options, up to the job's file; the options after it belong to the job.
 master="" properties="" py_files="" mode="client"
 read_options() {
   while [ $# -gt 0 ]; do
@@ -69,9 +69,9 @@ case "$master" in
   *)
     zip_is_fresh || "$ROOT/scripts/package.sh" >&2
     [ -n "$py_files" ] || extra+=(--py-files "$ROOT/dist/gmm_spark.zip")
-    [ -n "$properties" ] || extra+=(--load-spark-defaults) # the platform's own: history server, queues, jars ...
+    [ -n "$properties" ] || extra+=(--load-spark-defaults) # settings of the platform: history server, queues, jars ...
     export PYSPARK_PYTHON="${cluster_python:-$PYSPARK_PYTHON}"
     [ "$mode" != cluster ] || export PYSPARK_DRIVER_PYTHON="$PYSPARK_PYTHON" # the driver runs on a node, too
     ;;
 esac
-exec "$SPARK_HOME/bin/spark-submit" ${extra[@]+"${extra[@]}"} "$@" # bash 3.2 takes an empty list for an unset one
+exec "$SPARK_HOME/bin/spark-submit" ${extra[@]+"${extra[@]}"} "$@" # for bash 3.2 an empty list is unset

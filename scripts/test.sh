@@ -4,5 +4,5 @@ set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
 cd "$ROOT"
 export SPARK_LOCAL_IP="${SPARK_LOCAL_IP:-127.0.0.1}" # the name of a laptop or container often resolves to nothing
-[ $# -gt 0 ] || set -- --numprocesses 2 --dist loadgroup --no-loadscope-reorder # a Spark test waits more than it works
+[ $# -gt 0 ] || set -- --numprocesses 2 --dist loadgroup --no-loadscope-reorder # a Spark test mostly waits
 exec python -m pytest "$@"

@@ -1,4 +1,4 @@
-"""Spark sessions for the tests, one at a time, each engine's tests together; and the real data."""
+"""Spark sessions for the tests, one at a time, the tests of each engine together; and the real data."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-# Before numpy is imported: driver and workers share the cores, and BLAS threads that fight take ten times as long.
+# Before numpy is imported: driver and workers share the cores, and too many BLAS threads take ten times as long.
 for _variable in ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_variable, "1")
 
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 ROOT = Path(__file__).resolve().parent.parent
-# classic: two executors, each a process of its own, so that what a task needs must travel to it.
+# classic: two executors in separate processes, so that everything a task needs must be sent to it.
 MASTERS = {"classic": "local-cluster[2,1,1024]", "connect": "local[2]"}
 # Executors need numpy and pyarrow only: here these can't be imported on them.
 ABSENT = ("pandas", "pydantic", "pydantic_settings", "scipy", "sklearn", "yaml")
-_QUICK = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"  # a test is over before the second compiler pays
+_QUICK = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"  # tests are too short for the second compiler
 SETTINGS = {
     "spark.ui.enabled": "false",
     "spark.ui.showConsoleProgress": "false",
@@ -46,7 +46,7 @@ SETTINGS = {
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Declare the marker of the tests that need executors of their own or are too dear to run twice."""
+    """Declare the marker of the tests that need their own executors or take too long to run on both engines."""
     config.addinivalue_line("markers", "classic_only: runs on classic Spark, not on Spark Connect too")
     config.addinivalue_line("markers", "slow: the rest of a matrix whose corners are always run; with -m ''")
     # pyspark's: CrossValidator leaves its threads to the garbage collector
@@ -81,7 +81,7 @@ def _group(item: pytest.Item) -> str:
 
 @pytest.fixture(scope="session")
 def spark(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
-    """Give a session of the engine that the test runs on; there is no other at that time."""
+    """Return a session of the engine that the test runs on; no other session exists at that time."""
     folder = tmp_path_factory.mktemp("spark")
     settings = {**SETTINGS, "spark.sql.warehouse.dir": str(folder / "warehouse")}
     settings["spark.eventLog.dir"] = str(folder)
@@ -123,7 +123,7 @@ def connect_session(master: str, settings: dict[str, str]) -> SparkSession:
 
 @contextmanager
 def worker_environment(folder: Path) -> Iterator[None]:
-    """Make the Python workers of a new session find gmm_spark and miss what only the driver may need."""
+    """Let the Python workers of a new session find gmm_spark, without the packages that only the driver may need."""
     for name in ABSENT:
         (folder / f"{name}.py").write_text(f"raise ImportError('{name} is not on the executors')\n")
     path = os.pathsep.join(map(str, (folder, ROOT)))
@@ -146,7 +146,7 @@ def environment(**variables: str) -> Iterator[None]:
 
 
 def executor_folder(session: SparkSession) -> Path:
-    """Return where a local cluster leaves its executors' files: within the installed pyspark."""
+    """Return the folder of a local cluster's executor files: within the installed pyspark."""
     import pyspark  # noqa: PLC0415
 
     home = os.environ.get("SPARK_HOME") or Path(pyspark.__file__).parent
@@ -155,7 +155,7 @@ def executor_folder(session: SparkSession) -> Path:
 
 @pytest.fixture(scope="session")
 def data() -> Path:
-    """Give the folder of real data, or skip."""
+    """Return the folder of real data, or skip the test."""
     if "GMM_SPARK_DATA" not in os.environ:
         pytest.skip("GMM_SPARK_DATA is not set: it names the folder of real data sets")
     return Path(os.environ["GMM_SPARK_DATA"])

@@ -1,4 +1,4 @@
-"""The documents that people read: their blocks of code, their links and the paths that they name."""
+"""The documents: their blocks of code, their links and the paths that they name."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def links(document: str) -> list[str]:
 
 
 def paths(document: str) -> list[str]:
-    """Return the files and folders of the repository that a document names, in its prose and in its commands."""
+    """Return the files and folders of the repository that a document names, in prose and commands."""
     spans = _SPAN.findall(prose(document))
     commands = [block.code for block in blocks(document) if block.language == "bash"]
     return [path for words in (*spans, *commands) for path in _PATH.findall(words)]

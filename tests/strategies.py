@@ -1,4 +1,4 @@
-"""Random fitting problems, and the few lines that carry one through the core in the user's units."""
+"""Random fitting problems, and short functions that fit them with the core in the user's units."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class Problem:
 
 @dataclass(frozen=True, eq=False)
 class Fitted:
-    """What a number of EM steps led to, in the user's units.
+    """The result of a number of EM steps, in the user's units.
 
     Args:
         parameters: the mixture.
@@ -129,7 +129,7 @@ def steps(
     block_rows: int | None = None,
     prior: float = 0.0,
 ) -> Fitted:
-    """Take exactly this many plain EM steps."""
+    """Run exactly this number of plain EM steps."""
     frame = frame or problem.frame
     fit = run(problem, tol=0, max_iter=count, floor=floor, frame=frame, block_rows=block_rows, prior=prior)
     return outward(fit, frame)
@@ -169,7 +169,7 @@ def assert_close(actual: object, expected: object, tolerance: float) -> None:
 
 
 def shaped(family: Family, covariances: FloatArray) -> FloatArray:
-    """Return (k, d, d) covariances that obey the family, near the given ones."""
+    """Return (k, d, d) covariances of the family, near these ones."""
     d = covariances.shape[1]
     if family in SHARED:
         covariances = np.repeat(covariances.mean(axis=0)[None], len(covariances), axis=0)
@@ -215,7 +215,7 @@ def start_near(generator: np.random.Generator, x: FloatArray, k: int, family: Fa
 
 
 def random_problem(seed: int, family: Family, k: int, d: int, *, weighted: bool = True) -> Problem:
-    """Return a problem in which no component starves within a few steps."""
+    """Return a problem in which no component loses all its rows within a few steps."""
     generator = np.random.default_rng(seed)
     n = int(generator.integers(15, 40)) * k * (d + 1)
     x, _ = sample(generator, random_mixture(generator, k, d, family), n)

@@ -1,4 +1,4 @@
-"""The mathematics knows no Spark, Spark knows no jobs, jobs know everything; who imports whom is held here."""
+"""The imports: the core does not import Spark, Spark no jobs; this file says which package may import which."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "gmm_spark"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
-# One line a package, in reading order: what it may import of this project. Nothing points back.
+# One line per package, in reading order: the packages of this project that it may import, all of them earlier ones.
 MAY_IMPORT = {
     "errors": "",
     "version": "",
@@ -85,7 +85,7 @@ def imported_modules(path: Path) -> set[str]:
 
 
 def test_every_package_has_its_line() -> None:
-    """A new package says here what it may import, and none of the lines is of a package that is gone."""
+    """A new package needs a line here with its imports, and each line belongs to a package that exists."""
     packages = {dotted(path.parent / "x").rpartition(".")[0] for path in MODULES if path.parent != PACKAGE}
     roots = {dotted(path) for path in PACKAGE.glob("*.py") if path.stem != "__init__"}
     roots.add(dotted(PACKAGE / "batch" / "job.py"))  # above the packages beside it
@@ -95,7 +95,7 @@ def test_every_package_has_its_line() -> None:
 
 @pytest.mark.parametrize("package", MAY_IMPORT)
 def test_imports_point_one_way(package: str) -> None:
-    """A package imports what its line says; the lines are in reading order, so that none imports a later one."""
+    """A package imports only what its line allows; lines are in reading order: no line has a later package."""
     allowed = {package, *MAY_IMPORT[package].split()}
     later = list(MAY_IMPORT)[list(MAY_IMPORT).index(package) + 1 :]
     assert not allowed & set(later)
@@ -105,7 +105,7 @@ def test_imports_point_one_way(package: str) -> None:
 
 
 def test_no_line_allows_more_than_is_used() -> None:
-    """The lines are what is so, not what might be."""
+    """Each package in a line is imported."""
     for package, line in MAY_IMPORT.items():
         files = [path for path in MODULES if package_of(dotted(path)) == package]
         used = {package_of(name) for path in files for name in imported_modules(path)}
@@ -124,7 +124,7 @@ def test_there_are_no_cycles() -> None:
 
 
 def test_few_files_are_in_the_root() -> None:
-    """What a newcomer sees first is packages; no module has the name of another one."""
+    """The root has few files, so that packages are visible; no module has the name of another one."""
     assert len(list(PACKAGE.glob("*.py"))) <= 6
     names = [path.stem for path in MODULES if path.name != "__init__.py"]
     assert len(names) == len(set(names)), sorted({name for name in names if names.count(name) > 1})
@@ -132,7 +132,7 @@ def test_few_files_are_in_the_root() -> None:
 
 @pytest.mark.parametrize("path", MODULES, ids=dotted)
 def test_only_named_libraries_are_imported(path: Path) -> None:
-    """The core needs numpy alone, spark adds pyspark and pyarrow, batch what reads and checks its options."""
+    """The core needs only numpy, spark adds pyspark and pyarrow, batch the libraries that read options."""
     layer = dotted(path).split(".")[1] if "." in dotted(path) else ""
     roots = {name.split(".")[0] for name in imported(path)}
     wrong = roots - set(sys.stdlib_module_names) - {"gmm_spark"} - OUTSIDE.get(layer, OUTSIDE[""])
@@ -146,26 +146,26 @@ def test_nothing_imports_jobs() -> None:
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "jobs").glob("*.py")), ids=lambda path: path.stem)
-def test_a_job_keeps_what_is_its_own(path: Path) -> None:
-    """A job file has at most 60 lines: what jobs have in common is in `gmm_spark/batch/job.py`."""
+def test_a_job_is_short(path: Path) -> None:
+    """A job file has at most 60 lines: common code is in `gmm_spark/batch/job.py`."""
     assert len(path.read_text(encoding="utf-8").splitlines()) <= 60
 
 
-def test_jobs_stand_alone() -> None:
-    """A job imports the standard library and gmm_spark only: everything else is behind a layer."""
+def test_jobs_import_the_package_only() -> None:
+    """A job imports only the standard library and gmm_spark."""
     for path in (ROOT / "jobs").glob("*.py"):
         roots = {name.split(".")[0] for name in imported(path)} - set(sys.stdlib_module_names)
         assert roots <= {"gmm_spark"}, f"{path.name} imports {sorted(roots)}"
 
 
 def test_no_job_hides_a_module_of_python() -> None:
-    """Python looks into the folder of the program that it runs first: a job `select.py` would replace its `select`."""
+    """Python searches the program's folder first: a job `select.py` would replace Python's `select`."""
     hidden = {path.stem for path in (ROOT / "jobs").glob("*.py")} & sys.stdlib_module_names
     assert not hidden, f"jobs named as modules of Python: {sorted(hidden)}"
 
 
-def test_the_jvm_has_one_door() -> None:
-    """What PySpark keeps private of its JVM is used in `spark/session.py` alone."""
+def test_the_jvm_is_used_in_one_module() -> None:
+    """Private attributes of PySpark's JVM are used only in `spark/session.py`."""
     private = {"_jvm", "_jsc", "_jdf", "_gateway", "_jsparkSession"}
     for path in MODULES:
         names = {node.attr for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Attribute)}
@@ -188,13 +188,13 @@ def python(code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_the_core_imports_without_spark_and_arrow() -> None:
-    """gmm_spark and every core module import where pyspark, pyarrow and all but numpy are missing."""
+    """gmm_spark and every core module can be imported if only numpy is installed."""
     done = python(BLOCKED, "gmm_spark", *(dotted(path) for path in MODULES if package_of(dotted(path)) in CORE))
     assert done.returncode == 0, done.stderr
 
 
 def test_importing_the_estimator_without_spark_says_what_is_missing() -> None:
-    """The public name fails as an ImportError about pyspark, not as an AttributeError."""
+    """The public name raises an ImportError about pyspark, not an AttributeError."""
     code = BLOCKED + "\nfrom gmm_spark import GaussianMixture"
     done = python(code)
     assert "pyspark" in done.stderr.splitlines()[-1]
@@ -202,7 +202,7 @@ def test_importing_the_estimator_without_spark_says_what_is_missing() -> None:
 
 
 def test_nothing_prints() -> None:
-    """The package logs; jobs return their summary, and one place writes it."""
+    """The package logs; jobs return their summary, which one module writes."""
     for path in [*MODULES, *(ROOT / "jobs").glob("*.py")]:
         calls = [node for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.Call)]
         printing = [call.lineno for call in calls if isinstance(call.func, ast.Name) and call.func.id == "print"]

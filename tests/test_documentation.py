@@ -1,4 +1,4 @@
-"""What the documents say is there: links, paths, options and scripts; what their commands do is in tests/jobs."""
+"""The documents: their links, paths, options and scripts exist; tests/jobs runs their commands."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ import pytest
 
 from gmm_spark import GaussianMixture, GaussianMixtureModel
 from gmm_spark.batch.options.jobs import ScoreConfig
-from gmm_spark.batch.options.layers import load
+from gmm_spark.batch.options.layers import load_options
 from gmm_spark.batch.runtime.status import STATUSES
 from gmm_spark.em import diagnosis
 from gmm_spark.em.convergence import Outcome
@@ -72,7 +72,7 @@ def commands(document: str) -> list[list[str]]:
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)
-def test_links_lead_somewhere(document: str) -> None:
+def test_links_have_targets(document: str) -> None:
     """Each link names a file of the repository, and a heading in it."""
     for link in links(document):
         name, _, anchor = link.partition("#")
@@ -85,13 +85,13 @@ def test_links_lead_somewhere(document: str) -> None:
 
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_named_paths_exist(document: str) -> None:
-    """Each file and folder of the repository that is named in prose or in a command is there."""
+    """Each file and folder of the repository in prose or in a command exists."""
     missing = [path for path in paths(document) if path not in MADE and not list(ROOT.glob(path))]
     assert missing == []
 
 
 def test_the_documents_name_many_paths() -> None:
-    """The test above has something to look at: the reading order names every package."""
+    """The test above finds paths: the reading order names every package."""
     packages = {path.parent.relative_to(ROOT) for path in (ROOT / "gmm_spark").rglob("__init__.py")}
     named = {path.rstrip("/") for path in paths("gmm_spark/README.md")}
     assert {str(package) for package in packages} - {"gmm_spark"} <= named
@@ -99,7 +99,7 @@ def test_the_documents_name_many_paths() -> None:
 
 @pytest.mark.parametrize("document", ["jobs/README.md", "gmm_spark/README.md"])
 def test_tables_of_options_are_those_of_the_definitions(document: str) -> None:
-    """Names, defaults and meanings are the definitions'; `python scripts/option_tables.py` writes them."""
+    """Names, defaults and meanings equal what `python scripts/option_tables.py` writes."""
     script = runpy.run_path(str(ROOT / "scripts" / "option_tables.py"))
     assert script["written"](document) == text(document)
 
@@ -117,7 +117,7 @@ def test_every_option_named_in_prose_exists() -> None:
 
 @pytest.mark.parametrize("document", GUIDES)
 def test_options_of_documented_jobs_exist(document: str) -> None:
-    """Each submitted job of the document is in jobs/, and its own parser takes the words."""
+    """Each submitted job of a document is in jobs/, and its parser accepts the arguments."""
     jobs = runpy.run_path(str(ROOT / "scripts" / "option_tables.py"))["JOBS"]
     for words in commands(document):
         if words[0] == "scripts/submit.sh":
@@ -127,10 +127,10 @@ def test_options_of_documented_jobs_exist(document: str) -> None:
 
 
 def parsed(config: type[JobConfig], words: list[str]) -> JobConfig:
-    """Return the options that a command line gives; its configuration file is the repository's."""
+    """Return the options of a command line; its configuration file is the repository's."""
     given = [str(ROOT / word) if word.startswith("conf/") else word for word in words if word != "--dry-run"]
     given = [str(ROOT / "conf" / "fit.yaml") if word == "my-fit.yaml" else word for word in given]
-    return load(config, given, prog="job")
+    return load_options(config, given, prog="job")
 
 
 def test_a_wrong_option_would_be_found() -> None:
@@ -140,8 +140,8 @@ def test_a_wrong_option_would_be_found() -> None:
         parsed(jobs["simulate"], ["--model.path=m", "--sample.rows=1", "--output.path=o", "--output.mod=runs"])
 
 
-def test_documented_scripts_take_their_words() -> None:
-    """Each Python script that a document calls is there, and its own parser takes the words beside it."""
+def test_documented_scripts_accept_their_arguments() -> None:
+    """Each Python script in a document exists, and its parser accepts the arguments there."""
     called = [words for document in GUIDES for words in commands(document) if words[0].endswith("python")]
     scripts = [words[1:] for words in called if not words[1].startswith("jobs/")]
     with_parser = [words for words in scripts if words[0] not in WITHOUT_OPTIONS]
@@ -156,14 +156,14 @@ def test_documented_scripts_take_their_words() -> None:
 
 @pytest.mark.parametrize("document", GUIDES)
 def test_shell_commands_are_programs(document: str) -> None:
-    """Each script of the repository that a shell block calls by its name can be executed."""
+    """Each script of the repository that a shell block calls is executable."""
     called = {words[0] for words in commands(document) if words[0].startswith(("scripts/", ".ci/"))}
     assert all(os.access(ROOT / name, os.X_OK) for name in called), called
 
 
 @pytest.mark.parametrize("document", [*GUIDES, "CONTRIBUTING.md"])
 def test_blocks_of_code_are_valid(document: str) -> None:
-    """Python blocks compile, shell blocks parse, and every block says what it is."""
+    """Python blocks compile, shell blocks parse, and every block has a language."""
     for block in blocks(document):
         assert block.language in {"bash", "python", "text"}, block
         if block.language == "python":
@@ -173,12 +173,12 @@ def test_blocks_of_code_are_valid(document: str) -> None:
 
 
 def test_the_readme_is_short() -> None:
-    """What it is, and how to start, in 150 lines."""
+    """README.md has at most 150 lines."""
     assert len(text("README.md").splitlines()) <= 150
 
 
 def table(document: str, head: str) -> list[str]:
-    """Return the names in the first column of the table whose heading starts so, one for each in backticks."""
+    """Return the names in backticks in the first column of the table with this heading."""
     lines = text(document).splitlines()
     (start,) = [i for i, line in enumerate(lines) if line.startswith(f"| {head} |")]
     cells = [line.split("|")[1] for line in takewhile(lambda line: line.startswith("|"), lines[start + 2 :])]
@@ -186,20 +186,20 @@ def table(document: str, head: str) -> list[str]:
 
 
 def test_the_reading_order_is_the_order_of_imports() -> None:
-    """The packages stand in gmm_spark/README.md in the order of tests/test_architecture.py, none left out."""
+    """gmm_spark/README.md lists all packages in the order of tests/test_architecture.py."""
     named = [path.rstrip("/").removesuffix(".py").replace("/", ".") for path in table("gmm_spark/README.md", "package")]
     read = [name.removeprefix("gmm_spark.") for name in named if name.startswith("gmm_spark.")]
     assert read == list(MAY_IMPORT), "a line per package in that order, in 'How to read the code'"
 
 
 def test_every_field_of_the_summary_is_explained() -> None:
-    """The table of the summary names each field and property of it."""
+    """The table of the summary names each field and property."""
     fields = {each.name for each in dataclasses.fields(Summary)} | {"penalizedLogLikelihood"}
     assert sorted(table("gmm_spark/README.md", "field")) == sorted(fields)
 
 
 def test_every_outcome_and_finding_is_explained() -> None:
-    """Each way in which a fit ends, and each kind of suspicious component, has its words."""
+    """The tables name each outcome of a fit and each kind of suspicious component."""
     document = text("gmm_spark/README.md")
     assert all(f"`{outcome.value}`" in document for outcome in Outcome)
     tree = ast.parse((ROOT / "gmm_spark" / "em" / "diagnosis.py").read_text(encoding="utf-8"))
@@ -211,14 +211,14 @@ def test_every_outcome_and_finding_is_explained() -> None:
 
 
 def test_every_exit_status_is_explained() -> None:
-    """jobs/README.md has each status that a job can end with, in order."""
+    """jobs/README.md lists all exit statuses of the jobs in order."""
     named = table("jobs/README.md", "status")
     assert named[:-1] == ["0", "1", *map(str, sorted(set(STATUSES.values())))]
     assert named[-1] == ", ".join(str(128 + number) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP))
 
 
 def test_every_output_mode_is_explained() -> None:
-    """jobs/README.md has each output.mode of a score, which has them all."""
+    """jobs/README.md lists every output.mode of a score, which has all modes."""
     field = runpy.run_path(str(ROOT / "scripts" / "option_tables.py"))["options"](ScoreConfig)["output.mode"]
     named = table("jobs/README.md", "`output.mode` | what happens to an existing output")
     assert sorted(named) == sorted(get_args(field.annotation))
@@ -226,7 +226,7 @@ def test_every_output_mode_is_explained() -> None:
 
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_named_attributes_exist(document: str) -> None:
-    """What a document calls on a model, its summary or the estimator is there, in prose and in code."""
+    """Attributes of a model, its summary or the estimator in a document exist, in prose and in code."""
     fields = {each.name for each in dataclasses.fields(Summary)} | {"penalizedLogLikelihood"}
     for owner, known in (
         ("model", {*dir(GaussianMixtureModel), "path"}),  # model.path is an option of score
@@ -238,7 +238,7 @@ def test_named_attributes_exist(document: str) -> None:
 
 
 def test_numbers_against_peers_have_their_command_and_date() -> None:
-    """Each number of README's comparisons stands in scripts/README.md too, whose measurements have both."""
+    """Each number of README's comparisons is in scripts/README.md, with command and date."""
     measured = text("scripts/README.md")
     section = text("README.md").partition("## Against its peers")[2].partition("\n## ")[0]
     cells = [cell for line in section.splitlines() if line.startswith("|") for cell in line.split("|")[2:]]
@@ -252,7 +252,7 @@ def test_numbers_against_peers_have_their_command_and_date() -> None:
 
 
 def test_every_measurement_has_a_command_and_a_date() -> None:
-    """Each section of scripts/README.md that shows a result has a block with its command, and says when it was run."""
+    """Each section of scripts/README.md with a result has a block with its command, and a date."""
     sections = text("scripts/README.md").split("\n## ")[1:]
     for section in sections:
         title = section.partition("\n")[0]
@@ -262,7 +262,7 @@ def test_every_measurement_has_a_command_and_a_date() -> None:
 
 
 def test_answers_to_where_is_it_are_right() -> None:
-    """A function that gmm_spark/README.md names beside a file is defined in that file."""
+    """Each function that gmm_spark/README.md names beside a file is defined in that file."""
     lines = text("gmm_spark/README.md").partition("### Where is ...?")[2].splitlines()
     named = [pair for line in lines for pair in re.findall(r"`(gmm_spark/[\w/]+\.py)`, `(\w+)`", line)]
     assert len(named) >= 3

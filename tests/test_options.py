@@ -1,4 +1,4 @@
-"""An option of a fit is the same in Python without Spark, in the estimator and in the jobs: name by name, both ways."""
+"""An option of a fit is the same in Python without Spark, in the estimator and in the jobs."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ NAMES = [each.name for each in OPTIONS.values() if each.kinds <= {int, float} an
 
 
 def test_the_estimator_has_every_option() -> None:
-    """Its params are those of the table, with default and help, in the constructor too."""
+    """Its params are those of the table, with default and help, also in the constructor."""
     mixture, given = GaussianMixture(), inspect.signature(GaussianMixture.__init__).parameters
     assert {each.name for each in mixture.params} == BY_PARAM.keys() == given.keys() - {"self"}
     for param in mixture.params:
@@ -59,7 +59,7 @@ def test_the_estimator_has_every_option() -> None:
     "made", [lambda: GaussianMixtureModel.fromArrays([1], [[0]], [[[1]]]), MeanLogLikelihoodEvaluator]
 )
 def test_model_and_evaluator_have_its_defaults(made: Callable[[], Any]) -> None:
-    """What they share with the estimator has the same default there."""
+    """The params that they share with the estimator have the same defaults."""
     instance = made()
     for param in instance.params:
         default = BY_PARAM[param.name].default
@@ -77,7 +77,7 @@ def test_a_fit_of_arrays_has_its_defaults() -> None:
 
 @pytest.mark.parametrize("job", [FitConfig, SelectConfig])
 def test_jobs_have_every_option(job: type[EstimatingConfig]) -> None:
-    """The sections of a fit hold the options of the table, with default and help, and besides what is a job's alone."""
+    """The sections of a fit have the options of the table, with default and help, and those of jobs only."""
     known = options(job)
     found = {name: key for name in OPTIONS if (key := key_of(job, name))}
     wanted = {name for name, each in OPTIONS.items() if each.keys}
@@ -91,7 +91,7 @@ def test_jobs_have_every_option(job: type[EstimatingConfig]) -> None:
 
 
 def accepts(read: Callable[..., object], *value: object, **option: object) -> bool:
-    """Return whether a value is taken."""
+    """Return whether a value is accepted."""
     try:
         read(*value, **option)
     except (ConfigurationError, ValidationError):
@@ -101,7 +101,7 @@ def accepts(read: Callable[..., object], *value: object, **option: object) -> bo
 
 @pytest.mark.parametrize("name", NAMES)
 def test_all_layers_take_and_refuse_the_same_values(name: str) -> None:
-    """What the table takes the estimator and the jobs take, and nothing else; each with the same value."""
+    """The estimator and the jobs accept exactly the values of the table, unchanged."""
     each: Option = OPTIONS[name]
     section, _, option = key_of(FitConfig, name).partition(".")
     kind: Any = FitConfig.model_fields[section].annotation
@@ -118,14 +118,14 @@ def test_all_layers_take_and_refuse_the_same_values(name: str) -> None:
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name in Options.__dataclass_fields__])
 def test_a_fit_without_spark_refuses_them_too(name: str) -> None:
-    """`Options` takes what the table takes."""
+    """`Options` accepts exactly the values of the table."""
     for value in (*VALUES, *OPTIONS[name].words):
         wanted = accepts(OPTIONS[name].check, value)
         assert accepts(Options, **{name: value}) == wanted, value
 
 
-def test_a_refusal_says_what_the_layer_calls_the_option() -> None:
-    """The param of the estimator, the option of a fit without Spark."""
+def test_a_refusal_uses_the_name_of_the_layer() -> None:
+    """The error names the param of the estimator, or the option of a fit without Spark."""
     with pytest.raises(ConfigurationError, match=r"^param maxIter: got -1; expected a whole number of at least 0"):
         GaussianMixture(maxIter=-1)
     with pytest.raises(ConfigurationError, match=r"^option max_iter: got -1; expected a whole number of at least 0"):
@@ -147,14 +147,14 @@ CALLED = {
 
 @pytest.mark.parametrize("name", CALLED)
 def test_each_layer_has_its_name_for_an_option(name: str) -> None:
-    """A job knows an option by its name without Spark and by the param, for both stand in errors."""
+    """A job finds an option by its name without Spark and by the param, because errors use both."""
     param, *keys = CALLED[name]
     assert OPTIONS[name].param == param
     jobs = FitConfig, SelectConfig
     assert [key_of(job, name) for job in jobs] == [key_of(job, param) for job in jobs] == keys
 
 
-def of_collapse() -> DataError:
+def collapse_error() -> DataError:
     """Return the error of a search all of whose starts collapsed."""
     frame = coordinates.coordinates_for("full", np.zeros(1), np.eye(1), ("x",))
     sample = Sample(np.arange(8.0)[None], np.ones(8), np.eye(1))
@@ -164,8 +164,8 @@ def of_collapse() -> DataError:
 
 
 def test_the_same_fault_names_its_options_in_each_layer(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without Spark, by the estimator and in a job: the same sentences, with the names of each."""
-    error = of_collapse()
+    """Without Spark, in the estimator and in a job: the same sentences, with the names of each layer."""
+    error = collapse_error()
     assert error.options == ("k", "starts", "covariance_floor")
     assert "covariance floor" in error.sentences
     assert not re.search(r"[a-z][A-Z]|[a-z]_[a-z]", error.sentences)
@@ -186,7 +186,7 @@ TEXTS = [path for path in MODULES if package_of(dotted(path)) in CORE and path.s
 
 @pytest.mark.parametrize("path", TEXTS, ids=dotted)
 def test_the_core_names_no_option_of_another_layer(path: Path) -> None:
-    """No text of the core holds a param of the estimator in camelCase or a key of a job; docstrings count too."""
+    """No text of the core has a param in camelCase or a key of a job, docstrings included."""
     params = {each.param for each in OPTIONS.values() if each.param.lower() != each.param}
     keys = {key for each in OPTIONS.values() for key in each.keys}
     words = re.compile("|".join(rf"\b{re.escape(name)}\b" for name in sorted(params | keys)))

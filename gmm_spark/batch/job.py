@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from gmm_spark.batch.options.jobs import FitConfig, ScoreConfig, SelectConfig, SimulateConfig
-from gmm_spark.batch.options.layers import load
+from gmm_spark.batch.options.layers import load_options
 from gmm_spark.batch.runtime import logs, status
 
 if TYPE_CHECKING:
@@ -28,13 +28,13 @@ Config = TypeVar("Config", bound=FitConfig | SelectConfig | ScoreConfig | Simula
 
 @dataclass(frozen=True)
 class Task(Generic[Config]):
-    """What a job has to do, and what it needs for that.
+    """Everything that the work of a job needs.
 
     Args:
         spark: the session.
         config: the options.
         run: collects what the manifest reports.
-        target: the output; this run alone may write it.
+        target: the output; only this run may write it.
     """
 
     spark: SparkSession
@@ -44,12 +44,12 @@ class Task(Generic[Config]):
 
 
 def main(name: str, options: type[Config], work: Callable[[Task[Config]], str]) -> None:
-    """Run a job by the command line of this process.
+    """Run a job with the command line of this process.
 
     Args:
         name: the job's name, in logs and manifests.
-        options: its options.
-        work: does it, publishes the output, and returns the summary line.
+        options: the class of its options.
+        work: does the work, publishes the output, and returns the summary line.
 
     Raises:
         SystemExit: the job failed; the status is that of `runtime.status.run`.
@@ -58,9 +58,9 @@ def main(name: str, options: type[Config], work: Callable[[Task[Config]], str]) 
 
 
 def _summary(name: str, options: type[Config], work: Callable[[Task[Config]], str], argv: Sequence[str]) -> str:
-    config = load(options, argv, prog=Path(sys.argv[0]).name)
-    logs.adopt(config)
-    # Spark is imported only now, so that a mistake in the options is reported within a second.
+    config = load_options(options, argv, prog=Path(sys.argv[0]).name)
+    logs.configure(config)
+    # Spark is imported here, after the options are checked: a mistake in the options is reported within a second.
     from gmm_spark.batch.publish.target import claim_output  # noqa: PLC0415
     from gmm_spark.batch.runtime.run import job_run  # noqa: PLC0415
     from gmm_spark.batch.steps import dry_run, input_table  # noqa: PLC0415
@@ -71,4 +71,4 @@ def _summary(name: str, options: type[Config], work: Callable[[Task[Config]], st
         return dry_run.plan(spark, config)
     sources = partial(input_table.sources, spark, config)
     with job_run(name, config, spark) as run, claim_output(run, spark, config.output, sources) as target:
-        return target.done or work(Task(spark, config, run, target))
+        return target.done_message or work(Task(spark, config, run, target))

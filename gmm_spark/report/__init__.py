@@ -1,1 +1,1 @@
-"""What a person looks at."""
+"""Models and selections as text for people."""

@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 
 
 def description(model: StoredModel, *, correlations: bool = False) -> str:
-    """Return a text that says what the mixture is and how its fit went; names from untrusted tables move no cursor.
+    """Return a text with the mixture and its fit, without control characters in the names of untrusted tables.
 
     Args:
-        model: the model as stored.
-        correlations: add each component's correlations.
+        model: the stored model.
+        correlations: add the correlations of each component.
     """
     plain = replace(model, features=tuple(map(one_line, model.features)))
     return "\n".join(_lines(plain, correlations=correlations))
@@ -35,13 +35,13 @@ def _lines(model: StoredModel, *, correlations: bool) -> Iterator[str]:
     deviations = np.sqrt(mixture.spread.variances)
     yield f"Gaussian mixture: {mixture.k} components, {mixture.family} covariance, {mixture.d} features"
     if mixture.noise is not None:
-        yield f"and a noise of weight {mixture.noise.weight:.4f}, uniform over the box that held the data"
+        yield f"and a noise component of weight {mixture.noise.weight:.4f}, uniform over the bounding box of the data"
     yield "\nMeans"
     yield from _by_component(mixture.weights, model.features, mixture.means)
     yield "\nStandard deviations"
     yield from _by_component(mixture.weights, model.features, deviations)
     if correlations and isinstance(mixture.spread, Variances):
-        yield f"\nCorrelations: none, the {mixture.family} family has no others than 0"
+        yield f"\nCorrelations: none, they are 0 in the {mixture.family} family"
     elif correlations:
         scales = deviations[:, :, None] * deviations[:, None, :]
         yield from _correlations(model.features, mixture.covariances / scales)
@@ -76,14 +76,14 @@ def _fit(summary: Summary | None, features: Sequence[str]) -> Iterator[str]:
     yield f"  iterations, passes  {summary.numIter}, {summary.numPasses}"
     yield f"  log-likelihood      {summary.logLikelihood:.6f} ({summary.meanLogLikelihood:.6f} nats per row)"
     if summary.covariancePenalty:
-        yield f"  penalised           {summary.penalizedLogLikelihood:.6f}, what EM maximised with the covariance prior"
+        yield f"  penalised           {summary.penalizedLogLikelihood:.6f} with the covariance prior, maximised by EM"
     criteria = f"aic {summary.aic:.2f}, bic {summary.bic:.2f}, icl {summary.icl:.2f}"
     yield f"  criteria            {criteria} (smaller is better)"
     yield f"  raised to the floor {summary.floorHits} covariances"
-    yield f"  restarted           {summary.reseeded} components that held next to no rows"
+    yield f"  restarted           {summary.reseeded} components with almost no rows"
     if summary.emptied:
-        yield f"  left by the data    components {list(summary.emptied)} of the initial model"
-    yield from (f"  point mass          {_point_mass(each, features)}" for each in summary.pointMasses)
+        yield f"  without rows        components {list(summary.emptied)} of the initial model"
+    yield from (f"  point mass          {_point_mass(mass, features)}" for mass in summary.pointMasses)
     yield f"  seconds             {', '.join(f'{one_line(name)} {value:g}' for name, value in summary.seconds.items())}"
     yield from (f"  warning             {one_line(warning)}" for warning in summary.warnings)
 

@@ -27,13 +27,13 @@ _COLUMNS: tuple[tuple[str, str, Callable[[Any], str]], ...] = (
 
 
 def candidates_table(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Return the rows of a selection as text, the chosen one marked; - where there is no number."""
+    """Return the table of a selection as text, with * at the chosen row and - for a missing number."""
     table = [[title for title, _, _ in _COLUMNS]]
     table += [["-" if row[name] is None else shown(row[name]) for _, name, shown in _COLUMNS] for row in rows]
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     lines = ["  ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in table]
     notes = ["", "BIC, AIC, ICL: smaller is better; nats per row, held out: larger is better."]
-    notes += ["suspicious: findings about components; a candidate with any is chosen only where no other is sound."]
+    notes += ["suspicious: findings about components; a candidate with any is chosen only if no other is sound."]
     notes += ["few rows: each row that a component lacks adds 4 to BIC, AIC and ICL in the choice, not in the table."]
     notes += ["stability: the share of the starts that led to the partition of the best one."]
     notes += ["gain: nats per row that each added component gains over the next smaller k of its family."]

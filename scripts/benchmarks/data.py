@@ -1,4 +1,4 @@
-"""The tables of the measurements as numpy arrays: of GMM_SPARK_DATA, of packages, and drawn from known mixtures."""
+"""The tables of the measurements as numpy arrays: from GMM_SPARK_DATA, from packages, or drawn from known mixtures."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     Labelled = tuple[FloatArray, NDArray[Any]]  # (n, d) rows and their n labels
 
-_MOST_ROWS = 5_000  # of a labelled table: scikit-learn's best of five takes minutes on more
+_MOST_ROWS = 5_000  # of a labelled table: with more rows scikit-learn's best of five takes minutes
 
 
 def truth(d: int, k: int, family: str = "full", distance: float = 3.0) -> Parameters:
@@ -38,8 +38,8 @@ def truth(d: int, k: int, family: str = "full", distance: float = 3.0) -> Parame
     Args:
         d: features.
         k: components.
-        family: of its covariances, which are given as full ones.
-        distance: standard deviation of the means, in those of a component.
+        family: the family of its covariances, which are returned as full ones.
+        distance: standard deviation of the means, in standard deviations of a component.
     """
     rng = np.random.default_rng(1)
     turns = np.linalg.qr(rng.standard_normal((k, d, d)))[0] if family == "full" else np.stack([np.eye(d)] * k)
@@ -50,8 +50,8 @@ def truth(d: int, k: int, family: str = "full", distance: float = 3.0) -> Parame
     return Parameters(rng.dirichlet(np.full(k, 20.0)), 0.1 * means, 0.01 * covariances, "full")
 
 
-def drawn(rows: int, mixture: Parameters) -> FloatArray:
-    """Return rows of a mixture."""
+def draw_rows(rows: int, mixture: Parameters) -> FloatArray:
+    """Return random rows of a mixture."""
     rng = np.random.default_rng(3)
     component = rng.choice(mixture.k, rows, p=mixture.weights)
     factors = np.linalg.cholesky(mixture.covariances)
@@ -71,7 +71,7 @@ def far_clusters(d: int, rows: int, seed: int) -> Labelled:
 
 
 def hard_mixture(kind: str, seed: int) -> Labelled:
-    """Return rows of a mixture that is hard in one way, and which component each is from."""
+    """Return rows of a mixture that is hard to fit in one way, and the component of each row."""
     rng, n, d, k = np.random.default_rng([len(kind), seed]), 2_000, 6, 4
     shares = {"unbalanced": [0.7, 0.2, 0.07, 0.03]}.get(kind, [1 / k] * k)
     labels = np.sort(rng.choice(k, n, p=shares))
@@ -86,13 +86,13 @@ def hard_mixture(kind: str, seed: int) -> Labelled:
 
 @dataclass(frozen=True)
 class File:
-    """A table of GMM_SPARK_DATA: its numeric columns, but for the label and those left out.
+    """A table of GMM_SPARK_DATA: its numeric columns, except the label and the excluded ones.
 
     Args:
-        path: below that folder.
+        path: relative to that folder.
         k: the number of components to fit.
         label: the column of known classes, if there is one.
-        left_out: numeric columns that are no features.
+        left_out: numeric columns that are not features.
     """
 
     path: str
@@ -102,19 +102,19 @@ class File:
 
     @property
     def full_path(self) -> Path:
-        """Where it is."""
+        """The path of the table."""
         if "GMM_SPARK_DATA" not in os.environ:
             raise SystemExit("GMM_SPARK_DATA: got nothing; expected the folder of the tables. Set it.")
         return Path(os.environ["GMM_SPARK_DATA"]) / self.path
 
     def read(self) -> pa.Table:
-        """Return all of it."""
+        """Return the whole table."""
         if self.path.endswith(".csv"):
             return pcsv.read_csv(self.full_path)
         return pds.dataset(self.full_path, partitioning="hive").to_table()
 
     def rows(self, most: int | None = None) -> tuple[FloatArray, tuple[str, ...], NDArray[Any] | None]:
-        """Return the rows whose features are all finite, or n of them; the names of the features; the labels."""
+        """Return all rows with finite features, or `most` of them; the names of the features; the labels."""
         table, no_features = self.read(), {self.label, *self.left_out}
         numeric = [
             each.name for each in table.schema if pa.types.is_floating(each.type) or pa.types.is_integer(each.type)
@@ -145,7 +145,7 @@ FILES = {
     "taxi": File("nyc_yellow_taxi", 8, left_out=("year", "month")),
 }
 
-# Miles, minutes, and dollars of trips that can have been and were tipped by card.
+# Possible ranges of miles, minutes and dollars, of trips with a tip by card.
 _LIKELY = {
     "trip_distance": (0, 60),
     "minutes": (1, 180),
@@ -156,7 +156,7 @@ _LIKELY = {
 
 
 def _taxi() -> FloatArray:
-    """Return distance, duration, fare, tip and total of the trips that can have been: no point masses, no outliers."""
+    """Return distance, duration, fare, tip and total of the possible trips: no point masses, no outliers."""
     table = FILES["taxi"].read()
     minutes = pc.divide(
         pc.cast(pc.milliseconds_between(table["pickup_datetime"], table["dropoff_datetime"]), "double"), 60e3
@@ -189,12 +189,12 @@ def tables(synthetic_rows: int = 2_000_000) -> dict[str, Table]:
         **{name: Table(FILES[name].k, partial(_features, FILES[name])) for name in files},
         "taxi": Table(8, _taxi),
         "flights": Table(6, _flights),
-        "synthetic": Table(16, lambda: drawn(synthetic_rows, truth(16, 16))),
+        "synthetic": Table(16, lambda: draw_rows(synthetic_rows, truth(16, 16))),
     }
 
 
-def labelled() -> dict[str, Callable[[int], Labelled]]:
-    """Return the tables with labels by name, as functions of a seed, of which only the drawn ones make use."""
+def labelled_tables() -> dict[str, Callable[[int], Labelled]]:
+    """Return the tables with labels by name, as functions of a seed, which only random tables use."""
     bundled = {"wine": load_wine, "breast cancer": load_breast_cancer, "digits": load_digits}
     files = ("iris", "penguins", "satellite", "letter", "shuttle", "cover", "chevron")
     return {

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from gmm_spark.statistics.engines import Precision
     from gmm_spark.statistics.moments import Moments
 
-SKLEARNS: tuple[Family, ...] = ("full", "tied", "diag", "spherical")  # the families that scikit-learn has, too
+SKLEARNS: tuple[Family, ...] = ("full", "tied", "diag", "spherical")  # the families that scikit-learn also has
 NEAR = 1e-3  # nats per row that count as the same quality
 BEST_OF = 5  # starts of scikit-learn's better fit
 _BLOCK = 1 << 14
@@ -43,9 +43,9 @@ class Fitted:
     """Our fit in memory.
 
     Args:
-        parameters: in the user's units.
-        fit: how EM ended, in coordinates z.
-        maximise: its M-step, which knows these coordinates.
+        parameters: the mixture in the user's units.
+        fit: the result of EM in coordinates z.
+        maximise: its M-step in these coordinates.
         expectation: its E-step over all rows.
     """
 
@@ -60,14 +60,14 @@ class Fitted:
         return self.fit.best.moments.mean_log_likelihood - self.maximise.frame.log_determinant
 
 
-def fitted(x: FloatArray, options: Options, names: tuple[str, ...] = (), sample: int | None = None) -> Fitted:
+def fit_in_memory(x: FloatArray, options: Options, names: tuple[str, ...] = (), sample: int | None = None) -> Fitted:
     """Fit (n, d) rows as a fit on Spark does.
 
     Args:
         x: the rows.
-        options: what is asked for.
-        names: of the features.
-        sample: how many rows to search for a start on; as many as on Spark, if no number is given.
+        options: the options of the fit.
+        names: the names of the features.
+        sample: the number of rows on which to search for a start; None: the same number as on Spark.
     """
     table = Table(x)
     problem = Problem.of(options, table.survey(), names or tuple(f"x{number}" for number in range(x.shape[1])))
@@ -77,11 +77,11 @@ def fitted(x: FloatArray, options: Options, names: tuple[str, ...] = (), sample:
 
 
 def parts(x: FloatArray) -> Iterator[FloatArray]:
-    """Yield the rows, a block at a time."""
+    """Yield the rows in blocks."""
     return (x[low : low + _BLOCK] for low in range(0, len(x), _BLOCK))
 
 
-def of_sklearn(mixture: SklearnMixture, family: Family) -> Parameters:
+def from_sklearn(mixture: SklearnMixture, family: Family) -> Parameters:
     """Return scikit-learn's mixture as Parameters."""
     k, d = mixture.means_.shape
     eye, own = np.eye(d), mixture.covariances_
@@ -89,36 +89,36 @@ def of_sklearn(mixture: SklearnMixture, family: Family) -> Parameters:
     return Parameters(mixture.weights_ / mixture.weights_.sum(), mixture.means_, covariances, family)
 
 
-def sklearn_fitted(x: FloatArray, options: Options, tries: int = 1) -> Parameters | None:
-    """Return scikit-learn's best fit of n tries, the rest of its options by default; None where it gives up."""
+def fit_sklearn(x: FloatArray, options: Options, tries: int = 1) -> Parameters | None:
+    """Return scikit-learn's best fit of n tries with its other options at their defaults; None if it fails."""
     mixture = SklearnMixture(options.k, covariance_type=options.family, n_init=tries, random_state=options.seed)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that a try has not converged
+        warnings.simplefilter("ignore")  # about tries that have not converged
         try:
-            return of_sklearn(mixture.fit(x), options.family)
+            return from_sklearn(mixture.fit(x), options.family)
         except ValueError:
             return None
 
 
 def mean_log_likelihood(x: FloatArray, parameters: Parameters | None) -> float:
-    """Return nats per row by the scoring path; minus infinity where there is no fit."""
+    """Return nats per row by the code that scores; minus infinity if there is no fit."""
     if parameters is None:
         return -np.inf
     return float(sum(kernel.posteriors(part, parameters)[1].sum() for part in parts(x)) / len(x))
 
 
 def adjusted_rand(labels: NDArray[Any], x: FloatArray, parameters: Parameters) -> float:
-    """Return how well the likeliest components agree with labels: Hubert and Arabie, J. Classification 2, 1985."""
+    """Return the adjusted Rand index of components and labels: Hubert and Arabie, J. Classification 2, 1985."""
     return float(adjusted_rand_score(labels, kernel.posteriors(x, parameters)[0].argmax(axis=1)))
 
 
-def standardised(x: FloatArray) -> FloatArray:
+def standardise(x: FloatArray) -> FloatArray:
     """Return the rows with each feature's mean 0 and standard deviation 1."""
     return np.asarray((x - x.mean(axis=0)) / x.std(axis=0))
 
 
 def option(text: str) -> tuple[str, Any]:
-    """Return the name and value of a field of `Options` that the command line gives as name=value."""
+    """Parse name=value for a field of `Options`."""
     name, _, value = text.partition("=")
     known = {each.name: each for each in options_of(Options)}
     if name not in known:
@@ -127,7 +127,7 @@ def option(text: str) -> tuple[str, Any]:
 
 
 class Reads:
-    """Stands in for `kernel.accumulate` and counts reads of the table: candidates times rows, over its n rows."""
+    """Replaces `kernel.accumulate` and counts reads of the table: candidates times rows, divided by its n rows."""
 
     def __init__(self, rows: int) -> None:
         self._accumulate, self._rows, self.count = kernel.accumulate, rows, 0.0
@@ -146,8 +146,8 @@ class Reads:
 
 
 @contextmanager
-def counted(rows: int) -> Iterator[Reads]:
-    """Count the reads of a table of n rows by what runs inside, the search among them."""
+def count_reads(rows: int) -> Iterator[Reads]:
+    """Count the reads of a table of n rows within the block, including the search."""
     reads = Reads(rows)
     with mock.patch.object(kernel, "accumulate", reads):
         yield reads

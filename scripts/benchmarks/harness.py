@@ -1,8 +1,8 @@
-"""What all measurements share: the command line, interleaved repeats, medians and ratios, the machine, tables.
+"""The harness of all measurements: command line, interleaved repeats, medians and ratios, the machine, tables.
 
-A measurement runs what it compares in turns, within one process and one run, at least five times by default. It
-prints medians with the least and the largest value, and ratios as the median of the quotients of each turn: what the
-machine does meanwhile then changes both sides of a quotient. BLAS has a fixed number of threads.
+A measurement runs its systems in turn, within one process, at least five times by default. It prints medians with the
+least and the largest value. A ratio is the median of the quotients of each turn, because other load on the machine then
+changes both sides of a quotient. BLAS has a fixed number of threads.
 """
 
 from __future__ import annotations
@@ -36,23 +36,25 @@ _BLAS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 def parser(doc: str | None, quick: Mapping[str, object], repeats: str = "repeats") -> argparse.ArgumentParser:
-    """Return a command line with the options that all measurements have.
+    """Return a parser with the options that all measurements have.
 
     Args:
-        doc: the script's docstring, which is its help.
-        quick: the values of options with which `--quick` shows that the script runs.
-        repeats: the name of the option that says how often; "seeds" where each repeat is one of another seed.
+        doc: the script's docstring, which becomes the help.
+        quick: the values of options that `--quick` sets, to show that the script runs.
+        repeats: the name of the option with the number of repeats; "seeds" if each repeat has another seed.
     """
-    made = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+    result = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
     smallest = {repeats: 1, **quick}
-    made.add_argument("--quick", action="store_const", const=smallest, help="the smallest sizes: runs, measures little")
-    made.add_argument(f"--{repeats}", type=int, default=REPEATS, help="interleaved; the tables show their median")
-    made.add_argument("--threads", type=int, default=1, help="of BLAS in this process")
-    return made
+    result.add_argument(
+        "--quick", action="store_const", const=smallest, help="the smallest sizes: runs, measures little"
+    )
+    result.add_argument(f"--{repeats}", type=int, default=REPEATS, help="interleaved; the tables show their median")
+    result.add_argument("--threads", type=int, default=1, help="of BLAS in this process")
+    return result
 
 
-def parsed(command_line: argparse.ArgumentParser, argv: Sequence[str] | None) -> argparse.Namespace:
-    """Return the options, fix the threads of BLAS here and in processes started from here, and print the machine."""
+def parse_options(command_line: argparse.ArgumentParser, argv: Sequence[str] | None) -> argparse.Namespace:
+    """Return the options, fix the BLAS threads of this process and its children, and print the machine."""
     quick = command_line.parse_known_args(argv)[0].quick
     command_line.set_defaults(**(quick or {}))
     options = command_line.parse_args(argv)
@@ -62,8 +64,8 @@ def parsed(command_line: argparse.ArgumentParser, argv: Sequence[str] | None) ->
     return options
 
 
-def listed(known: Collection[str]) -> Callable[[str], list[str]]:
-    """Return the type of an option that names some of the known, comma separated."""
+def list_of(known: Collection[str]) -> Callable[[str], list[str]]:
+    """Return the type of an option that is a comma-separated list of known names."""
 
     def split(text: str) -> list[str]:
         names = text.split(",")
@@ -75,7 +77,7 @@ def listed(known: Collection[str]) -> Callable[[str], list[str]]:
 
 
 def machine(threads: int) -> str:
-    """Return what a number must be read with: the date, the machine, the versions and the code."""
+    """Return what each number depends on: the date, the machine, the versions and the commit."""
     packages = ", ".join(f"{name} {version(name)}" for name in ("numpy", "scikit-learn", "pyspark"))
     memory, load = psutil.virtual_memory().total / 2**30, os.getloadavg()[0]
     hardware = f"{_processor()}, {os.cpu_count()} cores, {memory:.0f} GiB, load {load:.1f}"
@@ -102,8 +104,8 @@ def _commit() -> str:
 
 
 @dataclass(frozen=True)
-class Took(Generic[T]):
-    """What a run returned, and the seconds of the clock and of the processors that it took."""
+class Timing(Generic[T]):
+    """The result of a run, and its seconds of the clock and of processor time."""
 
     wall: float
     cpu: float
@@ -112,36 +114,36 @@ class Took(Generic[T]):
 
 @dataclass(frozen=True)
 class Clock:
-    """Times runs; `cpu` counts this process unless another function is given."""
+    """Measures runs; by default `cpu` counts only this process."""
 
     wall: Callable[[], float] = time.perf_counter
     cpu: Callable[[], float] = time.process_time
 
-    def time(self, run: Callable[[], T]) -> Took[T]:
-        """Run once."""
+    def time(self, run: Callable[[], T]) -> Timing[T]:
+        """Measure one run."""
         cpu, wall = self.cpu(), self.wall()
         result = run()
         wall = self.wall() - wall
-        return Took(wall, self.cpu() - cpu, result)
+        return Timing(wall, self.cpu() - cpu, result)
 
 
-def interleaved(
+def interleave(
     runs: Mapping[str, Callable[[int], T]], repeats: int, clock: Clock | None = None
-) -> dict[str, list[Took[T]]]:
-    """Run each once per repeat, with the repeat's number; return what each took, repeat by repeat.
+) -> dict[str, list[Timing[T]]]:
+    """Run each function once per repeat, with the repeat's number; return its timings by repeat.
 
-    A repeat starts with the one that was second in the repeat before: none always runs first. Long runs are reported
-    on stderr as they end.
+    A repeat starts with the function that was second in the repeat before, so that none always runs first. Long runs
+    are printed on stderr when they end.
     """
     names, clock = list(runs), clock or Clock()
-    took: dict[str, list[Took[T]]] = {name: [] for name in names}
+    timings: dict[str, list[Timing[T]]] = {name: [] for name in names}
     for repeat in range(repeats):
         first = repeat % len(names)
         for name in names[first:] + names[:first]:
-            took[name].append(clock.time(partial(runs[name], repeat)))
-            if took[name][-1].wall > _LONG:
-                print(f"{name}, repeat {repeat}: {took[name][-1].wall:.1f} s", file=sys.stderr, flush=True)
-    return took
+            timings[name].append(clock.time(partial(runs[name], repeat)))
+            if timings[name][-1].wall > _LONG:
+                print(f"{name}, repeat {repeat}: {timings[name][-1].wall:.1f} s", file=sys.stderr, flush=True)
+    return timings
 
 
 @dataclass(frozen=True)
@@ -166,14 +168,14 @@ class Spread:
         return format(self)
 
 
-def wall(took: Sequence[Took[Any]]) -> Spread:
+def wall(timings: Sequence[Timing[Any]]) -> Spread:
     """Return the seconds of the clock."""
-    return Spread.of(each.wall for each in took)
+    return Spread.of(each.wall for each in timings)
 
 
-def cpu(took: Sequence[Took[Any]]) -> Spread:
-    """Return the seconds of the processors."""
-    return Spread.of(each.cpu for each in took)
+def cpu(timings: Sequence[Timing[Any]]) -> Spread:
+    """Return the seconds of processor time."""
+    return Spread.of(each.cpu for each in timings)
 
 
 def ratio(numerators: Iterable[float], denominators: Iterable[float]) -> Spread:

@@ -1,12 +1,12 @@
 """Seconds per EM iteration of gmm_spark, Spark ML and scikit-learn: one run, the same rows and cores.
 
     scripts/benchmarks/iterations.py --rows 2000000 --features 16 --components 16
-    scripts/benchmarks/iterations.py --table     # the README's rows, each in a process of its own
+    scripts/benchmarks/iterations.py --table     # the README's rows, each in a separate process
 
 Rows come from a known mixture. Spark ML's iterations are counted (`summary.numIter`), because it may stop early. An
 iteration's time is the difference between a long and a short fit from the same start over the difference of their
-iterations, so that starting, packing and searching do not count; the systems take turns, repeat by repeat. The memory
-is that of our first fit, before the others have run. scikit-learn's BLAS has as many threads as Spark has cores.
+iterations, so that start, packing and search do not count; the systems take turns in each repeat. The memory is that
+of our first fit, before the others have run. scikit-learn's BLAS has one thread for each core of Spark.
 """
 
 from __future__ import annotations
@@ -40,10 +40,10 @@ if TYPE_CHECKING:
 
 Run: TypeAlias = "Callable[[int], tuple[float, int]]"  # of n iterations: nats per row, and the iterations made
 
-# Our iterations are so short that it takes many until they stand out from the seconds of reading and packing.
+# Our iterations are short: many are needed to distinguish them from the seconds of reading and packing.
 SHORT, LONG = 1, {"gmm_spark": 41, "spark_ml": 4, "sklearn": 4}
 
-# n, d, k, family, and the ratio to Spark ML and to scikit-learn that is aimed at.
+# n, d, k, family, and our aims for the ratios to Spark ML and to scikit-learn.
 TABLE: tuple[tuple[int, int, int, str, float | None, float], ...] = (
     (4_000_000, 4, 8, "full", 8, 12),
     (2_000_000, 16, 16, "full", 8, 10),
@@ -55,7 +55,7 @@ TABLE: tuple[tuple[int, int, int, str, float | None, float], ...] = (
 )
 
 
-def started(mixture: Parameters, family: Family) -> GaussianMixtureModel:
+def start_near_truth(mixture: Parameters, family: Family) -> GaussianMixtureModel:
     """Return a start near the truth."""
     shift = 0.03 * np.random.default_rng(2).standard_normal(mixture.means.shape)
     pooled = np.broadcast_to(0.02 * np.eye(mixture.d), mixture.covariances.shape)
@@ -88,7 +88,7 @@ def spark_ml(df: DataFrame, k: int, rows: int) -> Run:
 
 
 def sklearn(x: FloatArray, start: GaussianMixtureModel, options: argparse.Namespace) -> Run:
-    """Return a fit of scikit-learn that starts where ours does."""
+    """Return a fit of scikit-learn from the same start as ours."""
     precisions = np.linalg.inv(start.covariances)
     initial = {
         "full": precisions,
@@ -111,10 +111,10 @@ def sklearn(x: FloatArray, start: GaussianMixtureModel, options: argparse.Namesp
 
 
 def measure(options: argparse.Namespace, folder: str) -> dict[str, Any]:
-    """Run the systems in turn on the same rows; return and print their figures, and the memory of our fit."""
+    """Run the systems in turn on the same rows; return and print their figures and the memory of our fit."""
     mixture = data.truth(options.features, options.components, options.family)
-    x, start = data.drawn(options.rows, mixture), started(mixture, options.family)
-    df = sessions.stored(sessions.session(options.cores), x, folder, options.cores)
+    x, start = data.draw_rows(options.rows, mixture), start_near_truth(mixture, options.family)
+    df = sessions.write_table(sessions.session(options.cores), x, folder, options.cores)
     made = {
         "gmm_spark": partial(ours, df, start, options),
         "spark_ml": partial(spark_ml, df, options.components, len(x)),
@@ -130,8 +130,10 @@ def measure(options: argparse.Namespace, folder: str) -> dict[str, Any]:
         for system, run in runs.items()
         for steps in (SHORT, LONG[system])
     }
-    took = harness.interleaved(timed, options.repeats, sessions.CLOCK)
-    figures = {system: per_iteration(took[f"{system} {SHORT}"], took[f"{system} {LONG[system]}"]) for system in runs}
+    timings = harness.interleave(timed, options.repeats, sessions.CLOCK)
+    figures = {
+        system: per_iteration(timings[f"{system} {SHORT}"], timings[f"{system} {LONG[system]}"]) for system in runs
+    }
     report(figures)
     print(f"\npeak resident memory of a first fit of {options.systems[0]}: {memory}")
     return {"options": {**vars(options), "json": None}, "peak_bytes": memory.peak, "systems": figures}
@@ -142,9 +144,9 @@ def _ignoring_repeat(run: Run, steps: int, _: int) -> tuple[float, int]:
 
 
 def per_iteration(
-    short: Sequence[harness.Took[tuple[float, int]]], long: Sequence[harness.Took[tuple[float, int]]]
+    short: Sequence[harness.Timing[tuple[float, int]]], long: Sequence[harness.Timing[tuple[float, int]]]
 ) -> dict[str, Any]:
-    """Return the seconds per iteration of each repeat, and what the last long fit came to."""
+    """Return the seconds per iteration of each repeat, and the result of the last long fit."""
     pairs = [(one, many, max(many.result[1] - one.result[1], 1)) for one, many in zip(short, long, strict=True)]
     log_likelihood, iterations = long[-1].result
     return {
@@ -156,7 +158,7 @@ def per_iteration(
 
 
 def report(figures: dict[str, dict[str, Any]]) -> None:
-    """Print what each system took, beside the first of them."""
+    """Print the seconds of each system and their ratio to the first system."""
     first = next(iter(figures))
     harness.head("system", "s per iteration", "processor s", f"times {first}", "nats per row", "after iterations")
     for system, figure in figures.items():
@@ -166,7 +168,7 @@ def report(figures: dict[str, dict[str, Any]]) -> None:
 
 
 def run_table(options: argparse.Namespace) -> None:
-    """Run each row in a process of its own, whose memory is its own; print a table."""
+    """Run each row of the table in a separate process, to measure its memory; print the table."""
     peers = ("Spark ML s", "times (aim)", "scikit-learn s", "times (aim)")
     harness.head("n", "d", "K", "family", "gmm_spark s", *peers, "MiB worker, JVM, driver")
     for n, d, k, family, spark_aim, sklearn_aim in TABLE[:1] if options.quick else TABLE:
@@ -198,7 +200,7 @@ def _beside(seconds: dict[str, list[float]], peer: str, aim: float | None) -> tu
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Measure, print, and write JSON where asked to."""
+    """Measure, print, and write JSON if `--json` is set."""
     parser = harness.parser(__doc__, {"rows": 4000, "features": 2, "components": 2})
     parser.add_argument("--table", action="store_true", help="all rows of the table, instead of the one below")
     parser.add_argument("--rows", type=int, default=2_000_000)
@@ -207,9 +209,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--family", choices=fits.SKLEARNS, default="full")
     parser.add_argument("--precision", choices=["float64", "float32"], default="float64")
     parser.add_argument("--cores", type=int, default=sessions.CORES)
-    parser.add_argument("--systems", type=harness.listed(LONG), default=list(LONG), help="comma separated")
+    parser.add_argument("--systems", type=harness.list_of(LONG), default=list(LONG), help="comma separated")
     parser.add_argument("--json", type=Path, help="write the figures here")
-    options = harness.parsed(parser, argv)
+    options = harness.parse_options(parser, argv)
     if options.table:
         run_table(options)
         return

@@ -1,4 +1,4 @@
-"""The kernel alone, without Spark: one core, one BLAS thread, as a fraction of dgemm at the same moment.
+"""The kernel alone, without Spark: one core, one BLAS thread, as a fraction of dgemm at the same time.
 
     scripts/benchmarks/kernel.py                           # the table
     scripts/benchmarks/kernel.py --shapes 64,4 64,8 --both # by product and by factor
@@ -73,9 +73,9 @@ def measure(shape: Shape, choice: engines.Method, z: FloatArray, repeats: int) -
     runs, flops, size = references()
     runs["pass"] = lambda _: kernel.accumulate([block], [mixture], precision=choice.precision)
     with mock.patch.object(kernel, "choose", return_value=choice):
-        harness.interleaved(runs, 1)
-        took = harness.interleaved(runs, repeats)
-    dgemm, memcpy, own = ([each.cpu for each in took[name]] for name in ("dgemm", "memcpy", "pass"))
+        harness.interleave(runs, 1)
+        timings = harness.interleave(runs, repeats)
+    dgemm, memcpy, own = ([each.cpu for each in timings[name]] for name in ("dgemm", "memcpy", "pass"))
     features = feature_count(shape.d, choice.layout)
     work = 4 * features * shape.k * z.shape[1] / flops
     products = [work * each for each in dgemm]
@@ -96,13 +96,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--store", choices=get_args(engines.Precision), default="float64", help="how z is stored")
     parser.add_argument("--both", action="store_true", help="by product and by factor, whichever is chosen")
     parser.add_argument("--flops", type=float, default=3e9, help="of a pass: a tenth of a second")
-    options = harness.parsed(parser, argv)
+    options = harness.parse_options(parser, argv)
     figures = ("ns per row and k", "dgemm GF/s", "of dgemm", "of limit")
     harness.head("d", "k", "family", "F", "path", "products", *figures)
     for shape in options.shapes:
         choice = engines.choose([shape.mixture], options.precision)
         fitting = options.flops / (4 * shape.k * feature_count(shape.d, choice.layout))
-        rows = data.drawn(int(np.clip(fitting, 8192, 1 << 17)) // 768 * 768, shape.mixture)
+        rows = data.draw_rows(int(np.clip(fitting, 8192, 1 << 17)) // 768 * 768, shape.mixture)
         z = np.ascontiguousarray(rows.T, dtype=options.store)
         paths = [replace(choice, path=path) for path in ("product", "factor")] if options.both else [choice]
         for each in paths:

@@ -1,11 +1,11 @@
-"""How few passes and how soon: fits of gmm_spark beside plain EM, Spark ML and scikit-learn; Markdown tables.
+"""Passes and seconds of fits: gmm_spark beside plain EM, Spark ML and scikit-learn; Markdown tables.
 
     scripts/benchmarks/passes.py passes [--data cover,taxi,flights,synthetic] [--seeds 5] [--rows 2000000]
-        Full passes and log-likelihood per row, against plain EM to tol 1e-6 from the very same start.
+        Full passes and log-likelihood per row, against plain EM to tol 1e-6 from the same start.
     scripts/benchmarks/passes.py time [--seeds 5] [--rows 2000000] [--systems gmm_spark,spark_ml,sklearn]
-        Seconds until a log-likelihood per row is within 1e-3 of the best that any has found: fits with defaults but for
-        the seed, and what all took, divided by those that came so near. Each system has fitted a small table before:
-        the start of a Spark session is not counted. scikit-learn's BLAS has as many threads as Spark has cores.
+        Seconds until a log-likelihood per row is within 1e-3 of the best of all fits: fits with defaults except for the
+        seed; the seconds of all fits divided by the number of fits within 1e-3. Each system fits a small table first,
+        so that the start of a Spark session is not counted. scikit-learn's BLAS has one thread for each core of Spark.
 
 Each seed is a repeat, in which the systems take turns. Real tables are in the folder that GMM_SPARK_DATA names.
 """
@@ -42,26 +42,27 @@ K = 16  # of the synthetic table
 
 
 def passes(options: argparse.Namespace) -> None:
-    """Print full passes and log-likelihood of our fits, beside plain EM from the start that they found."""
+    """Print full passes and log-likelihood of our fits, beside plain EM from the same starts."""
     spark, tables = sessions.session(), data.tables(options.rows)
     heads = ("passes", "log-likelihood", "less plain EM's", "plain's passes", "s", "processor s")
     harness.head("table", "n x d", "K", *heads)
     for name in options.data:
         x, k = tables[name].read(), tables[name].k
         with tempfile.TemporaryDirectory() as folder:
-            df = sessions.stored(spark, x, folder)
-            runs = {"ours": partial(fitted, df, k), "plain": partial(from_our_start, df, k, options.plain_steps)}
-            took = harness.interleaved(runs, options.seeds, sessions.CLOCK)
-        ours, plain = ([each.result for each in took[each]] for each in runs)
+            df = sessions.write_table(spark, x, folder)
+            runs = {"ours": partial(our_fit, df, k), "plain": partial(from_our_start, df, k, options.plain_steps)}
+            timings = harness.interleave(runs, options.seeds, sessions.CLOCK)
+        ours, plain = ([each.result for each in timings[each]] for each in runs)
         values = [[each.meanLogLikelihood for each in some] for some in (ours, plain)]
         harness.say(
             name, f"{len(x):,} x {x.shape[1]}", k, harness.Spread.of(each.numPasses for each in ours),
             f"{harness.Spread.of(values[0]):.6f}", harness.Spread.of(a - b for a, b in zip(*values, strict=True)),
-            harness.Spread.of(each.numPasses for each in plain), harness.wall(took["ours"]), harness.cpu(took["ours"]),
+            harness.Spread.of(each.numPasses for each in plain),
+            harness.wall(timings["ours"]), harness.cpu(timings["ours"]),
         )  # fmt: skip
 
 
-def fitted(df: DataFrame, k: int, seed: int, **params: Any) -> Summary:  # noqa: ANN401 - those of the estimator
+def our_fit(df: DataFrame, k: int, seed: int, **params: Any) -> Summary:  # noqa: ANN401 - those of the estimator
     """Return the summary of our fit."""
     return GaussianMixture(k=k, featuresCol="x", seed=seed, **params).fit(df).summary
 
@@ -74,29 +75,29 @@ def from_our_start(df: DataFrame, k: int, steps: int, seed: int) -> Summary:
 
 
 def time_to_quality(options: argparse.Namespace) -> None:
-    """Print how long each system's fits took, and how many of them came within NEAR of the best of all."""
+    """Print the seconds of each system's fits, and how many of them are within NEAR of the best fit."""
     spark, x = sessions.session(), data.tables(options.rows)["synthetic"].read()
     with tempfile.TemporaryDirectory() as folder:
-        df = sessions.stored(spark, x, folder)
+        df = sessions.write_table(spark, x, folder)
         for name in options.systems:
             SYSTEMS[name](df.limit(FEW), x[:FEW])(0)
         runs = {name: SYSTEMS[name](df, x) for name in options.systems}
-        took = harness.interleaved(runs, options.seeds, sessions.CLOCK)
-    values = {name: [fits.mean_log_likelihood(x, each.result) for each in took[name]] for name in runs}
+        timings = harness.interleave(runs, options.seeds, sessions.CLOCK)
+    values = {name: [fits.mean_log_likelihood(x, each.result) for each in timings[name]] for name in runs}
     best = max(value for some in values.values() for value in some)
-    until = {name: _until_near(took[name], [best - value for value in values[name]]) for name in runs}
+    until = {name: _until_near(timings[name], [best - value for value in values[name]]) for name in runs}
     heads = ("s per fit", "processor s", "s until one is", f"times {options.systems[0]}", "log-likelihood")
     harness.head("system", "fits", f"within {fits.NEAR:g}", *heads)
-    for name, each in took.items():
+    for name, each in timings.items():
         near = sum(best - value <= fits.NEAR for value in values[name])
         times = until[name] / until[options.systems[0]]
         numbers = harness.wall(each), harness.cpu(each), until[name], times
         harness.say(name, len(each), near, *numbers, f"{harness.Spread.of(values[name]):.6f}")
 
 
-def _until_near(took: Sequence[harness.Took[Parameters]], behind: Sequence[float]) -> float:
+def _until_near(timings: Sequence[harness.Timing[Parameters]], behind: Sequence[float]) -> float:
     near = sum(each <= fits.NEAR for each in behind)
-    return sum(each.wall for each in took) / near if near else np.inf
+    return sum(each.wall for each in timings) / near if near else np.inf
 
 
 def ours_by_default(df: DataFrame, _x: FloatArray) -> Callable[[int], Parameters]:
@@ -122,7 +123,7 @@ def sklearn_by_default(_df: DataFrame, x: FloatArray) -> Callable[[int], Paramet
 
     def run(seed: int) -> Parameters:
         with threadpool_limits(sessions.CORES):
-            return fits.of_sklearn(SklearnMixture(K, random_state=seed).fit(x), "full")
+            return fits.from_sklearn(SklearnMixture(K, random_state=seed).fit(x), "full")
 
     return run
 
@@ -135,11 +136,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = harness.parser(__doc__, {"rows": 3000, "data": ["synthetic"], "plain_steps": 5}, repeats="seeds")
     parser.add_argument("what", choices=["passes", "time"])
     tables = ["cover", "taxi", "flights", "synthetic"]
-    parser.add_argument("--data", type=harness.listed(data.tables()), default=tables, help="tables, comma separated")
+    parser.add_argument("--data", type=harness.list_of(data.tables()), default=tables, help="tables, comma separated")
     parser.add_argument("--plain-steps", type=int, default=2000, help="most steps of plain EM")
     parser.add_argument("--rows", type=int, default=2_000_000, help="of the synthetic table")
-    parser.add_argument("--systems", type=harness.listed(SYSTEMS), default=list(SYSTEMS), help="comma separated")
-    options = harness.parsed(parser, argv)
+    parser.add_argument("--systems", type=harness.list_of(SYSTEMS), default=list(SYSTEMS), help="comma separated")
+    options = harness.parse_options(parser, argv)
     warnings.simplefilter("ignore")
     (passes if options.what == "passes" else time_to_quality)(options)
 

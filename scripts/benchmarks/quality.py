@@ -31,20 +31,27 @@ def compare(name: str, x: FloatArray, options: Options, seeds: int) -> None:
         return replace(options, seed=seed, covariance_prior=0.0, min_component_weight=0.0)
 
     def ours(seed: int) -> Parameters:
-        return fits.fitted(x, of(seed)).parameters
+        return fits.fit_in_memory(x, of(seed)).parameters
 
     def theirs(seed: int) -> Parameters | None:
-        return fits.sklearn_fitted(x, of(seed), fits.BEST_OF)
+        return fits.fit_sklearn(x, of(seed), fits.BEST_OF)
 
-    took = harness.interleaved({"ours": ours, "theirs": theirs}, seeds)
+    timings = harness.interleave({"ours": ours, "theirs": theirs}, seeds)
     measured = partial(fits.mean_log_likelihood, x)
     differences = [
-        measured(own.result) - measured(their.result) for own, their in zip(took["ours"], took["theirs"], strict=True)
+        measured(own.result) - measured(their.result)
+        for own, their in zip(timings["ours"], timings["theirs"], strict=True)
     ]
     good = f"{sum(each >= -fits.NEAR for each in differences)} of {seeds}"
-    ratio = harness.ratio((each.wall for each in took["ours"]), (each.wall for each in took["theirs"]))
+    ratio = harness.ratio((each.wall for each in timings["ours"]), (each.wall for each in timings["theirs"]))
     harness.say(
-        name, options.family, options.k, good, harness.Spread.of(differences), *map(harness.wall, took.values()), ratio
+        name,
+        options.family,
+        options.k,
+        good,
+        harness.Spread.of(differences),
+        *map(harness.wall, timings.values()),
+        ratio,
     )
 
 
@@ -53,10 +60,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = harness.parser(__doc__, {"data": ["iris"], "families": ["tied"]}, repeats="seeds")
     tables = data.tables()
     del tables["synthetic"]
-    parser.add_argument("--data", type=harness.listed(tables), default=list(tables), help="tables, comma separated")
-    parser.add_argument("--families", type=harness.listed(FAMILIES), default=fits.SKLEARNS, help="comma separated")
+    parser.add_argument("--data", type=harness.list_of(tables), default=list(tables), help="tables, comma separated")
+    parser.add_argument("--families", type=harness.list_of(FAMILIES), default=fits.SKLEARNS, help="comma separated")
     parser.add_argument("--floor", type=float, default=Options.covariance_floor, help="covarianceFloor of our fits")
-    options = harness.parsed(parser, argv)
+    options = harness.parse_options(parser, argv)
     harness.head("table", "family", "K", "as good", "ours - theirs, nats per row", "our s", "scikit-learn's s", "ratio")
     for name in options.data:
         x = tables[name].read()

@@ -58,15 +58,15 @@ def check_partitions(partitions: int) -> bool:
         df = model.sample(ROWS_PER_PARTITION * partitions, seed=1, spark=spark).select("features")
         df = df.repartition(partitions, "features").persist()
         with sessions.Memory() as memory:
-            took = sessions.CLOCK.time(lambda: steps(df, model, 1, Limits(least_tasks=partitions)).summary.numRows)
+            timing = sessions.CLOCK.time(lambda: steps(df, model, 1, Limits(least_tasks=partitions)).summary.numRows)
         sent = partitions * K * feature_count(D) * 8 / 2**20
         print(
             f"{partitions} partitions, {sent:.0f} MiB of statistics per pass, at most {LIMIT} of results per job: "
-            f"{took.result} rows in {took.wall:.0f} s, peaks: {memory}",
+            f"{timing.result} rows in {timing.wall:.0f} s, peaks: {memory}",
             flush=True,
         )
         spark.stop()
-    return took.result == ROWS_PER_PARTITION * partitions
+    return timing.result == ROWS_PER_PARTITION * partitions
 
 
 class Files(logging.Handler):
@@ -102,7 +102,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = harness.parser(__doc__, {"partitions": [4, 8], "passes": 10})
     parser.add_argument("--partitions", nargs="*", type=int, default=[200, 2000], help="a fit over each number of them")
     parser.add_argument("--passes", type=int, default=200, help="over the small table; 0 for none")
-    options = harness.parsed(parser, argv)
+    options = harness.parse_options(parser, argv)
     checks = [f"--partitions={each}" for each in options.partitions], [f"--passes={options.passes}"]
     if len(options.partitions) + bool(options.passes) == 1:
         good = check_partitions(*options.partitions) if options.partitions else check_files(options.passes)

@@ -4,7 +4,7 @@
 
 30 candidates by default: K = 2 ... 11 of the families full, tied, diag, on 500,000 rows of 8 features of a known
 mixture. Both by gmm_spark, in one session, from the same Parquet files, in turns; the same tol, seed and number of
-starts. Nothing is retired, so that all candidates are fitted to their end in both.
+starts. No candidate is retired, so that all are fitted to their end in both.
 """
 
 from __future__ import annotations
@@ -46,14 +46,14 @@ def compare(df: DataFrame, options: argparse.Namespace) -> None:
         }
         return found, sum(summary.numPasses for summary in found.values())
 
-    GaussianMixture(k=2, maxIter=1, starts=1, seed=3, featuresCol="x").fit(df)  # workers and caches are warm for both
-    took = harness.interleaved({"together": together, "alone": alone}, options.repeats, sessions.CLOCK)
+    GaussianMixture(k=2, maxIter=1, starts=1, seed=3, featuresCol="x").fit(df)  # to warm workers and caches for both
+    timings = harness.interleave({"together": together, "alone": alone}, options.repeats, sessions.CLOCK)
     harness.head("", "candidates", "passes", "s", "processor s", "of the time of alone")
-    for name, each in took.items():
+    for name, each in timings.items():
         found, passes = each[-1].result
-        share = harness.ratio((one.wall for one in each), (one.wall for one in took["alone"]))
+        share = harness.ratio((one.wall for one in each), (one.wall for one in timings["alone"]))
         harness.say(name, len(found), passes, harness.wall(each), harness.cpu(each), share)
-    (joint, _), (single, _) = (took[each][-1].result for each in ("together", "alone"))
+    (joint, _), (single, _) = (timings[each][-1].result for each in ("together", "alone"))
     gains = harness.Spread.of(joint[each].meanLogLikelihood - single[each].meanLogLikelihood for each in single)
     print(f"\nlog-likelihood per row, together minus alone, over the candidates: {gains:+.2e}; chosen {chosen[-1]}")
 
@@ -66,13 +66,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--components", type=int, default=6, help="of the mixture that the rows come from")
     parser.add_argument("--most", type=int, default=11, help="the largest K; the smallest is 2")
     families = ["full", "tied", "diag"]
-    parser.add_argument("--families", type=harness.listed(FAMILIES), default=families, help="comma separated")
+    parser.add_argument("--families", type=harness.list_of(FAMILIES), default=families, help="comma separated")
     parser.add_argument("--tol", type=float, default=1e-4)
     parser.add_argument("--cores", type=int, default=sessions.CORES)
-    options = harness.parsed(parser, argv)
-    x = data.drawn(options.rows, data.truth(options.features, options.components, distance=2.0))
+    options = harness.parse_options(parser, argv)
+    x = data.draw_rows(options.rows, data.truth(options.features, options.components, distance=2.0))
     with tempfile.TemporaryDirectory(prefix="gmm_spark-benchmark-") as folder:
-        compare(sessions.stored(sessions.session(options.cores), x, folder, options.cores), options)
+        compare(sessions.write_table(sessions.session(options.cores), x, folder, options.cores), options)
 
 
 if __name__ == "__main__":

@@ -42,7 +42,7 @@ def session(cores: int = CORES, settings: dict[str, str] | None = None) -> Spark
     return builder.getOrCreate()
 
 
-def stored(spark: SparkSession, x: FloatArray, folder: str, cores: int = CORES) -> DataFrame:
+def write_table(spark: SparkSession, x: FloatArray, folder: str, cores: int = CORES) -> DataFrame:
     """Return the (n, d) rows as a table of one column of arrays, x, in twice as many Parquet files as cores."""
     offsets = pa.array(np.arange(len(x) + 1, dtype=np.int32) * x.shape[1])
     table = pa.table({"x": pa.ListArray.from_arrays(offsets, pa.array(x.ravel()))})
@@ -53,7 +53,7 @@ def stored(spark: SparkSession, x: FloatArray, folder: str, cores: int = CORES) 
 
 
 def processor_seconds() -> float:
-    """Return what this process and all below it, the JVM and the Python workers, have used of the processors."""
+    """Return the processor seconds of this process and its descendants: the JVM and the Python workers."""
     return sum(map(_used, _processes()))
 
 
@@ -67,7 +67,7 @@ def _processes() -> list[psutil.Process]:
 
 def _used(process: psutil.Process) -> float:
     try:
-        return sum(process.cpu_times()[:4])  # user and system, its own and of its children that have ended
+        return sum(process.cpu_times()[:4])  # user and system, of the process and of its ended children
     except psutil.Error:
         return 0.0
 
@@ -100,13 +100,13 @@ class Memory:
 
 
 def _resident(process: psutil.Process, me: int) -> tuple[str, int]:
-    """Return what a process is and its resident bytes; none of one that has ended, or of an executor's JVM.
+    """Return the kind of a process and its resident bytes; 0 for an ended process or an executor's JVM.
 
-    By its program: what a JVM forks has the name of a thread, and all the memory of the JVM, until it runs Python.
+    The program decides: a child of the JVM has a thread's name, and the memory of the JVM, until it runs Python.
     """
     try:
         kind = "driver" if process.pid == me else "jvm" if process.exe().endswith("java") else "worker"
-        counted = kind != "jvm" or process.ppid() == me
-        return kind, process.memory_info().rss if counted else 0
+        is_counted = kind != "jvm" or process.ppid() == me
+        return kind, process.memory_info().rss if is_counted else 0
     except psutil.Error:
         return "worker", 0

@@ -47,7 +47,7 @@ class Case:
 
 
 def cases(base: Case) -> dict[str, list[Case]]:
-    """Return what is varied, one thing at a time."""
+    """Return the shapes to measure; each changes one number of the base."""
     return {
         "rows": [replace(base, rows=base.rows * times) for times in (1, 2, 4)],
         "components": [replace(base, components=k) for k in (4, 16, 64)],
@@ -56,8 +56,8 @@ def cases(base: Case) -> dict[str, list[Case]]:
     }
 
 
-def measured(spark: SparkSession, case: Case, repeats: int) -> tuple[list[harness.Took[Any]], int]:
-    """Return what passes took, and the number of tasks of each."""
+def time_passes(spark: SparkSession, case: Case, repeats: int) -> tuple[list[harness.Timing[Any]], int]:
+    """Return the timings of passes, and the number of tasks of each."""
     truth = data.truth(case.features, case.components, distance=2.0)
     rows = GaussianMixtureModel(truth).sample(case.rows, seed=1, spark=spark).select("features")
     df = rows.repartition(case.partitions).persist()
@@ -69,8 +69,8 @@ def measured(spark: SparkSession, case: Case, repeats: int) -> tuple[list[harnes
     with pack_table(table, pack.Packing(table.layout, frame, 0, 0.001)) as expectation:
         expectation([at])
         df.unpersist()
-        took = harness.interleaved({"pass": lambda _: expectation([at])}, repeats, sessions.CLOCK)
-    return took["pass"], expectation.partitions
+        timings = harness.interleave({"pass": lambda _: expectation([at])}, repeats, sessions.CLOCK)
+    return timings["pass"], expectation.partitions
 
 
 def report_model(seconds: Sequence[float], tasks_per_core: Sequence[float], work: Sequence[float]) -> None:
@@ -87,15 +87,15 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = harness.parser(__doc__, {"rows": 2000})
     parser.add_argument("--rows", type=int, default=500_000)
     parser.add_argument("--cores", type=int, default=sessions.CORES)
-    options = harness.parsed(parser, argv)
+    options = harness.parse_options(parser, argv)
     spark, found = sessions.session(options.cores), []
     harness.head("varied", "n", "d", "K", "partitions", "tasks", "s per pass", "processor s")
     for varied, some in cases(Case(options.rows)).items():
         for case in some[:1] if options.quick else some:
-            took, tasks = measured(spark, case, options.repeats)
-            seconds, shape = harness.wall(took), (case.features, case.components, case.partitions)
+            timings, tasks = time_passes(spark, case, options.repeats)
+            seconds, shape = harness.wall(timings), (case.features, case.components, case.partitions)
             found.append((seconds.median, tasks / options.cores, case.work / options.cores / 1e9))
-            harness.say(varied, f"{case.rows:,}", *shape, tasks, seconds, harness.cpu(took))
+            harness.say(varied, f"{case.rows:,}", *shape, tasks, seconds, harness.cpu(timings))
     report_model(*zip(*found, strict=True))
 
 

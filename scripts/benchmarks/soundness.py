@@ -54,13 +54,13 @@ _SUM = 1e-12  # of the weights, from 1
 
 @dataclass(frozen=True, eq=False)
 class Case:
-    """A table and what is asked of a fit to it.
+    """A table and the options of a fit to it.
 
     Args:
         table: its name.
         x: its (n, d) rows.
-        names: of its d features.
-        options: of the fit.
+        names: the names of its d features.
+        options: the options of the fit.
     """
 
     table: str
@@ -70,8 +70,8 @@ class Case:
 
 
 @dataclass(frozen=True, eq=False)
-class Ended:
-    """How a fit ended: the model in the user's units, what it says of itself, and what it passed."""
+class FitResult:
+    """The result of a fit: the model in the user's units, its outcome, and its counts."""
 
     parameters: Parameters
     outcome: str
@@ -85,23 +85,23 @@ class Ended:
 
 @cache
 def rows(name: str, most: int | None) -> tuple[FloatArray, tuple[str, ...]]:
-    """Return the (n, d) usable rows of a table, or n of them, and the names of its numeric columns."""
+    """Return the (n, d) usable rows of a table, or `most` of them, and the names of its numeric columns."""
     return data.FILES[name].rows(most)[:2]
 
 
-def in_memory(case: Case, sample: int) -> Ended:
+def in_memory(case: Case, sample: int) -> FitResult:
     """Fit as a Spark fit does, in this process."""
-    fitted = fits.fitted(case.x, case.options, case.names, sample)
+    fitted = fits.fit_in_memory(case.x, case.options, case.names, sample)
     best, fit = fitted.fit.best, fitted.fit
     masses = point_masses(best.parameters, best.moments, fitted.maximise)
-    return Ended(
+    return FitResult(
         fitted.parameters, fit.outcome.value, fitted.mean_log_likelihood, len(fit.history), fit.iterations, fit.floored,
         fit.reseeded, len(masses),
     )  # fmt: skip
 
 
-def through_spark(case: Case, spark: SparkSession) -> Ended:
-    """Fit with the estimator, on the files as they are."""
+def through_spark(case: Case, spark: SparkSession) -> FitResult:
+    """Fit with the estimator, on the original files."""
     from gmm_spark import GaussianMixture  # noqa: PLC0415 - most runs need no Spark
 
     options = case.options
@@ -113,15 +113,15 @@ def through_spark(case: Case, spark: SparkSession) -> Ended:
     )  # fmt: skip
     model = mixture.fit(spark.read.parquet(str(data.FILES[case.table].full_path)))
     summary = model.summary
-    return Ended(
+    return FitResult(
         model.parameters, summary.outcome, summary.meanLogLikelihood, summary.numPasses, summary.numIter,
         summary.floorHits, summary.reseeded, len(summary.pointMasses),
     )  # fmt: skip
 
 
-def faults(case: Case, ended: Ended) -> list[str]:
-    """Return what is wrong with a fit, in words; nothing if it is sound."""
-    mixture, found = ended.parameters, []
+def faults(case: Case, result: FitResult) -> list[str]:
+    """Return the faults of a fit as texts; none if it is sound."""
+    mixture, found = result.parameters, []
     numbers = np.concatenate([mixture.weights, mixture.means.ravel(), mixture.covariances.ravel()])
     if not np.isfinite(numbers).all():
         found.append("parameters that are not finite")
@@ -131,60 +131,60 @@ def faults(case: Case, ended: Ended) -> list[str]:
     if not (np.linalg.eigvalsh(mixture.covariances / deviations[:, None] / deviations)[:, 0] > 0).all():
         found.append("a covariance that is not positive definite")
     exact = fits.mean_log_likelihood(case.x, mixture)
-    if abs(exact - ended.mean_log_likelihood) > _SAME * max(1.0, abs(exact)):
-        found.append(f"log-likelihood {ended.mean_log_likelihood!r}, recomputed {exact!r}")
-    return found + untrue(case, ended)
+    if abs(exact - result.mean_log_likelihood) > _SAME * max(1.0, abs(exact)):
+        found.append(f"log-likelihood {result.mean_log_likelihood!r}, recomputed {exact!r}")
+    return found + outcome_faults(case, result)
 
 
-def untrue(case: Case, ended: Ended) -> list[str]:
-    """Return why the outcome is not true, if it is not."""
+def outcome_faults(case: Case, result: FitResult) -> list[str]:
+    """Return why the outcome is wrong, if it is."""
     options, n = case.options, len(case.x)
-    if ended.outcome == "iteration_limit":
-        return [] if ended.iterations >= options.max_iter else [f"iteration_limit after {ended.iterations}"]
-    if ended.outcome == "degenerate":
+    if result.outcome == "iteration_limit":
+        return [] if result.iterations >= options.max_iter else [f"iteration_limit after {result.iterations}"]
+    if result.outcome == "degenerate":
         return ["degenerate in spite of a floor"]
     covariance = np.cov(case.x.T, bias=True)
     frame = coordinates.coordinates_for(options.family, case.x.mean(axis=0), covariance, case.names)
     blocks = [Block(np.ascontiguousarray(frame.rows(part))) for part in fits.parts(case.x)]
-    start, maximise = frame.inward(ended.parameters), options.maximiser(frame, n, n)
+    start, maximise = frame.inward(result.parameters), options.maximiser(frame, n, n)
     _, after = itertools.islice(em.iterate(best_start.in_memory(blocks), start, maximise, "none"), 2)
     gain = after.gain or 0.0
-    return [f"{ended.outcome}, but a plain EM step gains {gain:.3g}"] if gain > options.tol else []
+    return [f"{result.outcome}, but a plain EM step gains {gain:.3g}"] if gain > options.tol else []
 
 
 def is_sound(case: Case, spark: SparkSession | None, sample: int) -> bool:
-    """Run one fit, through Spark if there is a session; print its line; return whether it is sound."""
+    """Run one fit, on Spark if there is a session; print its line; return whether it is sound."""
     options, engine = case.options, "spark" if spark else "core"
     which = f"{engine:6s} {case.table:7s} {options.k:3d} {options.family:14s} {options.seed:4d}"
     fit = partial(through_spark, case, spark) if spark else partial(in_memory, case, sample)
     try:
-        took = harness.Clock().time(fit)
-        ended = took.result
-        wrong = faults(case, ended)
-    except Exception:  # noqa: BLE001 - whatever it is, the matrix goes on and prints it
+        timing = harness.Clock().time(fit)
+        result = timing.result
+        wrong = faults(case, result)
+    except Exception:  # noqa: BLE001 - the matrix prints any error and continues
         print(f"{which} {traceback.format_exc()}", flush=True)
         return False
-    counts = f"{ended.passes:4d} {ended.floored:6d} {ended.reseeded:8d} {ended.masses:12d}"
-    values = f"{ended.outcome:15s} {ended.mean_log_likelihood:13.5f} {counts} {took.wall:7.1f}"
+    counts = f"{result.passes:4d} {result.floored:6d} {result.reseeded:8d} {result.masses:12d}"
+    values = f"{result.outcome:15s} {result.mean_log_likelihood:13.5f} {counts} {timing.wall:7.1f}"
     print(which, values, "; ".join(wrong) or "sound", flush=True)
     return not wrong
 
 
-def parsed(argv: Sequence[str] | None) -> argparse.Namespace:
+def parse_options(argv: Sequence[str] | None) -> argparse.Namespace:
     """Return the options."""
     quick = {"data": ["shuttle"], "k": [2], "families": ["tied"], "engine": "core", "sample": 500}
     parser = harness.parser(__doc__, quick, repeats="seeds")
     parser.set_defaults(seeds=10)
-    parser.add_argument("--data", type=harness.listed(data.FILES), default=_HARD, help="tables, comma separated")
+    parser.add_argument("--data", type=harness.list_of(data.FILES), default=_HARD, help="tables, comma separated")
     parser.add_argument("--k", nargs="+", type=int, default=(2, 8, 32))
-    parser.add_argument("--families", type=harness.listed(FAMILIES), default=FAMILIES, help="comma separated")
+    parser.add_argument("--families", type=harness.list_of(FAMILIES), default=FAMILIES, help="comma separated")
     parser.add_argument("--engine", choices=("core", "spark", "both"), default="both")
     parser.add_argument(
         "--option", type=fits.option, action="append", default=[], help="of the fits: covariance_prior=0"
     )
     parser.add_argument("--sample", type=int, default=10_000, help="rows on which a core fit searches for a start")
     parser.add_argument("--rows", type=int, help="of each table at most n, drawn at random; not through Spark")
-    options = harness.parsed(parser, argv)
+    options = harness.parse_options(parser, argv)
     if options.rows and options.engine != "core":
         parser.error("--rows goes with --engine core")
     return options
@@ -192,7 +192,7 @@ def parsed(argv: Sequence[str] | None) -> argparse.Namespace:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the matrix; return the exit status."""
-    options = parsed(argv)
+    options = parse_options(argv)
     engines: list[SparkSession | None] = [None] if options.engine != "spark" else []
     if options.engine != "core":
         from scripts.benchmarks import sessions  # noqa: PLC0415 - most runs need no Spark

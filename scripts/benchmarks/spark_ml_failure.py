@@ -98,7 +98,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--features", type=int, nargs="+", default=[5, 20, 25, 50])
     parser.add_argument("--scales", type=float, nargs="+", default=[0.1, 1.0, 10.0, 1000.0])
     parser.add_argument("--rows", type=int, default=2000)
-    options = harness.parsed(parser, argv)
+    options = harness.parse_options(parser, argv)
     spark = sessions.session()
     report_timestamps(spark)
     report(spark, options)

@@ -1,10 +1,10 @@
-"""Runs without Spark, for the tests of what publishing does to folders."""
+"""Runs without Spark, for tests of the effects of publishing on folders."""
 
 from __future__ import annotations
 
 from gmm_spark.batch.manifest.manifest import Versions
 from gmm_spark.batch.options.jobs import SimulateConfig
-from gmm_spark.batch.options.layers import load
+from gmm_spark.batch.options.layers import load_options
 from gmm_spark.batch.runtime.run import Run
 
 VERSIONS = Versions(
@@ -20,6 +20,8 @@ VERSIONS = Versions(
 
 
 def run(name: str, *words: str) -> Run:
-    """Return a run of this id, with these options beside those that must be given."""
+    """Return a run with this id and these options, besides the required ones."""
     given = ["--model.path=m", "--sample.rows=1", "--output.path=out", *words]
-    return Run("simulate", load(SimulateConfig, given, prog="simulate.py"), name, VERSIONS, {"scheduler": "s-1"})
+    return Run(
+        "simulate", load_options(SimulateConfig, given, prog="simulate.py"), name, VERSIONS, {"scheduler": "s-1"}
+    )

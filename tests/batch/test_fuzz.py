@@ -1,4 +1,4 @@
-"""Configurations, manifests and other untrusted files: only our errors, no hang. No Spark.
+"""Configurations, manifests and other untrusted files: only GmmSparkErrors, no hang. scripts/fuzz.sh runs 10,000 cases.
 
 scripts/fuzz.sh runs 10,000 cases.
 """
@@ -20,8 +20,8 @@ import yaml
 from gmm_spark.batch.files.local import LocalLocation
 from gmm_spark.batch.manifest.manifest import read_manifest
 from gmm_spark.batch.options.jobs import FitConfig
-from gmm_spark.batch.options.layers import load
-from gmm_spark.batch.options.redaction import redacted
+from gmm_spark.batch.options.layers import load_options
+from gmm_spark.batch.options.redaction import redacted_options
 from gmm_spark.batch.publish.modes import Overwrite
 from gmm_spark.batch.publish.target import claim
 from gmm_spark.errors import GmmSparkError
@@ -48,10 +48,8 @@ def _hostile_words(random: Random) -> list[str]:
     return [f"--{random.choice(keys)}={random.choice(HOSTILE)}"[:5000] for _ in range(random.randrange(3))]
 
 
-def test_a_hostile_configuration_is_refused_by_an_error_of_ours(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Whatever file, environment and command line hold: options, or one of our errors, within seconds."""
+def test_a_hostile_configuration_raises_only_a_gmm_spark_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Any file, environment and command line give options or a GmmSparkError within seconds."""
     file, accepted, slowest = tmp_path / "fit.yaml", 0, 0.0
     for case in range(CASES):
         random, message = Random(case), ""  # noqa: S311 - to be repeatable
@@ -60,7 +58,7 @@ def test_a_hostile_configuration_is_refused_by_an_error_of_ours(
         monkeypatch.setenv("GMM_SPARK_MIXTURE__K", value if random.randrange(4) == 0 else "2")
         began = time.process_time()
         try:
-            redacted(load(FitConfig, ["--config", str(file), *_hostile_words(random)], prog="fit.py"))
+            redacted_options(load_options(FitConfig, ["--config", str(file), *_hostile_words(random)], prog="fit.py"))
             accepted += 1
         except GmmSparkError as error:
             message = str(error)
@@ -72,8 +70,8 @@ def test_a_hostile_configuration_is_refused_by_an_error_of_ours(
     assert slowest < SECONDS
 
 
-def test_a_hostile_manifest_is_refused_by_an_error_of_ours() -> None:
-    """A manifest that was changed by anyone is read as a manifest or refused."""
+def test_a_hostile_manifest_raises_only_a_gmm_spark_error() -> None:
+    """A changed manifest is read as a manifest or refused."""
     run = runs.run("r")
     run.started = datetime(2026, 1, 1, tzinfo=timezone.utc)
     text, read = run.manifest().to_json(), 0
@@ -99,8 +97,8 @@ def test_a_hostile_manifest_is_refused_by_an_error_of_ours() -> None:
     "name",
     [".out.gmm_spark/lock", ".out.gmm_spark/manifests/a.json", "out/_manifest.json", "out/current.gmm_spark.json"],
 )
-def test_a_hostile_file_among_ours_holds_nobody_up(tmp_path: Path, name: str, kind: str) -> None:
-    """A pipe, a terabyte, a device or a link to itself for a lock, manifest or pointer: refused, or passed over."""
+def test_a_hostile_file_stops_no_run(tmp_path: Path, name: str, kind: str) -> None:
+    """A pipe, a terabyte, a device or a circular link as lock, manifest or pointer is refused or ignored."""
     before, began = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.process_time()
     file = tmp_path / name
     for folder in (file.parent, tmp_path / "out"):
@@ -113,6 +111,6 @@ def test_a_hostile_file_among_ours_holds_nobody_up(tmp_path: Path, name: str, ki
     else:
         file.symlink_to("/dev/zero" if kind == "zeros" else file)
     with suppress(GmmSparkError), claim(runs.run("a"), LocalLocation(tmp_path / "out"), Overwrite()) as target:
-        assert target.done is None
+        assert target.done_message is None
     assert time.process_time() - began < SECONDS
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 400 * 1024

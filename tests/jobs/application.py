@@ -1,4 +1,4 @@
-"""One application that runs the jobs of many test modules: a submission costs more than most jobs."""
+"""One application that runs the jobs of many test modules: to start one takes longer than most jobs."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Application:
         return results
 
     def end(self) -> None:
-        """Let the application end."""
+        """End the application."""
         (self._home / "end").touch()
         if self._driver is not None:
             self._driver.wait(60)

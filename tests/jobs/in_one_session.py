@@ -27,12 +27,12 @@ from pyspark.sql import SparkSession
 
 
 def spark_jobs(spark: SparkSession) -> int:
-    """Return how many Spark jobs this application has started."""
+    """Return the number of Spark jobs that this application has started."""
     return len(spark.sparkContext.statusTracker().getJobIdsForGroup(None))
 
 
 def result(spark: SparkSession, job: str, words: list[str]) -> dict[str, Any]:
-    """Run one job as if it had been submitted."""
+    """Run one job like a submission."""
     before, status, began = spark_jobs(spark), 0, time.perf_counter()
     sys.argv = [job, *words]
     logging.getLogger().handlers.clear()  # the one of the job before writes to that job's stderr
@@ -61,7 +61,7 @@ def results(spark: SparkSession, plan: dict[str, Any]) -> dict[str, Any]:
 
 
 def enter(spark: SparkSession, folder: str) -> None:
-    """Let relative paths start from this folder: those of Python, and those of Spark."""
+    """Make this folder the start of relative paths, for Python and for Spark."""
     os.chdir(folder)
     jvm: Any = spark._jvm  # noqa: SLF001 - no public way
     hadoop = jvm.org.apache.hadoop.fs
@@ -70,20 +70,20 @@ def enter(spark: SparkSession, folder: str) -> None:
 
 
 def serve(spark: SparkSession, folder: Path, owner: int) -> None:
-    """Run plans as they come."""
-    while not (folder / "end").exists() and alive(owner):
+    """Run each plan that appears."""
+    while not (folder / "end").exists() and is_alive(owner):
         for file in sorted(folder.glob("*.plan")):
             try:
                 answer = results(spark, json.loads(file.read_text(encoding="utf-8")))
             except Exception:  # noqa: BLE001 - of one plan alone
                 answer = {"failed": traceback.format_exc()}
             file.unlink()
-            leave(answer, file.with_suffix(".result"))
+            write_result(answer, file.with_suffix(".result"))
         time.sleep(0.02)
 
 
-def alive(process: int) -> bool:
-    """Say whether a process of this user is there."""
+def is_alive(process: int) -> bool:
+    """Say whether a process of this user exists."""
     try:
         os.kill(process, 0)
     except ProcessLookupError:
@@ -91,8 +91,8 @@ def alive(process: int) -> bool:
     return True
 
 
-def leave(answer: dict[str, Any], file: Path) -> None:
-    """Write a result; the file is complete once it is there."""
+def write_result(answer: dict[str, Any], file: Path) -> None:
+    """Write a result; the file is complete as soon as it exists."""
     draft = file.with_suffix(".draft")
     draft.write_text(json.dumps(answer), encoding="utf-8")
     draft.rename(file)
@@ -104,7 +104,7 @@ def main(first: str, second: str) -> None:
     if Path(first).is_dir():
         serve(spark, Path(first), int(second))
     else:
-        leave(results(spark, json.loads(Path(first).read_text(encoding="utf-8"))), Path(second))
+        write_result(results(spark, json.loads(Path(first).read_text(encoding="utf-8"))), Path(second))
 
 
 if __name__ == "__main__":

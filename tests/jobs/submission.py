@@ -1,4 +1,4 @@
-"""spark-submit, as the tests use it."""
+"""spark-submit for the tests."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[2]
 JOBS = ROOT / "jobs"
 DEFAULTS = ROOT / "conf" / "spark-defaults.conf"
-_QUICK = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"  # a test is over before the second compiler pays
+_QUICK = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"  # tests are too short for the second compiler
 _CONF = (
     "spark.ui.enabled=false",
     "spark.driver.memory=1g",

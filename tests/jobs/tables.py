@@ -40,5 +40,5 @@ def days(folder: Path) -> Path:
 
 
 def read(folder: Path) -> pa.Table:
-    """Read a table back, its partition columns from the folders' names."""
+    """Read a table with its partition columns from the folder names."""
     return pq.read_table(folder, partitioning="hive")

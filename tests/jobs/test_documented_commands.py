@@ -48,27 +48,27 @@ class Printed:
     results: Mapping[str, Any]
 
     def shapes(self, place: str) -> set[str]:
-        """Return the shapes of the lines that a block printed."""
+        """Return the lines that a block printed, without numbers and column widths."""
         found = [each for name, each in self.results.items() if name.startswith(f"{place} ")]
         return {shape(line) for each in found for line in (each["out"] + each["err"]).splitlines()}
 
 
-def test_the_commands_of_the_documents_end_well(printed: Printed) -> None:
-    """Each job and each block of Python that a document shows runs as it is printed, in that order."""
+def test_the_commands_of_the_documents_succeed(printed: Printed) -> None:
+    """Each job and each Python block of a document runs as printed there, in that order."""
     failed = {name: each["err"][-2000:] for name, each in printed.results.items() if each["status"]}
     assert failed == {}
     assert {name.partition(" ")[0] for name in printed.results} == set(RUN)
 
 
 def test_the_documents_show_what_is_printed(printed: Printed) -> None:
-    """But for the numbers, each line of output that a document shows is printed by the block before it."""
+    """Each line of output in a document is printed by the block before it, except for its numbers."""
     checked = 0
     for document in RUN:
         place = ""
         for i, block in enumerate(blocks(document)):
             if block.language != "text":
                 place = f"{document} {i}"
-            elif shown := printed.shapes(place):  # nothing was run of the demo, see below
+            elif shown := printed.shapes(place):  # the demo is not run here, see below
                 missing = [line for line in block.code.splitlines() if shape(line) not in shown]
                 assert missing == [], place
                 checked += 1
@@ -76,7 +76,7 @@ def test_the_documents_show_what_is_printed(printed: Printed) -> None:
 
 
 def test_the_scored_table_is_as_described(printed: Printed) -> None:
-    """README's table of columns: those of the input first, then prediction, probability, log_density and status."""
+    """The columns of README's table: those of the input, then prediction, probability, log_density and status."""
     scored = pds.dataset(printed.folder / "data" / "flights-scored", partitioning="hive")
     added = ["prediction", "probability", "log_density", "status"]
     assert [name for name in scored.schema.names if name != "month"][-4:] == added
@@ -85,7 +85,7 @@ def test_the_scored_table_is_as_described(printed: Printed) -> None:
 
 @pytest.mark.slow
 def test_the_demo_prints_what_the_readme_shows(tmp_path: Path) -> None:
-    """scripts/demo.sh ends well, and prints the lines that README.md shows of it."""
+    """scripts/demo.sh succeeds, and prints the lines that README.md shows."""
     done = subprocess.run(
         [ROOT / "scripts" / "demo.sh", tmp_path], capture_output=True, text=True, check=True, timeout=600
     )
@@ -96,7 +96,7 @@ def test_the_demo_prints_what_the_readme_shows(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_spark_ml_fails_where_the_readme_says(tmp_path: Path) -> None:
-    """The script behind README's first table finds chance for Spark ML at 20 features, sd 1, and both clusters here."""
+    """At 20 features and sd 1 the script finds an index at chance level for Spark ML, and both clusters for ours."""
     script = ROOT / "scripts" / "benchmarks" / "spark_ml_failure.py"
     words = ["--features", "20", "--scales", "1", "--seeds", "1"]
     done = subprocess.run(
@@ -109,7 +109,7 @@ def test_spark_ml_fails_where_the_readme_says(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def printed(tmp_path_factory: pytest.TempPathFactory, application: Application) -> Printed:
-    """Run the blocks of all documents in one folder, in which the tables that they speak of are."""
+    """Run the blocks of all documents in one folder with the tables that they need."""
     folder = tmp_path_factory.mktemp("documents")
     write_tables(folder)
     prepare_programs(folder)
@@ -134,7 +134,7 @@ def write_tables(folder: Path) -> None:
 
 
 def prepare_programs(folder: Path) -> None:
-    """Let the folder look like a checkout whose programs only write down what they are called with."""
+    """Make the folder look like a checkout whose programs only record their arguments."""
     shutil.copytree(ROOT / "conf", folder / "conf")
     called = [path.relative_to(ROOT) for path in (ROOT / "scripts").glob("*.sh")]
     for name in (*map(str, called), ".venv/bin/python", "bin/python"):
@@ -145,9 +145,9 @@ def prepare_programs(folder: Path) -> None:
 
 
 def jobs_of(document: str, folder: Path) -> Iterator[tuple[str, tuple[str, list[str]]]]:
-    """Yield the jobs that the blocks of a document run: name, file and words."""
+    """Yield name, file and arguments of each job in the blocks of a document."""
     (example,) = [block.code for block in blocks("README.md") if block.language == "python"]
-    table_and_mixture = example.partition("model = ")[0]  # what further examples start from
+    table_and_mixture = example.partition("model = ")[0]  # the start of the other examples
     for i, block in enumerate(blocks(document)):
         if block.language == "python":
             file = folder / f"{i}-{document.replace('/', '-')}.py"
@@ -161,7 +161,7 @@ def jobs_of(document: str, folder: Path) -> Iterator[tuple[str, tuple[str, list[
 
 
 def called_by(block: Block, folder: Path) -> list[list[str]]:
-    """Return the programs that a block calls, with their words."""
+    """Return the programs that a block calls, with their arguments."""
     environment = {**os.environ, "PATH": f"{folder / 'bin'}:{os.environ['PATH']}"}
     (folder / "called").write_text("")
     subprocess.run(["bash", "-euc", block.code], cwd=folder, env=environment, check=True)  # noqa: S607 - as env finds it

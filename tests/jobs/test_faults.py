@@ -35,7 +35,7 @@ XY, DROP, MODEL = "--features.columns=x,y", "--fit.invalid=drop", "--model.path=
 RUNS = "--output.mode=runs"
 SCORE = ["score", "--input.path=in", MODEL]
 SIMULATE = ["simulate", MODEL, "--sample.rows=50"]
-# name: what happens meanwhile, or None; job, command line
+# name: hook, or None; job, command line
 DONE: Mapping[str, tuple[str | None, list[str]]] = {
     "fit": (None, ["fit", "--input.path=in", XY, DROP, "--output.path=kept", RUNS, "--run.id=one"]),
     "fit again": (None, ["fit", "--input.path=in", XY, DROP, "--output.path=kept", RUNS, "--run.id=one"]),
@@ -54,7 +54,7 @@ DONE: Mapping[str, tuple[str | None, list[str]]] = {
     "options from elsewhere": (None, ["simulate", "--config", "viewfs://lake/far/simulate.yaml", "--sample.seed=2"]),
     "two scorers": ("second_scorer", [*SCORE, "--output.path=twice", "--output.mode=overwrite"]),
 }
-# name: what happens meanwhile, or None; job, command line; status; what the message holds
+# name: hook, or None; job, command line; status; parts of the error
 FAILED: Mapping[str, tuple[str | None, list[str], int, list[str]]] = {
     "other options": (
         None,
@@ -99,7 +99,7 @@ OPTIONS = "{model: {path: kept}, sample: {rows: 7}, output: {path: 'viewfs://lak
 
 @dataclass(frozen=True)
 class Runs:
-    """Where the jobs ran, how each of them ended, and whether there were disks of their own."""
+    """The folder of the jobs, their results, and whether there were separate disks."""
 
     folder: Path
     results: Mapping[str, Any]
@@ -114,7 +114,7 @@ class Runs:
 
 
 def may_mount() -> bool:
-    """Say whether this user may have mounts of its own."""
+    """Say whether this user may create mounts."""
     if shutil.which("unshare") is None:
         return False
     probe = [*NAMESPACE, "mount -t tmpfs -o size=64k tmpfs /mnt"]
@@ -142,11 +142,11 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Runs:
 
     def planned(hook: str | None, words: list[str]) -> tuple[str, list[str]]:
         job = f"{JOBS}/{words[0]}.py"
-        return (job, words[1:]) if hook is None else (f"{ROOT}/tests/jobs/hooked.py", [hook, job, *words[1:]])
+        return (job, words[1:]) if hook is None else (f"{ROOT}/tests/jobs/run_with_hook.py", [hook, job, *words[1:]])
 
     given = {name: planned(*job) for name, job in {**DONE, **{name: each[:2] for name, each in FAILED.items()}}.items()}
     jobs = {name: job for name, job in given.items() if mounted or name not in NEEDS_MOUNTS}
-    jobs["left"] = (f"{ROOT}/tests/jobs/left.py", ["full", "brim"])
+    jobs["left"] = (f"{ROOT}/tests/jobs/list_files.py", ["full", "brim"])
     (folder / "plan.json").write_text(json.dumps({"sql": [], "jobs": jobs}), encoding="utf-8")
     # Another scheme than file: what is done there goes through Hadoop's classes, as on HDFS.
     (folder / "far").mkdir()
@@ -171,7 +171,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Runs:
 
 
 @pytest.mark.parametrize("name", DONE)
-def test_what_can_be_done_is_done(runs: Runs, name: str) -> None:
+def test_valid_jobs_succeed(runs: Runs, name: str) -> None:
     """Each of these jobs returns normally with one line."""
     result = runs.results[name]
     assert result["status"] == 0, result["err"]
@@ -180,7 +180,7 @@ def test_what_can_be_done_is_done(runs: Runs, name: str) -> None:
 
 @pytest.mark.parametrize("name", FAILED)
 def test_a_fault_has_its_status_and_a_message_that_helps(runs: Runs, name: str) -> None:
-    """No traceback, but what is wrong, and what to do; and nothing at the target."""
+    """The error says what is wrong and what to do, without a traceback; the target is empty."""
     if name in NEEDS_MOUNTS and not runs.mounted:
         pytest.skip("this user may not mount a disk")
     _, _, status, parts = FAILED[name]
@@ -192,7 +192,7 @@ def test_a_fault_has_its_status_and_a_message_that_helps(runs: Runs, name: str) 
 
 
 def test_an_executor_killed_while_writing_loses_and_doubles_no_row(runs: Runs) -> None:
-    """All rows are in the output once, though one executor died while it wrote them."""
+    """The output has each row once, though an executor died while it wrote."""
     assert len(list(runs.folder.glob("killed*"))) > 1  # the partition was started again
     days = [tables.read(runs.folder / "scored" / f"day={day}")["id"].to_pylist() for day in (0, 2)]
     day_1 = tables.read(runs.folder / "scored" / "day=1")["id"].to_pylist()
@@ -200,7 +200,7 @@ def test_an_executor_killed_while_writing_loses_and_doubles_no_row(runs: Runs) -
 
 
 def test_one_day_is_replaced_and_the_others_are_not_touched(runs: Runs) -> None:
-    """The partition in the result has the new columns, those beside it have the old ones."""
+    """The partition in the result has the new columns, the other partitions have the old ones."""
     names = [tables.read(runs.folder / "scored" / f"day={day}").column_names for day in range(tables.DAYS)]
     assert "x" in names[0]
     assert names[1] == ["id", "prediction", "probability", "log_density", "status"]
@@ -208,7 +208,7 @@ def test_one_day_is_replaced_and_the_others_are_not_touched(runs: Runs) -> None:
 
 
 def test_of_two_scorers_one_wins_and_one_stops(runs: Runs) -> None:
-    """The second is refused with the name of the first; the first's output is whole."""
+    """The second one is refused with the name of the first, whose output is complete."""
     log = runs.results["two scorers"]["err"]
     assert "second: status 6" in log
     assert "another writer of this output" in log
@@ -216,7 +216,7 @@ def test_of_two_scorers_one_wins_and_one_stops(runs: Runs) -> None:
 
 
 def test_the_same_run_twice_does_nothing(runs: Runs) -> None:
-    """The second fit of one id starts no Spark job that reads rows, and leaves one run."""
+    """The second fit with one id starts no Spark job that reads rows, and there is one run."""
     again = runs.results["fit again"]
     assert "run one is published" in again["out"]
     assert again["spark_jobs"] == 0
@@ -224,7 +224,7 @@ def test_the_same_run_twice_does_nothing(runs: Runs) -> None:
 
 
 def test_models_and_tables_are_found_behind_their_pointers(runs: Runs) -> None:
-    """describe, score and simulate follow the pointer, and so does a table as input."""
+    """describe, score and simulate follow the pointer, and so does an input table."""
     assert read_model(runs.folder / "kept").parameters.k == 2
     assert tables.read(runs.folder / "scored-simulated").num_rows == 50
     document = runs.manifest("scored-simulated/_manifest.json")
@@ -234,7 +234,7 @@ def test_models_and_tables_are_found_behind_their_pointers(runs: Runs) -> None:
 
 
 def test_other_filesystems_are_served_through_hadoop(runs: Runs) -> None:
-    """There, too, options are read, and outputs created, replaced, and kept by run; only manifests are left beside."""
+    """Jobs read options and create, replace and add runs there, too; only manifests remain in the hidden folders."""
     far = runs.folder / "far"
     assert tables.read(far / "table").num_rows == 50
     assert tables.read(far / "seven").num_rows == 7  # as the file there says
@@ -245,7 +245,7 @@ def test_other_filesystems_are_served_through_hadoop(runs: Runs) -> None:
 
 
 def test_the_manifest_explains_a_run(runs: Runs) -> None:
-    """Rows by reason with zeros, weight, trace, files and their bytes, phases, and a schema are in it."""
+    """It has rows by reason with zeros, weight, history, files with bytes, phases and a schema."""
     document = runs.manifest("kept/runs/one/_manifest.json")
     refused = {"null": tables.UNUSABLE, "wrong_length": 0, "nan": 0, "infinite": 0, "bad_weight": 0}
     used = tables.ROWS - tables.UNUSABLE
@@ -261,14 +261,14 @@ def test_the_manifest_explains_a_run(runs: Runs) -> None:
 
 
 def test_a_failed_run_leaves_its_manifest_beside_the_output(runs: Runs) -> None:
-    """It has the status and the error, though nothing was published."""
+    """The manifest has the status and the error, though nothing was published."""
     document = runs.manifest(".bad.gmm_spark/manifests/night-1.json")
     assert (document["status"], document["output"], document["run_id"]) == (3, None, "night-1")
     assert "damaged/day=1" in document["error"]
 
 
 def test_a_full_disk_keeps_no_drafts_locks_and_staging_folders(runs: Runs) -> None:
-    """What could not be written to its end is removed: by the operating system's calls, and by Hadoop's."""
+    """Incomplete files are removed, by the operating system's calls and by Hadoop's."""
     if not runs.mounted:
         pytest.skip("this user may not mount a disk")
     left = runs.results["left"]["out"].split()[1:]
@@ -278,7 +278,7 @@ def test_a_full_disk_keeps_no_drafts_locks_and_staging_folders(runs: Runs) -> No
 @pytest.mark.slow
 @pytest.mark.skipif(not may_mount(), reason="this user may not mount a disk")
 def test_a_full_scratch_folder_ends_with_its_own_status(tmp_path: Path) -> None:
-    """Spark's scratch folder on a disk of one page: the fit says which disk is meant, and publishes nothing."""
+    """If Spark's scratch folder is full, the fit names the disk and publishes nothing."""
     tables.days(tmp_path / "in")
     prefix = [*NAMESPACE, 'mkdir scratch && mount -t tmpfs -o size=4k tmpfs scratch && exec "$@"', "sh"]
     words = ["--conf", f"spark.local.dir={tmp_path}/scratch", str(JOBS / "fit.py"), "--input.path=in", XY, DROP]

@@ -1,4 +1,4 @@
-"""Tables of odd shapes: one file with rows among many empty ones, one row group over many partitions, one row."""
+"""Tables of unusual layout: one file with rows among many empty ones, one row group over many partitions, one row."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ THOUSAND = pytest.param(1000, marks=pytest.mark.slow)
 def results(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, application: Application
 ) -> tuple[Path, dict[str, Any]]:
-    """Fit and score each table, the whole one as one partition, the others as many; return what each job printed."""
+    """Fit and score each table, the whole one as one partition, the others as many; return the output of each job."""
     folder, generator = tmp_path_factory.mktemp("inputs"), np.random.default_rng(0)
     x = generator.normal(size=(ROWS, 2)) + 5.0 * (np.arange(ROWS) % 2)[:, None]
     table = pa.table({"id": np.arange(ROWS), "x": x[:, 0], "y": x[:, 1]})
@@ -59,14 +59,14 @@ def results(
     return folder, {**whole, **split}
 
 
-def test_each_job_ends_well(results: tuple[Path, dict[str, Any]]) -> None:
-    """No shape of the input stops a fit or a score."""
+def test_each_job_succeeds(results: tuple[Path, dict[str, Any]]) -> None:
+    """No layout of the input stops a fit or a score."""
     assert {name: each["err"] for name, each in results[1].items() if each["status"]} == {}
 
 
 @pytest.mark.parametrize("shape", ["many", "group"])
 def test_empty_partitions_change_no_bit_of_a_model(results: tuple[Path, dict[str, Any]], shape: str) -> None:
-    """The model is that of the rows alone, wherever among empty partitions they are."""
+    """The model equals that of the rows alone, wherever the empty partitions are."""
     alone, other = (
         [file.read_bytes() for file in sorted((results[0] / f"{name}-model").glob("components/part-*"))]
         for name in ("alone", shape)
@@ -77,7 +77,7 @@ def test_empty_partitions_change_no_bit_of_a_model(results: tuple[Path, dict[str
 
 @pytest.mark.parametrize(("shape", "rows"), [("many", ROWS), ("group", ROWS), ("one", 1)])
 def test_every_row_is_scored_once(results: tuple[Path, dict[str, Any]], shape: str, rows: int) -> None:
-    """Rows out are rows in, each with its posterior."""
+    """The output has as many rows as the input, each with its posterior."""
     scored = pq.read_table(results[0] / f"{shape}-scored")
     assert sorted(scored["id"].to_pylist()) == list(range(rows))
     assert set(scored["status"].to_pylist()) == {"ok"}

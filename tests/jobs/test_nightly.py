@@ -71,7 +71,7 @@ class Year:
         manifest: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
         return manifest
 
-    def seen(self, name: str) -> dict[str, str]:
+    def checksums(self, name: str) -> dict[str, str]:
         """Return the checksums of all scored files at one moment, by path."""
         found: dict[str, str] = json.loads(self.results[name]["out"])
         return found
@@ -82,7 +82,7 @@ class Year:
 
 
 def recipe(folder: Path) -> Iterator[tuple[str, list[str]]]:
-    """Yield job and command line of each command of the recipe of jobs/README.md, as a shell understands it."""
+    """Yield job and arguments of each command of the recipe in jobs/README.md, as a shell parses it."""
     (script,) = RECIPE.findall((ROOT / "jobs" / "README.md").read_text(encoding="utf-8"))
     (folder / "scripts").mkdir()
     submit = folder / "scripts" / "submit.sh"
@@ -95,7 +95,7 @@ def recipe(folder: Path) -> Iterator[tuple[str, list[str]]]:
 
 
 def named(submitted: Iterator[tuple[str, list[str]]], folder: Path) -> dict[str, tuple[str, list[str]]]:
-    """Return the recipe's jobs by their run ids, with a look before and after the month that came again."""
+    """Return the recipe's jobs by their run ids, with a read before and after the month that came twice."""
     jobs: dict[str, tuple[str, list[str]]] = {}
     look = str(folder / "look.py")
     for job, words in submitted:
@@ -112,12 +112,12 @@ def named(submitted: Iterator[tuple[str, list[str]]], folder: Path) -> dict[str,
 
 
 def rows_in(partition: Path) -> int:
-    """Return how many rows a reader finds in a partition; it looks again where it was replaced meanwhile."""
+    """Return how many rows a reader finds in a partition; if a file was replaced meanwhile, read it again."""
     while True:
         number = partition.stat().st_ino
         try:
             found: int = sum(pq.read_metadata(file).num_rows for file in partition.glob("*.parquet"))
-        except FileNotFoundError:  # who has started to read the old one may lose its files
+        except FileNotFoundError:  # a reader of the old partition may lose its files
             continue
         if partition.stat().st_ino == number:
             return found
@@ -130,7 +130,7 @@ ALL = pytest.param("all months", marks=[pytest.mark.slow, pytest.mark.timeout(90
 def year(
     request: pytest.FixtureRequest, data: Path, tmp_path_factory: pytest.TempPathFactory, application: Application
 ) -> Year:
-    """Run the recipe, and read the scored table all the while."""
+    """Run the recipe, and read the scored table all the time."""
     folder, table = tmp_path_factory.mktemp("nightly"), data / "nyc_yellow_taxi"
     months = (
         FEW if request.param == "few months" else sorted(str(each.relative_to(table)) for each in table.glob("*/*"))
@@ -158,16 +158,16 @@ def year(
 
 
 def scored(year: Year, month: str) -> pa.Table:
-    """Return the scored rows of a month; Spark takes month=08 for the number 8."""
+    """Return the scored rows of a month; Spark reads month=08 as the number 8."""
     return pq.read_table(year.folder / "data" / "taxi-scored" / month.replace("month=0", "month="), partitioning=None)
 
 
 def source(year: Year, month: str) -> pa.Table:
-    """Return the rows of a month as they came."""
+    """Return the input rows of a month."""
     return pq.read_table(year.folder / "data" / "taxi" / month, partitioning=None)
 
 
-def test_every_job_of_the_recipe_ends_well(year: Year) -> None:
+def test_every_job_of_the_recipe_succeeds(year: Year) -> None:
     """The commands of jobs/README.md work as printed, and there is one for each month."""
     failed = {name: each["err"] for name, each in year.results.items() if each["status"] and name != "strict"}
     assert failed == {}
@@ -175,7 +175,7 @@ def test_every_job_of_the_recipe_ends_well(year: Year) -> None:
 
 
 def test_rows_out_are_rows_in(year: Year) -> None:
-    """Each month has its rows, all columns as they came; those with a null have no posterior and say why."""
+    """Each month has its rows with unchanged columns; rows with a null have no posterior and a reason."""
     for month in year.months:
         rows, came = scored(year, month), source(year, month)
         kept = rows.select(came.column_names)
@@ -189,12 +189,12 @@ def test_rows_out_are_rows_in(year: Year) -> None:
 
 
 def nulls(rows: pa.Table) -> int:
-    """Return how many rows have no value in a feature."""
+    """Return how many rows have a null in a feature."""
     return int(np.sum(np.any([rows[name].is_null() for name in FEATURES], axis=0)))
 
 
 def test_manifests_count_by_reason(year: Year) -> None:
-    """What each run reports that it read, refused and wrote is what is in the files of its months, zero counts too."""
+    """The read, refused and written rows in each manifest equal those in the files of its months, zero counts too."""
     for month in year.months:
         came = source(year, month)
         whole = year.manifest("data/taxi-scored", month.replace("/", "-"))
@@ -213,15 +213,15 @@ def test_manifests_count_by_reason(year: Year) -> None:
 
 
 def test_the_same_month_twice_does_nothing(year: Year) -> None:
-    """A retry of a month, though others came after it, runs no Spark job and says why."""
+    """A retry of a month, also after other months, runs no Spark job and says why."""
     again = year.results[f"{AGAIN}, a retry"]
     assert "nothing to do" in again["out"]
     assert again["spark_jobs"] == 0
 
 
-def test_exactly_the_month_that_came_again_is_replaced(year: Year) -> None:
-    """Of all other partitions every file is the same bit for bit, and no file is new or gone."""
-    before, after = year.seen("before"), year.seen("after")
+def test_only_the_month_that_came_twice_is_replaced(year: Year) -> None:
+    """All files of the other partitions are the same bit for bit, and no file is added or removed."""
+    before, after = year.checksums("before"), year.checksums("after")
     assert {path for path in before if AGAIN not in path} == {path for path in after if AGAIN not in path}
     assert all(after[path] == before[path] for path in before if AGAIN not in path)
     assert not [path for path in before if AGAIN in path and path in after]  # its files are new ones
@@ -229,14 +229,14 @@ def test_exactly_the_month_that_came_again_is_replaced(year: Year) -> None:
 
 
 def test_a_bad_month_is_not_published(year: Year) -> None:
-    """Above quality.max_invalid_fraction the status is 4, with the numbers, and the table stays as it was."""
+    """Above quality.max_invalid_fraction the status is 4 with the numbers, and the table is unchanged."""
     assert year.results["strict"]["status"] == 4
     assert "1675 null" in year.results["strict"]["err"]
-    assert year.seen("after strict") == year.seen("after")
+    assert year.checksums("after strict") == year.checksums("after")
 
 
 def test_a_reader_always_sees_whole_months(year: Year) -> None:
-    """Whenever it looked, a month that had ever been published had all its rows."""
+    """At each read, a month that had been published had all its rows."""
     assert {path for path, _ in year.readings} == {
         f"data/taxi-scored/{month.replace('month=0', 'month=')}" for month in year.months
     }
@@ -255,14 +255,14 @@ def bhattacharyya(one: Parameters, other: Parameters) -> np.ndarray[Any, np.dtyp
 
 
 def test_a_refit_keeps_the_component_numbers(year: Year) -> None:
-    """The best matching of the refit with the model before it is that of equal numbers, whatever their weights."""
+    """The best matching of the refit with the earlier model pairs equal numbers, whatever the weights are."""
     old, new = year.model("fit-2019"), year.model("fit-2020")
     assert linear_sum_assignment(bhattacharyya(old, new))[1].tolist() == list(range(old.k))
     assert not np.array_equal(old.means, new.means)  # it did learn from the new year
 
 
-def test_a_refit_goes_on_from_the_model_in_use(year: Year) -> None:
-    """It searches for no start, its first pass measures the old model, and it is the one in use afterwards."""
+def test_a_refit_starts_from_the_current_model(year: Year) -> None:
+    """It searches for no start, its first pass measures the old model, and its model becomes the current one."""
     manifest = year.manifest("models/taxi", "fit-2020")
     assert "fit, starts" not in manifest["seconds"]
     assert manifest["fit"]["passes"] == 1 + len(manifest["fit"]["history"])

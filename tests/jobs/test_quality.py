@@ -1,4 +1,4 @@
-"""Unusable rows in scheduled jobs: counted by reason, put aside as they came, or too many."""
+"""Unusable rows in scheduled jobs: counted by reason, written to a quarantine table, or too many."""
 
 from __future__ import annotations
 
@@ -131,7 +131,7 @@ REFUSED = {
 
 @dataclass(frozen=True)
 class Night:
-    """Where the jobs ran, and how each of them ended."""
+    """The folder of the jobs, and their results."""
 
     folder: Path
     results: Mapping[str, Any]
@@ -189,7 +189,7 @@ def night(tmp_path_factory: pytest.TempPathFactory, application: Application) ->
 
 
 def manifest(night: Night, output: str, run: str = "*") -> dict[str, Any]:
-    """Return how a run of an output ended."""
+    """Return the manifest of a run of an output."""
     path = night.folder / output
     (file,) = path.parent.glob(f".{path.name}.gmm_spark/manifests/{run}.json")
     read: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
@@ -203,15 +203,15 @@ def test_a_table_that_is_good_enough_is_used(night: Night, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_a_table_that_is_not_is_refused_with_its_numbers(night: Night, name: str) -> None:
-    """Too many unusable rows, none at all, or a place that is taken: reported with status and numbers."""
+def test_a_bad_table_is_refused_with_its_numbers(night: Night, name: str) -> None:
+    """Too many unusable rows, no usable row, or an occupied path give a status and numbers."""
     status, parts = REFUSED[name]
     assert night.results[name]["status"] == status, night.results[name]["err"]
     assert [part for part in parts if part not in night.results[name]["err"]] == [], night.results[name]["err"]
 
 
-def test_nothing_is_published_where_a_job_was_refused(night: Night) -> None:
-    """Neither a model nor a scored table nor quarantined rows."""
+def test_a_refused_job_publishes_nothing(night: Night) -> None:
+    """There is no model, no scored table and no quarantined row."""
     assert [path for path in (night.folder / "no").glob("*") if not path.name.startswith(".")] == []
     assert sorted(path.name for path in (night.folder / "aside").glob("[!.]*")) == [
         "run_id=monday",
@@ -222,7 +222,7 @@ def test_nothing_is_published_where_a_job_was_refused(night: Night) -> None:
 
 
 def test_every_reason_is_counted_in_summary_and_manifest(night: Night) -> None:
-    """Zero counts too, whether the rows were put aside, dropped or refused."""
+    """Zero counts are included, for quarantined, dropped and refused rows."""
     assert f"{ROWS - 5 * EACH} rows used, {5 * EACH} left out ({REFUSALS})" in night.results["aside"]["out"]
     assert "0 left out (0 null, 0 wrong_length, 0 nan, 0 infinite, 0 bad_weight)" in night.results["clean"]["out"]
     assert manifest(night, "m/aside", "monday")["rows"]["refused"] == COUNTS
@@ -236,8 +236,8 @@ def test_every_reason_is_counted_in_summary_and_manifest(night: Night) -> None:
     assert f"{ROWS} rows, {ROWS - 4 * EACH} ok, 40 null, 40 wrong_length, 40 nan" in night.results["score"]["out"]
 
 
-def test_quarantined_rows_are_as_they_came(night: Night) -> None:
-    """Exactly the unusable rows, all their columns unchanged, each with the reasons in _errors; of a selection too."""
+def test_quarantined_rows_are_unchanged(night: Night) -> None:
+    """The table has exactly the unusable rows with all columns and the reasons in _errors, also after a selection."""
     table, clean = mixed()
     aside, selected = (
         pq.read_table(night.folder / "aside" / f"run_id={run}").sort_by("id") for run in ("monday", "thursday")
@@ -250,8 +250,8 @@ def test_quarantined_rows_are_as_they_came(night: Night) -> None:
     assert manifest(night, "m/aside", "monday")["notes"]["quarantine"]["rows"] == 5 * EACH
 
 
-def test_a_run_repeated_quarantines_once(night: Night) -> None:
-    """The same run again does nothing; the next day's run adds its own folder beside it."""
+def test_a_repeated_run_quarantines_once(night: Night) -> None:
+    """The same run does nothing the second time; the run of the next day adds its own folder."""
     assert "nothing to do" in night.results["aside again"]["out"]
     both = pq.read_table(night.folder / "aside", partitioning="hive")
     assert both.num_rows == 3 * 5 * EACH  # monday, tuesday and thursday
@@ -259,16 +259,16 @@ def test_a_run_repeated_quarantines_once(night: Night) -> None:
 
 
 @pytest.mark.parametrize("name", ["aside", "enough"])
-def test_the_rest_is_used_as_if_it_were_alone(night: Night, name: str) -> None:
-    """The model is that of the clean rows."""
+def test_the_other_rows_are_used(night: Night, name: str) -> None:
+    """The model equals that of the clean rows."""
     clean, other = (read_model(night.folder / "m" / each).parameters for each in ("clean", name))
     np.testing.assert_allclose(other.weights, clean.weights, rtol=1e-8)
     np.testing.assert_allclose(other.means, clean.means, rtol=1e-8)
     np.testing.assert_allclose(other.covariances, clean.covariances, rtol=1e-7, atol=1e-8)
 
 
-def test_a_dry_run_tells_options_schema_and_cost(night: Night) -> None:
-    """A YAML document with what the job would read and cost, secrets hidden; no row is read and nothing is written."""
+def test_a_dry_run_prints_options_schema_and_cost(night: Night) -> None:
+    """The YAML document hides secrets; no row is read and nothing is written."""
     document = yaml.safe_load(night.results["dry fit"]["out"])
     assert document["configuration"]["mixture"]["k"] == 2
     assert document["configuration"]["input"]["options"] == {"password": "***"}
@@ -292,14 +292,14 @@ def test_a_dry_run_tells_options_schema_and_cost(night: Night) -> None:
 
 
 def test_a_table_of_another_length_is_never_written(night: Night) -> None:
-    """It is refused once the lengths are known: no staging folder, no verification."""
+    """It is refused when the lengths are known: there is no staging folder and no verification."""
     failed = manifest(night, "no/wide")
     assert (failed["status"], "write" in failed["seconds"]) == (7, False)
     assert manifest(night, "no/nulls")["rows"]["refused"]["null"] == 5
 
 
-def test_a_share_of_unusable_rows_is_warned_of(night: Night) -> None:
-    """An odd first row is no reason to refuse; 2 of 10 are in log, summary and manifest."""
+def test_a_share_of_unusable_rows_gives_a_warning(night: Night) -> None:
+    """One bad first row does not stop the job; 2 bad rows of 10 are in log, summary and manifest."""
     counts = "2 of 10 rows (20 %) that cannot be used: 1 null, 1 wrong_length"
     warning = f"{counts}, above quality.warn_invalid_fraction = 0.05"
     assert f"WARNING gmm_spark: {warning}" in night.results["score odd"]["err"]
@@ -309,8 +309,8 @@ def test_a_share_of_unusable_rows_is_warned_of(night: Night) -> None:
     assert pq.read_table(night.folder / "scored-odd")["log_density"].null_count == 2
 
 
-def test_fields_of_structs_are_features_weights_and_kept(night: Night) -> None:
-    """Named in any case; what is kept has the name of the field, and folders that of the column."""
+def test_fields_of_structs_are_columns(night: Night) -> None:
+    """They are features, weights, kept columns (named as the field) and folders, in any case of their names."""
     model = read_model(night.folder / "m" / "nested")
     rows = [(i % 7, i % 3 == 0) for i in range(60)]
     expected = np.average(rows, axis=0, weights=[1 + i % 2 for i in range(60)])
@@ -322,7 +322,7 @@ def test_fields_of_structs_are_features_weights_and_kept(night: Night) -> None:
 
 
 def test_an_empty_table_is_scored_to_an_empty_table(night: Night) -> None:
-    """No rows in, no rows out, and the schema of a scored table; the log warns of it, for the feed may be late."""
+    """The output has no rows and the schema of a scored table; the log has a warning, as the feed may be late."""
     assert "WARNING gmm_spark: the input has no row" in night.results["score empty"]["err"]
     scored = pq.read_table(night.folder / "scored-empty")
     assert scored.num_rows == 0

@@ -1,4 +1,4 @@
-"""What the jobs refuse, with which status, and what they leave behind."""
+"""The jobs that are refused, with their statuses and the files that remain."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ from gmm_spark.batch.steps import scored_table
 from pyspark.sql import SparkSession
 
 table = SparkSession.builder.getOrCreate().read.parquet("once")
-status.run_job("miscount", lambda _: str(scored_table.verified(table, "once", table.count() + 1)), [])
+status.run_job("miscount", lambda _: str(scored_table.check_written(table, "once", table.count() + 1)), [])
 """
 DAMAGE = """
 import pathlib, shutil, sys
@@ -118,7 +118,7 @@ for file in pathlib.Path(sys.argv[2], "components").glob("*part-*"):
 
 @dataclass(frozen=True)
 class Runs:
-    """Where the jobs ran, and how each of them ended."""
+    """The folder of the jobs, and their results."""
 
     folder: Path
     results: Mapping[str, Any]
@@ -144,8 +144,8 @@ def runs(tmp_path_factory: pytest.TempPathFactory, application: Application) -> 
 
 
 @pytest.mark.parametrize("name", ACCEPTED)
-def test_what_is_right_is_done(runs: Runs, name: str) -> None:
-    """A job that can be done returns normally, and writes one line to stdout and no traceback to stderr."""
+def test_valid_jobs_succeed(runs: Runs, name: str) -> None:
+    """The job returns normally, with one line on stdout and no traceback on stderr."""
     result = runs.results[name]
     assert result["status"] == 0, result["err"]
     assert len(result["out"].splitlines()) == (name != "damage")
@@ -153,8 +153,8 @@ def test_what_is_right_is_done(runs: Runs, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_what_is_wrong_is_refused_with_status_and_remedy(runs: Runs, name: str) -> None:
-    """A job that cannot be done ends with the status of its kind and a message that names the fault."""
+def test_wrong_jobs_are_refused_with_status_and_remedy(runs: Runs, name: str) -> None:
+    """The job ends with the status of its kind and an error that names the fault."""
     _, _, status, parts = REFUSED[name]
     result = runs.results[name]
     assert result["status"] == status, result["err"]
@@ -165,7 +165,7 @@ def test_what_is_wrong_is_refused_with_status_and_remedy(runs: Runs, name: str) 
 
 @pytest.mark.parametrize("name", WITHOUT_SPARK_JOB)
 def test_paths_are_refused_before_any_spark_job(runs: Runs, name: str) -> None:
-    """A wrong path costs no Spark job, not even one that reads the schema."""
+    """A wrong path starts no Spark job, not even one that reads the schema."""
     assert runs.results[name]["spark_jobs"] == 0
 
 
@@ -173,12 +173,12 @@ def test_paths_are_refused_before_any_spark_job(runs: Runs, name: str) -> None:
     "name", ["missing column", "text column", "missing weight", "scalar as array", "wrong condition"]
 )
 def test_columns_are_refused_when_the_schema_is_known(runs: Runs, name: str) -> None:
-    """A wrong column costs the one Spark job that reads a file's schema, and none that reads rows."""
+    """A wrong column starts only the Spark job that reads a file's schema, and none that reads rows."""
     assert runs.results[name]["spark_jobs"] <= 1
 
 
 def test_a_refused_job_leaves_nothing_behind(runs: Runs) -> None:
-    """There is neither the output of a refused job nor a staging folder of any job."""
+    """There is no output of a refused job, and no staging folder of any job."""
     assert not (runs.folder / "out").exists()
     assert [path.name for path in runs.folder.rglob(".*") if path.suffix in {".staging", ".replaced"}] == []
 
@@ -190,15 +190,15 @@ def test_a_failure_while_writing_leaves_the_old_output(runs: Runs) -> None:
     assert old.column_names == ["id", "prediction", "probability", "log_density", "status", "day"]
 
 
-def test_an_output_is_replaced_where_that_is_allowed(runs: Runs) -> None:
-    """With output.mode=overwrite the new output stands alone at its path, in the layout asked for."""
+def test_an_output_is_replaced_on_demand(runs: Runs) -> None:
+    """With output.mode=overwrite only the new output is at the path, in the layout of the options."""
     new = tables.read(runs.folder / "odd")
     assert new.column_names == ["name", "prediction", "probability", "log_density", "status"]
     assert new.num_rows == tables.ROWS
 
 
 def test_a_catalog_table_keeps_its_partitions(runs: Runs) -> None:
-    """A table is scored like a path, with its partitions; posteriors come in double precision on demand."""
+    """A catalog table is scored like a path, with its partitions; posteriors may be in double precision."""
     scored = tables.read(runs.folder / "of-table")
     assert scored.num_rows == tables.ROWS
     assert scored.column_names == ["id", "x", "y", "prediction", "probability", "log_density", "status", "day"]
@@ -208,14 +208,14 @@ def test_a_catalog_table_keeps_its_partitions(runs: Runs) -> None:
 
 
 def test_text_files_are_scored_with_a_given_schema(runs: Runs) -> None:
-    """Reader options, a schema, a pattern of paths and other partition columns are taken; null rows stay."""
+    """Reader options, a schema, a pattern of paths and other partition columns work; rows with nulls stay."""
     scored = tables.read(runs.folder / "of-text").to_pylist()
     assert sorted((row["x"], row["status"]) for row in scored) == [(0.0, "ok"), (1.0, "null"), (8.0, "ok")]
     assert len(list((runs.folder / "of-text").glob("y=*"))) == 3
 
 
 def test_simulated_rows_have_the_features_of_the_model(runs: Runs) -> None:
-    """The simulation holds as many rows as asked for, under the model's column names."""
+    """The output has the requested number of rows, with the model's column names."""
     rows = tables.read(runs.folder / "simulated")
     assert rows.num_rows == 500
     assert rows.column_names == ["x", "y", "component"]

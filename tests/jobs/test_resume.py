@@ -50,7 +50,7 @@ def write_rows(folder: Path) -> None:
         pq.write_table(pa.table(dict(zip("xyz", x[part::3].T, strict=True))), folder / f"part-{part}.parquet")
 
 
-def killed_after(number: int, delay: float, output: str, cwd: Path) -> int:
+def kill_after(number: int, delay: float, output: str, cwd: Path) -> int:
     """Submit a fit, kill the driver a while after it logged this pass; return the last pass that it logged."""
     command, environment = submission([JOBS / "fit.py", *WORDS, f"--output.path={output}"], master=CLUSTER, cwd=cwd)
     log = cwd / f"{output}.log"
@@ -70,19 +70,19 @@ def killed_after(number: int, delay: float, output: str, cwd: Path) -> int:
 
 
 def components(model: Path) -> list[bytes]:
-    """Return the parameters as they are stored."""
+    """Return the parameters as stored."""
     return [file.read_bytes() for file in sorted(model.glob("components/part-*"))]
 
 
 def manifest(model: Path) -> dict[str, Any]:
-    """Return the manifest's account of the fit."""
+    """Return the record of the fit in the manifest."""
     (file,) = model.glob("*manifest*.json")
     fit: dict[str, Any] = json.loads(file.read_text())["fit"]
     return fit
 
 
 def on_executors(folder: Path, jobs: dict[str, tuple[str, list[str]]]) -> dict[str, Any]:
-    """Run jobs one after the other on executor processes; return what each printed."""
+    """Run jobs one after the other on executor processes; return their output."""
     (folder / "plan.json").write_text(json.dumps({"sql": [], "jobs": jobs}), encoding="utf-8")
     words: list[str | Path] = [ROOT / "tests" / "jobs" / "in_one_session.py", "plan.json", "result.json"]
     done = submit(words, master=CLUSTER, cwd=folder, library=str(ROOT), patience=400)
@@ -93,11 +93,11 @@ def on_executors(folder: Path, jobs: dict[str, tuple[str, list[str]]]) -> dict[s
 
 @pytest.mark.parametrize("kills", [1, pytest.param(5, marks=pytest.mark.slow)])
 def test_a_killed_driver_repeats_at_most_one_pass(kills: int, tmp_path: Path, application: Application) -> None:
-    """Killed by SIGKILL at random moments and run again, there or in another application, a fit has the same bits."""
+    """Killed at random moments and run again, in the same or another application, a fit has the same bits."""
     moments = random.Random(kills)  # noqa: S311 - no secret
     write_rows(tmp_path / "rows")
     passes = [
-        killed_after(moments.randint(1, PASSES - 4), moments.uniform(0, 0.5), f"out{i}", tmp_path) for i in range(kills)
+        kill_after(moments.randint(1, PASSES - 4), moments.uniform(0, 0.5), f"out{i}", tmp_path) for i in range(kills)
     ]
     outputs = [*(f"out{i}" for i in range(kills)), "whole"]
     jobs = {output: (f"{JOBS}/fit.py", [*WORDS, f"--output.path={output}"]) for output in outputs}

@@ -1,4 +1,4 @@
-"""select_model.py as a scheduler runs it: the published tables of Old Faithful and iris, one run each; and reruns."""
+"""select_model.py as a scheduler runs it: the published tables of Old Faithful and iris, and reruns."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ EXACT = [
 
 @pytest.fixture(scope="module")
 def runs(data: Path, tmp_path_factory: pytest.TempPathFactory, application: Application) -> tuple[Path, dict[str, Any]]:
-    """Run all selections of this file; return their folder and what each printed."""
+    """Run all selections of this file; return their folder and their output."""
     folder = tmp_path_factory.mktemp("select")
     faithful = [f"--input.path={data / 'faithful.csv'}", *CSV, "--features.columns=eruptions,waiting"]
     iris = [
@@ -75,7 +75,7 @@ def runs(data: Path, tmp_path_factory: pytest.TempPathFactory, application: Appl
 def test_one_run_gives_the_published_table(
     runs: tuple[Path, dict[str, Any]], name: str, published: dict[str, tuple[float, ...]]
 ) -> None:
-    """BIC of all families and K: mclust's at K = 1 and 2, at K = 3 no worse; and the model of each is there."""
+    """BIC of all families equals mclust's at K = 1 and 2, is no worse at K = 3, and each model is written."""
     folder, results = runs
     assert results[name]["status"] == 0, results[name]["err"]
     rows = {(row["family"], row["k"]): row for row in pq.read_table(folder / name / "table").to_pylist()}
@@ -94,7 +94,7 @@ def test_one_run_gives_the_published_table(
 
 
 def test_the_published_winner_of_old_faithful_is_found(runs: tuple[Path, dict[str, Any]]) -> None:
-    """tied with three components is the best of all by BIC: chosen, at the stable path, and named in the summary."""
+    """BIC chooses tied-3: its model is in the folder model/, and its name in the summary line."""
     folder, results = runs
     (chosen,) = [row for row in pq.read_table(folder / "faithful" / "table").to_pylist() if row["chosen"]]
     assert chosen["name"] == "tied-3"
@@ -117,13 +117,13 @@ def test_the_passes_are_shared(runs: tuple[Path, dict[str, Any]]) -> None:
     assert manifest["notes"]["passes"] == max(passes) < sum(passes) / 4
 
 
-def test_a_rerun_skips_what_has_ended(runs: tuple[Path, dict[str, Any]]) -> None:
-    """A run that ended before it published is finished by the next one without a single fit, and tidied up."""
+def test_a_rerun_skips_finished_fits(runs: tuple[Path, dict[str, Any]]) -> None:
+    """A run that ended before it published is completed by the next run without a single fit, and cleaned up."""
     folder, results = runs
     assert results["unpublished"]["status"] == 5, results["unpublished"]["err"]
     assert results["rerun"]["status"] == 0, results["rerun"]["err"]
     assert "2 candidates in 2 passes" in results["rerun"]["out"]
-    assert "2 fits of an earlier run" in results["rerun"]["err"]
+    assert "2 finished fits of an earlier run" in results["rerun"]["err"]
     assert len(pq.read_table(folder / "again" / "table")) == 2
     assert not list((folder / ".again.gmm_spark").glob("candidates-*"))
 
@@ -135,8 +135,8 @@ def test_an_output_that_exists_is_refused(runs: tuple[Path, dict[str, Any]]) -> 
     assert results["refused"]["spark_jobs"] == 0
 
 
-def test_a_damaged_file_of_a_finished_fit_is_fitted_again(tmp_path: Path) -> None:
-    """What was kept comes back to the bit; a file that was cut or changed counts as not there."""
+def test_a_damaged_finished_fit_is_ignored(tmp_path: Path) -> None:
+    """A saved fit is read back bit for bit; a truncated or changed file is ignored."""
     store = FinishedFits.beside(LocalLocation(tmp_path), "f00d")
     mixture = Parameters([0.7, 0.3], [[0.1, 1 / 3], [2.0, 3.0]], [[[1.0, 0.1], [0.1, 2.0]]] * 2, "tied")
     history, values = (-0.3, -0.1), (1.0, 2.0, 3.0, 95.0)

@@ -1,4 +1,4 @@
-"""Which master gets unix sockets between the JVM and Python, and where they are."""
+"""Which masters use unix sockets between the JVM and Python, and where these are."""
 
 from __future__ import annotations
 
@@ -22,25 +22,25 @@ def test_one_machine_gets_them(master: str) -> None:
 
 
 @pytest.mark.parametrize("master", ["", "yarn", "k8s://https://host:6443", "spark://host:7077", "locale", "mesos://x"])
-def test_a_cluster_keeps_sparks_own(master: str) -> None:
+def test_a_cluster_uses_sparks_default(master: str) -> None:
     """A container's path is too long, and a folder of this machine is not on the others."""
     assert sockets.settings(master, (), lambda: pytest.fail("a folder was made")) == {}
 
 
 @pytest.mark.parametrize("name", [sockets.ENABLED, sockets.FOLDER])
-def test_what_the_user_has_set_stays(name: str) -> None:
-    """Either setting of the user leaves both to the user."""
+def test_settings_of_the_user_win(name: str) -> None:
+    """If the user sets one of the two settings, neither is changed."""
     assert sockets.settings("local[2]", {name: "x"}, lambda: pytest.fail("a folder was made")) == {}
 
 
-def test_no_default_of_ours_names_a_path_or_sockets() -> None:
-    """The properties file goes to every platform: it holds nothing that depends on the machine."""
+def test_the_properties_file_has_no_paths_and_sockets() -> None:
+    """The file is used on every platform: nothing in it depends on the machine."""
     lines = [line for line in DEFAULTS.read_text().splitlines() if line and not line.startswith("#")]
     assert [line for line in lines if "socket" in line or "/" in line] == []
 
 
 def test_the_folder_is_short_private_and_gone_with_the_process() -> None:
-    """A socket's path fits in 103 bytes, only this user may look, and nothing is left behind."""
+    """A socket's path fits in 103 bytes, only this user may read it, and the folder is removed."""
     program = (
         "import os; from gmm_spark.spark import sockets; folder = sockets.private_folder();"
         "open(folder + '/.left.sock', 'w').close(); print(folder, oct(os.stat(folder).st_mode & 0o777))"
@@ -53,7 +53,7 @@ def test_the_folder_is_short_private_and_gone_with_the_process() -> None:
 
 
 def test_a_long_temporary_folder_is_not_used(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Where no short folder can be made, Spark's own sockets stay."""
+    """If no short folder can be created, Spark's default sockets are used."""
     long = tmp_path / ("x" * 60)
     long.mkdir()
     made = tempfile.mkdtemp

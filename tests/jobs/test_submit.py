@@ -30,7 +30,7 @@ pytestmark = pytest.mark.timeout(300)
 
 @dataclass(frozen=True)
 class Run:
-    """What two submissions left behind, and the Python they ran on."""
+    """The results of two submissions, and their Python."""
 
     folder: Path
     python: Path
@@ -39,7 +39,7 @@ class Run:
 
 
 def bare_python(folder: Path) -> Path:
-    """Return an interpreter that has every installed package but gmm_spark, however that is installed."""
+    """Return an interpreter that has every installed package but gmm_spark, even if that is an editable install."""
     site = folder / "site"
     site.mkdir()
     for each in Path(sysconfig.get_path("purelib")).iterdir():
@@ -54,7 +54,7 @@ def bare_python(folder: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """Fit and score on executor processes, to which the package comes by --py-files alone."""
+    """Fit and score on executor processes, which get the package only by --py-files."""
     folder = tmp_path_factory.mktemp("submit")
     python = bare_python(folder)
     shutil.make_archive(str(folder / "package"), "zip", ROOT, "gmm_spark")
@@ -82,14 +82,14 @@ def summary(process: subprocess.CompletedProcess[str]) -> str:
     return line
 
 
-def test_the_package_is_not_importable_but_by_py_files(run: Run) -> None:
-    """The interpreter of the submissions knows pyspark and numpy, but not gmm_spark."""
+def test_only_py_files_bring_the_package(run: Run) -> None:
+    """The interpreter of the submissions can import pyspark and numpy, but not gmm_spark."""
     probe = "import numpy, pyspark, importlib.util; assert importlib.util.find_spec('gmm_spark') is None"
     subprocess.run([run.python, "-c", probe], check=True, cwd=run.folder, env={"PYTHONPATH": ""})
 
 
 def test_fit_writes_a_model_and_one_summary_line(run: Run) -> None:
-    """A fit on executor processes ends well and says in one line what it did."""
+    """A fit on executor processes succeeds and prints one summary line."""
     line = summary(run.fit)
     assert line.startswith(
         "fit: 2970 rows used, 30 left out (30 null, 0 wrong_length, 0 nan, 0 infinite, 0 bad_weight), "
@@ -98,8 +98,8 @@ def test_fit_writes_a_model_and_one_summary_line(run: Run) -> None:
     assert line.endswith(f"model in file:{run.folder}/model")
 
 
-def test_the_log_and_the_summary_share_stdout_and_can_be_told_apart(run: Run) -> None:
-    """spark-submit merges both streams of a Python program into its stdout: the JVM's lines alone are on stderr."""
+def test_the_log_and_the_summary_are_on_stdout(run: Run) -> None:
+    """spark-submit sends both streams of a Python program to its stdout, and only the JVM's lines to stderr."""
     for process in (run.fit, run.score):
         *log, last = process.stdout.splitlines()
         assert [line for line in log if not LOGGED.match(line)] == []
@@ -107,8 +107,8 @@ def test_the_log_and_the_summary_share_stdout_and_can_be_told_apart(run: Run) ->
         assert [line for line in process.stderr.splitlines() if LOGGED.match(line) or line == last] == []
 
 
-def test_describe_tells_the_model_without_spark(run: Run) -> None:
-    """The text names components, features, means, deviations, outcome and criteria, with pyspark absent."""
+def test_describe_prints_the_model_without_spark(run: Run) -> None:
+    """The text has components, features, means, deviations, outcome and criteria, with pyspark absent."""
     words: list[str | Path] = [
         sys.executable,
         "-c",
@@ -125,8 +125,8 @@ def test_describe_tells_the_model_without_spark(run: Run) -> None:
     assert "smaller is better" in done.stdout
 
 
-def test_describe_refuses_what_is_no_model(run: Run) -> None:
-    """A directory that holds no model ends with status 7 and a message."""
+def test_describe_refuses_other_folders(run: Run) -> None:
+    """A directory without a model gives status 7 and an error."""
     words: list[str | Path] = [sys.executable, JOBS / "describe.py", run.folder / "in"]
     done = subprocess.run(words, capture_output=True, text=True, check=False, env={"PYTHONPATH": str(ROOT)})
     assert done.returncode == 7
@@ -134,7 +134,7 @@ def test_describe_refuses_what_is_no_model(run: Run) -> None:
 
 
 def test_score_keeps_every_row_column_and_partition(run: Run) -> None:
-    """Rows out are rows in, kept columns come first, and the folders are those of the input."""
+    """The output has all rows, the input's columns first, and the folders of the input."""
     assert summary(run.score) == f"score: 3000 rows, 2970 ok, {REFUSED}; written to file:{run.folder}/scored"
     scored, source = tables.read(run.folder / "scored"), tables.read(run.folder / "in")
     assert sorted(scored["id"].to_pylist()) == list(range(tables.ROWS))
@@ -159,8 +159,8 @@ def test_posteriors_are_right_and_unusable_rows_say_why(run: Run) -> None:
     assert np.mean(prediction == odd) in {0.0, 1.0}
 
 
-def test_an_existing_output_stops_a_submission_with_its_own_status(run: Run) -> None:
-    """The status of the job is the status of spark-submit, and the output stays as it was."""
+def test_an_existing_output_stops_a_submission(run: Run) -> None:
+    """The status of the job is the status of spark-submit, and the output is unchanged."""
     before = {file: file.stat().st_mtime_ns for file in (run.folder / "scored").rglob("*")}
     words: list[str | Path] = [JOBS / "score.py", "--input.path=in", "--model.path=model", "--output.path=scored"]
     done = submission.submit(words, master="local[1]", cwd=run.folder, library=str(ROOT))

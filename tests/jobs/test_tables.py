@@ -95,7 +95,7 @@ REFUSED: Mapping[str, tuple[str, list[str], int, list[str]]] = {
     "no header, dry": ("fit", [*CSV, *XY, OUT, "--dry-run"], 3, ["'x'", HEADER, INFER]),
     "no header to score": ("score", [*CSV, MODEL, OUT], 3, ["'x'", HEADER, INFER]),
     "no types": ("fit", [*CSV, *XY, OUT, HEADER], 3, ["'x'", "string", INFER]),
-    "Parquet as JSON": ("fit", [IN, "--input.format=json", *XY, OUT], 3, ["no json", "input.format"]),
+    "Parquet as JSON": ("fit", [IN, "--input.format=json", *XY, OUT], 3, ["not json", "input.format"]),
     "wrong types": ("fit", [*CSV, *XY, OUT, "--input.schema_ddl=x DUBBLE"], 3, ["DUBBLE", "input"]),
     "an option refused": ("fit", [*CSV, *XY, OUT, "--input.options.inferSchema=maybe"], 3, ["inferSchema", "options"]),
     "an option refused late": (
@@ -135,7 +135,7 @@ BEFORE_ANY_JOB = [name for name in REFUSED if name.startswith(("over", "parts", 
 
 @dataclass(frozen=True)
 class Runs:
-    """Where the jobs ran, how each of them ended, and what was there before."""
+    """The folder of the jobs, their results, and the files before them."""
 
     folder: Path
     results: Mapping[str, Any]
@@ -143,13 +143,13 @@ class Runs:
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    """Return the files that are in the places which no job may touch."""
+    """Return the files in the places that no job may change."""
     places = ("in", "delta", "hudi", "text", "lake", "starts", "a:b")
     return {str(path): path.read_bytes() for name in places for path in (folder / name).rglob("*") if path.is_file()}
 
 
 def inputs(folder: Path) -> None:
-    """Write the tables, of which some look as if another program kept a log of them."""
+    """Write the tables, of which some look like tables with a log."""
     tables.days(folder / "in")
     shutil.copytree(folder / "in", folder / "a:b")
     for name, log in {**LOGS, "lake/sub": LOGS["delta"]}.items():
@@ -185,16 +185,16 @@ def runs(tmp_path_factory: pytest.TempPathFactory, application: Application) -> 
 
 
 @pytest.mark.parametrize("name", ACCEPTED)
-def test_what_is_right_is_done(runs: Runs, name: str) -> None:
-    """Names with colons, single options of the reader and a replacement that is asked for: one line, no traceback."""
+def test_valid_jobs_succeed(runs: Runs, name: str) -> None:
+    """Names with colons, single options of the reader and an allowed replacement give one line, no traceback."""
     result = runs.results[name]
     assert result["status"] == 0, result["err"]
     assert "Traceback" not in result["err"]
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_what_is_wrong_is_refused_with_status_and_remedy(runs: Runs, name: str) -> None:
-    """The status of its kind, a message that names the fault and the option, and no page of Java."""
+def test_wrong_jobs_are_refused_with_status_and_remedy(runs: Runs, name: str) -> None:
+    """The error has the status of its kind, names fault and option, and shows no Java stack trace."""
     _, _, status, parts = REFUSED[name]
     result = runs.results[name]
     assert result["status"] == status, result["err"]
@@ -207,24 +207,24 @@ def test_what_is_wrong_is_refused_with_status_and_remedy(runs: Runs, name: str) 
 
 @pytest.mark.parametrize("name", BEFORE_ANY_JOB)
 def test_places_are_refused_before_any_spark_job(runs: Runs, name: str) -> None:
-    """A wrong place costs no Spark job."""
+    """A wrong place starts no Spark job."""
     assert runs.results[name]["spark_jobs"] == 0
 
 
 def test_nothing_was_destroyed(runs: Runs) -> None:
-    """Tables, files and inputs are as they were, and no hidden folder is in any of them."""
+    """Tables, files and inputs are unchanged, and none of them has a hidden folder inside."""
     assert contents(runs.folder) == runs.before
     assert not (runs.folder / "out").exists()
 
 
-def test_what_was_to_be_replaced_is(runs: Runs) -> None:
-    """With output.replace_foreign=true nothing of the old table is left."""
+def test_a_foreign_table_is_replaced_on_demand(runs: Runs) -> None:
+    """With output.replace_foreign=true nothing of the old table remains."""
     rows = tables.read(runs.folder / "iceberg")
     assert rows.num_rows == tables.ROWS // tables.DAYS
     assert not (runs.folder / "iceberg" / "metadata").exists()
 
 
 def test_every_row_of_a_path_with_a_colon_is_scored(runs: Runs) -> None:
-    """Hadoop takes a name with a colon as a part of no pattern and of no relative path."""
+    """Hadoop accepts no name with a colon in a pattern or in a relative path."""
     assert tables.read(runs.folder / "s:1").num_rows == tables.ROWS
     assert tables.read(runs.folder / "of-text").num_rows == 3

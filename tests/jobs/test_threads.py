@@ -1,4 +1,4 @@
-"""How many threads the driver of a job does its matrix products in."""
+"""The number of threads for matrix products in the driver of a job."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _PRINT = "import numpy, threadpoolctl; print([each['num_threads'] for each in th
 
 
 def _threads(code: str, **variables: str) -> str:
-    """Return the threads of each native library in a fresh Python that runs the code."""
+    """Return the threads of each native library in a fresh Python after it has run the code."""
     environment = {name: value for name, value in os.environ.items() if name not in BLAS_THREADS}
     command = [sys.executable, "-c", f"{code}; {_PRINT}"]
     ended = subprocess.run(command, cwd=ROOT, env=environment | variables, capture_output=True, text=True, check=True)
@@ -31,6 +31,6 @@ def test_the_driver_of_a_job_has_one_blas_thread(job: str) -> None:
 
 @pytest.mark.parametrize("variable", ["OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"])
 def test_the_environment_of_a_job_may_ask_for_more_blas_threads(variable: str) -> None:
-    """What the environment sets is what numpy is left with."""
+    """A number in the environment is the number that numpy uses."""
     asked = {variable: "2"}
     assert _threads("from gmm_spark.batch.runtime import status", **asked) == _threads("pass", **asked)

@@ -1,4 +1,4 @@
-"""A refit goes on from yesterday's model, and its components keep their numbers."""
+"""A refit starts from yesterday's model, and its components keep their numbers."""
 
 from __future__ import annotations
 
@@ -33,17 +33,17 @@ REFUSED: Mapping[str, tuple[list[str], list[str]]] = {
     "another family": (["--start.model=first", "--mixture.family=diag"], ["mixture.family=full"]),
     "a noise": (
         ["--start.model=first", "--fit.noise=true"],
-        ["first", "without a noise", "fit.noise=false"],
+        ["first", "without noise component", "fit.noise=false"],
     ),
     "other features": (["--start.model=first", "--features.columns=y,x"], ["start.model first", "'y', 'x'"]),
     "aligned to others": (["--start.align_to=first", "--features.columns=y,x"], ["start.align_to first", "'y', 'x'"]),
-    "a number left over": (["--start.align_to=first", "--mixture.k=1"], ["start.align_to first", "at most the 1"]),
+    "a number left over": (["--start.align_to=first", "--mixture.k=1"], ["start.align_to first", "at most 1"]),
     "no model": (["--start.model=nowhere"], ["nowhere"]),
 }
 
 
 def write_yesterday(folder: Path) -> None:
-    """Write a model of the same clusters, a little off, the lighter one first."""
+    """Write a model near the same clusters, the lighter one first."""
     mixture = Parameters(
         np.array([0.4, 0.6]), np.array([[0.3, -0.2], [7.5, -8.4]]), np.stack([2 * np.eye(2), 0.5 * np.eye(2)])
     )
@@ -57,7 +57,7 @@ def write_yesterday(folder: Path) -> None:
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory, application: Application) -> tuple[Path, dict[str, Any]]:
-    """Run all jobs of this file; return their folder and what each printed."""
+    """Run all jobs of this file; return their folder and their output."""
     folder = tmp_path_factory.mktemp("warm")
     tables.days(folder / "in")
     write_yesterday(folder / "yesterday")
@@ -69,8 +69,8 @@ def runs(tmp_path_factory: pytest.TempPathFactory, application: Application) -> 
     return folder, results
 
 
-def test_a_warm_start_goes_on_where_yesterday_ended(runs: tuple[Path, dict[str, Any]]) -> None:
-    """The first log-likelihood is that of yesterday's model; survey and EM are all the passes, and few."""
+def test_a_warm_start_starts_from_yesterdays_model(runs: tuple[Path, dict[str, Any]]) -> None:
+    """The first log-likelihood is that of yesterday's model; all passes are the survey and few EM passes."""
     folder, _ = runs
     first, warm = (read_model(folder / name) for name in ("first", "warm"))
     assert warm.summary["history"][0] == pytest.approx(first.summary["meanLogLikelihood"], abs=1e-9)
@@ -80,7 +80,7 @@ def test_a_warm_start_goes_on_where_yesterday_ended(runs: tuple[Path, dict[str, 
 
 
 def test_components_keep_yesterdays_numbers(runs: tuple[Path, dict[str, Any]]) -> None:
-    """Stored in the order of the model that was named, not by weight; a refit in place keeps its own order."""
+    """They are in the order of the named model, not by weight; a refit in place keeps its own order."""
     folder, _ = runs
     first, aligned, place = (read_model(folder / name).parameters for name in ("first", "aligned", "warm"))
     assert first.means[0, 0] > 7  # the heavier one, for its rows lack no value
@@ -100,7 +100,7 @@ def test_components_without_a_match_follow(runs: tuple[Path, dict[str, Any]]) ->
 
 @pytest.mark.parametrize("name", REFUSED)
 def test_models_that_do_not_fit_are_refused(runs: tuple[Path, dict[str, Any]], name: str) -> None:
-    """Status 7, a message that names the option and the remedy, and nothing written."""
+    """Status 7, an error that names option and remedy, and nothing written."""
     folder, results = runs
     assert results[name]["status"] == 7, results[name]["err"]
     for part in REFUSED[name][1]:

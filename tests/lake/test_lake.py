@@ -1,4 +1,4 @@
-"""Real tables of Delta and Iceberg: read with their logs, never replaced, never written into. By scripts/lake.sh."""
+"""Real tables of Delta and Iceberg: read with their logs, never replaced, no file added. By scripts/lake.sh."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ print(*(spark.table(name).count() for name in names), snapshot)
 
 @dataclass(frozen=True)
 class Runs:
-    """Where the jobs ran, and how each of them ended."""
+    """The folder of the jobs, and their results."""
 
     folder: Path
     results: Mapping[str, Any]
@@ -129,7 +129,7 @@ def settings(home: Path) -> list[str]:
 
 
 def statements(home: Path) -> list[str]:
-    """Return the statements that make the tables."""
+    """Return the SQL statements that create the tables."""
     return [
         f"CREATE TABLE delta.`{home}/delta` USING delta PARTITIONED BY (day) AS {ROW}",
         f"DELETE FROM delta.`{home}/delta` WHERE id < {DELETED}",  # noqa: S608 - no user's words
@@ -146,7 +146,7 @@ PARTITIONED = {"days": "(days(ts))", "mixed": "(day, bucket(2, id))", "far": "(d
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Runs:
-    """Make the tables and run all jobs in one application."""
+    """Create the tables and run all jobs in one application."""
     home = tmp_path_factory.mktemp("lake")
     (home / "count.py").write_text(COUNT.format(home=home), encoding="utf-8")
     given = {**ACCEPTED, **{name: each[:2] for name, each in REFUSED.items()}}
@@ -161,14 +161,14 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Runs:
 
 
 @pytest.mark.parametrize("name", ACCEPTED)
-def test_what_is_right_is_done(runs: Runs, name: str) -> None:
-    """Tables are read by path, name and version, and scored; what gmm_spark wrote is replaced."""
+def test_valid_jobs_succeed(runs: Runs, name: str) -> None:
+    """Tables are read by path, name and version, and scored; an output of gmm_spark is replaced."""
     assert runs.results[name]["status"] == 0, runs.results[name]["err"]
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_what_would_destroy_or_mislead_is_refused(runs: Runs, name: str) -> None:
-    """Status and remedy; an input is protected even where foreign tables may be replaced."""
+def test_harmful_jobs_are_refused(runs: Runs, name: str) -> None:
+    """The error has status and remedy; an input is protected even if foreign tables may be replaced."""
     _, _, status, parts = REFUSED[name]
     result = runs.results[name]
     assert result["status"] == status, result["err"]
@@ -177,7 +177,7 @@ def test_what_would_destroy_or_mislead_is_refused(runs: Runs, name: str) -> None
 
 
 def test_every_table_has_all_its_rows_afterwards(runs: Runs) -> None:
-    """After all these attempts."""
+    """After all these attempts no table has lost a row."""
     assert runs.results["count"]["out"].split()[:-1] == [str(ROWS - DELETED), *[str(ROWS)] * 4]
 
 
@@ -192,13 +192,13 @@ def test_every_table_has_all_its_rows_afterwards(runs: Runs) -> None:
         ("of-path", ROWS, 0),
     ],
 )
-def test_every_row_that_counts_is_scored_once(runs: Runs, name: str, rows: int, folders: int) -> None:
-    """Deleted rows are not; columns by whose values the table is partitioned become folders, transforms do not."""
+def test_every_valid_row_is_scored_once(runs: Runs, name: str, rows: int, folders: int) -> None:
+    """Deleted rows are not scored; identity partition columns become folders, transforms do not."""
     assert tables.read(runs.folder / name)["id"].to_numpy().size == rows
     assert len(list((runs.folder / name).glob("day=*"))) == folders
 
 
 def test_the_manifest_has_the_version_of_the_table(runs: Runs) -> None:
-    """Of Iceberg the snapshot, as its own table of snapshots names it."""
+    """For Iceberg it is the snapshot, as in the table's own list of snapshots."""
     manifest = json.loads((runs.folder / "of-days" / "_manifest.json").read_text(encoding="utf-8"))
     assert runs.results["count"]["out"].split()[-1] in manifest["inputs"][0]["version"]

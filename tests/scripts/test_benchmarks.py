@@ -1,4 +1,4 @@
-"""The measurements: their common harness on a clock that the test moves, and each script's command line."""
+"""The measurements: their harness with a clock of the test, and the command line of each script."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ SCRIPTS = sorted(path.stem for path in FOLDER.glob("*.py") if path.stem not in S
 
 
 class Time:
-    """Seconds that pass only when a run says so."""
+    """Seconds that advance only when a run says so."""
 
     def __init__(self) -> None:
         self.wall, self.cpu, self.order = 0.0, 0.0, list[tuple[str, int]]()
         self.clock = harness.Clock(lambda: self.wall, lambda: self.cpu)
 
     def run(self, name: str, seconds: float) -> Callable[[int], str]:
-        """Return a run that takes these seconds more with each repeat, and half of them of the processors."""
+        """Return a run that takes these seconds more with each repeat, half of them on the processor."""
 
         def run(repeat: int) -> str:
             self.order.append((name, repeat))
@@ -45,24 +45,24 @@ class Time:
 
 
 def test_runs_take_turns_and_each_is_timed_alone() -> None:
-    """Every repeat has each run once, begins with the next of them, and returns its own seconds and result."""
+    """Each repeat has every run once, starts with the next run, and returns seconds and result of each."""
     time = Time()
-    took = harness.interleaved({"a": time.run("a", 0.25), "b": time.run("b", 0.5)}, 3, time.clock)
+    timings = harness.interleave({"a": time.run("a", 0.25), "b": time.run("b", 0.5)}, 3, time.clock)
     assert time.order == [("a", 0), ("b", 0), ("b", 1), ("a", 1), ("a", 2), ("b", 2)]
-    assert [each.wall for each in took["b"]] == [0.5, 1.0, 1.5]
-    assert [each.cpu for each in took["a"]] == [0.125, 0.25, 0.375]
-    assert [each.result for each in took["a"]] == ["a 0", "a 1", "a 2"]
+    assert [each.wall for each in timings["b"]] == [0.5, 1.0, 1.5]
+    assert [each.cpu for each in timings["a"]] == [0.125, 0.25, 0.375]
+    assert [each.result for each in timings["a"]] == ["a 0", "a 1", "a 2"]
 
 
 def test_a_spread_is_the_median_and_the_range() -> None:
-    """Of an even number of values the median is the mean of the middle two; one value is its own range."""
+    """The median of an even number of values is the mean of the middle two; one value is its own range."""
     assert harness.Spread.of([4.0, 1.0, 2.0, 10.0]) == harness.Spread(3.0, 1.0, 10.0)
     assert f"{harness.Spread.of([4.0, 1.0, 2.0]):.1f}" == "2.0 (1.0 to 4.0)"
     assert str(harness.Spread.of([0.12345])) == "0.123"
 
 
 def test_a_ratio_is_of_the_same_repeat() -> None:
-    """A machine that slows down by a factor in one repeat changes no quotient."""
+    """If the machine is slower by a factor in one repeat, no ratio changes."""
     slow = np.array([1.0, 7.0, 1.0])
     assert harness.ratio(slow * 6, slow * 2) == harness.Spread(3.0, 3.0, 3.0)
     assert harness.ratio([1.0, 4.0, 9.0], [1.0, 2.0, 3.0]) == harness.Spread(2.0, 1.0, 3.0)
@@ -71,12 +71,12 @@ def test_a_ratio_is_of_the_same_repeat() -> None:
 
 
 def test_quick_changes_what_the_command_line_does_not_name(capsys: pytest.CaptureFixture[str]) -> None:
-    """--quick is one repeat of the smallest sizes; an option beside it wins; without it there are five repeats."""
+    """--quick is one repeat of the smallest sizes; an explicit option wins; without it there are five repeats."""
     parser = harness.parser("", {"rows": 10, "k": 2})
     for name, default in (("--rows", 1000), ("--k", 8)):
         parser.add_argument(name, type=int, default=default)
     for words, expected in (([], (5, 1000, 8)), (["--quick", "--k=3"], (1, 10, 3))):
-        options = harness.parsed(parser, words)
+        options = harness.parse_options(parser, words)
         assert (options.repeats, options.rows, options.k) == expected
         parser.set_defaults(repeats=5, rows=1000, k=8)
     assert "cores" in capsys.readouterr().out
@@ -84,7 +84,7 @@ def test_quick_changes_what_the_command_line_does_not_name(capsys: pytest.Captur
 
 @pytest.mark.parametrize("name", SCRIPTS)
 def test_each_measurement_explains_itself(name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """--help prints the docstring and the options that all have, and ends with status 0."""
+    """--help prints the docstring and the shared options, and ends with status 0."""
     module = import_module(f"scripts.benchmarks.{name}")
     with pytest.raises(SystemExit) as ended:
         module.main(["--help"])
@@ -109,12 +109,12 @@ def test_a_measurement_runs_as_a_program() -> None:
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_the_fit_in_memory_is_a_fit(family: Family) -> None:
-    """On a sample of the rows and by a look of all, it finds the known mixture, and reports its own likelihood."""
+    """With a sample and a check on all rows it finds the known mixture, and reports its likelihood."""
     truth = data.truth(3, 2, family)
-    x = data.drawn(6000, truth)
-    fitted = fits.fitted(x, Options(2, family, starts=3), sample=1000)
+    x = data.draw_rows(6000, truth)
+    result = fits.fit_in_memory(x, Options(2, family, starts=3), sample=1000)
     at_least = fits.mean_log_likelihood(x, truth) if family == "full" else -np.inf
-    assert fitted.mean_log_likelihood == pytest.approx(fits.mean_log_likelihood(x, fitted.parameters), abs=1e-9)
-    assert fitted.mean_log_likelihood > at_least
-    order = [int(np.argmin(np.linalg.norm(fitted.parameters.means - mean, axis=1))) for mean in truth.means]
-    np.testing.assert_allclose(fitted.parameters.means[order], truth.means, atol=0.02)
+    assert result.mean_log_likelihood == pytest.approx(fits.mean_log_likelihood(x, result.parameters), abs=1e-9)
+    assert result.mean_log_likelihood > at_least
+    order = [int(np.argmin(np.linalg.norm(result.parameters.means - mean, axis=1))) for mean in truth.means]
+    np.testing.assert_allclose(result.parameters.means[order], truth.means, atol=0.02)

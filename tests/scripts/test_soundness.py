@@ -1,4 +1,4 @@
-"""A thin slice of the matrix of hard real tables; scripts/benchmarks/soundness.py runs all of it."""
+"""A small part of the matrix of hard real tables; scripts/benchmarks/soundness.py runs all of it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SCRIPT = Path(__file__).parents[2] / "scripts" / "benchmarks" / "soundness.py"
 
 @pytest.mark.usefixtures("data")
 def test_every_fit_of_a_slice_is_sound() -> None:
-    """Four tables, eight components, all families, one seed: a valid model, its own likelihood, a true outcome."""
+    """Four tables, eight components, all families, one seed: a valid model, its likelihood, a true outcome."""
     narrow = (
         "--k",
         "8",

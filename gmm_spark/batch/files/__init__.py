@@ -1,1 +1,1 @@
-"""Where files are: local folders, Hadoop file systems, tables, and what an input is at the moment."""
+"""Files: local folders, Hadoop filesystems, tables, and the state of an input's files."""

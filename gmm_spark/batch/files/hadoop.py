@@ -20,9 +20,9 @@ from gmm_spark.spark.session import hadoop, jvm
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-# There a file appears when it is closed, whole, and takes the place of an old one; a rename would copy it.
+# In these stores a file appears complete when it is closed, and replaces an old one; a rename copies it.
 _OBJECT_STORES = frozenset({"s3", "s3a", "s3n", "gs", "abfs", "abfss", "wasb", "wasbs", "oss", "cosn", "obs", "oci"})
-# Names of one store: what is written by one of them is read by the other.
+# Two schemes of the same store: a file written with one of them can be read with the other.
 _ONE_STORE = {"s3": "s3a", "s3n": "s3a", "abfss": "abfs", "wasbs": "wasb"}
 
 
@@ -33,8 +33,8 @@ class HadoopLocation(Location):
     Args:
         spark: the session that knows the filesystems.
         path: its fully qualified Hadoop Path.
-        listed: its FileStatus where a listing has returned it: a table has thousands of files, each a question else.
-        text: the path as text, where it is known already, for the same reason.
+        listed: its FileStatus if it comes from a listing: saves a request for each of a table's thousands of files.
+        text: the path as text if it comes from a listing, for the same reason.
     """
 
     spark: SparkSession
@@ -52,7 +52,7 @@ class HadoopLocation(Location):
 
     def child(self, name: str) -> HadoopLocation:
         """Return the location of a name in this folder."""
-        # Hadoop would take the first part of a relative name with a colon for a scheme.
+        # Hadoop would read the part of a relative name before a colon as a scheme.
         return HadoopLocation(self.spark, hadoop(self.spark)[0].Path(self.path, f"./{name}"))
 
     def parent(self) -> HadoopLocation:
@@ -72,11 +72,11 @@ class HadoopLocation(Location):
         return (self.listed is not None or self.exists()) and bool((self.listed or self._status()).isDirectory())
 
     def is_link(self) -> bool:
-        """Return False: Hadoop's filesystems follow links, or have none."""
+        """Return False: Hadoop's filesystems follow links or have no links."""
         return False
 
     def resolved(self) -> HadoopLocation:
-        """Return this location, as above."""
+        """Return this location: Hadoop's filesystems follow links or have no links."""
         return self
 
     def is_root(self) -> bool:
@@ -84,19 +84,20 @@ class HadoopLocation(Location):
         return self.path.getParent() is None
 
     def occupant(self) -> str | None:
-        """Return None: this process lives on the local filesystem."""
+        """Return None: the current folder and the home folder are on the local filesystem."""
         return None
 
     def children(self) -> list[Location]:
-        """Return what is in this folder, by name."""
+        """Return the files and folders in this folder, sorted by name."""
         if not self.is_folder():
             return []
-        found = self._filesystem().listStatus(self.path)
-        paths = ((each, each.getPath()) for each in found)
-        return sorted((HadoopLocation(self.spark, path, each, str(path.toString())) for each, path in paths), key=str)
+        statuses = self._filesystem().listStatus(self.path)
+        paths = ((status, status.getPath()) for status in statuses)
+        entries = (HadoopLocation(self.spark, path, status, str(path.toString())) for status, path in paths)
+        return sorted(entries, key=str)
 
     def holds(self, pattern: str) -> bool:
-        """Say whether a name in this folder fits a pattern."""
+        """Say whether a name in this folder matches a pattern."""
         try:
             return len(self._filesystem().listStatus(self.path, hadoop(self.spark)[0].GlobFilter(pattern))) > 0
         except JAVA_ERRORS as error:
@@ -105,15 +106,15 @@ class HadoopLocation(Location):
             raise
 
     def size(self) -> int:
-        """Return the bytes of this file."""
+        """Return the size of this file in bytes."""
         return int((self.listed or self._status()).getLen())
 
     def age(self) -> float:
-        """Return the seconds since this file was written last, by the filesystem's clock and ours."""
+        """Return the seconds since the last write of this file: our clock minus the filesystem's time."""
         return time.time() - int(self._status().getModificationTime()) / 1000
 
     def make_folder(self) -> None:
-        """Make this folder and those around it."""
+        """Create this folder and its parents."""
         self._filesystem().mkdirs(self.path)
 
     def head(self, most: int) -> bytes:
@@ -128,7 +129,7 @@ class HadoopLocation(Location):
             raise _as_os_error(error) from error
 
     def create(self, text: str) -> bool:
-        """Write this file if there is none; on HDFS the name is taken in one step."""
+        """Write this file if it does not exist; on HDFS this is one atomic step."""
         try:
             self._write(text, overwrite=False)
         except JAVA_ERRORS:
@@ -150,27 +151,27 @@ class HadoopLocation(Location):
             draft.discard()
             raise
 
-    def exchange(self, other: Location) -> bool:  # noqa: ARG002 - Hadoop has no such step
-        """Return False: Hadoop has no such step."""
+    def exchange(self, other: Location) -> bool:  # noqa: ARG002 - see the docstring
+        """Return False: Hadoop cannot exchange two folders."""
         return False
 
     def discard(self) -> None:
-        """Remove the file or the folder with all that it holds."""
+        """Remove this file, or this folder with its contents."""
         try:
             self._filesystem().delete(self.path, True)  # noqa: FBT003 - Java has no keywords
         except (Py4JError, PySparkException, OSError) as error:
             self._left_behind(self, error)
 
     def remove_at_exit(self, *, wanted: bool) -> None:
-        """Have the JVM remove this file when it ends, or no longer."""
+        """Ask the JVM to remove this file when the JVM ends, or cancel that."""
         files = self._filesystem()
         (files.deleteOnExit if wanted else files.cancelDeleteOnExit)(self.path)
 
     def address(self) -> tuple[str, ...]:
-        """Return filesystem, host and the parts of the path, mounts of viewfs followed."""
+        """Return filesystem, host and the parts of the path, with the mounts of viewfs resolved."""
         try:
             uri, missing = self._mounted()
-        except JAVA_ERRORS:  # what cannot be looked at has its name alone: reading or writing there reports why
+        except JAVA_ERRORS:  # no answer: use the name; the job fails when it reads or writes there
             uri, missing = self.path.toUri(), []
         scheme, parts = str(uri.getScheme()), (*parts_of(str(uri.getPath())), *missing)
         if scheme == "file":
@@ -178,7 +179,7 @@ class HadoopLocation(Location):
         return (_ONE_STORE.get(scheme, scheme), str(uri.getAuthority()), *parts)
 
     def _mounted(self) -> tuple[Any, list[str]]:
-        """Return the URI of the innermost place around this one that exists, mounts followed, and the names below."""
+        """Return the URI of this path or its innermost existing parent, mounts resolved, and the names below that."""
         place, missing = self, list[str]()
         while not place.is_root() and not place.exists():
             missing.insert(0, place.name)
@@ -186,7 +187,7 @@ class HadoopLocation(Location):
         return (place._filesystem().resolvePath(place.path) if place.exists() else place.path).toUri(), missing  # noqa: SLF001
 
     def _move(self, to: Location) -> bool:
-        # Hadoop would move a folder into one that is there.
+        # If the new name were an existing folder, Hadoop would move this one into it.
         return not to.exists() and bool(self._filesystem().rename(self.path, hadoop(self.spark)[0].Path(str(to))))
 
     def _rename_over(self, to: HadoopLocation) -> None:
@@ -197,7 +198,7 @@ class HadoopLocation(Location):
         fs.FileContext.getFileContext(to.path.toUri(), configuration).rename(self.path, to.path, options)
 
     def _write(self, text: str, *, overwrite: bool) -> None:
-        """Write this file; what could not be written to its end is removed, unless a store still has the old file."""
+        """Write this file; if that fails, remove the partial file, except in a store, which still has the old one."""
         stream = self._filesystem().create(self.path, overwrite)
         try:
             try:
@@ -222,21 +223,21 @@ class HadoopLocation(Location):
         return self.path.getFileSystem(hadoop(self.spark)[1])
 
 
-def qualified(spark: SparkSession, path: str) -> Any:  # noqa: ANN401 - a Java object
-    """Return the Hadoop Path of a text, with its filesystem and from its root.
+def qualified_path(spark: SparkSession, path: str) -> Any:  # noqa: ANN401 - a Java object
+    """Return a path as an absolute Hadoop Path with its filesystem.
 
     Raises:
-        Py4JJavaError: Spark knows no filesystem for it.
+        Py4JJavaError: Spark has no filesystem for it.
     """
     fs, configuration = hadoop(spark)
     raw = fs.Path(path)
     return raw.getFileSystem(configuration).makeQualified(raw)
 
 
-def matching(spark: SparkSession, path: str) -> list[Any]:
-    """Return the Hadoop Paths that exist under a name, which may hold * patterns."""
-    pattern = qualified(spark, path)
-    return [found.getPath() for found in pattern.getFileSystem(hadoop(spark)[1]).globStatus(pattern) or []]
+def glob(spark: SparkSession, path: str) -> list[Any]:
+    """Return the existing Hadoop Paths that match a path, which may contain * patterns."""
+    pattern = qualified_path(spark, path)
+    return [status.getPath() for status in pattern.getFileSystem(hadoop(spark)[1]).globStatus(pattern) or []]
 
 
 def _as_os_error(error: Exception) -> OSError:

@@ -1,4 +1,4 @@
-"""The local filesystem, through the operating system: it has the atomic steps that Hadoop's classes do not offer."""
+"""The local filesystem, through the operating system, whose atomic steps Hadoop's classes do not offer."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _RENAME_EXCHANGE = 2  # Linux, linux/fs.h; RENAME_SWAP of macOS, sys/stdio.h, ha
 
 @dataclass(frozen=True)
 class LocalLocation(Location):
-    """A file or folder of the driver's machine, or mounted there.
+    """A file or folder of the driver's machine, also on a mounted filesystem.
 
     Args:
         path: its absolute path.
@@ -66,7 +66,7 @@ class LocalLocation(Location):
         return self.path.is_symlink()
 
     def resolved(self) -> LocalLocation:
-        """Return what a link points to; the lock and the staging folder are then beside that, on its filesystem."""
+        """Return what a link points to, so that lock and staging folder are beside that, on its filesystem."""
         return LocalLocation(Path(os.path.realpath(self.path))) if self.is_link() else self
 
     def is_root(self) -> bool:
@@ -74,29 +74,29 @@ class LocalLocation(Location):
         return self.path == self.path.parent
 
     def occupant(self) -> str | None:
-        """Return what of this process would be moved away with this folder."""
-        if _is_within(Path(os.path.expanduser("~")), self.path):  # noqa: PTH111 - which fails where there is no home
+        """Return "the home folder ..." or "the current folder" if it is this folder or is inside it; else None."""
+        if _is_within(Path(os.path.expanduser("~")), self.path):  # noqa: PTH111 - Path.home() fails without a home
             return "the home folder of this user"
         return "the current folder" if _is_within(Path(), self.path) else None
 
     def children(self) -> list[Location]:
-        """Return what is in this folder, by name."""
+        """Return the files and folders in this folder, sorted by name."""
         return [LocalLocation(path) for path in sorted(self.path.iterdir())] if self.path.is_dir() else []
 
     def holds(self, pattern: str) -> bool:
-        """Say whether a name in this folder fits a pattern."""
-        return self.path.is_dir() and any(fnmatchcase(each.name, pattern) for each in self.path.iterdir())
+        """Say whether a name in this folder matches a pattern."""
+        return self.path.is_dir() and any(fnmatchcase(entry.name, pattern) for entry in self.path.iterdir())
 
     def size(self) -> int:
-        """Return the bytes of this file."""
+        """Return the size of this file in bytes."""
         return self.path.stat().st_size
 
     def age(self) -> float:
-        """Return the seconds since this file was written last."""
+        """Return the seconds since the last write of this file."""
         return time.time() - self.path.stat().st_mtime
 
     def make_folder(self) -> None:
-        """Make this folder and those around it."""
+        """Create this folder and its parents."""
         self.path.mkdir(parents=True, exist_ok=True)
 
     def head(self, most: int) -> bytes:
@@ -105,7 +105,7 @@ class LocalLocation(Location):
             return file.read(most)
 
     def create(self, text: str) -> bool:
-        """Write this file if there is none: a link to a finished file, so that no reader sees half of it."""
+        """Write this file if it does not exist, as a hard link to a finished file: no reader sees half of it."""
         with self._draft(text) as draft:
             try:
                 os.link(draft, self.path)
@@ -119,7 +119,7 @@ class LocalLocation(Location):
             draft.replace(self.path)
 
     def exchange(self, other: Location) -> bool:
-        """Exchange two folders by renameat2 (Linux) or renamex_np (macOS), where the filesystem has it."""
+        """Exchange two folders with renameat2 (Linux) or renamex_np (macOS), if the filesystem supports that."""
         here, there = os.fsencode(self.path), os.fsencode(str(other).removeprefix("file:"))
         try:
             library = ctypes.CDLL(None, use_errno=True)
@@ -130,7 +130,7 @@ class LocalLocation(Location):
             return False
 
     def discard(self) -> None:
-        """Remove the file or the folder with all that it holds."""
+        """Remove this file, or this folder with its contents."""
         try:
             if self.path.is_dir() and not self.path.is_symlink():
                 shutil.rmtree(self.path)
@@ -140,11 +140,11 @@ class LocalLocation(Location):
             self._left_behind(self, error)
 
     def address(self) -> tuple[str, ...]:
-        """Return the parts of the path; a link to the input is the input."""
+        """Return the parts of the path with links resolved: a link to the input has the address of the input."""
         return ("file", "", *parts_of(os.path.realpath(self.path)))
 
     def overlaps(self, other: Location) -> bool:
-        """Say whether one of the two is the other or is inside it, also by another mount or case of letters."""
+        """Say whether one of the two is the other or is inside it, also under another mount or in other letter case."""
         pairs = ((self, other), (other, self)) if isinstance(other, LocalLocation) else ()
         if any(_is_within(one.path, another.path) for one, another in pairs):
             return True
@@ -158,29 +158,29 @@ class LocalLocation(Location):
 
     @contextmanager
     def _draft(self, text: str) -> Iterator[Path]:
-        """Give a finished file beside this one, and remove it if it is still there afterwards, whatever went wrong."""
+        """Yield a complete temporary file in the same folder; remove it at the end if it still exists."""
         draft = self.path.with_name(f".{self.path.name}-{uuid.uuid4().hex[:8]}.draft")
         try:
             with draft.open("w", encoding="utf-8") as file:
                 file.write(text)
                 file.flush()
-                os.fsync(file.fileno())  # else a power cut may leave the name without the text
+                os.fsync(file.fileno())  # without this a power cut may leave an empty file
             yield draft
         finally:
             draft.unlink(missing_ok=True)
 
 
 def _is_within(path: Path, folder: Path) -> bool:
-    """Say whether a path is a folder or is inside it: by the identity of the folders, whatever their names."""
+    """Say whether a path is a folder or is inside it; folders are compared by their inodes, not by their names."""
     try:
         wanted, real = folder.stat(), Path(os.path.realpath(path))
-    except OSError:  # it does not exist; nor may the current folder
+    except OSError:  # the folder does not exist, or the current folder was removed
         return False
-    return any(_same(each, wanted) for each in (real, *real.parents))
+    return any(_same(place, wanted) for place in (real, *real.parents))
 
 
 def _same(path: Path, wanted: os.stat_result) -> bool:
     try:
         return os.path.samestat(path.stat(), wanted)
-    except OSError:  # it does not exist yet, or may not be looked at
+    except OSError:  # it does not exist yet, or this user may not read it
         return False

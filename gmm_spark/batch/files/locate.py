@@ -1,11 +1,11 @@
-"""Paths as the options give them, to locations on any filesystem that Spark reaches."""
+"""Turn the paths of the options into locations on any filesystem that Spark reaches."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gmm_spark.batch.files.hadoop import HadoopLocation, matching, qualified
+from gmm_spark.batch.files.hadoop import HadoopLocation, glob, qualified_path
 from gmm_spark.batch.files.local import LocalLocation
 from gmm_spark.batch.files.location import Location
 from gmm_spark.errors import ConfigurationError, GmmSparkError, InputError, OutputError
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Location", "Source", "locate", "matches"]
 
-Source = Location | str  # something that is read; its name, where it is not known where it is
+Source = Location | str  # something that the job reads; its name if its location is unknown
 _PATTERN = frozenset("{}[]*?\\")  # a path with any of these is a pattern, to Spark as to Hadoop
 
 
@@ -29,21 +29,21 @@ def locate(spark: SparkSession, path: str, kind: type[GmmSparkError] = OutputErr
     Args:
         spark: the session that knows the filesystems.
         path: the path.
-        kind: of the error where its filesystem cannot be reached.
+        kind: the class of the error if the filesystem cannot be reached.
 
     Raises:
-        ConfigurationError: Spark knows no filesystem for the path, or is not on this side of a connection.
+        ConfigurationError: Spark has no filesystem for the path, or the session is Spark Connect.
         GmmSparkError: the filesystem cannot be reached.
     """
     _refuse_connect(spark)
     try:
-        return _location(spark, qualified(spark, path))
+        return _location(spark, qualified_path(spark, path))
     except JAVA_ERRORS as error:
         raise _unreachable(spark, path, error, kind) from error
 
 
 def matches(spark: SparkSession, path: str) -> tuple[Location, ...]:
-    """Return the locations that exist under a name, which may hold * patterns.
+    """Return the existing locations that match a path, which may contain * patterns.
 
     Raises:
         ConfigurationError: as `locate`.
@@ -51,10 +51,10 @@ def matches(spark: SparkSession, path: str) -> tuple[Location, ...]:
     """
     _refuse_connect(spark)
     try:
-        if _PATTERN.isdisjoint(path):  # Hadoop takes no colon in the parts of a pattern
-            place = _location(spark, qualified(spark, path))
+        if _PATTERN.isdisjoint(path):  # not by glob: it allows no colon in a name
+            place = _location(spark, qualified_path(spark, path))
             return (place,) if place.exists() else ()
-        return tuple(_location(spark, found) for found in matching(spark, path))
+        return tuple(_location(spark, match) for match in glob(spark, path))
     except JAVA_ERRORS as error:
         raise _unreachable(spark, path, error, InputError) from error
 
@@ -83,13 +83,13 @@ def _unreachable(spark: SparkSession, path: str, error: Exception, kind: type[Gm
     if any("URISyntaxException" in text for text in complaints(error)):
         return ConfigurationError(
             f"the path {path}",
-            got="a name with a colon in a relative path or a pattern, or beside what a pattern may fit",
+            got="a name with a colon in a relative path or a pattern, or in a folder that a pattern searches",
             expected="a path that Hadoop can read",
-            do="Write ./ before a relative path, and no * where a name has a colon.",
+            do="Write ./ before a relative path, and use no * in a folder where a name has a colon.",
         )
     return kind(
         f"the path {path}",
         got=reason(error),
         expected="a path on a filesystem that Spark reaches",
-        do="Correct the path; the bucket or host in it must exist, and the filesystem's settings let this user in.",
+        do="Correct the path: its bucket or host must exist, and the filesystem's settings must give this user access.",
     )

@@ -1,4 +1,4 @@
-"""A file or folder on some filesystem: what publishing asks of it."""
+"""A file or folder on any filesystem: the operations that publishing needs."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _LOG = logging.getLogger(__name__)
-# Our files are untrusted input: more of one than any can need is not read, and what is cut is refused as damaged.
+# Files of gmm_spark are untrusted input: no more than this is read of one, and a truncated text is refused as damaged.
 _MOST_TEXT = 64 << 20
 
 
 class Location(ABC):
-    """A file or folder, known or not yet made. `str` gives it as Spark understands it."""
+    """A file or folder that may or may not exist. `str` returns its path as Spark understands it."""
 
     @property
     @abstractmethod
@@ -31,7 +31,7 @@ class Location(ABC):
 
     @abstractmethod
     def parent(self) -> Location:
-        """Return the folder that holds this one; the root holds itself."""
+        """Return the folder that holds this one; for the root, the root itself."""
 
     @abstractmethod
     def exists(self) -> bool:
@@ -39,7 +39,7 @@ class Location(ABC):
 
     @abstractmethod
     def is_file(self) -> bool:
-        """Say whether there is a plain file: opening a pipe waits for ever."""
+        """Say whether there is a plain file, not a pipe or a device: opening a pipe could wait for ever."""
 
     @abstractmethod
     def is_folder(self) -> bool:
@@ -51,52 +51,52 @@ class Location(ABC):
 
     @abstractmethod
     def resolved(self) -> Location:
-        """Return the location that a symbolic link points to, whether there is anything or not; else this one."""
+        """Return the location that a symbolic link points to, which need not exist; without a link, this location."""
 
     @abstractmethod
     def is_root(self) -> bool:
-        """Say whether this is the root of its filesystem, or of its bucket."""
+        """Say whether this is the root of its filesystem or bucket."""
 
     @abstractmethod
     def occupant(self) -> str | None:
-        """Return what of this process is this folder or is in it: its current folder, its home; None for neither."""
+        """Return which folder of this process, current or home, is this folder or is inside it; None for neither."""
 
     @abstractmethod
     def children(self) -> list[Location]:
-        """Return what is in this folder, by name; nothing where there is no folder."""
+        """Return the files and folders in this folder, sorted by name; nothing if there is no folder."""
 
     @abstractmethod
     def holds(self, pattern: str) -> bool:
-        """Say whether a name in this folder fits a pattern with *; False where there is no folder."""
+        """Say whether a name in this folder matches a pattern with *; False if there is no folder."""
 
     @abstractmethod
     def size(self) -> int:
-        """Return the bytes of this file."""
+        """Return the size of this file in bytes."""
 
     @abstractmethod
     def age(self) -> float:
-        """Return the seconds since this file was written last.
+        """Return the seconds since the last write of this file.
 
         Raises:
-            FileNotFoundError: there is none.
+            FileNotFoundError: the file does not exist.
         """
 
     @abstractmethod
     def make_folder(self) -> None:
-        """Make this folder and those around it, where they are missing."""
+        """Create this folder and its parents, if they do not exist."""
 
     @abstractmethod
     def head(self, most: int) -> bytes:
-        """Return the first bytes of this file, at most n.
+        """Return at most the first `most` bytes of this file.
 
         Raises:
-            FileNotFoundError: there is none.
+            FileNotFoundError: the file does not exist.
             OSError: it cannot be read.
         """
 
     @abstractmethod
     def create(self, text: str) -> bool:
-        """Write this file if there is none, atomically where the filesystem can; say whether it was written."""
+        """Write this file if it does not exist, atomically if the filesystem can; say whether it was written."""
 
     @abstractmethod
     def replace(self, text: str) -> None:
@@ -104,32 +104,32 @@ class Location(ABC):
 
     @abstractmethod
     def exchange(self, other: Location) -> bool:
-        """Exchange this folder and another in one atomic step; say whether the filesystem can, and did."""
+        """Exchange this folder and another in one atomic step; say whether the filesystem did that."""
 
     @abstractmethod
     def discard(self) -> None:
-        """Remove the file or folder with all that it holds, if there is any; where that fails, say so and go on."""
+        """Remove this file, or this folder with its contents, if it exists; a failure is only logged."""
 
-    def remove_at_exit(self, *, wanted: bool) -> None:  # noqa: B027 - where this process itself removes it
-        """Have whatever reaches the filesystem remove this file when it ends before this process does, or no longer."""
+    def remove_at_exit(self, *, wanted: bool) -> None:  # noqa: B027 - nothing to do for a local file
+        """Ask the JVM, if it serves this filesystem, to remove this file when the JVM ends; or cancel that."""
 
     @abstractmethod
     def address(self) -> tuple[str, ...]:
-        """Return filesystem, host and the parts of the path, with links and mounts followed: one for all its names."""
+        """Return filesystem, host and the parts of the path, with links and mounts resolved: equal for equal places."""
 
     @abstractmethod
     def _move(self, to: Location) -> bool:
-        """Move to a name that is not taken; say whether the filesystem did."""
+        """Move this to a name that does not exist yet; say whether the filesystem did that."""
 
     def read(self, most: int = _MOST_TEXT) -> str | None:
-        """Return the text of this file, at most n bytes and one more of it; None where there is no plain file.
+        """Return the text of this file, at most its first `most` + 1 bytes; None if there is no plain file.
 
         Raises:
             OSError: it cannot be read.
         """
         try:
             return self.head(most + 1).decode("utf-8", errors="replace") if self.is_file() else None
-        except FileNotFoundError:  # removed meanwhile
+        except FileNotFoundError:  # removed since the check
             return None
 
     def sibling(self, name: str) -> Location:
@@ -137,7 +137,7 @@ class Location(ABC):
         return self.parent().child(name)
 
     def rename(self, to: Location) -> None:
-        """Move this file or folder to a name that is not taken.
+        """Move this file or folder to a name that does not exist yet.
 
         Raises:
             OutputError: the filesystem refused.
@@ -157,18 +157,18 @@ class Location(ABC):
         return here[:shared] == there[:shared]
 
     def files(self) -> Iterator[tuple[str, Location]]:
-        """Yield every file below this folder with its relative path; those that readers of tables skip left out."""
-        for each in self.children():
-            if each.name.startswith(".") or (each.name.startswith("_") and "=" not in each.name):  # as Spark's readers
+        """Yield every file below this folder with its relative path, except hidden files, which Spark does not read."""
+        for entry in self.children():
+            if entry.name.startswith(".") or (entry.name.startswith("_") and "=" not in entry.name):  # as Spark does
                 continue
-            if each.is_folder():
-                yield from ((f"{each.name}/{path}", file) for path, file in each.files())
+            if entry.is_folder():
+                yield from ((f"{entry.name}/{path}", file) for path, file in entry.files())
             else:
-                yield each.name, each
+                yield entry.name, entry
 
     @staticmethod
     def _left_behind(what: object, error: Exception) -> None:
-        # What ended the job is worth telling more than this.
+        # Logged, not raised: the job must end with the error that ended it, not with this one.
         _LOG.warning("%s is left behind: %s", what, error)
 
 

@@ -1,6 +1,6 @@
-"""Where the tables behind a DataFrame are: the relations of its analysed plan, those of views and subqueries too.
+"""Where the tables behind a DataFrame are: the relations of its analysed plan, also in views and subqueries.
 
-No public way knows them: `inputFiles()` is empty for Iceberg, and names files where the folder of the table counts.
+No public method returns them: `inputFiles()` is empty for Iceberg, and lists files where we need the table's folder.
 """
 
 from __future__ import annotations
@@ -19,63 +19,63 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
 _LOG = logging.getLogger(__name__)
-# Parts of the names of classes that know the log of a table: files that it has left out are not read.
+# Classes with such a part in their names read the log of a table and skip the files that the log has removed.
 _WITH_LOG = ("delta", "hoodie", "hudi", "iceberg")
 
 
 @dataclass(frozen=True)
 class Relation:
-    """A table that is read.
+    """A table that a query reads.
 
     Args:
-        name: what Spark calls it.
-        roots: the folders or files that it consists of.
-        plain: whether all files below them are read, whatever a log beside them says.
-        known: whether it is known where it is; a table of a database is on no filesystem, but that is not known.
+        name: Spark's name of the table.
+        roots: its folders or files.
+        is_plain: whether all files below them are read, without regard to a table's log.
+        is_located: whether its place is known; a table of a database counts as unknown, though it has no files.
     """
 
     name: str
     roots: tuple[str, ...]
-    plain: bool = False
-    known: bool = True
+    is_plain: bool = False
+    is_located: bool = True
 
 
 def relations(rows: DataFrame) -> Iterator[Relation]:
     """Yield the tables that a DataFrame reads."""
     plan = query_of(rows).analyzed()
-    for each in (plan, *_items(plan.subqueriesAll())):
-        for leaf in leaves(each):
-            if found := _relation(leaf):
-                yield found
+    for tree in (plan, *_items(plan.subqueriesAll())):
+        for leaf in leaves(tree):
+            if relation := _relation(leaf):
+                yield relation
 
 
 def identity_columns(rows: DataFrame) -> tuple[str, ...]:
-    """Return the columns by whose values a table is partitioned, not by a transform of which, such as days(ts)."""
+    """Return the columns that partition a table by their values, not by a transform such as days(ts)."""
     leaf = leaves(query_of(rows).analyzed())[0]
     transforms = answer(lambda: list(leaf.table().partitioning())) or ()
-    names = [list(each.references()[0].fieldNames()) for each in transforms if each.name() == "identity"]
+    names = [list(part.references()[0].fieldNames()) for part in transforms if part.name() == "identity"]
     return tuple(name[0] for name in names if len(name) == 1)
 
 
 def folder_columns(rows: DataFrame) -> tuple[str, ...]:
-    """Return the columns by whose values the files of a table are in folders, the outermost first."""
+    """Return the columns whose values are the folder names of a table, outermost first."""
     leaf = leaves(query_of(rows).analyzed())[0]
     return tuple(answer(lambda: list(leaf.relation().partitionSchema().fieldNames())) or ())
 
 
 def version(rows: DataFrame) -> str | None:
-    """Return what version Spark knows of a table's snapshot; None where it has none."""
+    """Return the version of a table's snapshot as Spark reports it; None if it has none."""
     leaf = leaves(query_of(rows).analyzed())[0]
     return cast("str | None", answer(lambda: leaf.table().version()))
 
 
 def leaves(plan: Any) -> list[Any]:  # noqa: ANN401 - Java objects
-    """Return the leaves of a plan of Spark's."""
+    """Return the leaves of a Spark plan."""
     return _items(plan.collectLeaves())
 
 
-def answer(question: Callable[[], Any]) -> Any:  # noqa: ANN401 - whatever it is
-    """Return the answer of a Java object; None where it has no such method, or none that it can give."""
+def answer(question: Callable[[], Any]) -> Any:  # noqa: ANN401 - any type
+    """Return what a call to a Java object returns; None if it has no such method or the call fails."""
     try:
         return question()
     except Py4JError as error:
@@ -86,18 +86,19 @@ def answer(question: Callable[[], Any]) -> Any:  # noqa: ANN401 - whatever it is
 def _relation(leaf: Any) -> Relation | None:  # noqa: ANN401 - a node of a plan
     if roots := answer(lambda: _texts(leaf.relation().location().rootPaths())):
         classes = [_class(leaf.relation().fileFormat()), _class(leaf.relation().location())]
-        return Relation(", ".join(roots), roots, plain=not any(word in name for word in _WITH_LOG for name in classes))
+        is_plain = not any(word in name for word in _WITH_LOG for name in classes)
+        return Relation(", ".join(roots), roots, is_plain=is_plain)
     if root := answer(lambda: leaf.tableMeta().location().toString()):
-        return Relation(str(answer(lambda: leaf.tableMeta().qualifiedName())), (str(root),), plain=True)
+        return Relation(str(answer(lambda: leaf.tableMeta().qualifiedName())), (str(root),), is_plain=True)
     if name := answer(lambda: leaf.table().name()):
         roots = answer(lambda: _texts(leaf.table().fileIndex().rootPaths())) or ()
         roots += tuple(_places(answer(lambda: dict(leaf.table().properties())) or {}))
-        return Relation(str(name), roots, known=bool(roots))
-    return None  # rows of a range, of a list, of a database
+        return Relation(str(name), roots, is_located=bool(roots))
+    return None  # a range, a list, or a database
 
 
 def _places(properties: dict[str, str]) -> Iterator[str]:
-    """Yield the folders in the properties of a table: its own, and those that it writes to elsewhere."""
+    """Yield the folders in the properties of a table: its location, and other folders that it writes to."""
     for name, value in properties.items():
         if name == "location" or (name.startswith("write.") and name.endswith(".path")):
             yield value
@@ -108,7 +109,7 @@ def _class(thing: Any) -> str:  # noqa: ANN401 - a Java object
 
 
 def _texts(things: Any) -> tuple[str, ...]:  # noqa: ANN401 - a Scala sequence
-    return tuple(str(each.toString()) for each in _items(things))
+    return tuple(str(thing.toString()) for thing in _items(things))
 
 
 def _items(things: Any) -> list[Any]:  # noqa: ANN401 - as above

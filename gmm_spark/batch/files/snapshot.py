@@ -1,17 +1,17 @@
-"""The files of an input: what they were when a run looked first, and whether they still are before it publishes.
+"""The files of an input: their state at the start of a run, and whether it is the same before the run publishes.
 
 Spark lists the files of a table once, when it analyses a query, and reads them by name later: a file that is replaced
-in between is read in its new state, beside old ones, without an error. So the list is taken again before a run
-publishes, by Spark's own listing (in parallel where there are many folders), and compared: name, size, modification
-time and, where the store has one, the entity tag. Local files are compared by the nanosecond, others by what Hadoop
-knows, which is the millisecond on HDFS and the second on some stores.
+in between is read in its new state, beside old ones, without an error. So a run lists the files again before it
+publishes, with Spark's own listing (in parallel if there are many folders), and compares name, size, modification
+time and, if the store has one, the entity tag. Times of local files are compared in nanoseconds, others in the
+resolution that Hadoop reports: milliseconds on HDFS, seconds on some stores.
 
-A file that was added is not read, and is reported only. Tables with a log (Delta, Iceberg) are another matter: their
-plans take the newest version each time they are run, so that any other version, by its files or its name, is refused.
-What is not made of files (JDBC, a cached table) cannot be
-compared; a fit of it still checks that the rows it packs are those that it surveyed.
+A file that was added is not read, and is only reported. Plans of tables with a log (Delta, Iceberg) read the newest
+version each time they run, so a table whose files or version differ from those at the start is refused.
+An input without files (JDBC, a cached table) cannot be compared; a fit still checks that the packed rows are those
+that it surveyed.
 
-Not seen: a file that was rewritten with its size and modification time as before, such as by `cp -p` or `rsync -t`.
+Not detected: a file that was rewritten with its old size and modification time, as by `cp -p` or `rsync -t`.
 """
 
 from __future__ import annotations
@@ -36,17 +36,17 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
 _LOG = logging.getLogger(__name__)
-_OF_SPARK = "org.apache.spark.sql.execution."  # that of Delta is org.apache.spark.sql.delta
+_OF_SPARK = "org.apache.spark.sql.execution."  # the package of Delta is org.apache.spark.sql.delta
 _ETAG = "org.apache.hadoop.fs.EtagSource"
 
 
 class FileState(NamedTuple):
-    """What one file is, as far as its filesystem reports it.
+    """The state of one file as its filesystem reports it.
 
     Args:
         size: bytes.
         modified: milliseconds since 1970.
-        mark: nanoseconds of the modification time of a local file, the entity tag in a store; None elsewhere.
+        mark: the modification time of a local file in nanoseconds; the entity tag in a store; None elsewhere.
     """
 
     size: int
@@ -62,17 +62,17 @@ class Snapshot:
     """The files that a DataFrame reads.
 
     Args:
-        files: each by its path.
-        pinned: whether the plan keeps its list, as those of Spark's own sources do.
+        files: the state of each file, by path.
+        is_pinned: whether the plan keeps its list of files, as the plans of Spark's own sources do.
     """
 
     files: Mapping[str, FileState]
-    pinned: bool = True
+    is_pinned: bool = True
 
 
 @dataclass(frozen=True)
 class Changes:
-    """How two lists of files differ."""
+    """How two lists of files differ, by path."""
 
     removed: tuple[str, ...]
     changed: tuple[str, ...]
@@ -80,7 +80,7 @@ class Changes:
 
     @staticmethod
     def between(before: Mapping[str, FileState], after: Mapping[str, FileState]) -> Changes:
-        """Return what became of the files before."""
+        """Compare the files before and after."""
         return Changes(
             tuple(sorted(before.keys() - after.keys())),
             tuple(sorted(path for path in before.keys() & after.keys() if before[path] != after[path])),
@@ -88,30 +88,30 @@ class Changes:
         )
 
     @property
-    def harm(self) -> bool:
-        """Whether a file that was read is not what it was."""
+    def is_harmful(self) -> bool:
+        """Whether a file that the run has read was removed or changed."""
         return bool(self.removed or self.changed)
 
     def __str__(self) -> str:
         first = next(iter((*self.changed, *self.removed, *self.added)), "none")
         counts = f"{len(self.changed)} changed, {len(self.removed)} removed, {len(self.added)} added"
-        return f"files that are not what they were: {counts}; such as {first}"
+        return f"files that differ from those at the start: {counts}; such as {first}"
 
 
 def take_snapshot(rows: DataFrame) -> Snapshot | None:
-    """Return the files that a DataFrame reads, as its plan has listed them; None where it reads no files.
+    """Return the files that a DataFrame reads, as its plan has listed them; None if it reads no files.
 
-    A condition on partition columns leaves the files of the others out.
+    A condition on partition columns excludes the files of the other partitions.
     """
     files = _listed_files(rows)
     return None if files is None else Snapshot(_with_nanoseconds(files), _is_pinned(rows))
 
 
 def check_unchanged(before: Snapshot, reread: Callable[[], DataFrame]) -> Changes:
-    """Compare the files of an input with those now, and refuse what has changed under a run.
+    """Refuse an input whose files have changed since the start of the run.
 
     Args:
-        before: the files when they were listed first.
+        before: the files at the start.
         reread: returns the rows of the same path or table from a new listing.
 
     Returns:
@@ -125,13 +125,13 @@ def check_unchanged(before: Snapshot, reread: Callable[[], DataFrame]) -> Change
     except (PySparkException, Py4JJavaError, GmmSparkError) as error:
         _LOG.debug("the input cannot be listed again: %s", error)
         after = {}
-    # By nanoseconds too: Hadoop's times are too coarse for a file that is written twice within a millisecond.
+    # In nanoseconds: Hadoop's times do not show a second write within one millisecond.
     changes = Changes.between(before.files, _with_nanoseconds(after))
-    if changes.harm or (changes.added and not before.pinned):
+    if changes.is_harmful or (changes.added and not before.is_pinned):
         raise InputError(
             "the input",
             got=str(changes),
-            expected="files that stay as they are while the job runs",
+            expected="files that do not change while the job runs",
             do="Run again once the input is complete; nothing was published.",
         )
     if changes.added:
@@ -142,10 +142,10 @@ def check_unchanged(before: Snapshot, reread: Callable[[], DataFrame]) -> Change
 
 
 def check_version(before: str, reread: Callable[[], DataFrame]) -> None:
-    """Refuse a table that has another version than before; arguments as `check`.
+    """Refuse a table whose version differs from that at the start of the run; arguments as in `check_unchanged`.
 
     Raises:
-        InputError: it has.
+        InputError: the versions differ.
     """
     try:
         after = version(reread())
@@ -162,7 +162,7 @@ def check_version(before: str, reread: Callable[[], DataFrame]) -> None:
 
 
 def _is_pinned(rows: DataFrame) -> bool:
-    """Say whether all lists of files in a plan are those of Spark's own sources, which keep them."""
+    """Say whether all lists of files in a plan belong to Spark's own sources, which keep them."""
     names = (answer(partial(_index_of, leaf)) for leaf in leaves(query_of(rows).analyzed()))
     return all(name is None or name.startswith(_OF_SPARK) for name in names)
 
@@ -172,45 +172,45 @@ def _index_of(leaf: Any) -> str:  # noqa: ANN401 - a Java object
 
 
 def _listed_files(rows: DataFrame) -> Files | None:
-    """Return the files that a plan has listed; None where it reads none."""
-    # The scan knows the condition; a condition that never holds leaves no scan to ask.
+    """Return the files that a plan has listed; None if it reads no files."""
+    # The physical plan applies the condition; if the condition can never be true, it has no scan.
     java, query = jvm(rows.sparkSession), query_of(rows)
     for plan in (query.sparkPlan, query.analyzed):
-        found = [each for leaf in leaves(plan()) if (each := _listing(java, leaf)) is not None]
-        if found:
-            return {path: state for listing in found for path, state in _states(java, listing)}
+        listings = [listing for leaf in leaves(plan()) if (listing := _listing(java, leaf)) is not None]
+        if listings:
+            return {path: state for listing in listings for path, state in _states(java, listing)}
     return None
 
 
 def _listing(java: Any, leaf: Any) -> Any | None:  # noqa: ANN401 - Java objects
-    """Return the files of a leaf of a plan, Scala's Seq of PartitionDirectory; None where it reads none."""
+    """Return the files of a leaf of a plan, a Scala Seq of PartitionDirectory; None if it reads no files."""
     nothing = java.scala.collection.immutable.Nil
-    # A scan of Spark's own sources, of those under spark.sql.sources.useV1SourceList="", and a leaf of a logical plan.
+    # A scan of Spark's V1 sources, of its V2 sources (spark.sql.sources.useV1SourceList=""), a leaf of a logical plan.
     ways: tuple[Callable[[], Any], ...] = (
         lambda: leaf.relation().location().listFiles(leaf.partitionFilters(), leaf.dataFilters()),
         lambda: leaf.scan().fileIndex().listFiles(leaf.scan().partitionFilters(), leaf.scan().dataFilters()),
         lambda: leaf.relation().location().listFiles(nothing, nothing),
     )
-    return next((found for way in ways if (found := answer(way)) is not None), None)
+    return next((listing for way in ways if (listing := answer(way)) is not None), None)
 
 
 def _states(java: Any, listing: Any) -> Iterator[tuple[str, FileState]]:  # noqa: ANN401 - Java objects
-    """Yield the path and the state of each file in a list of PartitionDirectory."""
+    """Yield path and state of each file in a Seq of PartitionDirectory."""
     as_java, files = java.scala.jdk.javaapi.CollectionConverters.asJava, java.java.util.ArrayList()
     for directory in as_java(listing):
         files.addAll(as_java(directory.files()))
     if files.isEmpty():
         return
     sizes, times = (map(int, _values(java, files, name)) for name in ("getLen", "getModificationTime"))
-    tagged = java.java.lang.Class.forName(_ETAG).isInstance(files[0].fileStatus())  # all are of one filesystem
+    tagged = java.java.lang.Class.forName(_ETAG).isInstance(files[0].fileStatus())  # all files are on one filesystem
     marks = [file.fileStatus().getEtag() for file in files] if tagged else repeat(None, len(files))
     yield from zip(_values(java, files, "getPath"), map(FileState, sizes, times, marks), strict=True)
 
 
 def _values(java: Any, objects: Any, getter: str) -> list[str]:  # noqa: ANN401 - Java objects
-    """Return what a getter of each Java object in a list returns, as text.
+    """Return the value of a getter for each Java object in a list, as text.
 
-    All in Java: one call from Python takes 0.1 ms, and a table may have 10,000 files with three values each.
+    The loop runs in Java: one call from Python takes 0.1 ms, and a table may have 10,000 files with three values each.
     """
     collections = java.org.apache.commons.collections4
     transformer = collections.functors.InvokerTransformer.invokerTransformer(getter)
@@ -223,13 +223,13 @@ def _with_nanoseconds(files: Files) -> Files:
 
 
 def _precise(path: str, state: FileState) -> FileState:
-    """Return the state of a file by the operating system, if it is one of this machine."""
+    """Return the state of a local file with the operating system's nanoseconds; any other state as it is."""
     if not path.startswith("file:"):
         return state
     try:
         now = os.stat(path.removeprefix("file:"))  # noqa: PTH116 - there may be 10,000 of them
-    except OSError:  # gone
+    except OSError:
         return state._replace(mark="gone")
     if (now.st_size, now.st_mtime_ns // 1_000_000) != (state.size, state.modified):
-        return state._replace(mark="changed")  # since the list was taken
+        return state._replace(mark="changed")  # since Spark's listing
     return state._replace(mark=str(now.st_mtime_ns))

@@ -1,7 +1,7 @@
-"""Folders that are more than their files: tables whose log says which files count.
+"""Folders that are Delta, Hudi or Iceberg tables: a log says which of their files are valid.
 
-Spark reads such a folder as plain Parquet without a word, deleted rows and all; what is written into it becomes part of
-it, or is removed by its next clean-up.
+Spark reads such a folder as plain Parquet without a warning, and returns deleted rows too. A file that a job writes
+into it becomes part of the table, or is removed by its next clean-up.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ class Kind:
     """A kind of table.
 
     Args:
-        name: what people call it.
-        format: Spark's name of it.
+        name: its name in messages.
+        format: Spark's name of its format.
     """
 
     name: str
@@ -35,7 +35,7 @@ DELTA, HUDI, ICEBERG = Kind("a Delta table", "delta"), Kind("a Hudi table", "hud
 
 
 def kind_of(folder: Location) -> Kind | None:
-    """Return which kind of table a folder is; None for plain files."""
+    """Return the kind of table that a folder is; None for plain files."""
     if folder.child("_delta_log").is_folder():
         return DELTA
     if folder.child(".hoodie").is_folder():
@@ -44,19 +44,19 @@ def kind_of(folder: Location) -> Kind | None:
 
 
 def tables_below(folder: Location) -> Iterator[tuple[Location, Kind]]:
-    """Yield the tables that a folder is, or that are below it, at any depth."""
+    """Yield this folder if it is a table, else all tables below it at any depth."""
     if kind := kind_of(folder):
         yield folder, kind
         return
-    for each in folder.children():
-        if each.is_folder():
-            yield from tables_below(each)
+    for entry in folder.children():
+        if entry.is_folder():
+            yield from tables_below(entry)
 
 
 def table_around(place: Location) -> tuple[Location, Kind] | None:
-    """Return the innermost table that a place is, or is inside of; None where there is none, or it may not be seen."""
+    """Return the innermost table that a place is or is inside of; None if there is none, or it may not be read."""
     while True:
-        with suppress(OSError, *JAVA_ERRORS):  # a bucket whose root may not be listed
+        with suppress(OSError, *JAVA_ERRORS):  # a bucket whose root this user may not list
             if kind := kind_of(place):
                 return place, kind
         if place.is_root():

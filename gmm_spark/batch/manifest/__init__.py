@@ -1,1 +1,1 @@
-"""What a run writes about itself: the manifest, its schema, the versions of the software."""
+"""The report that each run writes: the manifest, its schema, the versions of the software."""

@@ -1,6 +1,6 @@
-"""The manifest: what a run was, what it read, what it wrote and how it ended, as one JSON document.
+"""The manifest: a run's options, inputs, output and result as one JSON document.
 
-The model here is the definition; `manifest.schema.json` beside it is made from it, for programs of other languages.
+This module is the definition; `manifest.schema.json` is generated from it, for programs in other languages.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from gmm_spark.errors import OutputError
 from gmm_spark.store.plain import plain
 from gmm_spark.store.untrusted import json_object
 
-MANIFEST = "_manifest.json"  # hidden from readers of tables, as every name with such a first character
+MANIFEST = "_manifest.json"  # readers of tables skip names that start with _
 SCHEMA_FILE = Path(__file__).with_name("manifest.schema.json")
-# A manifest is untrusted input: larger ones are not even parsed, and none that we write is.
+# A manifest is untrusted input: a larger one is not parsed; gmm_spark never writes one.
 MOST_CHARACTERS, _MOST_VALUES = 32 << 20, 1 << 20  # characters, values
-MOST_FILES = 100_000  # an output may have more; their bytes are counted
+MOST_FILES = 100_000  # files beyond these are not listed, but their bytes are counted
 
 
-# JSON has no word for infinity: what is not finite is written as null.
+# JSON has no infinity: a number that is not finite is written as null.
 Number = Annotated[float | None, BeforeValidator(plain)]
 
 
@@ -32,7 +32,7 @@ class _Part(BaseModel):
 
 
 class Versions(_Part):
-    """What the run ran on, as the driver sees it."""
+    """The software of the run, as the driver sees it."""
 
     gmm_spark: str
     spark: str
@@ -45,12 +45,12 @@ class Versions(_Part):
 
 
 class Input(_Part):
-    """Something that was read."""
+    """A table or a model that the run has read."""
 
-    name: str = Field(description="Path or table, as the options name it.")
+    name: str = Field(description="Path or table, as in the options.")
     kind: Literal["path", "table", "model"]
     format: str | None = None
-    version: str | None = Field(default=None, description="Snapshot or version, where the format has one.")
+    version: str | None = Field(default=None, description="Snapshot or version, if the format has one.")
     schema_: str | None = Field(default=None, alias="schema", description="Columns and types, as Spark's DDL.")
     files: int | None = Field(default=None, ge=0)
     bytes: int | None = Field(default=None, ge=0)
@@ -59,11 +59,11 @@ class Input(_Part):
 
 
 class RowCounts(_Part):
-    """Rows and weight; null where the run did not come so far."""
+    """Rows and weight; null if the run ended before it counted them."""
 
     read: int | None = Field(default=None, ge=0)
     used: int | None = Field(default=None, ge=0)
-    refused: dict[str, int] = Field(default={}, description="By reason, those that did not occur with 0.")
+    refused: dict[str, int] = Field(default={}, description="By reason, zero counts included.")
     written: int | None = Field(default=None, ge=0)
     weight: Number = None
 
@@ -75,7 +75,7 @@ class FitRecord(_Part):
     outcome: str
     message: str
     passes: int
-    resumed_passes: int = Field(default=0, description="How many of them come from a run that was broken off.")
+    resumed_passes: int = Field(default=0, description="How many of the passes an interrupted run made.")
     iterations: int
     mean_log_likelihood: Number
     history: Annotated[tuple[Number, ...], FailFast()] = Field(
@@ -92,12 +92,12 @@ class File(_Part):
 
 
 class Output(_Part):
-    """What was published."""
+    """The published output."""
 
     path: str
     mode: str
-    folder: str = Field(description="Where in the path this run's files are; empty where they are the path itself.")
-    files: Annotated[tuple[File, ...], FailFast()] = Field(description="At most 100,000 of them.")
+    folder: str = Field(description="Subfolder of the path with this run's files; empty if there is none.")
+    files: Annotated[tuple[File, ...], FailFast()] = Field(description="At most 100,000 files.")
     bytes: int = Field(ge=0)
 
 
@@ -107,20 +107,20 @@ class Manifest(_Part):
     format: Literal[1] = 1
     job: str
     run_id: str
-    status: int = Field(ge=0, le=255, description="The exit status: 0 is success, and then the output is published.")
-    error: str | None = Field(default=None, description="What went wrong.")
+    status: int = Field(ge=0, le=255, description="The exit status: with 0 the output is published.")
+    error: str | None = Field(default=None, description="The error message of a failed run.")
     started: datetime
     finished: datetime
     versions: Versions
     configuration: dict[str, Any] = Field(description="All options, resolved; secrets are replaced.")
-    configuration_sha256: str = Field(description="Of the options that decide what is written.")
-    parents: dict[str, str] = Field(description="Ids of scheduler and lineage around this run.")
+    configuration_sha256: str = Field(description="Of the options that decide the content of the output.")
+    parents: dict[str, str] = Field(description="Ids of this run in scheduler and lineage.")
     inputs: Annotated[tuple[Input, ...], FailFast()] = ()
     rows: RowCounts = RowCounts()
     fit: FitRecord | None = None
     output: Output | None = None
     seconds: dict[str, float] = Field(description="By phase.")
-    notes: dict[str, Any] = Field(default={}, description="Whatever else the job found out.")
+    notes: dict[str, Any] = Field(default={}, description="Any other results of the job.")
 
     def to_json(self) -> str:
         """Return the document, a line per field."""
@@ -128,14 +128,14 @@ class Manifest(_Part):
 
 
 def read_manifest(text: str, where: str) -> Manifest:
-    """Return the manifest of a document, or refuse it.
+    """Return the manifest in a document, or refuse it.
 
     Raises:
-        OutputError: it is no manifest.
+        OutputError: the document is no manifest.
     """
     try:
         return Manifest.model_validate(json_object(text, MOST_CHARACTERS, _MOST_VALUES))
-    except ValidationError as error:  # its text, which repeats what is wrong, may be larger than the document
+    except ValidationError as error:  # its text repeats all wrong values and may be larger than the document
         raise _damaged(where, f"{error.error_count()} mistakes in its fields") from None
     except ValueError as error:
         raise _damaged(where, str(error)) from error
@@ -146,11 +146,11 @@ def _damaged(where: str, got: str) -> OutputError:
         f"the manifest {where}",
         got=got,
         expected="a manifest as gmm_spark wrote it",
-        do="Move it away if it is damaged; without it a run cannot know what was published there.",
+        do="Move the file away if it is damaged; then gmm_spark no longer knows which run has published this output.",
     )
 
 
 def schema() -> str:
-    """Return the JSON Schema of a manifest, as `manifest.schema.json` holds it."""
+    """Return the JSON Schema of a manifest, the text of `manifest.schema.json`."""
     tree = {"$schema": "https://json-schema.org/draft/2020-12/schema", **Manifest.model_json_schema(by_alias=True)}
     return json.dumps(tree, indent=1) + "\n"

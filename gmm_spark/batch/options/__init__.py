@@ -1,1 +1,1 @@
-"""The options of jobs: their definition, their layers, what is said about mistakes in them."""
+"""The options of the jobs: definitions, layers, and errors about wrong options."""

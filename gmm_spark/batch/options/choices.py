@@ -1,4 +1,4 @@
-"""The options of a selection: which mixtures are fitted, and how one of them is chosen."""
+"""The options of a selection: which mixtures to fit, and how to choose one of them."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from gmm_spark.mixture.parameters import FAMILIES, Family
 from gmm_spark.selection.evaluation import CRITERIA, Criterion
 
 _RANGE = re.compile(r"(\d+)-(\d+)")
-_MOST = 1000  # components in a list: a typing error must not make a grid too large to fit
+_MOST = 1000  # components: a typing error must not make a grid that is too large to fit
 
 
 def _numbers(value: object) -> object:
-    """Turn 2-5,8 into the numbers it means; anything else is left to the check of the type."""
+    """Turn text such as 2-5,8 into numbers; leave any other value to the type check."""
     if isinstance(value, str) and value.lstrip().startswith("["):
         value = json.loads(value)
     words = [word.strip() for word in value.split(",") if word.strip()] if isinstance(value, str) else value
@@ -29,15 +29,14 @@ def _numbers(value: object) -> object:
 
 
 def _expanded(word: object) -> tuple[object, ...]:
-    found = _RANGE.fullmatch(word) if isinstance(word, str) else None
-    if found is None:
+    bounds = _RANGE.fullmatch(word) if isinstance(word, str) else None
+    if bounds is None:
         return (word,)
-    first, last = int(found[1]), int(found[2])
+    first, last = int(bounds[1]), int(bounds[2])
     if first > last:
-        raise ValueError(f"a range that rises instead of {word}")
-    return tuple(
-        range(first, max(first, min(last, _MOST + 1)) + 1)
-    )  # of what is above the limit, one number: it is refused
+        raise ValueError(f"the smaller number first instead of {word}")
+    # One number above the limit is enough: the type check refuses it.
+    return tuple(range(first, max(first, min(last, _MOST + 1)) + 1))
 
 
 def _words(value: object) -> object:
@@ -72,7 +71,7 @@ class GridConfig(Section):
         default=("full",), description=f"Covariance families: some of {', '.join(FAMILIES)}, or the word all."
     )
     finalists: Count = Field(
-        default=1, ge=1, description="How many different optima found on the sample go on to all rows, of each mixture."
+        default=1, ge=1, description="For each mixture, how many different optima of the sample are fitted to all rows."
     )
 
 
@@ -81,22 +80,25 @@ class ChoiceConfig(Section):
 
     criterion: Literal[Criterion] = Field(
         default=CRITERIA[0],
-        description="bic, aic or icl (the smallest wins), heldout (the largest), or gain: components are added while "
-        "each gains least_gain.",
+        description="bic, aic or icl: the smallest wins; heldout: the largest wins; gain: components are added while "
+        "each one gains least_gain.",
     )
     least_gain: Amount = Field(
-        default=0.01, description="Nats per row that each added component must gain, for the criterion gain."
+        default=0.01, description="For the criterion gain: nats per row that each added component must gain."
     )
     holdout: float = Field(
-        default=0.0, ge=0, lt=1, description="Share of the rows, by a hash of the row, that nothing is fitted to."
+        default=0.0,
+        ge=0,
+        lt=1,
+        description="Share of the rows, chosen by a hash of the row, that no mixture is fitted to.",
     )
     folds: Count = Field(
         default=0,
         ge=0,
-        description="Hold each of n parts of the rows out of a further fit of each mixture; 0: off.",
+        description="Number of parts for cross-validation: each mixture is fitted once more without each part; 0: off.",
     )
     retire: bool = Field(
-        default=True, description="End mixtures early that cannot win any more; the table shows which."
+        default=True, description="Stop fits early if their mixtures can no longer win; the table marks them."
     )
 
     @model_validator(mode="after")

@@ -1,4 +1,4 @@
-"""The options of each job, as sections; how files, environment and command line give them is in `layers.py`."""
+"""The options of each job, by section; `layers.py` reads them from file, environment and command line."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from gmm_spark.batch.options.sections import (
 
 
 class JobConfig(BaseSettings):
-    """The options of one job. Made by `layers.load`; equal layers give an equal configuration."""
+    """The options of one job, as `layers.load_options` returns them; equal layers give equal configurations."""
 
     logs: LogsConfig = LogsConfig()
 
@@ -55,7 +55,7 @@ class JobConfig(BaseSettings):
 
     @property
     def references(self) -> Mapping[tuple[str, ...], str]:
-        """The text of each option that was given with `${env:NAME}` in it, by the option's path."""
+        """The text of each option that contains `${env:NAME}` in the file, by the option's path."""
         return self._references
 
     @property
@@ -65,18 +65,18 @@ class JobConfig(BaseSettings):
 
     @property
     def dry_run(self) -> bool:
-        """Whether the job shall only print what it would do."""
+        """Whether the job only prints what it would do."""
         return self._dry_run
 
     def note_origin(
         self, references: Mapping[tuple[str, ...], str], environment: Mapping[str, str], *, dry_run: bool
     ) -> None:
-        """Keep where the values came from, so that they can be printed without their secrets, and what is asked for."""
+        """Store where values come from, so that they are printed without secrets, and whether this is a dry run."""
         self._references, self._environment, self._dry_run = dict(references), dict(environment), dry_run
 
 
 class EstimatingConfig(JobConfig):
-    """What the jobs that fit mixtures have in common."""
+    """The options that all jobs which fit mixtures have."""
 
     input: InputConfig
     features: FeaturesConfig
@@ -100,7 +100,7 @@ class FitConfig(EstimatingConfig):
 
 
 class SelectConfig(EstimatingConfig):
-    """Fit many Gaussian mixtures to a table together and choose one of them."""
+    """Fit many Gaussian mixtures to a table at the same time and choose one of them."""
 
     grid: GridConfig
     choice: ChoiceConfig = ChoiceConfig()

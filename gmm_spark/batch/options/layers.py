@@ -1,7 +1,7 @@
 """Configuration in layers: defaults < file < environment < command line.
 
-pydantic-settings reads and merges the layers; this module adds the YAML file (`files.py`), and options that no
-one knows, so that they are reported with all other mistakes.
+pydantic-settings reads and merges the layers; this module adds the YAML file (`yaml_file.py`) and the unknown options,
+so that they are reported with all other mistakes.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from pydantic_settings import CliSettingsSource, EnvSettingsSource, NoDecode, SettingsError
 
 from gmm_spark.batch.options.jobs import FitConfig, JobConfig, ScoreConfig, SelectConfig, SimulateConfig
-from gmm_spark.batch.options.mistakes import explained, options
+from gmm_spark.batch.options.mistakes import configuration_error, options
 from gmm_spark.batch.options.yaml_file import ConfigurationFile, Tree, read_file
 from gmm_spark.errors import ConfigurationError
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 Config = TypeVar("Config", bound=JobConfig)
 
-_LAYERS = """layers, the later wins:
+_LAYERS = """layers, a later one wins:
   defaults < --config FILE < environment (GMM_SPARK_SECTION__KEY=value) < command line (--section.key=value)
   lists are written a,b or as JSON; maps name=value or as JSON, single entries also
   as --section.map.name=value and GMM_SPARK_SECTION__MAP__NAME=value; null unsets an option
@@ -37,21 +37,21 @@ _LAYERS = """layers, the later wins:
 _JOBS = (FitConfig, SelectConfig, ScoreConfig, SimulateConfig)
 _PREFIX = str(JobConfig.model_config["env_prefix"])
 _SECTIONS = frozenset(name for job in _JOBS for name in job.model_fields)
-# Options as variables with one underscore where two belong.
+# The names of environment variables in which two underscores were written as one.
 _SINGLE = frozenset(key.replace(".", "_") for job in _JOBS for key in options(job))
 
 
 class _CommandLine(CliSettingsSource[Any]):
-    """The command line, lists and single entries of maps read by this module.
+    """The command line; this module reads lists and single entries of maps.
 
-    pydantic-settings does not decode the JSON of the former, and does not know the latter.
+    pydantic-settings does not decode JSON in lists, and does not know single entries of maps.
     """
 
-    own: Tree
+    extra: Tree
 
-    def __call__(self, **given: Any) -> Any:  # noqa: ANN401 - the library's signature
-        found = super().__call__(**given)
-        return merge_trees(found, self.own) if isinstance(found, dict) else found
+    def __call__(self, **arguments: Any) -> Any:  # noqa: ANN401 - the library's signature
+        values = super().__call__(**arguments)
+        return merge_trees(values, self.extra) if isinstance(values, dict) else values
 
 
 class _Parser(ArgumentParser):
@@ -61,7 +61,7 @@ class _Parser(ArgumentParser):
         )
 
 
-def load(config: type[Config], argv: Sequence[str], *, prog: str) -> Config:
+def load_options(config: type[Config], argv: Sequence[str], *, prog: str) -> Config:
     """Return the configuration of a job from all its layers.
 
     Args:
@@ -81,32 +81,33 @@ def load(config: type[Config], argv: Sequence[str], *, prog: str) -> Config:
     file = read_file(arguments.config) if arguments.config else ConfigurationFile({})
     layers: dict[str, Tree] = {}
     try:
-        source.own = merge_trees(_lists(arguments, config), _as_layer(entries, levels=3))
+        source.extra = merge_trees(_lists(arguments, config), _as_layer(entries, levels=3))
         source = source(parsed_args=arguments)
         layers = {
             "command line": merge_trees(_as_layer(unknown), source()),
             "environment": EnvSettingsSource(config)(),
             str(arguments.config): file.tree,
         }
-        # Sections that no layer names are laid down empty: pydantic then reports which options they lack.
+        # A section that no layer names starts empty: pydantic then reports which of its options are missing.
         below = merge_trees({name: {} for name in config.model_fields}, file.tree, _as_layer(unknown))
-        given = {**below, "_cli_settings_source": source}
         unseen = [*_other_cases(below, config), *_variables(file.environment)]
-        made = config(**given)
+        result = config(**{**below, "_cli_settings_source": source})
     except SettingsError as error:
         raise _unreadable(error) from error
     except ValidationError as error:
-        raise explained(error.errors(), config, layers, file.references, unseen) from None
+        raise configuration_error(error.errors(), config, layers, file.references, unseen) from None
     if unseen:
-        raise explained([], config, layers, file.references, unseen)
+        raise configuration_error([], config, layers, file.references, unseen)
     above = layers["environment"], layers["command line"]
-    own = {place: text for place, text in file.references.items() if not any(_overrides(tree, place) for tree in above)}
-    made.note_origin(own, file.environment, dry_run=arguments.dry_run)
-    return made
+    used = {
+        place: text for place, text in file.references.items() if not any(_overrides(tree, place) for tree in above)
+    }
+    result.note_origin(used, file.environment, dry_run=arguments.dry_run)
+    return result
 
 
 def merge_trees(*trees: Tree) -> Tree:
-    """Return the trees laid over each other: the later wins, option by option."""
+    """Merge trees option by option; a later tree wins."""
     result: Tree = {}
     for tree in trees:
         for name, value in tree.items():
@@ -127,7 +128,7 @@ def _parser(config: type[JobConfig], prog: str) -> ArgumentParser:
     parser.add_argument(
         "--dry-run",
         action="store_true",
-        help="Print the resolved options, the checked schema and what the job will cost; read no row, write nothing.",
+        help="Print the resolved options, the checked schema and the cost of the job; read no row, write nothing.",
     )
     return parser
 
@@ -140,10 +141,10 @@ def _refuse_stray_words(parser: ArgumentParser, words: Sequence[str]) -> None:
 
 
 def _as_layer(words: Sequence[str], levels: int = 2) -> Tree:
-    """Return the words that the parser does not know in the form of a layer, with at most `levels` levels of names."""
+    """Return words that the parser does not know as a layer, with at most `levels` levels of names."""
     tree: Tree = {}
     for word in words:
-        if word.startswith("--"):  # else it is the value of the unknown option before it
+        if word.startswith("--"):  # any other word is the value of the unknown option before it
             key, _, value = word[2:].partition("=")
             branch: Any = value
             for name in reversed(key.split(".", levels - 1)):
@@ -153,7 +154,7 @@ def _as_layer(words: Sequence[str], levels: int = 2) -> Tree:
 
 
 def _entries(words: Sequence[str], config: type[JobConfig], parser: ArgumentParser) -> tuple[list[str], list[str]]:
-    """Return the words that give a single entry of a map, as --section.map.name=value, and the others."""
+    """Split words into single entries of maps, --section.map.name=value, and all others."""
     maps = tuple(f"--{key}." for key, field in options(config).items() if get_origin(field.annotation) is dict)
     entries, others = list[str](), list[str]()
     rest = iter(words)
@@ -169,7 +170,7 @@ def _entries(words: Sequence[str], config: type[JobConfig], parser: ArgumentPars
 
 
 def _other_cases(tree: Tree, config: type[JobConfig]) -> list[str]:
-    """Return the options in sections that pydantic-settings drops without a word: known names in another case."""
+    """Return options that pydantic-settings drops without a warning: their section is written in another case."""
     odd = {name: value for name, value in tree.items() if name not in config.model_fields and name.lower() in _SECTIONS}
     return [
         key
@@ -179,9 +180,9 @@ def _other_cases(tree: Tree, config: type[JobConfig]) -> list[str]:
 
 
 def _variables(used: Mapping[str, str]) -> Iterator[str]:
-    """Yield the environment variables that were meant as options, but that pydantic-settings does not look at.
+    """Yield the environment variables that look like options, but that pydantic-settings ignores.
 
-    Those of another job's sections are none: jobs may share an environment.
+    Sections of other jobs are skipped: jobs may share an environment.
 
     Args:
         used: the variables that the file refers to.
@@ -194,7 +195,7 @@ def _variables(used: Mapping[str, str]) -> Iterator[str]:
 
 
 def _lists(arguments: Namespace, config: type[JobConfig]) -> Tree:
-    """Take the options that are lists out of the arguments, and return them in the form of a layer."""
+    """Remove the options that are lists from the arguments, and return them as a layer."""
     tree: Tree = {}
     for key, field in options(config).items():
         values = getattr(arguments, key, None)
@@ -208,17 +209,17 @@ def _lists(arguments: Namespace, config: type[JobConfig]) -> Tree:
 def _is_list(field: FieldInfo) -> bool:
     marks = [
         *field.metadata,
-        *(mark for each in get_args(field.annotation) for mark in getattr(each, "__metadata__", ())),
+        *(mark for kind in get_args(field.annotation) for mark in getattr(kind, "__metadata__", ())),
     ]
     return NoDecode in marks
 
 
 def _list(values: list[str]) -> object:
-    """Return a list as text or, of several texts, as one; None for the word null."""
+    """Return a list option that is given once or several times as one value; None for the word null."""
     if values == ["null"]:
         return None
-    read = [_unquoted(value.strip()) for value in values]
-    return read[0] if len(read) == 1 else ",".join(read) if not any(map(_is_json, read)) else _joined(read)
+    texts = [_unquoted(value.strip()) for value in values]
+    return texts[0] if len(texts) == 1 else ",".join(texts) if not any(map(_is_json, texts)) else _joined(texts)
 
 
 def _unquoted(text: str) -> str:
@@ -233,12 +234,12 @@ def _joined(texts: list[str]) -> object:
     try:
         parts = [json.loads(text) if _is_json(text) else text.split(",") for text in texts]
     except ValueError as error:
-        raise SettingsError("a list is no JSON") from error
+        raise SettingsError("a list is not valid JSON") from error
     return [item for part in parts for item in part]
 
 
 def _overrides(layer: object, place: Sequence[str]) -> bool:
-    """Return whether a layer gives the option at this place, or something in place of a section around it."""
+    """Return whether a layer sets the option at this place, or replaces a section around it."""
     if not place or not isinstance(layer, dict):
         return True
     return place[0] in layer and _overrides(layer[place[0]], place[1:])

@@ -1,4 +1,4 @@
-"""What pydantic found wrong in a configuration, as errors that name the option, the layer and the remedy."""
+"""Turn the mistakes that pydantic reports into errors that name the option, its layer and the remedy."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
 
-from gmm_spark.batch.options.redaction import HIDDEN, is_secret, scrubbed
+from gmm_spark.batch.options.redaction import HIDDEN, is_secret, scrub
 from gmm_spark.errors import ConfigurationError
 from gmm_spark.options import BY_PARAM, OPTIONS
 
@@ -42,58 +42,58 @@ class ConfigurationMistakesError(ConfigurationError):
 
 def options(config: type[BaseModel], section: str = "") -> dict[str, FieldInfo]:
     """Return every option of a configuration by its dotted name."""
-    found: dict[str, FieldInfo] = {}
+    result: dict[str, FieldInfo] = {}
     for name, field in config.model_fields.items():
         inner: Any = field.annotation
         is_section = isinstance(inner, type) and issubclass(inner, BaseModel)
-        found |= options(inner, f"{section}{name}.") if is_section else {f"{section}{name}": field}
-    return found
+        result |= options(inner, f"{section}{name}.") if is_section else {f"{section}{name}": field}
+    return result
 
 
 def key_of(config: type[BaseModel], name: str) -> str:
-    """Return what a job calls an option of a fit or a param of the estimator; empty: it has it not."""
-    there = options(config)
-    known = OPTIONS.get(name) or BY_PARAM.get(name)
-    keys = known.keys if known else [key for key in there if key.rpartition(".")[2] == name]
-    return next((key for key in keys if key in there), name if name in there else "")
+    """Return a job's name of a fit option or of an estimator param; empty if the job does not have it."""
+    fields = options(config)
+    option = OPTIONS.get(name) or BY_PARAM.get(name)
+    keys = option.keys if option else [key for key in fields if key.rpartition(".")[2] == name]
+    return next((key for key in keys if key in fields), name if name in fields else "")
 
 
-def explained(
-    found: Sequence[ErrorDetails],
+def configuration_error(
+    details: Sequence[ErrorDetails],
     config: type[BaseModel],
     layers: Mapping[str, Tree],
     references: Mapping[tuple[str, ...], str],
     unseen: Sequence[str] = (),
 ) -> ConfigurationError:
-    """Return one error that reports every mistake, and no secret.
+    """Return one error that reports every mistake and no secret.
 
     Args:
-        found: what pydantic found.
-        config: the configuration that was asked for.
-        layers: what each layer said, the winning layer first.
-        references: the texts in the file that refer to the environment, by their place.
-        unseen: unknown options and environment variables that pydantic did not look at.
+        details: the mistakes that pydantic reports.
+        config: the class of the configuration.
+        layers: the options of each layer, the winning layer first.
+        references: the texts in the file that refer to the environment, by the path of the option.
+        unseen: unknown options and environment variables that pydantic does not see.
     """
-    known = options(config)
-    # A list with two bad items, or a union tried in two ways, is one mistake to the user: the first reported.
+    fields = options(config)
+    # pydantic reports each bad item of a list and each type of a union; for the user this is one mistake: the first.
     by_option: dict[str, ConfigurationError] = {}
-    for detail in found:
-        for mistake in _mistakes(detail, known, layers, references):
+    for detail in details:
+        for mistake in _mistakes(detail, fields, layers, references):
             by_option.setdefault(mistake.what, mistake)
     for name in unseen:
-        by_option.setdefault(name, _unknown(name, known, _origin(name.split("."), layers) or " (environment)"))
+        by_option.setdefault(name, _unknown(name, fields, _origin(name.split("."), layers) or " (environment)"))
     mistakes = tuple(by_option.values())
     return mistakes[0] if len(mistakes) == 1 else ConfigurationMistakesError(mistakes)
 
 
 def _mistakes(
     detail: ErrorDetails,
-    known: Mapping[str, FieldInfo],
+    fields: Mapping[str, FieldInfo],
     layers: Mapping[str, Tree],
     references: Mapping[tuple[str, ...], str],
 ) -> Iterator[ConfigurationError]:
     place = [str(part) for part in detail["loc"][:2]]
-    if not place:  # two sections that do not go together
+    if not place:  # a check of several sections failed
         yield ConfigurationError(
             "the sections", got="options that contradict each other", expected=_expected(detail), do="Change one."
         )
@@ -101,23 +101,23 @@ def _mistakes(
     key, value = ".".join(place), detail["input"]
     if detail["type"] == "extra_forbidden":
         for name in [f"{key}.{option}" for option in value] if isinstance(value, dict) and value else [key]:
-            yield _unknown(name, known, _origin(name.split("."), layers))
+            yield _unknown(name, fields, _origin(name.split("."), layers))
     elif detail["type"] == "missing":
         yield ConfigurationError(
-            key, got="nothing", expected="a value", do=f"Set it in the file or as --{key}=... {_help(known, key)}"
+            key, got="nothing", expected="a value", do=f"Set it in the file or as --{key}=... {_help(fields, key)}"
         )
     else:
         yield ConfigurationError(
             f"{key}{_origin(place, layers)}",
             got=_shown(value, [str(part) for part in detail["loc"]], references),
             expected=_expected(detail),
-            do=_help(known, key),
+            do=_help(fields, key),
         )
 
 
-def _unknown(name: str, known: Mapping[str, FieldInfo], origin: str) -> ConfigurationError:
+def _unknown(name: str, fields: Mapping[str, FieldInfo], origin: str) -> ConfigurationError:
     meant = name.lower().removeprefix("gmm_spark_").replace("__", ".")
-    closest = max(known, key=lambda option: _likeness(meant, option))
+    closest = max(fields, key=lambda option: _likeness(meant, option))
     nested = "the section and the option: {}: {{{}: ...}}".format(*closest.split("."))
     return ConfigurationError(
         f"{name}{origin}",
@@ -128,7 +128,7 @@ def _unknown(name: str, known: Mapping[str, FieldInfo], origin: str) -> Configur
 
 
 def _likeness(name: str, option: str) -> float:
-    # The last part counts by itself, so that an option in the wrong section is found.
+    # The last part is also compared alone, to find an option that is in the wrong section.
     pairs = (name, option), (name.rpartition(".")[2], option.rpartition(".")[2])
     return sum(SequenceMatcher(None, *pair).ratio() for pair in pairs)
 
@@ -143,17 +143,17 @@ def _holds(tree: object, place: Sequence[str]) -> bool:
     return isinstance(tree, dict) and place[0] in tree and _holds(tree[place[0]], place[1:])
 
 
-def _help(known: Mapping[str, FieldInfo], key: str) -> str:
-    return (known[key].description or "") if key in known else "--help lists every option."
+def _help(fields: Mapping[str, FieldInfo], key: str) -> str:
+    return (fields[key].description or "") if key in fields else "--help lists every option."
 
 
 def _shown(value: object, place: Sequence[str], references: Mapping[tuple[str, ...], str]) -> str:
-    # The values of a whole section stay out of the message: a reader's options may hold a password.
+    # Values of a whole section are not shown: options of Spark's reader may contain a password.
     if isinstance(value, dict):
         return ", ".join(map(str, value)) or "nothing"
     if texts := [text for other, text in references.items() if all(a == b for a, b in zip(other, place, strict=False))]:
         return ", ".join(texts)
-    shown = HIDDEN if any(map(is_secret, place)) else scrubbed(repr(value))
+    shown = HIDDEN if any(map(is_secret, place)) else scrub(repr(value))
     return shown if len(shown) <= _MOST_SHOWN else f"{shown[:_MOST_SHOWN]} ..."
 
 
@@ -161,6 +161,6 @@ def _expected(detail: ErrorDetails) -> str:
     if detail["type"] in {"model_type", "model_attributes_type"}:
         return "a section with options"
     if detail["type"] == "string_type":
-        return "text; in YAML between quotes where it would be read as something else"
+        return "text; in YAML, put a number or a word such as true between quotes"
     text = detail["msg"].removeprefix("Value error, ").replace("String should match", "text of the")
     return re.sub(r"^(Input|String|Value) should (be |have )?", "", text)

@@ -1,4 +1,4 @@
-"""The types of options: texts, lists of column names as any layer writes them, numbers that are no less than zero."""
+"""The types of options: texts, lists of column names as each layer writes them, limited numbers."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ def _all_or_names(value: object) -> object:
 
 
 Text = Annotated[str, Field(min_length=1)]
-# NoDecode hands the text of environment and command line to _split, so that a,b works in all layers.
+# With NoDecode the text of environment and command line reaches _split, so that a,b works in all layers.
 Names = Annotated[tuple[Text, ...], NoDecode, AfterValidator(_distinct), BeforeValidator(_split)]
-Kept = Annotated[
+ColumnsOrAll = Annotated[
     Literal["all"] | tuple[Text, ...],
     NoDecode,
     AfterValidator(_distinct),
@@ -38,7 +38,7 @@ Kept = Annotated[
     BeforeValidator(_split),
 ]
 Value = str | bool | int | float
-# What Spark's params and the JVM can hold: a larger number would fail there, in the middle of the job.
+# The limits of Spark's params and the JVM: a larger number would fail there, in the middle of the job.
 Count = Annotated[int, Field(le=2**31 - 1)]
 Long = Annotated[int, Field(le=2**63 - 1)]
 Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]

@@ -1,7 +1,7 @@
-"""What may be printed of a configuration: secrets are hidden in the log, the manifest and the dry run.
+"""Hide the secrets of a configuration in the log, the manifest and the dry run.
 
-Secret are the values that the file takes from the environment by `${env:NAME}`, those of options whose
-names look like it (password, token, ...), and passwords within a text, such as a URL's.
+Secrets are the values that the file takes from the environment with `${env:NAME}`, the values of options with names
+such as password or token, and passwords within a text such as a URL.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from gmm_spark.batch.options.jobs import JobConfig
 
 HIDDEN = "***"
-# A shorter value is no secret, and to replace it in every line of a log would leave none of them readable.
+# A shorter value is no secret, and to replace it everywhere would make the log unreadable.
 _LEAST_SECRET = 4
 _WORDS = "password|passwd|pwd|passphrase|secret|token|credential|signature|(?:access|account|api|private)[._-]?key"
 _NAME = re.compile(f"{_WORDS}|key", re.IGNORECASE)
@@ -26,29 +26,29 @@ _ASSIGNED = re.compile(rf"([\w.\-]*(?:{_WORDS})[\w.\-]*\s*=\s*)([^\s;&,\"']+)", 
 Path = tuple[str, ...]
 
 
-def redacted(config: JobConfig) -> dict[str, Any]:
+def redacted_options(config: JobConfig) -> dict[str, Any]:
     """Return the resolved options as JSON types, by section, without their secrets.
 
-    A value that came from `${env:NAME}` is shown as that reference, any other secret as ***.
+    A value from `${env:NAME}` is replaced by that reference, any other secret by ***.
     """
-    shown: dict[str, Any] = _redacted(config.model_dump(mode="json"), (), config.references)
+    shown: dict[str, Any] = _redact(config.model_dump(mode="json"), (), config.references)
     return shown
 
 
 def secrets(config: JobConfig) -> dict[str, str]:
-    """Return each secret value of a configuration, with what stands for it, the longest first."""
-    found = {value: HIDDEN for name, value in _named_texts(config.model_dump(mode="json")) if _NAME.search(name)}
-    found |= {value: f"${{env:{name}}}" for name, value in config.environment.items()}
-    long = {value: shown for value, shown in found.items() if len(value) >= _LEAST_SECRET}
+    """Return the replacement of each secret value of a configuration, the longest value first."""
+    hidden = {value: HIDDEN for name, value in _named_texts(config.model_dump(mode="json")) if _NAME.search(name)}
+    hidden |= {value: f"${{env:{name}}}" for name, value in config.environment.items()}
+    long = {value: shown for value, shown in hidden.items() if len(value) >= _LEAST_SECRET}
     return dict(sorted(long.items(), key=lambda pair: -len(pair[0])))
 
 
-def scrubbed(text: str, hidden: Mapping[str, str] | None = None) -> str:
+def scrub(text: str, hidden: Mapping[str, str] | None = None) -> str:
     """Return a text without secrets.
 
     Args:
         text: any text.
-        hidden: what `secrets` returned.
+        hidden: the result of `secrets`.
     """
     for value, shown in (hidden or {}).items():
         text = text.replace(value, shown)
@@ -56,20 +56,20 @@ def scrubbed(text: str, hidden: Mapping[str, str] | None = None) -> str:
 
 
 def is_secret(name: str) -> bool:
-    """Return whether an option of this name holds a secret."""
+    """Return whether the value of an option with this name is a secret."""
     return _NAME.search(name) is not None
 
 
-def _redacted(node: object, path: Path, references: Mapping[Path, str]) -> Any:  # noqa: ANN401 - a JSON value
+def _redact(node: object, path: Path, references: Mapping[Path, str]) -> Any:  # noqa: ANN401 - a JSON value
     if path in references:
         return references[path]
     if isinstance(node, dict):
-        return {name: _redacted(value, (*path, name), references) for name, value in node.items()}
+        return {name: _redact(value, (*path, name), references) for name, value in node.items()}
     if path and node not in (None, "") and is_secret(path[-1]):
         return HIDDEN
     if isinstance(node, list):
-        return [_redacted(value, (*path, str(i)), references) for i, value in enumerate(node)]
-    return scrubbed(node) if isinstance(node, str) else node
+        return [_redact(value, (*path, str(i)), references) for i, value in enumerate(node)]
+    return scrub(node) if isinstance(node, str) else node
 
 
 def _named_texts(node: object, name: str = "") -> Iterator[tuple[str, str]]:

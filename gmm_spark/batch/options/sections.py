@@ -1,6 +1,6 @@
-"""The options by section. Those of a fit have default, help and check from `gmm_spark.options`, the others here alone.
+"""The options by section. `gmm_spark.options` defines default, help and check of fit options, this module the others.
 
-Names are those of the Python face in snake_case; types are in `option_types`.
+Names are those of the Python API in snake_case; types are in `option_types`.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
-from gmm_spark.batch.options.option_types import Amount, Count, Kept, Long, Names, Text, Value
+from gmm_spark.batch.options.option_types import Amount, ColumnsOrAll, Count, Long, Names, Text, Value
 from gmm_spark.em import Acceleration
 from gmm_spark.mixture.parameters import Family
 from gmm_spark.options import OPTIONS, InitMode, Resume
@@ -18,7 +18,7 @@ from gmm_spark.statistics.engines import Precision
 
 
 class Section(BaseModel):
-    """A group of options: immutable, and closed to names it does not know."""
+    """A group of options: immutable, unknown names are refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -30,33 +30,33 @@ class Section(BaseModel):
         return value
 
 
-def of_fit(name: str, more: str = "", **own: Any) -> Any:  # noqa: ANN401 - a field of whatever type
-    """Return the field for an option of a fit.
+def fit_option(name: str, more: str = "", **own: Any) -> Any:  # noqa: ANN401 - a field of whatever type
+    """Return the pydantic field for an option of a fit.
 
     Args:
-        name: of the option in `OPTIONS`.
-        more: what the help says besides.
-        own: what is of another kind in a job, such as its default.
+        name: the option's name in `OPTIONS`.
+        more: text to add to the help.
+        own: arguments of the field that differ in a job, such as the default.
     """
-    each = OPTIONS[name]
-    # The bounds of an option that may be a word too are in its type.
-    bounds = {"ge": each.least, "le": each.most} if each.kinds and not each.words else {}
+    option = OPTIONS[name]
+    # An option that may also be a word has its bounds in its type.
+    bounds = {"ge": option.least, "le": option.most} if option.kinds and not option.words else {}
     finite = {name: value for name, value in bounds.items() if math.isfinite(value)}
-    if float in each.kinds and not each.words:
+    if float in option.kinds and not option.words:
         finite["allow_inf_nan"] = False
-    return Field(**{"default": each.default, "description": each.doc + more, **finite, **own})
+    return Field(**{"default": option.default, "description": option.doc + more, **finite, **own})
 
 
 class LogsConfig(Section):
     """What the job logs while it runs, on stderr."""
 
     format: Literal["text", "json", "auto"] = Field(
-        default="text", description="One line an event as text, as JSON, or auto: JSON unless stderr is a terminal."
+        default="text", description="One line per event: text, json, or auto (text if stderr is a terminal, else JSON)."
     )
 
 
 def _last_of_each(options: dict[str, Value]) -> dict[str, Value]:
-    """Return the options without those that a later layer gives in another case, as environment variables do."""
+    """Keep the last of the options whose names differ only in case: environment variables change the case of names."""
     last = {name.casefold(): name for name in options}
     if not all(map(str.strip, options)):
         raise ValueError("a name for each option")
@@ -67,7 +67,8 @@ class InputConfig(Section):
     """The rows that the job reads."""
 
     path: Text | None = Field(
-        default=None, description="File or folder to read, on any filesystem that Spark reaches; may hold * patterns."
+        default=None,
+        description="File or folder to read, on any filesystem that Spark reaches; may contain * patterns.",
     )
     table: Text | None = Field(default=None, description="Name of a catalog table to read, instead of a path.")
     format: Text = Field(
@@ -82,7 +83,7 @@ class InputConfig(Section):
         default={}, description="Options for Spark's reader: header=true, or --input.options.header=true."
     )
     where: Text | None = Field(
-        default=None, description="Rows to keep, as an SQL condition. It is run as code: never from untrusted input."
+        default=None, description="SQL condition on the rows. It is run as code: never take it from untrusted input."
     )
 
     @model_validator(mode="after")
@@ -90,16 +91,16 @@ class InputConfig(Section):
         if (self.path is None) == (self.table is None):
             raise ValueError("exactly one of input.path and input.table (null unsets one that a file has set)")
         if self.table is not None and (self.format, self.schema_ddl) != ("parquet", None):
-            raise ValueError("no input.format and no input.schema_ddl beside input.table: a table knows its own")
+            raise ValueError("no input.format and no input.schema_ddl beside input.table: the catalog knows both")
         return self
 
 
 class FeaturesConfig(Section):
     """The columns that the mixture describes."""
 
-    columns: Names | None = of_fit("input_cols", min_length=1)
-    column: Text | None = of_fit("features_col", default=None)
-    weight: Text | None = of_fit("weight_col")
+    columns: Names | None = fit_option("input_cols", min_length=1)
+    column: Text | None = fit_option("features_col", default=None)
+    weight: Text | None = fit_option("weight_col")
 
     @model_validator(mode="after")
     def _one_form(self) -> FeaturesConfig:
@@ -111,28 +112,28 @@ class FeaturesConfig(Section):
 class MixtureConfig(Section):
     """The mixture to fit."""
 
-    k: int = of_fit("k")
-    family: Family = of_fit("family")
+    k: int = fit_option("k")
+    family: Family = fit_option("family")
 
 
 class EstimationConfig(Section):
     """How mixtures are fitted."""
 
-    max_iter: int = of_fit("max_iter")
-    tol: float = of_fit("tol")
-    seed: int = of_fit("seed")
-    init_mode: InitMode = of_fit("init_mode")
-    starts: int = of_fit("starts")
-    acceleration: Acceleration = of_fit("acceleration")
-    covariance_floor: float = of_fit("covariance_floor")
-    covariance_prior: Amount | Literal["auto"] = of_fit("covariance_prior")
-    min_component_weight: Amount | Literal["auto"] = of_fit("min_component_weight")
-    noise: bool = of_fit("noise")
-    precision: Precision = of_fit("precision")
+    max_iter: int = fit_option("max_iter")
+    tol: float = fit_option("tol")
+    seed: int = fit_option("seed")
+    init_mode: InitMode = fit_option("init_mode")
+    starts: int = fit_option("starts")
+    acceleration: Acceleration = fit_option("acceleration")
+    covariance_floor: float = fit_option("covariance_floor")
+    covariance_prior: Amount | Literal["auto"] = fit_option("covariance_prior")
+    min_component_weight: Amount | Literal["auto"] = fit_option("min_component_weight")
+    noise: bool = fit_option("noise")
+    precision: Precision = fit_option("precision")
     invalid: Literal["fail", "drop", "quarantine"] = Field(
         default="fail",
-        description="Rows with null, NaN, infinite or misshapen features: stop, or leave them out and count them, "
-        "or also write them to quality.quarantine_path.",
+        description="Rows with null, NaN, infinite or misshapen features: stop (fail), leave them out and count them "
+        "(drop), or also write them to quality.quarantine_path (quarantine).",
     )
     require_convergence: bool = Field(
         default=False, description="Publish nothing and end with status 5 unless the fit converged."
@@ -142,50 +143,50 @@ class EstimationConfig(Section):
 class FittingConfig(EstimationConfig):
     """How one mixture is fitted."""
 
-    resume: Resume = of_fit("resume")
-    checkpoint_seconds: float = of_fit("seconds")
+    resume: Resume = fit_option("resume")
+    checkpoint_seconds: float = fit_option("seconds")
 
 
 class QualityConfig(Section):
-    """How many unusable rows are too many."""
+    """The limits of unusable rows."""
 
-    max_invalid_fraction: float = of_fit(
+    max_invalid_fraction: float = fit_option(
         "max_invalid_fraction", " Then nothing is published, and the job ends with status 4."
     )
 
 
 class FitQualityConfig(QualityConfig):
-    """How many unusable rows are too many, and where they go."""
+    """The limits of unusable rows, and where these rows are written."""
 
     quarantine_path: Text | None = Field(
         default=None,
-        description="Table of unusable rows as they came, with a column _errors; each run adds a folder run_id=...",
+        description="Table for unusable rows, unchanged but with a column _errors; each run adds a folder run_id=...",
     )
 
 
 class ScoreQualityConfig(QualityConfig):
-    """How many rows without a posterior are too many. Where no row has one, nothing is published in any case."""
+    """The limits of rows without a posterior. If no row has a posterior, nothing is published in any case."""
 
     warn_invalid_fraction: float = Field(
         default=0.05,
         ge=0,
         le=1,
         allow_inf_nan=False,
-        description="Share of rows without a posterior above which log, summary and manifest warn.",
+        description="Share of rows without a posterior above which log, summary and manifest have a warning.",
     )
 
 
 class StartConfig(Section):
-    """What the fit takes over from an earlier model."""
+    """What the fit takes from an earlier model."""
 
     model: Text | None = Field(
         default=None,
-        description="Model directory to go on from: EM starts there, on all rows; null searches for a start.",
+        description="Model directory from which EM starts, on all rows; null searches for a start.",
     )
     align_to: Text | None = Field(
         default=None,
-        description="Model directory whose component numbers are kept: each component gets the number of the one that "
-        "it resembles; null orders them by weight.",
+        description="Model directory that sets the component numbers: each component gets the number of the most "
+        "similar component there; null orders components by weight.",
     )
 
 
@@ -196,22 +197,22 @@ class ModelConfig(Section):
 
 
 class OutputConfig(Section):
-    """Where the result goes."""
+    """Where the result is written."""
 
     path: Text = Field(description="Folder to write, on any filesystem that Spark reaches.")
     mode: Literal["create", "overwrite", "runs"] = Field(
         default="create",
-        description="An existing folder is refused (create), replaced by the complete new one (overwrite), or keeps "
-        "a folder a run and a pointer to the last (runs).",
+        description="An existing folder is refused (create), replaced by the complete new one (overwrite), or gets "
+        "a new subfolder for each run and a pointer to the last (runs).",
     )
     retain: Count | None = Field(
-        default=None, ge=1, description="How many run folders output.mode=runs keeps; null keeps all."
+        default=None, ge=1, description="Number of run folders that output.mode=runs keeps; null keeps all."
     )
 
     replace_foreign: bool = Field(
         default=False,
-        description="Replace also what gmm_spark did not write and what is no plain Parquet table: a file, a folder "
-        "with anything else in it, a Delta, Iceberg or Hudi table. All of it is lost.",
+        description="Also replace an output that is neither of gmm_spark nor a plain Parquet table: a file, a folder "
+        "with other content, a Delta, Iceberg or Hudi table. All of it is lost.",
     )
 
     @model_validator(mode="after")
@@ -224,18 +225,18 @@ class OutputConfig(Section):
 
 
 class ScoredConfig(OutputConfig):
-    """Where the scored rows go, and in what form. The format is Parquet."""
+    """Where and in what form the scored rows are written. The format is Parquet."""
 
     mode: Literal["create", "overwrite", "runs", "partitions"] = Field(  # type: ignore[assignment] # wider here
         default="create",
-        description="An existing folder is refused (create), replaced by the complete new one (overwrite), keeps a "
-        "folder a run and a pointer to the last (runs), or has those partitions replaced that are in the result "
+        description="An existing folder is refused (create), replaced by the complete new one (overwrite), gets a new "
+        "subfolder for each run and a pointer to the last (runs), or has only the partitions of the result replaced "
         "(partitions).",
     )
 
-    keep: Kept = Field(default="all", description="Input columns to keep, in this order, or the word all.")
+    keep: ColumnsOrAll = Field(default="all", description="Input columns to keep, in this order, or the word all.")
     partition_by: Names | None = Field(
-        default=None, description="Columns that become folders; null takes those of the input, [] none."
+        default=None, description="Columns that become folders; null: as in the input, []: none."
     )
     probability: Literal["float", "double"] = Field(
         default="float", description="Precision of the numbers in the column probability: float or double."
@@ -250,7 +251,7 @@ class RunConfig(Section):
 
     id: Annotated[str, Field(min_length=1, max_length=250, pattern=r"^[!-~]+$")] | None = Field(
         default=None,
-        description="Name of this run; null takes the scheduler's, or makes one. Twice the same does nothing.",
+        description="Name of this run; null: the scheduler's id or a new one. The same name again does nothing.",
     )
 
 

@@ -1,7 +1,7 @@
 """The configuration file: YAML from any filesystem, its `${env:NAME}` references replaced.
 
-A file is stricter than YAML: of two equal keys the last would win unseen, and an alias of an alias of an
-alias unfolds a kilobyte into gigabytes.
+The file is stricter than YAML, where the last of two equal keys wins without a warning, and aliases of aliases expand a
+kilobyte into gigabytes.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 Tree = dict[str, Any]
 Place = tuple[str, ...]
 
-# A day's typing is a few kilobytes; whatever is larger was named by mistake, and takes seconds to parse.
+# A configuration is a few kilobytes; a larger file was named by mistake, and would take seconds to parse.
 MOST_BYTES = 1 << 17
 _MOST_DEPTH = 16
 _REFERENCE = re.compile(r"\$\{env:([^}]*)\}")
@@ -34,9 +34,9 @@ class ConfigurationFile:
     """A configuration file.
 
     Args:
-        tree: its options, the references replaced.
-        references: the text of each option that holds references, by its path in the tree.
-        environment: the variables referred to.
+        tree: its options, references replaced by their values.
+        references: the text of each option that contains references, by its path in the tree.
+        environment: the variables that the file refers to.
     """
 
     tree: Tree
@@ -48,8 +48,8 @@ def read_file(path: str, environment: Mapping[str, str] = os.environ) -> Configu
     """Read a configuration file: a local path, or a URI of a filesystem that Spark reaches.
 
     Raises:
-        ConfigurationError: no such file, too large, no YAML, no mapping, the same key twice, or a reference
-            to an unset variable.
+        ConfigurationError: the file is missing, too large, no YAML or no mapping, has a key twice, or refers to an
+            unset variable.
     """
     text = _remote(path) if _is_remote(path) else _local(path)
     tree = _parsed(path, text)
@@ -60,17 +60,17 @@ def read_file(path: str, environment: Mapping[str, str] = os.environ) -> Configu
 
 
 class _Strict(yaml.SafeLoader):
-    """YAML's plain types only, each key once, every value written out."""
+    """YAML with plain types only, without repeated keys and aliases."""
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
-        """Return the next node, unless it is an alias of another."""
+        """Return the next node, or refuse an alias."""
         if self.check_event(yaml.AliasEvent):
             mark = self.peek_event().start_mark  # type: ignore[no-untyped-call] # the stubs forgot it
             raise yaml.composer.ComposerError(None, None, "an alias (*name) instead of the value itself", mark)
         return super().compose_node(parent, index)
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:  # noqa: FBT001, FBT002
-        """Return the mapping of a node, unless a key stands twice in it."""
+        """Return the mapping of a node, or refuse a repeated key."""
         keys: set[str] = set()
         for key, _ in node.value:
             if isinstance(key, yaml.ScalarNode) and key.value in keys:
@@ -85,7 +85,7 @@ def _parsed(path: str, text: str) -> Tree:
         if not isinstance(tree, dict):
             raise _bad_file(path, f"a {type(tree).__name__}")
         _check_depth(tree)
-    except yaml.MarkedYAMLError as error:  # its own text repeats the line, with whatever secret is in it
+    except yaml.MarkedYAMLError as error:  # its text repeats the line, which may contain a secret
         mark = error.problem_mark
         where = f" in line {mark.line + 1}, column {mark.column + 1}" if mark else ""
         raise _bad_file(path, f"{error.problem}{where}") from None
@@ -121,15 +121,15 @@ def _leaves(node: object, place: Place = ()) -> Iterator[tuple[Place, str]]:
 
 def _is_remote(path: str) -> bool:
     scheme = urlsplit(path).scheme
-    return len(scheme) > 1 and scheme != "file"  # a single letter is a drive
+    return len(scheme) > 1 and scheme != "file"  # a single letter is a Windows drive
 
 
 def _local(path: str) -> str:
-    own = unquote(urlsplit(path).path) if path.startswith("file:") else path
+    name = unquote(urlsplit(path).path) if path.startswith("file:") else path
     try:
-        with Path(own).open("rb") as file:
+        with Path(name).open("rb") as file:
             data = file.read(MOST_BYTES + 1)
-        return checked(path, data).decode("utf-8")
+        return check_size(path, data).decode("utf-8")
     except (OSError, UnicodeDecodeError, ValueError) as error:
         if isinstance(error, ConfigurationError):
             raise
@@ -137,19 +137,19 @@ def _local(path: str) -> str:
 
 
 def _remote(path: str) -> str:
-    # Only this needs Spark: a mistake in a local file is reported before Spark starts.
+    # Imported here because only a remote file needs Spark: a mistake in a local file is reported before Spark starts.
     from gmm_spark.batch.files.locate import locate  # noqa: PLC0415
     from gmm_spark.spark.session import job_session  # noqa: PLC0415
 
     try:
         data = locate(job_session("gmm_spark"), path).head(MOST_BYTES + 1)
-        return checked(path, data).decode("utf-8")
+        return check_size(path, data).decode("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise _bad_file(path, " ".join(str(error).split())) from error
 
 
-def checked(path: str, data: bytes) -> bytes:
-    """Return the bytes of a file, or refuse what cannot be a configuration."""
+def check_size(path: str, data: bytes) -> bytes:
+    """Return the bytes of a file, or refuse a file that is too large for a configuration."""
     if len(data) > MOST_BYTES:
         raise _bad_file(path, f"more than {MOST_BYTES} bytes")
     return data

@@ -1,1 +1,1 @@
-"""How an output is put into place: staged, checked, exchanged at once; whose a folder is."""
+"""Publish an output: write it to a staging folder, check it, rename it into place; decide what may be replaced."""

@@ -1,12 +1,12 @@
-"""The hidden folder of an output, with its lock, the work of runs, and how each run ended.
+"""The hidden folder of an output, with its lock, the staging folders of runs, and the manifests of ended runs.
 
 Beside the output `out` is the hidden folder `.out.gmm_spark`:
 
     lock                    one writer at a time
-    <run>.staging/new/      the output of a run in work
-    <run>.staging/old/      what it is replacing
-    checkpoint/             how far a fit has come that has not been published yet
-    manifests/<run>.json    how each run ended, the failed ones too
+    <run>.staging/new/      the new output while a run writes it
+    <run>.staging/old/      the old output while a run replaces it
+    checkpoint/             the progress of a fit that is not published yet
+    manifests/<run>.json    the manifest of each ended run, also of failed ones
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class HiddenFolder:
     """The hidden folder beside an output.
 
     Args:
-        folder: where it is.
+        folder: its location.
     """
 
     folder: Location
@@ -49,15 +49,15 @@ class HiddenFolder:
         return self.folder.child("lock")
 
     def work_folder(self, key: str) -> Location:
-        """Return the folder of a run in work."""
+        """Return the work folder of a run."""
         return self.folder.child(f"{key}{STAGING}")
 
     def manifest(self, key: str) -> Location:
-        """Return the file that says how a run ended."""
+        """Return the file with the manifest of an ended run."""
         return self.folder.child(f"manifests/{key}.json")
 
     def record(self, manifest: Manifest, key: str) -> None:
-        """Keep how a run ended; a failure does not replace the success of a run of the same name."""
+        """Store the manifest of a run; a failed run does not replace the manifest of a published run of the same id."""
         file = self.manifest(key)
         if manifest.status and (before := read_manifest_of(file)) is not None and not before.status:
             return
@@ -65,28 +65,28 @@ class HiddenFolder:
         file.replace(manifest.to_json())
 
     def recorder(self, key: str) -> Callable[[Manifest], None]:
-        """Return what keeps how the run of this key ended."""
+        """Return a function that stores the manifest of the run with this key."""
         return lambda manifest: self.record(manifest, key)
 
     def clean(self, target: Location) -> None:
-        """Undo what dead runs have started: give back what they had moved away, and remove their staging folders.
+        """Undo the steps of dead runs: restore what they had moved away, and remove their work folders.
 
-        Only for the holder of the lock: then every run in work but its own is dead.
+        Only the holder of the lock may call this: then every other run with a work folder is dead.
         """
         for work_folder in self.folder.children():
             if work_folder.name.endswith(STAGING):
-                _LOG.warning("undoing what %s has started: its run is dead", work_folder)
+                _LOG.warning("undoing the steps of a dead run in %s", work_folder)
                 place = modes.Place(target, work_folder, work_folder.name.removesuffix(STAGING))
-                for mode in (modes.Overwrite(), modes.Partitions(), modes.Runs()):  # it may have been another one
+                for mode in (modes.Overwrite(), modes.Partitions(), modes.Runs()):  # the dead run's mode is unknown
                     mode.undo(place)
                 work_folder.discard()
 
 
 def read_manifest_of(file: Location) -> Manifest | None:
-    """Return the manifest in a file; None where there is no file.
+    """Return the manifest in a file; None if there is no file.
 
     Raises:
-        OutputError: there is something else in it.
+        OutputError: the file has other content.
     """
     text = file.read(MOST_CHARACTERS)
     return None if text is None else read_manifest(text, str(file))

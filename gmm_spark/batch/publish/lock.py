@@ -1,8 +1,8 @@
-"""One writer per output: a lock file that its owner renews, and that no other run takes from the living.
+"""One writer per output: a lock file that its owner renews, and that another run takes over only from a dead owner.
 
-Where the filesystem takes a name in one step (local, HDFS), the second writer cannot get the lock. Where it does not
-(object stores), both may believe they have it; the file then holds the later one's mark, and the other is refused
-when it looks again before it publishes.
+If the filesystem creates a file in one atomic step (local, HDFS), a second writer cannot get the lock. If it does not
+(object stores), both may believe they have it; the file then contains the mark of the later writer, and the earlier
+one is refused when it checks the lock before it publishes.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gmm_spark.batch.runtime.signals import deferred
+from gmm_spark.batch.runtime.signals import defer_signals
 from gmm_spark.errors import OutputError, shortened
 from gmm_spark.store.untrusted import json_object
 
@@ -27,10 +27,10 @@ if TYPE_CHECKING:
 
     from gmm_spark.batch.files.location import Location
 
-BEAT = 60.0  # seconds between two signs of life
-PATIENCE = 900.0  # seconds without one after which an owner on another machine counts as dead
+RENEWAL = 60.0  # seconds between two renewals
+PATIENCE = 900.0  # seconds without renewal after which an owner on another machine counts as dead
 _ATTEMPTS = 3
-# A lock may be anybody's: it is not parsed where it has more characters or values than ours, nor shown at length.
+# A lock file is untrusted input: a file with more characters or values is not parsed, and only its start is shown.
 _MOST_TEXT, _MOST_VALUES, _MOST_SHOWN = 1 << 13, 64, 250
 _LOG = logging.getLogger(__name__)
 
@@ -41,37 +41,37 @@ class Lock:
 
     Args:
         file: the lock file.
-        text: what stands in it as long as it is ours.
+        text: the content of the file while this process holds the lock.
     """
 
     file: Location
     text: str
 
     def check(self) -> None:
-        """Refuse to go on if another process has taken the lock.
+        """Refuse to continue if another process has taken the lock.
 
         Raises:
-            OutputError: it has.
+            OutputError: another process has taken it, or the file is gone.
         """
-        found = self.file.read(_MOST_TEXT)
-        if found != self.text:
+        text = self.file.read(_MOST_TEXT)
+        if text != self.text:
             self.file.remove_at_exit(wanted=False)
-            raise _taken(self.file, found)
+            raise _taken(self.file, text)
 
     def renew(self) -> None:
-        """Give a sign of life, if the lock is still ours."""
+        """Renew the lock, if this process still holds it."""
         if self.file.read(_MOST_TEXT) == self.text:
             self.file.replace(self.text)
         else:
             self.file.remove_at_exit(wanted=False)
 
     def release(self) -> None:
-        """Remove the file, if the lock is still ours; where that fails, say so and go on."""
+        """Remove the file, if this process still holds the lock; a failure is only logged."""
         try:
             if self.file.read(_MOST_TEXT) == self.text:
                 self.file.discard()
             self.file.remove_at_exit(wanted=False)
-        except Exception as error:  # noqa: BLE001 - such as Spark's end, which is what the job reports
+        except Exception as error:  # noqa: BLE001 - for example Spark has ended: the job reports that
             _LOG.warning("the lock %s is left behind: %s", self.file.name, error)
 
 
@@ -82,26 +82,26 @@ def hold_lock(file: Location, run_id: str) -> Iterator[Lock]:
     Raises:
         OutputError: a living process holds it.
     """
-    held = list[Lock]()
+    locks = list[Lock]()
     done = threading.Event()
-    beat = threading.Thread(target=_beat, args=(held, done), name="gmm_spark lock", daemon=True)
+    renewal = threading.Thread(target=_renew, args=(locks, done), name="gmm_spark lock", daemon=True)
     try:
-        with deferred():  # a signal between the two would leave a lock that nothing releases
-            held.append(acquire_lock(file, run_id))
-            file.remove_at_exit(wanted=True)  # a signal may end the JVM before this process, which needs it to remove
-        beat.start()
-        yield held[0]
+        with defer_signals():  # a signal between the two lines would leave a lock that nothing releases
+            locks.append(acquire_lock(file, run_id))
+            file.remove_at_exit(wanted=True)  # the JVM may end before this process, which cannot remove the file then
+        renewal.start()
+        yield locks[0]
     finally:
-        with deferred():
+        with defer_signals():
             done.set()
-            if beat.is_alive():
-                beat.join()  # or it might write the lock once more
-            for lock in held:
+            if renewal.is_alive():
+                renewal.join()  # the thread could write the lock file again after its release
+            for lock in locks:
                 lock.release()
 
 
 def acquire_lock(file: Location, run_id: str) -> Lock:
-    """Take the lock, from a dead owner if need be.
+    """Acquire the lock, also from a dead owner.
 
     Raises:
         OutputError: a living process holds it.
@@ -110,26 +110,26 @@ def acquire_lock(file: Location, run_id: str) -> Lock:
     for _ in range(_ATTEMPTS):
         if file.create(text):
             return Lock(file, text)
-        found = file.read(_MOST_TEXT)
-        if found is None:  # released meanwhile
+        other = file.read(_MOST_TEXT)
+        if other is None:  # released meanwhile
             continue
         try:
-            dead = _is_dead(found, file)
+            is_dead = _is_dead(other, file)
         except FileNotFoundError:  # released meanwhile
             continue
-        if not dead:
+        if not is_dead:
             break
-        _LOG.warning("the lock %s was left by a run that is dead (%s); taking it over", file, _described(found))
+        _LOG.warning("taking over the lock %s of a dead run (%s)", file, _description(other))
         file.discard()
     raise _taken(file, file.read(_MOST_TEXT))
 
 
-def _beat(held: list[Lock], done: threading.Event) -> None:
-    while not done.wait(BEAT):
+def _renew(locks: list[Lock], done: threading.Event) -> None:
+    while not done.wait(RENEWAL):
         try:
-            held[0].renew()
-        except Exception as error:  # noqa: BLE001, PERF203 - the next may succeed; publishing checks the lock
-            _LOG.warning("the lock %s could not be renewed: %s", held[0].file.name, error)
+            locks[0].renew()
+        except Exception as error:  # noqa: BLE001, PERF203 - the next try may succeed; publishing checks the lock
+            _LOG.warning("cannot renew the lock %s: %s", locks[0].file.name, error)
 
 
 def _owner() -> dict[str, Any]:
@@ -138,10 +138,10 @@ def _owner() -> dict[str, Any]:
 
 
 def _is_dead(text: str, file: Location) -> bool:
-    """Say whether the owner is certainly gone: its process here, or its signs of life elsewhere.
+    """Say whether the owner is dead: on this machine by its process, on another by the age of the file.
 
     Raises:
-        FileNotFoundError: the lock is gone.
+        FileNotFoundError: the lock file is gone.
     """
     owner = _parsed(text)
     here = _machine()
@@ -151,21 +151,21 @@ def _is_dead(text: str, file: Location) -> bool:
 
 
 def _machine() -> str | None:
-    """Return what distinguishes this boot of this machine, and this space of process numbers, from all others."""
+    """Return the id of this boot of this machine and of this process namespace; None if the system is not Linux."""
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
         return f"{boot} {Path('/proc/self/ns/pid').readlink()}"
-    except OSError:  # no Linux: signs of life decide alone
+    except OSError:  # not Linux: only the age of the file decides
         return None
 
 
 def _began(pid: object) -> str | None:
-    """Return when a process of this machine began, in its kernel's ticks; None where there is no such process."""
+    """Return the start time of a process of this machine in kernel ticks; None if there is no such process."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
     except OSError:
         return None
-    fields = stat.rpartition(")")[2].split()  # the name before may hold spaces
+    fields = stat.rpartition(")")[2].split()  # the process name before the bracket may contain spaces
     return None if fields[0] == "Z" else fields[19]
 
 
@@ -176,7 +176,7 @@ def _parsed(text: str) -> dict[str, Any]:
         return {}
 
 
-def _described(text: str | None) -> str:
+def _description(text: str | None) -> str:
     owner = _parsed(text or "")
     parts = (shortened(str(owner.get(name, "unknown")), _MOST_SHOWN) for name in ("run_id", "host", "pid"))
     return "run {}, host {}, process {}".format(*parts)
@@ -185,8 +185,8 @@ def _described(text: str | None) -> str:
 def _taken(file: Location, text: str | None) -> OutputError:
     return OutputError(
         f"the lock {file}",
-        got=f"another writer of this output ({_described(text)})",
+        got=f"another writer of this output ({_description(text)})",
         expected="one writer at a time",
-        do=f"Wait for it. If it is dead, its lock is taken over {PATIENCE / 60:.0f} minutes after its last sign of "
-        "life; to hurry, delete the lock file.",
+        do=f"Wait for that run. If it is dead, its lock is taken over {PATIENCE / 60:.0f} minutes after the last "
+        "renewal; to hurry, delete the lock file.",
     )

@@ -1,13 +1,13 @@
-"""How an output takes the place of the one before, and what a reader sees meanwhile or after a kill at any step.
+"""How a new output replaces the old one, and what a reader sees meanwhile or after a kill at any step.
 
 create      The folder appears in one rename.
-overwrite   The folder is replaced: in one step where two folders can be exchanged (local filesystems of Linux and
-            macOS), elsewhere by two renames, and between them there is nothing; the next run gives the old one back.
-partitions  Exactly the partitions of the result are replaced, each as by overwrite: between the first and the last
-            some are new and some old.
-runs        A new folder below `runs/`, then the pointer: old or new, on every filesystem, object stores too.
+overwrite   The folder is replaced: in one step if the filesystem can exchange two folders (local ones of Linux and
+            macOS), else by two renames. Between the two there is no output; after a kill there the next run restores
+            the old one.
+partitions  Only the partitions of the result are replaced, each as by overwrite: meanwhile some are new and some old.
+runs        A new folder below `runs/`, then the pointer: a reader sees old or new, also on object stores.
 
-On an object store a rename is a copy, so that of these four only the last is safe there.
+On an object store a rename is a copy, so only `runs` is safe there.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING
 from gmm_spark.batch.manifest.manifest import MANIFEST
 from gmm_spark.batch.publish.ownership import first_names, foreign_contents, foreign_entries, manifest_in
 from gmm_spark.batch.publish.published_runs import published_runs
-from gmm_spark.batch.publish.refusals import not_runs, refuse_foreign, refuse_occupied, refuse_runs
-from gmm_spark.batch.publish.replacing import check_columns, check_layout, give_back, partitions, take_place
+from gmm_spark.batch.publish.refusals import not_runs_error, refuse_foreign, refuse_occupied, refuse_runs
+from gmm_spark.batch.publish.replacing import check_columns, check_layout, move_back, partitions, put_in_place
 from gmm_spark.errors import OutputError
 from gmm_spark.store.run_pointer import POINTER, RUNS, Pointer
 
@@ -39,7 +39,7 @@ class Place:
 
     Args:
         target: the output.
-        work_folder: a hidden folder of this run alone, on the same filesystem.
+        work_folder: a hidden folder that only this run uses, on the same filesystem.
         key: the run's id as a file name.
     """
 
@@ -49,100 +49,101 @@ class Place:
 
     @property
     def aside(self) -> Location:
-        """Where the old output is moved."""
+        """The place to which the old output is moved."""
         return self.work_folder.child(f"{OLD}/{self.target.name}")
 
     @property
     def parts(self) -> Location:
-        """Where old partitions are moved: not with whole outputs, or they would be given back to a new one."""
+        """The place to which old partitions are moved: not `aside`, from which `undo` restores a whole output."""
         return self.work_folder.child(f"{PARTS}/{self.target.name}")
 
 
 @dataclass(frozen=True)
 class Create:
-    """The folder becomes the new output, and must not exist before."""
+    """The output is a new folder, which must not exist before."""
 
     name: str = "create"
     replace_foreign: bool = False
 
-    def check(self, target: Location, found: Location | None = None) -> None:
-        """Refuse a target that may not be replaced in this way.
+    def check(self, target: Location, moved_to: Location | None = None) -> None:
+        """Refuse a target that this mode may not replace.
 
         Args:
             target: the output.
-            found: where that is now, if it has been moved away; else in its place.
+            moved_to: where its content is now, if it has been moved away.
 
         Raises:
-            OutputError: it may not.
+            OutputError: this mode may not replace it.
         """
-        if (found or target).exists():
+        place = moved_to or target
+        if place.exists():
             raise OutputError(
                 f"the output {target}",
-                got="a file" if (found or target).is_file() else "a folder that exists",
+                got="a file" if place.is_file() else "a folder that exists",
                 expected="a path that does not exist yet",
                 do="Choose another output.path, or allow its replacement by output.mode=overwrite.",
             )
 
-    def settled(self, target: Location) -> None:
-        """Refuse a target as `check` does, once no other run is at work in it and dead ones are undone.
+    def check_locked(self, target: Location) -> None:
+        """Refuse a target as `check` does, after this run has got the lock and has undone the steps of dead runs.
 
         Raises:
-            OutputError: it may not be replaced.
+            OutputError: this mode may not replace it.
         """
         self.check(target)
 
     def check_columns(self, target: Location, columns: tuple[str, ...]) -> None:
-        """Refuse a target whose partitions are by other columns, before anything is written.
+        """Refuse a target that is partitioned by other columns, before anything is written.
 
         Raises:
             OutputError: it is.
         """
 
     def staging(self, place: Place) -> Location:
-        """Return where the run writes: within one filesystem with the target, for a rename."""
-        # One level down, for Spark warns of every table whose own name is hidden.
+        """Return the folder that the run writes, on the target's filesystem, so that it can be renamed."""
+        # A level below the hidden folder: Spark warns of a table whose name is hidden.
         return place.work_folder.child(f"{NEW}/{place.target.name}")
 
     def folder(self, key: str) -> str:  # noqa: ARG002 - another mode needs it
-        """Return where in the target the files of a run are; empty for the target itself."""
+        """Return the subfolder of the target for the files of a run; empty for the target itself."""
         return ""
 
     def publish(self, place: Place) -> None:
-        """Put the staging folder, with its manifest, in the target's place."""
-        # Looked at again: somebody may have made the target since, and nothing of theirs is to be lost.
+        """Rename the staging folder, with its manifest, to the target."""
+        # Checked again: another program may have created the target since, and must not lose it.
         self.check(place.target)
-        take_place(self.staging(place), place.target, place.aside, partial(self.check, place.target))
+        put_in_place(self.staging(place), place.target, place.aside, partial(self.check, place.target))
 
     def undo(self, place: Place) -> None:
-        """Give back what a run that did not come to its end had moved away."""
+        """Restore the output that an unfinished run had moved away."""
         if place.aside.exists() and not place.target.exists():
-            give_back(place.aside, place.target)
+            move_back(place.aside, place.target)
 
 
 @dataclass(frozen=True)
 class Overwrite(Create):
-    """The folder becomes the new output, if it is one of gmm_spark without runs, or a plain Parquet table.
+    """The old output is replaced, if it is an output of gmm_spark without runs, or a plain Parquet table.
 
     Args:
-        replace_foreign: replace anything else, too.
+        replace_foreign: replace any other file or folder too.
     """
 
     name: str = "overwrite"
 
-    def check(self, target: Location, found: Location | None = None) -> None:
-        """Refuse a target that this program did not write, that keeps its runs, or that this process lives in.
+    def check(self, target: Location, moved_to: Location | None = None) -> None:
+        """Refuse a target that is foreign, has runs, or contains the current or the home folder of this process.
 
         Raises:
             OutputError: it is one of these.
         """
         refuse_occupied(target)
-        self._refuse_others(target, found or target)
+        self._refuse_others(target, moved_to or target)
 
-    def settled(self, target: Location) -> None:
-        """Refuse a target that keeps its runs; all else is looked at once more before it is replaced.
+    def check_locked(self, target: Location) -> None:
+        """Refuse a target that has runs; the other checks are repeated just before the replacement.
 
         Raises:
-            OutputError: it does.
+            OutputError: it has runs.
         """
         refuse_runs(target, target)
 
@@ -154,20 +155,20 @@ class Overwrite(Create):
 
 @dataclass(frozen=True)
 class Partitions(Overwrite):
-    """Exactly the partitions of the result are replaced; all others stay."""
+    """Only the partitions of the result are replaced; all others stay."""
 
     name: str = "partitions"
 
-    def check(self, target: Location, found: Location | None = None) -> None:
-        """Refuse a target as `Overwrite` does; this process may live in it, for it is not moved as a whole.
+    def check(self, target: Location, moved_to: Location | None = None) -> None:
+        """Refuse a target as `Overwrite` does, but allow the current folder in it: the target itself is not moved.
 
         Raises:
-            OutputError: as above.
+            OutputError: it is foreign or has runs.
         """
-        self._refuse_others(target, found or target)
+        self._refuse_others(target, moved_to or target)
 
     def check_columns(self, target: Location, columns: tuple[str, ...]) -> None:
-        """Refuse a target whose partitions are by other columns.
+        """Refuse a target that is partitioned by other columns.
 
         Raises:
             OutputError: it is.
@@ -175,90 +176,92 @@ class Partitions(Overwrite):
         check_columns({columns}, target)
 
     def publish(self, place: Place) -> None:
-        """Put each partition of the staging folder in the place of its old one, and the manifest last."""
+        """Replace each partition by that of the staging folder, and the manifest last."""
         staging = self.staging(place)
-        if not self.replace_foreign:  # of the rest, only the partitions to be replaced are looked at once more
+        if not self.replace_foreign:  # this checks the folder itself; each partition is checked when it is replaced
             refuse_foreign(place.target, foreign_entries(place.target, ours=True))
         if not place.target.exists():
-            take_place(staging, place.target, place.aside, partial(self.check, place.target))
+            put_in_place(staging, place.target, place.aside, partial(self.check, place.target))
             return
-        found = list(partitions(staging))
-        check_layout(found, place.target)
-        for path in found:
+        new = list(partitions(staging))
+        check_layout(new, place.target)
+        for path in new:
             old = place.target.child(path)
-            take_place(staging.child(path), old, place.parts.child(path), partial(super().check, old))
+            put_in_place(staging.child(path), old, place.parts.child(path), partial(super().check, old))
         place.target.child(MANIFEST).replace(staging.child(MANIFEST).read() or "")
 
     def undo(self, place: Place) -> None:
-        """Give back each partition that is missing in the target."""
+        """Restore each partition that is missing in the target."""
         super().undo(place)
         for path in partitions(place.parts):
             if not place.target.child(path).exists():
-                give_back(place.parts.child(path), place.target.child(path))
+                move_back(place.parts.child(path), place.target.child(path))
 
 
 @dataclass(frozen=True)
 class Runs(Create):
-    """Each run has a folder of its own; a pointer names the one that counts.
+    """Each run writes a new folder; a pointer names the current one.
 
     Args:
-        retain: how many run folders are kept, the new one included; None for all.
+        retain: number of run folders to keep, the new one included; None for all.
     """
 
     name: str = "runs"
     retain: int | None = None
 
-    def check(self, target: Location, found: Location | None = None) -> None:
-        """Refuse a folder with anything else in it.
+    def check(self, target: Location, moved_to: Location | None = None) -> None:
+        """Refuse a target that has no pointer but other content.
 
         Raises:
-            OutputError: a table without runs is there, a file, or another program's folder.
+            OutputError: it is a table without runs, a file, or a folder of another program.
         """
-        place = found or target
+        place = moved_to or target
         if place.child(POINTER).exists() or not place.exists():
             return
-        others = first_names(each.name for each in place.children() if each.name != RUNS)
+        others = first_names(entry.name for entry in place.children() if entry.name != RUNS)
         if not place.is_folder():
-            raise not_runs(target, "no folder")
+            raise not_runs_error(target, "no folder")
         if others:
-            raise not_runs(target, f"a folder that holds {others} and no {POINTER}")
+            raise not_runs_error(target, f"a folder that holds {others} and no {POINTER}")
 
-    def settled(self, target: Location) -> None:
-        """Refuse a folder of runs that no pointer names: another program's.
+    def check_locked(self, target: Location) -> None:
+        """Refuse run folders without a pointer: another program wrote them.
 
         Raises:
-            OutputError: there is one, or as `check`.
+            OutputError: there are such folders; or as in `check`.
         """
         self.check(target)
-        others = first_names(each.name for each in target.child(RUNS).children())
+        others = first_names(entry.name for entry in target.child(RUNS).children())
         if others and not target.child(POINTER).exists():
-            raise not_runs(target, f"a folder {RUNS} that holds {others}, and no {POINTER}")
+            raise not_runs_error(target, f"a folder {RUNS} that holds {others}, and no {POINTER}")
 
     def staging(self, place: Place) -> Location:
-        """Return the run's own folder, where no reader looks before the pointer names it."""
+        """Return the run's folder, which no reader opens before the pointer names it."""
         return place.target.child(self.folder(place.key))
 
     def folder(self, key: str) -> str:
-        """Return the run's folder within the target."""
+        """Return the run's subfolder of the target."""
         return f"{RUNS}/{key}"
 
     def publish(self, place: Place) -> None:
-        """Let the pointer name the new run; then remove the runs that need not be kept."""
+        """Set the pointer to the new run; then remove the oldest runs beyond `retain`."""
         before = published_runs(place.target)
         folder = self.folder(place.key)
-        folders = (*(each for each in before if each != folder), folder)
+        folders = (*(old for old in before if old != folder), folder)
         place.target.child(POINTER).replace(Pointer(folder, folders).to_json())
         for old in folders[: -self.retain] if self.retain else ():
             self._retire(place.target.child(old), old)
 
     def _retire(self, location: Location, folder: str) -> None:
-        """Remove the folder of an old run, if it is what that run has published."""
+        """Remove the folder of an old run, if its content is what that run has published."""
         if not location.exists():
             return
         manifest = None if location.is_link() else manifest_in(location)
         output = None if manifest is None else manifest.output
         if output is None or output.folder != folder or foreign_contents(location):
-            _LOG.warning("%s stays, though output.retain is %d: its run has not left it so", location, self.retain)
+            _LOG.warning(
+                "%s stays, though output.retain is %d: it is not as its run published it", location, self.retain
+            )
             return
         _LOG.info("removing %s: output.retain is %d", location, self.retain)
         location.discard()

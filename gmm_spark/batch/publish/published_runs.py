@@ -1,4 +1,4 @@
-"""Which run of an output counts, and which it has published: what the pointer in its folder says."""
+"""The current run and all published runs of an output, by the pointer in its folder."""
 
 from __future__ import annotations
 
@@ -14,30 +14,30 @@ if TYPE_CHECKING:
 
 
 def pointer_of(target: Location) -> Pointer | None:
-    """Return which run of an output counts; None where it does not keep its runs.
+    """Return the pointer of an output; None if the output has no runs.
 
     Raises:
-        InputError: its pointer is damaged.
+        InputError: the pointer is damaged.
     """
     file = target.child(POINTER)
     text = file.read(MOST_CHARACTERS)
     return None if text is None else decode_pointer(text, str(file))
 
 
-def current(target: Location) -> Location:
-    """Return the folder of an output that counts: that of its last published run, or the output itself."""
+def current_folder(target: Location) -> Location:
+    """Return the current folder of an output: that of the last published run, or the output itself without runs."""
     pointer = pointer_of(target)
     return target if pointer is None else target.child(pointer.folder)
 
 
-def manifests(target: Location, key: str) -> Iterator[Location]:
-    """Yield where in an output the manifest of a run of this key may be."""
-    yield current(target).child(MANIFEST)
+def manifest_files(target: Location, key: str) -> Iterator[Location]:
+    """Yield the files of an output that may be the manifest of the run with this key."""
+    yield current_folder(target).child(MANIFEST)
     if f"{RUNS}/{key}" in published_runs(target):
         yield target.child(f"{RUNS}/{key}/{MANIFEST}")
 
 
 def published_runs(target: Location) -> tuple[str, ...]:
-    """Return the folders of an output's published runs, the oldest first; none where it does not keep its runs."""
+    """Return the folders of an output's published runs, oldest first; none if it has no runs."""
     pointer = pointer_of(target)
     return () if pointer is None else pointer.published

@@ -11,33 +11,33 @@ if TYPE_CHECKING:
     from gmm_spark.batch.files.location import Location
 
 
-def not_runs(target: Location, got: str) -> OutputError:
-    """Return the error about a target that is no output of runs."""
+def not_runs_error(target: Location, got: str) -> OutputError:
+    """Return the error about a target that is no output with runs."""
     return OutputError(
         f"the output {target}",
         got=got,
-        expected="an output that keeps its runs, an empty folder, or a path that does not exist yet",
-        do="Choose another output.path, or move that away.",
+        expected="an output of output.mode=runs, an empty folder, or a path that does not exist yet",
+        do="Choose another output.path, or move that content away.",
     )
 
 
 def refuse_runs(target: Location, place: Location) -> None:
-    """Refuse an output that keeps its runs; `place` is where it is now.
+    """Refuse an output with runs; `place` is where its content is now.
 
     Raises:
-        OutputError: it does.
+        OutputError: it has runs.
     """
     if place.child(POINTER).exists():
         raise OutputError(
             f"the output {target}",
-            got="an output that keeps its runs",
-            expected="a folder that one run may replace",
+            got="an output of output.mode=runs",
+            expected="an output without runs",
             do="Use output.mode=runs, or another output.path.",
         )
 
 
 def refuse_occupied(target: Location) -> None:
-    """Refuse a folder that this process lives in.
+    """Refuse a folder that is or contains the current or the home folder of this process.
 
     Raises:
         OutputError: it does.
@@ -45,26 +45,26 @@ def refuse_occupied(target: Location) -> None:
     if occupant := target.occupant():
         raise OutputError(
             f"the output {target}",
-            got=f"a folder that is, or holds, {occupant}",
+            got=f"a folder that is or contains {occupant}",
             expected="a folder that may be moved away",
             do="Choose another output.path.",
         )
 
 
 def refuse_foreign(target: Location, got: str | None) -> None:
-    """Refuse a target that this program did not write.
+    """Refuse a target with foreign content.
 
     Args:
         target: the output.
-        got: what is foreign in it; None where nothing is.
+        got: the foreign content; None for none.
 
     Raises:
-        OutputError: something is.
+        OutputError: there is foreign content.
     """
     if got is not None:
         raise OutputError(
             f"the output {target}",
             got=got,
-            expected="nothing, an output of gmm_spark with nothing else in it, or a plain Parquet table",
-            do="Choose another output.path, or set output.replace_foreign=true to lose what is there.",
+            expected="nothing, an output of gmm_spark without other files, or a plain Parquet table",
+            do="Choose another output.path, or set output.replace_foreign=true to delete that content.",
         )

@@ -1,4 +1,4 @@
-"""How a folder takes another one's place, whole or by partitions."""
+"""Replace a folder by another one, as a whole or by partitions."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ if TYPE_CHECKING:
 _LOG = logging.getLogger(__name__)
 
 
-def take_place(new: Location, target: Location, aside: Location, check: Callable[[Location], None]) -> None:
-    """Put a folder in a target's place; the old one ends in the work folder, which is discarded later.
+def put_in_place(new: Location, target: Location, aside: Location, check: Callable[[Location], None]) -> None:
+    """Rename a folder to the target; the old one goes to the work folder, which is removed later.
 
     Args:
         new: the folder.
-        target: where it shall be.
-        aside: where the old one may be moved, in the work folder.
-        check: refuses an old one that may not be replaced. It is asked when that has been moved away: another program
-            may have changed it until then, and cannot by its name from then on.
+        target: its new name.
+        aside: a name in the work folder for the old one.
+        check: refuses an old folder that may not be replaced. It is called after that folder has been moved away,
+            because until then another program can change it by its name.
 
     Raises:
-        OutputError: the filesystem or the check refuses; then the target is as it was.
+        OutputError: the filesystem or the check refuses; then the target is unchanged.
     """
     if not target.exists():
         target.parent().make_folder()
@@ -38,7 +38,7 @@ def take_place(new: Location, target: Location, aside: Location, check: Callable
         with _or_back(lambda: new.exchange(target)):
             check(new)
     else:
-        _LOG.info("%s is replaced by two renames: between them there is nothing", target)
+        _LOG.info("%s is replaced by two renames: between them it does not exist", target)
         aside.parent().make_folder()
         target.rename(aside)
         with _or_back(lambda: aside.rename(target)):
@@ -47,57 +47,57 @@ def take_place(new: Location, target: Location, aside: Location, check: Callable
 
 
 @contextmanager
-def _or_back(give_back: Callable[[], object]) -> Iterator[None]:
+def _or_back(move_back: Callable[[], object]) -> Iterator[None]:
     try:
         yield
     except BaseException:
-        give_back()
+        move_back()
         raise
 
 
-def give_back(aside: Location, target: Location) -> None:
-    """Move back what a dead run had moved away."""
-    _LOG.warning("giving back %s, which a run that is dead had moved away", target)
+def move_back(aside: Location, target: Location) -> None:
+    """Move back a folder that a dead run had moved away."""
+    _LOG.warning("restoring %s, which a dead run had moved away", target)
     aside.rename(target)
 
 
 def partitions(folder: Location, path: str = "") -> Iterator[str]:
     """Yield the relative paths of the innermost partitions of a table."""
-    inner = [each.name for each in folder.children() if "=" in each.name and each.is_folder()]
+    inner = [entry.name for entry in folder.children() if "=" in entry.name and entry.is_folder()]
     for name in inner:
         yield from partitions(folder.child(name), f"{path}/{name}" if path else name)
     if not inner and path:
         yield path
 
 
-def check_layout(found: list[str], target: Location) -> None:
-    """Refuse to put partitions into a table that is laid out by other columns, or spells their values otherwise.
+def check_layout(new: list[str], target: Location) -> None:
+    """Refuse to add partitions to a table with other partition columns, or with another spelling of their values.
 
     Raises:
-        OutputError: it is.
+        OutputError: the columns or the spelling differ.
     """
-    there = list(partitions(target))
-    check_columns({_key(path)[0] for path in found}, target)
-    spelt = {_key(path): path for path in there}
-    for path in found:
-        if (other := spelt.get(_key(path), path)) != path:
+    old = list(partitions(target))
+    check_columns({_key(path)[0] for path in new}, target)
+    spelling = {_key(path): path for path in old}
+    for path in new:
+        if (other := spelling.get(_key(path), path)) != path:
             raise OutputError(
                 f"the output {target}",
                 got=f"the partition {other}",
-                expected=f"it as {path}, for readers would add the rows of both",
+                expected=f"the spelling {path}: with both folders readers would find the rows twice",
                 do="Rename that folder, or choose another output.path.",
             )
 
 
 def check_columns(new: set[tuple[str, ...]], target: Location) -> None:
-    """Refuse to put partitions into a table that is laid out by other columns.
+    """Refuse to add partitions to a table with other partition columns.
 
     Args:
-        new: the columns of the partitions, outermost first.
+        new: the partition columns of the new files, outermost first.
         target: the table.
 
     Raises:
-        OutputError: it is.
+        OutputError: the columns differ.
     """
     old = {_key(path)[0] for path in partitions(target)}
     if any(True for name, _ in target.files() if "=" not in name):
@@ -116,7 +116,7 @@ def _named(columns: tuple[str, ...]) -> str:
 
 
 def _key(path: str) -> tuple[tuple[str, ...], tuple[str | int, ...]]:
-    """Return columns and values of a partition as readers take them: month=01, which others write, is month=1."""
+    """Return columns and values of a partition as Spark reads them: month=01 of another program is month=1."""
     parts = [part.partition("=") for part in path.split("/")]
     values = (int(value) if re.fullmatch(r"-?\d+", value, re.ASCII) else value for _, _, value in parts)
     return tuple(unquote(name) for name, _, _ in parts), tuple(values)

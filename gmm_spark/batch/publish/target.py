@@ -1,6 +1,6 @@
-"""Outputs that appear whole or not at all: written to a folder of their own, checked, then published.
+"""Outputs that appear whole or not at all: written to a staging folder, checked, then published.
 
-What is beside an output while a run is at work is in `hidden_folder`. How the last step is done is in `modes`.
+`hidden_folder` describes the files beside an output while a run writes it; `modes` does the last step.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from gmm_spark.batch.manifest.manifest import MANIFEST, MOST_FILES, File, Manife
 from gmm_spark.batch.publish import modes, published_runs
 from gmm_spark.batch.publish.hidden_folder import STAGING, HiddenFolder, read_manifest_of
 from gmm_spark.batch.publish.lock import hold_lock
-from gmm_spark.batch.publish.ownership import holder_of, is_ours, manifest_in
+from gmm_spark.batch.publish.ownership import container_of, is_gmm_spark_output, manifest_in
 from gmm_spark.batch.runtime.faults import as_output_error
-from gmm_spark.batch.runtime.signals import deferred
+from gmm_spark.batch.runtime.signals import defer_signals
 from gmm_spark.errors import OutputError
 from gmm_spark.spark.java import JAVA_ERRORS
 
@@ -36,15 +36,15 @@ _LOG = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Target:
-    """An output that this run may write, and holds the lock of.
+    """An output that this run may write and has locked.
 
     Args:
-        location: where it is, or will be.
+        location: its path.
         run: the run.
         mode: how it is published.
         hidden: its hidden folder.
-        lock: held as long as the run goes on; None where the run has nothing left to do.
-        inputs: all that the run reads.
+        lock: its lock; None if the run is published already.
+        inputs: all tables and models that the run reads.
     """
 
     location: Location
@@ -55,25 +55,25 @@ class Target:
     inputs: tuple[Source, ...] = ()
 
     @property
-    def done(self) -> str | None:
-        """What to say where a run of this id has been published before; None where there is something to do."""
+    def done_message(self) -> str | None:
+        """The summary line if a run of this id is published already; None if there is work to do."""
         if self.lock is not None:
             return None
         return f"{self.run.job}: run {self.run.id} is published in {self.location} already; nothing to do"
 
     @contextmanager
     def publication(self) -> Iterator[str]:
-        """Give the path of a folder to write, and publish it with the manifest when the block ends well.
+        """Yield the path of the staging folder; publish it with the manifest if the block ends without an error.
 
-        If the block raises, the folder is removed and the target stays as it was.
+        If the block raises, the staging folder is removed and the target is unchanged.
 
         Raises:
-            InputError: what the run has read has changed meanwhile.
+            InputError: an input has changed meanwhile.
             OutputError: another writer has taken the lock meanwhile, or the filesystem refuses a step.
         """
         place = modes.Place(self.location, self.hidden.work_folder(self.run.key), self.run.key)
         staging = self.mode.staging(place)
-        if staging.exists():  # another program's: all dead runs have been undone
+        if staging.exists():  # of another program: the folders of dead runs have been removed
             raise _not_free(staging)
         place.work_folder.make_folder()
         try:
@@ -82,7 +82,7 @@ class Target:
             with self.run.phase("publish"):
                 self._publish(staging, place)
         finally:
-            with deferred():
+            with defer_signals():
                 self.mode.undo(place)
                 place.work_folder.discard()
 
@@ -98,7 +98,8 @@ class Target:
         )
         self.run.note(output=written)
         staging.child(MANIFEST).replace(self.run.manifest().to_json())
-        with deferred():  # half a replacement would be undone, a whole one without its record would look like a failure
+        # A signal here would undo half a replacement, or leave a whole one without record, which looks like a failure.
+        with defer_signals():
             if self.lock is not None:
                 self.lock.check()
             self.mode.publish(place)
@@ -110,16 +111,16 @@ class Target:
 def claim_output(
     run: Run, spark: SparkSession, output: OutputConfig, inputs: Callable[[], Iterable[Source]]
 ) -> AbstractContextManager[Target]:
-    """Give the target of a job to one writer, or refuse it before anything is read.
+    """Lock the output of a job for this run, or refuse it before anything is read.
 
     Args:
-        run: the run that wants to write.
-        spark: the session that knows the filesystems.
-        output: what the options say.
-        inputs: finds all that the job reads.
+        run: the run.
+        spark: the session, whose settings name the filesystems.
+        output: the options of the output.
+        inputs: finds all tables and models that the job reads.
 
     Raises:
-        SchemaError: an input is not there.
+        SchemaError: an input does not exist.
         OutputError: the target is an input, is inside one or holds one; it exists and may not be replaced;
             another run is writing it; or a run of this id wrote it with other options.
     """
@@ -130,16 +131,16 @@ def claim_output(
 def claim(
     run: Run, location: Location, mode: modes.Mode, inputs: Callable[[], Iterable[Source]] = tuple
 ) -> Iterator[Target]:
-    """Give the target of a job to one writer.
+    """Lock an output for this run, or refuse it.
 
     Raises:
-        GmmSparkError: as `claimed`.
+        GmmSparkError: as in `claim_output`.
     """
     with output_errors(location):
         location = location.resolved()
         check_place(location)
         hidden = HiddenFolder.beside(location)
-        if location.parent().exists():  # no folder is made where it might be within an input
+        if location.parent().exists():  # else no manifest yet: its new folder might be inside an input
             run.on_failure = hidden.recorder(run.key)
         if (before := _published(hidden, location, run, any_manifest=mode.replace_foreign)) is not None:
             _tidy(hidden, location, before, run)
@@ -147,23 +148,23 @@ def claim(
         yield Target(location, run, mode, hidden, None)
         return
     sources = tuple(inputs())
-    run.on_failure = None  # beside an output that overlaps an input nothing is written
+    run.on_failure = None  # nothing may be written beside an output that overlaps an input
     with output_errors(location):
-        check_apart(location, sources)
+        check_no_overlap(location, sources)
         run.on_failure = hidden.recorder(run.key)
         mode.check(location)
         hidden.folder.make_folder()
-    with ExitStack() as held:
+    with ExitStack() as stack:
         with output_errors(location):
-            lock = held.enter_context(hold_lock(hidden.lock, run.id))
+            lock = stack.enter_context(hold_lock(hidden.lock, run.id))
             hidden.clean(location)
-            mode.settled(location)
+            mode.check_locked(location)
         yield Target(location, run, mode, hidden, lock, sources)
 
 
 @contextmanager
 def output_errors(location: Location) -> Iterator[None]:
-    """Turn what the filesystem complains of into an error about the output."""
+    """Turn errors of the filesystem into errors about the output."""
     try:
         yield
     except (OSError, *JAVA_ERRORS) as error:
@@ -171,24 +172,24 @@ def output_errors(location: Location) -> Iterator[None]:
 
 
 def check_output(location: Location, mode: modes.Mode, inputs: Iterable[Source]) -> Location:
-    """Return where an output will be, or refuse it as a run of its job would.
+    """Return the location of an output, or refuse it as the job itself would.
 
     Raises:
-        OutputError: as `claimed`.
+        OutputError: as in `claim_output`.
     """
     with output_errors(location):
         location = location.resolved()
         check_place(location)
-        check_apart(location, inputs)
+        check_no_overlap(location, inputs)
         mode.check(location)
     return location
 
 
 def check_place(location: Location) -> None:
-    """Refuse an output that no folder can be: a root; and one inside a table or another output.
+    """Refuse an output that is a root or a circular link, or is inside a table or another output.
 
     Raises:
-        OutputError: it is.
+        OutputError: it is one of these.
     """
     if location.is_root():
         raise OutputError(
@@ -197,91 +198,91 @@ def check_place(location: Location) -> None:
             expected="a folder below it",
             do="Add a name to output.path.",
         )
-    if location.is_link():  # still one after it was followed
+    if location.is_link():  # still a link after all links were followed
         raise OutputError(
             f"the output {location}",
             got="a symbolic link that leads in a circle",
             expected="a folder, or a path that does not exist yet",
             do="Remove that link, or choose another output.path.",
         )
-    if found := holder_of(location):
+    if container := container_of(location):
         raise OutputError(
             f"the output {location}",
-            got=f"a place inside {found[0]}, which is {found[1]}",
-            expected="a place outside: what is written inside becomes part of it, or is lost with it",
+            got=f"a place inside {container[0]}, which is {container[1]}",
+            expected="a place outside: a file inside becomes part of it, or is removed with it",
             do="Choose another output.path.",
         )
 
 
-def check_apart(location: Location, inputs: Iterable[Source]) -> None:
+def check_no_overlap(location: Location, inputs: Iterable[Source]) -> None:
     """Refuse an output that would destroy an input.
 
     Raises:
-        OutputError: it is an input, is inside one or holds one; or it exists, is not ours, and might be an input whose
-            place is not known.
+        OutputError: it is an input, is inside one or holds one; or an input's place is unknown, and the output is a
+            folder with files that are not of gmm_spark, so that it may be that input.
     """
     for source in inputs:
-        unknown = isinstance(source, str)
+        is_unknown = isinstance(source, str)
         if not (_may_be_an_input(location) if isinstance(source, str) else location.overlaps(source)):
             continue
         raise OutputError(
             f"the output {location}",
-            got=f"{'a folder that may belong to ' if unknown else ''}the input {source}",
+            got=f"{'a folder that may belong to ' if is_unknown else ''}the input {source}",
             expected="an output that is neither the input, nor inside it, nor around it",
             do="Choose another output.path.",
         )
 
 
 def _may_be_an_input(location: Location) -> bool:
-    return bool(location.exists() and location.children() and not is_ours(location))
+    return bool(location.exists() and location.children() and not is_gmm_spark_output(location))
 
 
 def _not_free(staging: Location) -> OutputError:
     return OutputError(
         f"the folder {staging}",
-        got="something that no published run of this output has written",
-        expected="nothing there",
+        got="a file or folder that no published run of this output wrote",
+        expected="no file or folder there",
         do="Move it away, or give this run another run.id.",
     )
 
 
 def _published(hidden: HiddenFolder, location: Location, run: Run, *, any_manifest: bool) -> Manifest | None:
-    """Return the manifest of a run of this id that was published in this target, with these options.
+    """Return the manifest of a run that was published in this target with the same id and options; None without one.
 
     Args:
         hidden: the hidden folder of the target.
         location: the target.
         run: the run.
-        any_manifest: whether another program's file may have the name of the manifest.
+        any_manifest: ignore a file of another program with the name of the manifest, instead of refusing it.
     """
     if not location.exists():
         return None
     if any_manifest and location.child(MANIFEST).is_file() and manifest_in(location) is None:
         return None
-    candidates = (*published_runs.manifests(location, run.key), hidden.manifest(run.key))
-    for found in filter(None, map(read_manifest_of, candidates)):
-        if found.run_id == run.id and not found.status:
-            _check_same(found, run, location)
-            return found
+    candidates = (*published_runs.manifest_files(location, run.key), hidden.manifest(run.key))
+    for manifest in filter(None, map(read_manifest_of, candidates)):
+        if manifest.run_id == run.id and not manifest.status:
+            _check_same(manifest, run, location)
+            return manifest
     return None
 
 
 def _tidy(hidden: HiddenFolder, location: Location, before: Manifest, run: Run) -> None:
-    """Finish what a run that was killed after it had published has left undone, unless another one is at work."""
+    """Complete a run that was killed after it had published, unless another run has the lock."""
     if not hidden.manifest(run.key).exists():
         hidden.record(before, run.key)
-    if hidden.lock.exists() or any(each.name.endswith(STAGING) for each in hidden.folder.children()):
+    if hidden.lock.exists() or any(entry.name.endswith(STAGING) for entry in hidden.folder.children()):
         with suppress(OutputError), hold_lock(hidden.lock, run.id):
             hidden.clean(location)
 
 
-def _check_same(found: Manifest, run: Run, location: Location) -> None:
-    if found.configuration_sha256 != run.configuration_hash():
+def _check_same(before: Manifest, run: Run, location: Location) -> None:
+    if before.configuration_sha256 != run.configuration_hash():
         now = run.configuration()
-        differing = [name for name in now if name != "run" and now[name] != found.configuration.get(name)]
+        differing = [name for name in now if name != "run" and now[name] != before.configuration.get(name)]
         raise OutputError(
             f"the run {run.id} in {location}",
-            got=f"other options than it was published with, in {', '.join(differing) or 'a secret'}",
+            got=f"options that differ from those of the published run, in {', '.join(differing) or 'a secret'}",
             expected="the same options for the same run",
             do="Give this run another run.id.",
         )

@@ -1,4 +1,4 @@
-"""What Spark, Hadoop and the operating system complain of, as our errors: what, got, expected, do."""
+"""Turn complaints of Spark, Hadoop and the operating system into our errors: what, got, expected, do."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from gmm_spark.spark.complaints import _line_at, complaints, first_line, reason
 
 @dataclass(frozen=True)
 class _Fault:
-    """A kind of complaint, known by its words."""
+    """A kind of complaint, recognised by its words."""
 
     words: re.Pattern[str]
     kind: type[GmmSparkError]
@@ -20,8 +20,8 @@ class _Fault:
     do: str
 
 
-# The first that fits counts. A full disk is reported by what wrote to it. A task that cannot read its input while it
-# writes its output complains of both, so reading comes before writing.
+# The first match counts. A full disk comes first, because any writer reports it. A task that cannot read its input
+# while it writes its output complains of both, so reading comes before writing.
 _FAULTS = (
     _Fault(
         re.compile(r"No space left on device|Disk quota exceeded|QuotaExceeded|not enough space|\[Errno (28|122)\]"),
@@ -37,7 +37,7 @@ _FAULTS = (
         ),
         InputError,
         "the input",
-        "files that can be read and stay as they are while the job runs",
+        "readable files that do not change while the job runs",
         "Restore or remove the file named, or run again once it is complete; nothing was published.",
     ),
     _Fault(
@@ -55,39 +55,38 @@ _FAULTS = (
 
 
 def spark_ended() -> EndedError:
-    """Return the error of a Spark that has ended under the job: whatever the job complains of is a consequence."""
+    """Return the error for a JVM that ended before the job: all other errors of the job are consequences."""
     return EndedError(
         "Spark",
-        got="its end before that of the job",
-        expected="a driver that lives as long as the job runs",
-        do="Its JVM was asked to end (SIGTERM) or ran out of memory: its own log says which. Nothing was published; "
-        "run the job again.",
+        got="a JVM that ended before the job",
+        expected="a driver that runs as long as the job",
+        do="The JVM got SIGTERM or ran out of memory: its log says which. Nothing was published; run the job again.",
     )
 
 
 def as_known_error(error: BaseException) -> BaseException:
-    """Return our error that says what is wrong; the error itself where it is one, or is not understood."""
+    """Return a GmmSparkError that explains the error; the error itself if it is one already or is not recognised."""
     if isinstance(error, GmmSparkError):
         return error
-    found = list(complaints(error))
+    texts = list(complaints(error))
     for fault in _FAULTS:
-        for place, complaint in enumerate(found):
+        for place, complaint in enumerate(texts):
             if match := fault.words.search(complaint):
                 got = _line_at(complaint, match.start())
-                if "NO_HINT" in got and place + 1 < len(found):  # Spark's word for: see the cause
-                    got = f"{got}: {first_line(found[place + 1])}"
+                if "NO_HINT" in got and place + 1 < len(texts):  # with this word Spark refers to the cause
+                    got = f"{got}: {first_line(texts[place + 1])}"
                 return fault.kind(fault.what, got=got, expected=fault.expected, do=fault.do)
     return error
 
 
 def as_output_error(error: BaseException, place: str) -> BaseException:
-    """Return what went wrong with an output on its filesystem as an OutputError, or as what it is known to be."""
-    known = as_known_error(error)
-    if isinstance(known, GmmSparkError):
-        return known
+    """Return an error of an output's filesystem as `as_known_error` does, or as an OutputError if it is unknown."""
+    known_error = as_known_error(error)
+    if isinstance(known_error, GmmSparkError):
+        return known_error
     return OutputError(
         f"the output {place}",
         got=reason(error),
-        expected="a folder that this user may write: the bucket, the host or the folder around it must exist",
+        expected="a folder that this user may write; its bucket, host or parent folder must exist",
         do="Check output.path and the filesystem's settings; nothing was published.",
     )

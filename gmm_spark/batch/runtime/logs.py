@@ -2,7 +2,7 @@
 
 In client mode spark-submit sends the stderr of a Python program to its own stdout.
 
-A record's numbers travel beside its message, as `extra={"fields": {...}}`: JSON lines carry them by name.
+A log call passes its numbers as `extra={"fields": {...}}`: JSON lines have them by name.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _LOG = logging.getLogger("gmm_spark")
 
 
 class Lines(logging.Formatter):
-    """Text for people: time, level, logger, message; tracebacks in lines of their own."""
+    """Text for people: time, level, logger, message; a traceback follows on separate lines."""
 
     def __init__(self) -> None:
         super().__init__("%(asctime)s %(levelname)s %(name)s: %(message)s")
@@ -37,16 +37,16 @@ class Lines(logging.Formatter):
         return "\n".join(map(self.redact, super().format(record).splitlines()))
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - the library's name
-        """Return the line without its traceback: whatever the message holds, one line."""
+        """Return the record without its traceback, always as one line."""
         return one_line(super().formatMessage(record))
 
     def redact(self, text: str) -> str:
         """Return a text in one line, without secrets."""
-        return one_line(redaction.scrubbed(text, self.hidden))
+        return one_line(redaction.scrub(text, self.hidden))
 
 
 class JsonLines(Lines):
-    """One JSON object a line for programs: time, level, logger, message, and the event's own fields."""
+    """One JSON object per line for programs: time, level, logger, message, and the fields of the event."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line."""
@@ -60,7 +60,7 @@ class JsonLines(Lines):
         }
         if record.exc_info:
             event["traceback"] = self.formatException(record.exc_info)
-        scrubbed = partial(redaction.scrubbed, hidden=self.hidden)
+        scrubbed = partial(redaction.scrub, hidden=self.hidden)
         return json.dumps(plain(event, scrubbed), allow_nan=False)
 
 
@@ -68,11 +68,11 @@ def start() -> None:
     """Log to stderr, as text until the options are known."""
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, force=True)
     _use(Lines())
-    logging.getLogger("py4j").setLevel(logging.WARNING)  # it reports every connection it closes
+    logging.getLogger("py4j").setLevel(logging.WARNING)  # at INFO it logs every connection that it closes
 
 
-def adopt(config: JobConfig) -> None:
-    """Log in the form that the options ask for, without their secrets."""
+def configure(config: JobConfig) -> None:
+    """Use the log format of the options, and hide their secrets."""
     wanted = config.logs.format
     as_json = wanted == "json" or (wanted == "auto" and not sys.stderr.isatty())
     formatter = JsonLines() if as_json else Lines()
@@ -81,22 +81,22 @@ def adopt(config: JobConfig) -> None:
 
 
 def bind(**fields: object) -> None:
-    """Put these fields, such as the job and its run_id, into every JSON line from now on."""
+    """Add these fields, such as job and run_id, to all later JSON lines."""
     _current().common.update(fields)
 
 
 def redact(text: str) -> str:
-    """Return a text as the log would show it: in one line, without the secrets of the options."""
+    """Return a text as the log shows it: in one line, without the secrets of the options."""
     return _current().redact(text)
 
 
-def failed(job: str, error: BaseException, status: int) -> None:
-    """Report why a job ended: as text just the error, which is read last; as JSON an event like the others."""
+def log_failure(job: str, error: BaseException, status: int) -> None:
+    """Report the error that ended a job: in a text log only the error, as the last line; in JSON an event."""
     formatter = _current()
     if isinstance(formatter, JsonLines):
         _LOG.error("%s: %s", job, error, extra={"fields": {"event": "failed", "status": status}})
     else:
-        # An error of several mistakes has a line for each; each is escaped by itself.
+        # An error with several mistakes has one line for each; lines are escaped one by one.
         sys.stderr.write("".join(f"{formatter.redact(line)}\n" for line in f"{job}: {error}".splitlines()))
 
 
@@ -109,4 +109,4 @@ def _use(formatter: Lines) -> None:
 
 def _current() -> Lines:
     formatters = (handler.formatter for handler in logging.getLogger().handlers)
-    return next((each for each in formatters if isinstance(each, Lines)), Lines())
+    return next((formatter for formatter in formatters if isinstance(formatter, Lines)), Lines())

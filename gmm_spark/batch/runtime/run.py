@@ -1,4 +1,4 @@
-"""One run of a job: who it is, what it found out and how long each phase took; all of it ends in the manifest.
+"""One run of a job: its id, its results and the seconds of each phase, which the manifest reports.
 
 with job_run("fit", config, spark) as run, claim_output(run, spark, config.output, find_inputs) as target:
     with run.phase("fit"):
@@ -21,9 +21,9 @@ from gmm_spark.batch.manifest import provenance
 from gmm_spark.batch.manifest.manifest import Manifest, RowCounts
 from gmm_spark.batch.options.layers import merge_trees
 from gmm_spark.batch.options.mistakes import key_of
-from gmm_spark.batch.options.redaction import redacted
+from gmm_spark.batch.options.redaction import redacted_options
 from gmm_spark.batch.runtime import faults, logs, signals
-from gmm_spark.batch.runtime.advice import advising
+from gmm_spark.batch.runtime.advice import add_advice
 from gmm_spark.batch.runtime.status import status_of
 from gmm_spark.errors import InputError, options_called
 from gmm_spark.spark.fit.progress import report_phase
@@ -41,10 +41,10 @@ if TYPE_CHECKING:
     from gmm_spark.batch.options.yaml_file import Tree
 
 _LOG = logging.getLogger(__name__)
-# Which run wrote something, and where it stands among others, does not change what is written.
+# The sections `run` and `logs` do not change what is written.
 _NOT_OF_THE_RESULT = ("run", "logs")
 _LONGEST_CAUSE = 500  # characters of the error of a run whose input had changed
-_LONGEST_NAME = 80  # filesystems take 255 bytes, and names grow by what is added to them
+_LONGEST_NAME = 80  # filesystems allow 255 bytes, and file names add suffixes to this name
 
 
 @dataclass
@@ -54,14 +54,14 @@ class Run:
     Args:
         job: the job's name.
         config: its options.
-        id: what the scheduler or the user calls this run; a name that gmm_spark makes otherwise.
-        versions: what it runs on.
-        parents: the ids of scheduler and lineage around it.
-        started: when it began, in UTC.
+        id: the name of this run from the user or the scheduler; a generated name if they give none.
+        versions: the versions of its software.
+        parents: its ids in scheduler and lineage.
+        started: the time of its start, in UTC.
         seconds: wall-clock seconds by phase, so far.
-        facts: what the manifest will report, so far.
-        checks: looks at what the run has read, taken before anything is published; each raises where that has changed.
-        on_failure: keeps the manifest of a failed run; set while there is a place for it.
+        facts: fields and notes of the manifest, so far.
+        checks: called before anything is published; each one raises if an input has changed.
+        on_failure: stores the manifest of a failed run; None while there is no place for it.
     """
 
     job: str
@@ -77,13 +77,13 @@ class Run:
 
     @property
     def key(self) -> str:
-        """The id as the name of a file or folder, on any filesystem."""
+        """The id as a valid name of a file or folder on any filesystem."""
         return file_name(self.id)
 
     def note(self, **facts: object) -> None:
-        """Add facts to the manifest; maps are merged, anything else replaces what was noted before.
+        """Add facts to the manifest; maps are merged, any other value replaces the old one.
 
-        A name that is a field of `Manifest` goes there, any other under its `notes`.
+        A name that is a field of `Manifest` sets that field, any other name adds to its `notes`.
         """
         self.facts = merge_trees(self.facts, facts)
 
@@ -96,43 +96,43 @@ class Run:
         self.seconds.update(seconds)
 
     def check_inputs(self) -> None:
-        """Look once more at what was read.
+        """Check that the inputs have not changed.
 
         Raises:
-            InputError: it has changed since.
+            InputError: an input has changed since it was read.
         """
         for check in self.checks:
             check()
 
     def changed_input(self) -> InputError | None:
-        """Return the error of an input that has changed: then whatever else went wrong is a consequence."""
+        """Return the error about an input that has changed, which explains other errors of the run; else None."""
         try:
             self.check_inputs()
         except InputError as error:
             return error
-        except Exception as error:  # noqa: BLE001 - such as Spark's end: then that is what the job reports
-            _LOG.debug("the input could not be listed again: %s", error)
+        except Exception as error:  # noqa: BLE001 - for example Spark has ended: the job reports its first error
+            _LOG.debug("cannot check the input for changes: %s", error)
         return None
 
     def record_failure(self, error: BaseException) -> None:
-        """Leave a manifest of a failed run where that is possible; the error itself is worth telling more."""
+        """Write the manifest of a failed run if possible; a failure to write it is only logged."""
         if self.on_failure is not None:
             try:
                 self.on_failure(self.manifest(status_of(error), logs.redact(str(error))))
             except Exception as another:  # noqa: BLE001 - most likely the same disk is full
-                _LOG.warning("no manifest of this run could be left: %s", another)
+                _LOG.warning("cannot write the manifest of this run: %s", another)
 
     def configuration(self) -> Tree:
         """Return the resolved options without their secrets."""
-        return redacted(self.config)
+        return redacted_options(self.config)
 
     def configuration_hash(self) -> str:
-        """Return the SHA-256 of the options that decide what is written."""
+        """Return the SHA-256 of the options that decide the content of the output."""
         return configuration_hash(self.config)
 
     def manifest(self, status: int = 0, error: str | None = None) -> Manifest:
-        """Return what is known by now."""
-        own = {name: value for name, value in self.facts.items() if name in Manifest.model_fields}
+        """Return the manifest with the facts noted so far."""
+        fields = {name: value for name, value in self.facts.items() if name in Manifest.model_fields}
         return Manifest(
             **{
                 "job": self.job,
@@ -147,41 +147,41 @@ class Run:
                 "parents": dict(self.parents),
                 "rows": RowCounts(),
                 "seconds": self.seconds,
-                "notes": plain({name: value for name, value in self.facts.items() if name not in own}),
-                **own,
+                "notes": plain({name: value for name, value in self.facts.items() if name not in fields}),
+                **fields,
             }
         )
 
 
 @contextmanager
 def job_run(job: str, config: JobConfig, spark: SparkSession) -> Iterator[Run]:
-    """Give the run of a job; what goes wrong inside becomes a GmmSparkError and a manifest with its status.
+    """Yield the run of a job; an error in the block becomes a GmmSparkError if it is recognised, and a manifest.
 
     Raises:
-        GmmSparkError: what Spark, Hadoop or the operating system reported, as far as it is understood.
+        GmmSparkError: an error of the job; or of Spark, Hadoop or the operating system, if it is recognised.
     """
     run = Run(
         job, config, config.run.id or provenance.run_id(spark), provenance.versions(spark), provenance.parents(spark)
     )
     logs.bind(job=job, run_id=run.id)
     _LOG.info("%s: run %s", job, run.id, extra={"fields": {"event": "start", **run.parents}})
-    signals.install()  # once more: Spark sets its own handler of Ctrl-C when it starts
+    signals.install_handlers()  # again: Spark has replaced the handler of Ctrl-C at its start
     try:
-        with options_called(partial(key_of, type(config))), advising(getattr(config, "input", None)):
+        with options_called(partial(key_of, type(config))), add_advice(getattr(config, "input", None)):
             yield run
     except signals.EndedBySignal as end:
         run.record_failure(end)
         raise
     except Exception as error:
-        known = _cause(faults.as_known_error(error), run, spark)
-        run.record_failure(known)
-        if known is error:
+        cause = _cause(faults.as_known_error(error), run, spark)
+        run.record_failure(cause)
+        if cause is error:
             raise
-        raise known from error
+        raise cause from error
 
 
 def _cause(error: BaseException, run: Run, spark: SparkSession) -> BaseException:
-    """Return what an error is a consequence of, if that is known; else the error itself."""
+    """Return the cause of an error, an ended Spark or a changed input, if there is one; else the error itself."""
     if has_ended(spark):
         cause: BaseException | None = faults.spark_ended()
     else:
@@ -193,13 +193,13 @@ def _cause(error: BaseException, run: Run, spark: SparkSession) -> BaseException
 
 
 def configuration_hash(config: JobConfig) -> str:
-    """Return the SHA-256 of the options that decide what is written, independent of who runs it."""
+    """Return the SHA-256 of the options that decide the content of the output: all but `run` and `logs`."""
     options = config.model_copy(update={name: None for name in _NOT_OF_THE_RESULT if name in type(config).model_fields})
     return hashlib.sha256(options.model_dump_json(warnings=False).encode()).hexdigest()
 
 
 def file_name(run_id: str) -> str:
-    """Return a run's id as a name without separators; ids that differ keep different names."""
+    """Return a run's id as a name without separators; different ids get different names."""
     safe = re.sub(r"[^A-Za-z0-9._=-]", "-", run_id)
     if safe == run_id and safe[0].isalnum() and len(safe) <= _LONGEST_NAME:
         return safe

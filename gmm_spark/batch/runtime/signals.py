@@ -1,7 +1,7 @@
-"""A job that is asked to end: it gives back its lock, removes what it has staged, says so and ends with 128 + signal.
+"""Signals that end a job: it releases its lock, removes its staging folder, logs a line and ends with 128 + signal.
 
-Schedulers end a job by SIGTERM, and by SIGKILL some seconds later. The signal becomes an exception in the main thread,
-so that every `finally` runs; a second one is ignored, since many reach a job twice: once itself and once by its group.
+Schedulers end a job with SIGTERM, and with SIGKILL some seconds later. The signal becomes an exception in the main
+thread, so that every `finally` runs. A second signal is ignored: many arrive twice, for the process and for its group.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _ENDING = [getattr(signal, name) for name in ("SIGTERM", "SIGINT", "SIGHUP") if 
 
 
 class EndedBySignal(SystemExit):
-    """The job was asked to end.
+    """A signal asked the job to end.
 
     Args:
         number: the signal.
@@ -33,7 +33,7 @@ class EndedBySignal(SystemExit):
 
 
 class _State:
-    """What has come, of one process: handlers are global, too."""
+    """The signals that this process has received; global, as signal handlers are."""
 
     deferrals = 0
     pending: int | None = None
@@ -41,11 +41,11 @@ class _State:
 
 
 @contextmanager
-def handled() -> Iterator[None]:
-    """Turn signals that ask for the end into `EndedBySignal`; afterwards they do what they did before."""
+def catch_signals() -> Iterator[None]:
+    """Turn signals that end the job into `EndedBySignal` within the block; restore the old handlers afterwards."""
     before = {number: signal.getsignal(number) for number in _ENDING}
     _State.ending, _State.pending = False, None
-    install()
+    install_handlers()
     try:
         yield
     finally:
@@ -54,8 +54,8 @@ def handled() -> Iterator[None]:
                 signal.signal(number, handler if handler is not None else signal.SIG_DFL)
 
 
-def install() -> None:
-    """Set the handlers, also after Spark's start, which sets its own; what a caller ignores (nohup) stays ignored."""
+def install_handlers() -> None:
+    """Set the handlers, again after Spark has set its own; a signal that the caller ignores (nohup) stays ignored."""
     if _in_main_thread():
         for number in _ENDING:
             if signal.getsignal(number) not in (signal.SIG_IGN, None):
@@ -63,8 +63,8 @@ def install() -> None:
 
 
 @contextmanager
-def deferred() -> Iterator[None]:
-    """Let a signal wait until the block is done: a step that must not be broken off half-way, and takes no time."""
+def defer_signals() -> Iterator[None]:
+    """Delay signals until the block ends: it is a short step that must not be interrupted."""
     _State.deferrals += 1
     try:
         yield

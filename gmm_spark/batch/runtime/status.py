@@ -1,4 +1,4 @@
-"""How a job ends: one line on success, a message and a distinct status on failure."""
+"""How a job ends: one line on success; a message and the exit status of the error's kind on failure."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from gmm_spark.batch.runtime import logs
 from gmm_spark.batch.runtime.faults import as_known_error
-from gmm_spark.batch.runtime.signals import EndedBySignal, handled
+from gmm_spark.batch.runtime.signals import EndedBySignal, catch_signals
 from gmm_spark.errors import (
     CheckpointError,
     ConfigurationError,
@@ -45,16 +45,16 @@ _LOG = logging.getLogger(__name__)
 
 
 def status_of(error: BaseException) -> int:
-    """Return the status that a process ends with after this error."""
+    """Return the exit status for this error."""
     if isinstance(error, EndedBySignal):
         return int(error.code or OTHER)
     return next((status for kind, status in STATUSES.items() if isinstance(error, kind)), OTHER)
 
 
 def run_job(name: str, job: Callable[[Sequence[str]], str], argv: Sequence[str]) -> None:
-    """Run a job: its summary goes to stdout, its log and its errors to stderr; spark-submit sends both to its stdout.
+    """Run a job: the summary goes to stdout, log and errors to stderr; spark-submit sends both to its stdout.
 
-    Returns normally on success, since some platforms take any explicit exit for a failure.
+    Returns normally on success, because some platforms treat any explicit exit as a failure.
 
     Args:
         name: the job's name, for messages.
@@ -62,22 +62,22 @@ def run_job(name: str, job: Callable[[Sequence[str]], str], argv: Sequence[str])
         argv: the command line after the program's name.
 
     Raises:
-        SystemExit: the job failed; the code is that of `STATUSES`, or 1; or 128 and the signal that ended it.
+        SystemExit: the job failed; the code is from `STATUSES`, else 1, or 128 + the signal that ended the job.
     """
     logs.start()
     try:
-        with handled():
+        with catch_signals():
             sys.stdout.write("".join(f"{logs.redact(line)}\n" for line in job(argv).split("\n")))
     except EndedBySignal as end:
-        logs.failed(name, end, status_of(end))
+        logs.log_failure(name, end, status_of(end))
         raise
-    except SystemExit as end:  # argparse ends --help by an exit with 0
+    except SystemExit as end:  # argparse ends --help with exit status 0
         if end.code:
             raise
-    except Exception as error:  # noqa: BLE001 - whatever it is, the scheduler gets a status and the log a message
-        known = as_known_error(error)
-        if isinstance(known, GmmSparkError):
-            logs.failed(name, known, status_of(known))
+    except Exception as error:  # noqa: BLE001 - for any error the scheduler gets a status and the log a message
+        known_error = as_known_error(error)
+        if isinstance(known_error, GmmSparkError):
+            logs.log_failure(name, known_error, status_of(known_error))
         else:
             _LOG.exception("%s: an unexpected error", name)
-        raise SystemExit(status_of(known)) from None
+        raise SystemExit(status_of(known_error)) from None

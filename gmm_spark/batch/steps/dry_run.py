@@ -1,6 +1,6 @@
-"""What a job would do and cost: read from options, schema and file footers, without reading a row.
+"""What a job would do and cost, from options, schema and file footers, without reading a row.
 
-Spark's own inference of a Parquet schema reads one footer by a Spark job; nothing else is started.
+Only Spark's inference of a Parquet schema starts a Spark job: it reads one footer.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from gmm_spark.batch.files import snapshot
 from gmm_spark.batch.files.locate import locate
 from gmm_spark.batch.options.jobs import FitConfig, ScoreConfig, SelectConfig, SimulateConfig
 from gmm_spark.batch.options.mistakes import key_of
-from gmm_spark.batch.options.redaction import redacted
+from gmm_spark.batch.options.redaction import redacted_options
 from gmm_spark.batch.publish import modes, target
-from gmm_spark.batch.runtime.advice import advising
+from gmm_spark.batch.runtime.advice import add_advice
 from gmm_spark.batch.steps import estimate, facts, input_table, quality, scored_table
 from gmm_spark.errors import options_called
 from gmm_spark.search.sample_size import sample_rows
@@ -40,14 +40,14 @@ if TYPE_CHECKING:
     from gmm_spark.batch.options.sections import InputConfig, OutputConfig
     from gmm_spark.mixture.parameters import Family
 
-# Footers are at the ends of files, one request each on an object store: of more files, this number stands for all.
+# On an object store each footer needs a request: of more files, this number is read and the rest is extrapolated.
 _MOST_FOOTERS = 50
-# Survey and packing, and at least the start measured.
+# Survey, packing, and the pass that measures the start.
 _LEAST_PASSES, _OTHER_PASSES = 3, 3
 
 
 def plan(spark: SparkSession, config: FitConfig | SelectConfig | ScoreConfig | SimulateConfig) -> str:
-    """Return what a job would do, as YAML; or refuse it as the job itself would.
+    """Return what a job would do as YAML, or refuse it as the job itself would.
 
     Raises:
         GmmSparkError: input, columns, model or output are not what the job needs.
@@ -61,13 +61,13 @@ def plan(spark: SparkSession, config: FitConfig | SelectConfig | ScoreConfig | S
 
 
 def _of_fit(spark: SparkSession, config: FitConfig) -> str:
-    estimate.check_places(spark, config, locate(spark, config.output.path))
-    with advising(config.input):
+    estimate.check_earlier_models(spark, config, locate(spark, config.output.path))
+    with add_advice(config.input):
         return _fits(spark, config, "fit", [(config.mixture.k, config.mixture.family)])
 
 
 def _of_select(spark: SparkSession, config: SelectConfig) -> str:
-    with advising(config.input):
+    with add_advice(config.input):
         return _fits(spark, config, "select", list(product(config.grid.k, config.grid.families)))
 
 
@@ -75,14 +75,14 @@ def _of_score(spark: SparkSession, config: ScoreConfig) -> str:
     output = _checked(spark, config.output, input_table.sources(spark, config))
     model = GaussianMixtureModel.load(config.model.path)
     rows = input_table.read(spark, config.input)
-    with advising(config.input):
+    with add_advice(config.input):
         passing = scored_table.passing_columns(rows, config, output, modes.mode_of(config.output))
         scored = scored_table.score_rows(rows, model, passing, config.output)
     read = _input(rows, config.input)
     cost: dict[str, Any] = {"passes": 1}
     if isinstance(count := read["rows"], int):
         width = 4 if config.output.probability == "float" else 8
-        # A triangular product for each component: d^2 flops. Posteriors, log-density and prediction are written.
+        # One triangular product per component: d^2 flops. Written are posteriors, log-density and prediction.
         cost["flops"] = count * model.parameters.k * model.parameters.d**2
         cost["posterior_bytes"] = count * (width * model.parameters.k + 12)
     features = {"columns": list(model.features), "components": model.parameters.k}
@@ -102,37 +102,37 @@ def _checked(spark: SparkSession, output: OutputConfig, inputs: Iterable[Source]
 
 
 def _document(config: JobConfig, job: str, **parts: Any) -> str:  # noqa: ANN401 - JSON values
-    tree = {"job": job, "configuration": redacted(config), **parts}
+    tree = {"job": job, "configuration": redacted_options(config), **parts}
     return yaml.safe_dump(tree, sort_keys=False, width=120).rstrip()
 
 
 def _input(rows: DataFrame, config: InputConfig) -> dict[str, Any]:
-    seen = snapshot.take_snapshot(rows)
-    files = None if seen is None else seen.files
-    described = facts.of_input(rows, config, files)
+    listed = snapshot.take_snapshot(rows)
+    files = None if listed is None else listed.files
+    described = facts.input_facts(rows, config, files)
     count = None if files is None else _rows(rows, files)
     return {
         "name": described.name,
         "schema": described.schema_,
         "files": described.files,
         "bytes": described.bytes,
-        "rows": "unknown: only Parquet files say" if count is None else count,
+        "rows": "unknown: only Parquet files have the number" if count is None else count,
         "at_most": config.where is not None,
         "partitions": rows.rdd.getNumPartitions(),
     }
 
 
 def _rows(rows: DataFrame, files: Mapping[str, FileState]) -> int | None:
-    """Return the number of rows by the footers of Parquet files, all of them or some; None for other formats."""
+    """Return the number of rows by the footers of Parquet files, all or a part of them; None for other formats."""
     if not files:
         return 0
     step = -(-len(files) // _MOST_FOOTERS)
-    some = list(files)[::step]
+    paths = list(files)[::step]
     try:
-        counts = [_footer(rows.sparkSession, path) for path in some]
-    except (Py4JJavaError, Py4JError):  # another format, or a damaged file: the job itself will report it
+        counts = [_footer(rows.sparkSession, path) for path in paths]
+    except (Py4JJavaError, Py4JError):  # another format, or a damaged file, which the job itself reports
         return None
-    size = sum(files[path].size for path in some)
+    size = sum(files[path].size for path in paths)
     return round(sum(counts) * sum(file.size for file in files.values()) / max(size, 1)) if step > 1 else sum(counts)
 
 
@@ -146,19 +146,19 @@ def _footer(spark: SparkSession, path: str) -> int:
 
 
 def _fits(spark: SparkSession, config: EstimatingConfig, job: str, mixtures: list[tuple[int, Family]]) -> str:
-    """Return the document of a job that fits these numbers of components and families, all in one pass."""
+    """Return the document of a job that fits mixtures (k, family) in shared passes."""
     inputs = input_table.locations(spark, config.input)
     location = _checked(spark, config.output, inputs)
     rows = input_table.read(spark, config.input)
     if config.quality.quarantine_path is not None:
         quality.check_quarantine(rows, config.quality.quarantine_path, [*inputs, location])
-    columns = config.features
-    found = Features.of(Names.of(rows), input_cols=columns.columns, features_col=columns.column)
-    if columns.weight is not None:
-        weight_column(Names.of(rows), columns.weight)
-    d = found.size
+    options = config.features
+    columns = Features.of(Names.of(rows), input_cols=options.columns, features_col=options.column)
+    if options.weight is not None:
+        weight_column(Names.of(rows), options.weight)
+    d = columns.size
     read = _input(rows, config.input)
-    features = {"columns": list(found.columns), "kind": found.kind, "count": d or "known once a row is read"}
+    features = {"columns": list(columns.columns), "kind": columns.kind, "count": d or "known once a row is read"}
     cost: dict[str, Any] = {"passes": f"{_LEAST_PASSES} to {config.fit.max_iter + _OTHER_PASSES}"}
     if d is not None:
         cost |= cost_of(spark, read, d, mixtures, config.fit.tol)
@@ -168,14 +168,14 @@ def _fits(spark: SparkSession, config: EstimatingConfig, job: str, mixtures: lis
 def cost_of(
     spark: SparkSession, read: dict[str, Any], d: int, mixtures: list[tuple[int, Family]], tol: float
 ) -> dict[str, Any]:
-    """Return what a fit of these mixtures to d features costs, in bytes and operations.
+    """Return the cost of a fit of mixtures to d features, in bytes and floating-point operations.
 
     Args:
-        spark: the session, whose limit of results counts.
-        read: what is known of the input: its partitions and rows.
+        spark: the session, which limits the size of results.
+        read: the input's `partitions` and `rows`.
         d: the number of features.
-        mixtures: numbers of components and families, all in one pass.
-        tol: of the fit.
+        mixtures: the number of components and the family of each mixture.
+        tol: the tolerance of the fit, in nats per row.
     """
     partitions = read["partitions"]
     statistics = sum(layouts.statistics_bytes(k, d, family) for k, family in mixtures)
@@ -183,7 +183,7 @@ def cost_of(
     cost = {
         "statistics_bytes": statistics,
         "bytes_to_driver_per_pass": partitions * statistics,
-        # The sample with its working copies, a few candidates, and the partials: tasks add them where they are more.
+        # Sample and its copies, a few candidates, and partial statistics: if these exceed the limit, tasks add them.
         "driver_bytes": 4 * sample + 8 * statistics + min(partitions * statistics, driver_bytes(spark)),
     }
     if isinstance(count := read["rows"], int):

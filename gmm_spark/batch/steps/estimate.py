@@ -1,11 +1,11 @@
-"""From the options of a job to a fitted model: the estimator, the earlier models that a fit starts from, its checks."""
+"""Fit a mixture by the options of a job: the estimator, the earlier models it starts from, and checks."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 from gmm_spark.batch.files.locate import locate
-from gmm_spark.batch.publish.target import check_apart
+from gmm_spark.batch.publish.target import check_no_overlap
 from gmm_spark.em.convergence import Outcome
 from gmm_spark.errors import ModelError, NotConvergedError, quoted
 from gmm_spark.spark.ml.estimator import GaussianMixture
@@ -36,7 +36,7 @@ def estimator(
         own: further params.
     """
     names = list(columns.columns) if columns.columns else None
-    given = {"inputCols": names, "featuresCol": columns.column, "weightCol": columns.weight, **own}
+    optional = {"inputCols": names, "featuresCol": columns.column, "weightCol": columns.weight, **own}
     return GaussianMixture(
         maxIter=how.max_iter,
         tol=how.tol,
@@ -50,15 +50,15 @@ def estimator(
         noise=how.noise,
         precision=how.precision,
         handleInvalid="error" if how.invalid == "fail" else "skip",
-        **{name: value for name, value in given.items() if value is not None},
+        **{name: value for name, value in optional.items() if value is not None},
     )
 
 
 def check_convergence(how: EstimationConfig, summary: Summary) -> None:
-    """Refuse a model that did not converge, if the options ask for that.
+    """Refuse a fit that did not converge, if the options require convergence.
 
     Raises:
-        NotConvergedError: they do, and it did not.
+        NotConvergedError: the fit did not converge, and `fit.require_convergence` is set.
     """
     if how.require_convergence and summary.outcome != "converged":
         raise NotConvergedError(
@@ -71,19 +71,19 @@ def check_convergence(how: EstimationConfig, summary: Summary) -> None:
 
 
 def fit(config: FitConfig, rows: DataFrame, checkpoints: str) -> GaussianMixtureModel:
-    """Fit as the options say, from an earlier model and with its numbers where they name one.
+    """Fit by the options, from an earlier model and with the component numbers of one if they name them.
 
     Args:
         config: the options.
         rows: the input.
-        checkpoints: where the progress is kept; the last checkpoint stays, until the model is published.
+        checkpoints: folder of the checkpoints; the last one stays, because the model is not published yet.
 
     Raises:
         ModelError: an earlier model is missing or damaged, or does not fit the options.
         GmmSparkError: as `GaussianMixture.fit`.
     """
     start, mixture = config.start, config.mixture
-    own = {
+    params = {
         "k": mixture.k,
         "covarianceType": mixture.family,
         "maxInvalidFraction": config.quality.max_invalid_fraction,
@@ -92,7 +92,7 @@ def fit(config: FitConfig, rows: DataFrame, checkpoints: str) -> GaussianMixture
         "keepLastCheckpoint": True,
         "resume": config.fit.resume,
     }
-    mixture_estimator = estimator(config.features, config.fit, **own)
+    mixture_estimator = estimator(config.features, config.fit, **params)
     reference = _earlier(start.align_to, "start.align_to", config.features, rows)
     if reference is not None:
         _check_numbers(reference, str(start.align_to), mixture)
@@ -104,13 +104,13 @@ def fit(config: FitConfig, rows: DataFrame, checkpoints: str) -> GaussianMixture
     return model if reference is None else model.alignedTo(reference)
 
 
-def check_places(spark: SparkSession, config: FitConfig, output: Location) -> None:
-    """Refuse an output inside an earlier model, or around one that it would remove.
+def check_earlier_models(spark: SparkSession, config: FitConfig, output: Location) -> None:
+    """Refuse an output inside an earlier model, or around one, which it would remove.
 
-    It may be that model itself, which has been read by the time it is replaced, and keep runs of which that is one.
+    The output may be the earlier model itself, which is read before it is replaced, or have it as one of its runs.
 
     Raises:
-        OutputError: it is inside or around one.
+        OutputError: the output is inside or around an earlier model.
         ModelError: the filesystem of a model cannot be reached.
     """
     for path in filter(None, (config.start.model, config.start.align_to)):
@@ -118,20 +118,20 @@ def check_places(spark: SparkSession, config: FitConfig, output: Location) -> No
         here, there = output.address(), model.address()
         if here == there or (config.output.mode == "runs" and there[: len(here)] == here):
             continue
-        check_apart(output, [model])
+        check_no_overlap(output, [model])
 
 
 def _earlier(path: str | None, option: str, columns: FeaturesConfig, rows: DataFrame) -> GaussianMixtureModel | None:
-    """Return the model at a path, or None where the options name none.
+    """Return the model at a path; None without a path.
 
     Args:
         path: a model directory.
         option: the option that names it, for the error.
         columns: the features of the fit.
-        rows: the input, whose columns they are.
+        rows: the input, with those columns.
 
     Raises:
-        ModelError: there is no model, it is damaged, or it describes other features.
+        ModelError: the model is missing or damaged, or has other features.
     """
     if path is None:
         return None
@@ -140,51 +140,51 @@ def _earlier(path: str | None, option: str, columns: FeaturesConfig, rows: DataF
         raise ModelError(
             f"{option} {path}",
             got=f"a model of the features {quoted(model.features)}",
-            expected=f"one of {quoted(columns.columns)}, as features.columns says",
+            expected=f"a model of {quoted(columns.columns)}, as in features.columns",
             do="Name a model of the same features in the same order, or unset the option.",
         )
     return model
 
 
-def _same(table: Names, known: Sequence[str], wanted: Sequence[str]) -> bool:
-    """Say whether these names are one after the other those of the same columns, however they are spelt."""
-    spelt = [table.find(name).name for name in wanted]
-    return list(map(table.case_key, known)) == list(map(table.case_key, spelt))
+def _same(table: Names, features: Sequence[str], wanted: Sequence[str]) -> bool:
+    """Say whether two lists name the same columns in the same order, also in another spelling."""
+    names = [table.find(name).name for name in wanted]
+    return list(map(table.case_key, features)) == list(map(table.case_key, names))
 
 
 def _check_start(model: GaussianMixtureModel, path: str, config: FitConfig) -> None:
-    """Refuse to start from a mixture that is not the one asked for.
+    """Refuse to start from a model of another kind than the options ask for.
 
     Raises:
-        ModelError: other numbers of components, another family, or a noise on one side only.
+        ModelError: k, the family, or the use of a noise component differs.
     """
-    found, noise = model.parameters, model.parameters.noise is not None
+    start, noise = model.parameters, model.parameters.noise is not None
     wanted = config.mixture
-    if (found.k, found.family, noise) != (wanted.k, wanted.family, config.fit.noise):
+    if (start.k, start.family, noise) != (wanted.k, wanted.family, config.fit.noise):
         raise ModelError(
             f"start.model {path}",
-            got=_mixture(found.k, found.family, noise=noise),
+            got=_mixture(start.k, start.family, noise=noise),
             expected=f"{_mixture(wanted.k, wanted.family, noise=config.fit.noise)}, as mixture.k, mixture.family and "
             "fit.noise say",
-            do=f"Set mixture.k={found.k}, mixture.family={found.family} and fit.noise={str(noise).lower()}, or name "
+            do=f"Set mixture.k={start.k}, mixture.family={start.family} and fit.noise={str(noise).lower()}, or name "
             "another model.",
         )
 
 
 def _mixture(k: int, family: str, *, noise: bool) -> str:
-    return f"{k} components, {family}, {'with' if noise else 'without'} a noise"
+    return f"{k} components, {family}, {'with' if noise else 'without'} noise component"
 
 
 def _check_numbers(model: GaussianMixtureModel, path: str, mixture: MixtureConfig) -> None:
-    """Refuse to keep more numbers than there will be components; before the fit, for it may be long.
+    """Refuse a reference with more components than the fit, before the fit, which may take long.
 
     Raises:
-        ModelError: the model has more components than are asked for.
+        ModelError: the reference has more components than `mixture.k`.
     """
     if model.parameters.k > mixture.k:
         raise ModelError(
             f"start.align_to {path}",
             got=f"{model.parameters.k} components",
-            expected=f"at most the {mixture.k} of mixture.k, or a number would be left over",
-            do="Fit at least as many components, or do without the alignment.",
+            expected=f"at most {mixture.k}, the value of mixture.k",
+            do="Fit at least that number of components, or unset start.align_to.",
         )

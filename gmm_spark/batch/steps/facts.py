@@ -1,4 +1,4 @@
-"""What a manifest reports about inputs, fits and scored rows."""
+"""The parts of a manifest about inputs, fits and scored rows."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from gmm_spark.batch.files import relations, snapshot
 from gmm_spark.batch.files.locate import locate, matches
 from gmm_spark.batch.manifest.manifest import FitRecord, Input
 from gmm_spark.batch.manifest.provenance import digest
-from gmm_spark.batch.options.redaction import scrubbed
+from gmm_spark.batch.options.redaction import scrub
 from gmm_spark.batch.publish.published_runs import pointer_of
 from gmm_spark.batch.steps import input_table
 from gmm_spark.errors import ModelError
@@ -29,19 +29,19 @@ if TYPE_CHECKING:
 
 
 def watch_input(run: Run, rows: DataFrame, config: InputConfig) -> Input:
-    """Return what a table is, and have the run look once more at its files before it publishes."""
+    """Return the manifest's entry of a table, and make the run check its files before it publishes."""
     before = snapshot.take_snapshot(rows)
     if before is not None:
         run.checks.append(partial(snapshot.check_unchanged, before, input_table.rereader(rows, config)))
     elif (version := relations.version(rows)) is not None:
         run.checks.append(partial(snapshot.check_version, version, input_table.rereader(rows, config)))
-    return of_input(rows, config, None if before is None else before.files)
+    return input_facts(rows, config, None if before is None else before.files)
 
 
-def of_input(rows: DataFrame, config: InputConfig, files: Mapping[str, FileState] | None) -> Input:
-    """Return what a table is: its schema, its version where it has one, and what its files are."""
+def input_facts(rows: DataFrame, config: InputConfig, files: Mapping[str, FileState] | None) -> Input:
+    """Return the manifest's entry of a table: its schema, its version if it has one, and its files."""
     return Input(
-        name=scrubbed(str(config.path or config.table)),
+        name=scrub(str(config.path or config.table)),
         kind="table" if config.path is None else "path",
         format=config.format if config.path else None,
         version=_version(rows, config),
@@ -55,17 +55,17 @@ def of_input(rows: DataFrame, config: InputConfig, files: Mapping[str, FileState
 
 
 def load_model(spark: SparkSession, path: str) -> tuple[GaussianMixtureModel, Input]:
-    """Return a model, and what it is: which run of its path, where that keeps its runs.
+    """Return a model and its entry in the manifest, with the run if the path has runs.
 
     Raises:
-        ModelError: there is none, or it is damaged.
+        ModelError: the model is missing or damaged.
     """
     model, place = GaussianMixtureModel.load(path), locate(spark, path, ModelError)
-    return model, Input(name=scrubbed(str(place)), kind="model", version=_run_of(place), sha256=_checksum(model))
+    return model, Input(name=scrub(str(place)), kind="model", version=_run_of(place), sha256=_checksum(model))
 
 
-def of_fit(model: GaussianMixtureModel) -> dict[str, Any]:
-    """Return the manifest's `rows` and `fit` of a fitted model, and for its notes what was doubtful."""
+def fit_facts(model: GaussianMixtureModel) -> dict[str, Any]:
+    """Return the manifest's `rows` and `fit` of a fitted model, and its warnings for the notes."""
     summary = model.summary
     refused = dict(summary.numInvalid)
     rows = {
@@ -88,8 +88,8 @@ def of_fit(model: GaussianMixtureModel) -> dict[str, Any]:
     return {"rows": rows, "fit": fit, "warnings": list(summary.warnings)}
 
 
-def of_scored(counts: dict[str, int]) -> dict[str, Any]:
-    """Return the manifest's `rows` of a scored table, whose unusable rows are written too.
+def score_facts(counts: dict[str, int]) -> dict[str, Any]:
+    """Return the manifest's `rows` of a scored table, which contains the unusable rows too.
 
     Args:
         counts: rows by status.
@@ -104,9 +104,9 @@ def _checksum(model: GaussianMixtureModel) -> str:
 
 
 def _version(rows: DataFrame, config: InputConfig) -> str | None:
-    """Return which run of one of our outputs a path holds, or what version Spark knows of a table's snapshot."""
-    if config.path is not None and len(found := matches(rows.sparkSession, config.path)) == 1:
-        return _run_of(found[0])
+    """Return the run that a gmm_spark output points to, or the version of a table's snapshot as Spark reports it."""
+    if config.path is not None and len(places := matches(rows.sparkSession, config.path)) == 1:
+        return _run_of(places[0])
     return relations.version(rows)
 
 

@@ -1,4 +1,4 @@
-"""The input of a job: where it is, its rows, the columns that its folders are named by."""
+"""The input of a job: its location, its rows, its partition columns."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from gmm_spark.batch.files.relations import folder_columns, identity_columns, re
 from gmm_spark.batch.files.table_kinds import table_around, tables_below
 from gmm_spark.batch.options.jobs import FitConfig, ScoreConfig, SelectConfig, SimulateConfig
 from gmm_spark.batch.publish.published_runs import pointer_of
-from gmm_spark.batch.runtime.advice import for_files
+from gmm_spark.batch.runtime.advice import advice_for_files
 from gmm_spark.errors import InputError, ModelError, SchemaError
 from gmm_spark.spark.complaints import complaints, first_line, line_with
 from gmm_spark.spark.packages import filesystem_advice, format_advice, lacks_filesystem, lacks_format
@@ -27,15 +27,15 @@ if TYPE_CHECKING:
     from gmm_spark.batch.options.sections import InputConfig
 
 _SUBQUERY = re.compile(r"\bselect\b", re.IGNORECASE)
-# Formats whose schema Spark would infer again, from the rows or from footers; table formats know theirs.
+# For these formats Spark infers the schema from rows or footers at each read; table formats store it.
 _INFERRED = frozenset({"avro", "csv", "json", "orc", "parquet", "text", "xml"})
 
 
 def sources(spark: SparkSession, config: FitConfig | SelectConfig | ScoreConfig | SimulateConfig) -> tuple[Source, ...]:
-    """Return all that a job reads: its input, as `locations`, and the model that it uses.
+    """Return everything that a job reads: its input, as `locations` does, and the model that it uses.
 
     Raises:
-        GmmSparkError: as `locations`; or the filesystem of the model cannot be reached.
+        GmmSparkError: as in `locations`; or the filesystem of the model cannot be reached.
     """
     table = () if isinstance(config, SimulateConfig) else locations(spark, config.input)
     model = isinstance(config, (ScoreConfig, SimulateConfig)) and locate(spark, config.model.path, ModelError)
@@ -43,67 +43,67 @@ def sources(spark: SparkSession, config: FitConfig | SelectConfig | ScoreConfig 
 
 
 def locations(spark: SparkSession, config: InputConfig) -> tuple[Source, ...]:
-    """Return what the input is read from: folders, files, or the name of a table that may be anywhere.
+    """Return the folders and files of the input; the name of a table whose place is unknown.
 
     Raises:
-        SchemaError: there is nothing at input.path, or no such table; or what is there is a table of another format.
+        SchemaError: there is nothing at input.path, or no such table; or the files are those of a table with a log.
         InputError: its filesystem cannot be reached.
     """
     if config.path is None:
         return _of_tables(spark, config)
-    found = matches(spark, config.path)
-    if not found:
+    places = matches(spark, config.path)
+    if not places:
         raise _unreadable(config, "nothing there")
-    if not _knows_logs(config.format):
-        _refuse_tables(config, found)
+    if not _reads_logs(config.format):
+        _refuse_tables(config, places)
     more = _of_tables(spark, config) if config.where and _SUBQUERY.search(config.where) else ()
-    return (*map(_table, found), *more)
+    return (*map(_table, places), *more)
 
 
 def _of_tables(spark: SparkSession, config: InputConfig) -> tuple[Source, ...]:
     rows = read(spark, config)
-    found = list(relations(rows))
-    plain = [locate(spark, root, InputError) for each in found if each.plain for root in each.roots]
-    if not _knows_logs(config.format):
+    tables = list(relations(rows))
+    plain = [locate(spark, root, InputError) for table in tables if table.is_plain for root in table.roots]
+    if not _reads_logs(config.format):
         _refuse_tables(config, plain)
-    roots = {root for each in found for root in each.roots}
-    if plain:  # partitions may be anywhere
+    roots = {root for table in tables for root in table.roots}
+    if plain:  # the partitions of a catalog table may be in any folder
         roots |= {file.rpartition("/")[0] for file in rows.inputFiles()}
     places = tuple(_table(locate(spark, root, InputError)) for root in sorted(roots))
-    return (*places, *(each.name for each in found if not each.known))
+    return (*places, *(table.name for table in tables if not table.is_located))
 
 
-def _knows_logs(form: str) -> bool:
-    """Say whether a format is one of those that leave out the files which the log of a table leaves out."""
+def _reads_logs(form: str) -> bool:
+    """Say whether Spark reads the log of a table in this format, and skips the files that the log has removed."""
     return any(name in form.lower() for name in ("delta", "iceberg", "hudi"))
 
 
 def _refuse_tables(config: InputConfig, places: Iterable[Location]) -> None:
-    """Refuse plain files that are those of a table with a log: deleted rows would be read, and rows twice."""
-    below = str(config.options.get("recursiveFileLookup", "")).lower() == "true"
+    """Refuse to read files of a table with a log as plain files: deleted rows would be read, and rows twice."""
+    is_recursive = str(config.options.get("recursiveFileLookup", "")).lower() == "true"
     for place in places:
-        found = table_around(place) or (next(tables_below(place), None) if below else None)
-        if found is None:
+        table = table_around(place) or (next(tables_below(place), None) if is_recursive else None)
+        if table is None:
             continue
-        root, kind = found
+        root, kind = table
         raise SchemaError(
             _name(config),
             got=f"files of {kind.name}, {root}",
-            expected=f"plain {config.format} files: of these, deleted rows would be read too",
+            expected=f"plain {config.format} files: from this table, deleted rows would be read too",
             do=f"Set input.format={kind.format} and input.path={root}, or name the table by input.table.",
         )
 
 
 def read(spark: SparkSession, config: InputConfig, schema: StructType | None = None) -> DataFrame:
-    """Return the rows of the input, those of input.where only.
+    """Return the rows of the input that fulfil input.where.
 
     Args:
         spark: the session.
-        config: what the options say.
-        schema: that of the rows, where it is known: Spark need not infer it.
+        config: the options of the input.
+        schema: the schema of the rows if it is known, so that Spark does not infer it.
 
     Raises:
-        SchemaError: Spark cannot read the path or table, or the condition does not fit its columns.
+        SchemaError: Spark cannot read the path or table, or the condition does not match its columns.
     """
     try:
         rows = _opened(spark, config, schema)
@@ -113,18 +113,19 @@ def read(spark: SparkSession, config: InputConfig, schema: StructType | None = N
 
 
 def rereader(rows: DataFrame, config: InputConfig) -> Callable[[], DataFrame]:
-    """Return what reads the input once more, from a new listing of its files and without a look at their rows.
+    """Return a function that reads the input again, from a new listing of its files, without reading rows for a schema.
 
     Args:
-        rows: what `read` returned.
-        config: what it was asked for.
+        rows: the result of `read`.
+        config: the options of the input.
     """
     spark, schema = rows.sparkSession, rows.schema
-    path = None if config.path is None else _current(spark, config.path)  # a run published later is another input
+    # The path is resolved now: the pointer may name another run later.
+    path = None if config.path is None else _current(spark, config.path)
 
     def reread() -> DataFrame:
         if config.table is not None:
-            spark.catalog.refreshTable(config.table)  # Spark keeps the files of a table
+            spark.catalog.refreshTable(config.table)  # Spark caches the list of files of a table
             return read(spark, config)
         return read(spark, config.model_copy(update={"path": path}), schema if config.format in _INFERRED else None)
 
@@ -132,18 +133,18 @@ def rereader(rows: DataFrame, config: InputConfig) -> Callable[[], DataFrame]:
 
 
 def partition_columns(rows: DataFrame, config: InputConfig) -> tuple[str, ...]:
-    """Return the columns by which the input is laid out in folders, outermost first.
+    """Return the partition columns of the input, outermost first.
 
     Args:
-        rows: what `read` returned.
-        config: what it was asked for.
+        rows: the result of `read`.
+        config: the options of the input.
     """
     if config.table is not None:
         try:
-            found = rows.sparkSession.catalog.listColumns(config.table)
-        except PySparkException:  # Spark has no word for the transforms of Iceberg, such as days(ts)
+            columns = rows.sparkSession.catalog.listColumns(config.table)
+        except PySparkException:  # Spark's catalog fails on transforms of Iceberg, such as days(ts)
             return identity_columns(rows)
-        return tuple(column.name for column in found if column.isPartition)
+        return tuple(column.name for column in columns if column.isPartition)
     return folder_columns(rows)
 
 
@@ -151,21 +152,21 @@ def _opened(spark: SparkSession, config: InputConfig, schema: StructType | None)
     reader = spark.read.options(**config.options)
     if config.table is not None:
         return reader.table(config.table)
-    if (known := schema or config.schema_ddl) is not None:
-        reader = reader.schema(known)
+    if (columns := schema or config.schema_ddl) is not None:
+        reader = reader.schema(columns)
     return reader.format(config.format).load(_current(spark, str(config.path)))
 
 
 def _current(spark: SparkSession, path: str) -> str:
-    """Return the folder that counts of an output that keeps its runs; any other path as it is."""
-    found = matches(spark, path)
-    if len(found) != 1 or (pointer := pointer_of(found[0])) is None:
+    """Return the current folder of an output with runs; any other path as it is."""
+    places = matches(spark, path)
+    if len(places) != 1 or (pointer := pointer_of(places[0])) is None:
         return path
-    return str(found[0].child(pointer.folder))
+    return str(places[0].child(pointer.folder))
 
 
 def _table(folder: Location) -> Location:
-    while "=" in folder.name:  # a partition: what is written beside it would become part of its table
+    while "=" in folder.name:  # a partition: a folder written beside it would become part of its table
         folder = folder.parent()
     return folder
 
@@ -183,13 +184,13 @@ def _unreadable(
 
 
 def _refused(spark: SparkSession, config: InputConfig, error: PySparkException | Py4JError) -> SchemaError:
-    """Return the complaint of Spark's that explains most: the first that is not about one of its own threads."""
-    found = list(complaints(error)) or [str(error)]
-    for complaint in found:
-        if advice := for_files(complaint):
+    """Return an error with the complaint that explains most: the first one that is not about Spark's threads."""
+    texts = list(complaints(error)) or [str(error)]
+    for complaint in texts:
+        if advice := advice_for_files(complaint):
             return _unreadable(config, line_with(complaint, "is not a Parquet file"), advice)
         if lacks_format(complaint):
             return _unreadable(config, first_line(complaint), format_advice(spark, config.format))
         if lacks_filesystem(complaint):
             return _unreadable(config, first_line(complaint), filesystem_advice(spark, str(config.path)))
-    return _unreadable(config, first_line(next((each for each in found if "awaitResult" not in each), found[0])))
+    return _unreadable(config, first_line(next((text for text in texts if "awaitResult" not in text), texts[0])))

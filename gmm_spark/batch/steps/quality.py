@@ -1,4 +1,4 @@
-"""Rows that cannot be used: too many stop a job before anything is published; a fit may put them aside."""
+"""Unusable rows: too many stop a job before anything is published; a fit can write them to a quarantine table."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ _LOG = logging.getLogger("gmm_spark")
 
 @contextmanager
 def note_refusals(run: Run) -> Iterator[None]:
-    """Note in the manifest of a refused fit the counts of unusable rows, or the columns that are to be left out."""
+    """Note in the manifest of a refused fit the counts of unusable rows, or the columns to leave out."""
     try:
         yield
     except DataError as error:
         if isinstance(error.got, Refused):
             bad = dict(error.got.counts)
             run.note(rows={"read": sum(bad.values()) + error.got.usable, "used": 0, "refused": bad})
-        if isinstance(error.got, RedundantColumns):  # whole lists, which the error shortens
+        if isinstance(error.got, RedundantColumns):  # here the full lists, which the error shortens
             lists = {"leave_out": list(error.got.leave_out), "keep": list(error.got.independent)}
             run.note(columns=lists)
             fields = {"event": "columns", **lists}
@@ -51,17 +51,17 @@ def note_refusals(run: Run) -> Iterator[None]:
 
 
 def check_scored(counts: Mapping[str, int], limits: ScoreQualityConfig) -> tuple[str, ...]:
-    """Refuse a scored table with too many rows that have no posterior, before it is published.
+    """Refuse a scored table with too many rows without a posterior, before it is published.
 
     Args:
         counts: rows by status.
-        limits: what the options say.
+        limits: the limits from the options.
 
     Returns:
-        What is doubtful about it, which is logged too.
+        The warnings, which are logged too.
 
     Raises:
-        DataError: there are too many, or there are rows and none has a posterior.
+        DataError: there are too many such rows, or no row has a posterior.
     """
     refused = Refused({reason: counts.get(reason, 0) for reason in REASONS[1:]}, counts.get(REASONS[0], 0))
     if refused.fraction > limits.max_invalid_fraction:
@@ -69,14 +69,14 @@ def check_scored(counts: Mapping[str, int], limits: ScoreQualityConfig) -> tuple
             "the scored rows",
             got=refused,
             expected=f"at most {100 * limits.max_invalid_fraction:g} % of them",
-            do="Mend the input, or raise quality.max_invalid_fraction; nothing was published.",
+            do="Correct the input, or raise quality.max_invalid_fraction; nothing was published.",
         )
     if sum(refused.counts.values()) and not refused.usable:
         raise DataError(
             "the scored rows",
             got=refused,
             expected="at least one row with a posterior",
-            do="Check that the model was fitted on such columns, and the input; nothing was published.",
+            do="Check the input, and that the model was fitted on these columns; nothing was published.",
         )
     warnings = tuple(_doubts(refused, limits.warn_invalid_fraction))
     for warning in warnings:
@@ -86,39 +86,39 @@ def check_scored(counts: Mapping[str, int], limits: ScoreQualityConfig) -> tuple
 
 def _doubts(refused: Refused, most: float) -> Iterator[str]:
     if not refused.usable:
-        yield "the input has no row: once it has, score it under another run.id"
+        yield "the input has no row: when it has rows, score it with another run.id"
     if refused.fraction > most:
         yield f"{refused}, above quality.warn_invalid_fraction = {most:g}"
 
 
 @dataclass(frozen=True)
 class Quarantine:
-    """Where the rows that a fit cannot use are put.
+    """Where a fit writes its unusable rows.
 
     Args:
         run: the run.
-        location: the folder of this run in the table of quarantined rows.
+        location: the folder of this run in the quarantine table.
     """
 
     run: Run
     location: Location
 
     def publish(self, rows: DataFrame, features: FeaturesConfig, model: GaussianMixtureModel) -> None:
-        """Write the unusable rows as they came, with `_errors`; whole or not at all, and all that were counted.
+        """Write the unusable rows, unchanged but with `_errors`, as a whole or not at all.
 
         Raises:
-            OutputError: their number is not that of the fit.
+            OutputError: their number differs from the fit's count.
         """
         expected = sum(model.summary.numInvalid.values())
         self.run.note(quarantine={"path": str(self.location), "rows": expected})
         if not expected:
             return
-        found = Features.of(Names.of(rows), input_cols=features.columns, features_col=features.column)
-        bad = quarantine.invalid_rows(rows, found, features.weight, model.parameters.d)
-        # Its own facts: the manifest of the fit reports the model as its output.
-        own = replace(self.run, facts={}, on_failure=None)
-        with publish.claim(own, self.location, modes.Create()) as target:
-            if target.done:
+        columns = Features.of(Names.of(rows), input_cols=features.columns, features_col=features.column)
+        bad = quarantine.invalid_rows(rows, columns, features.weight, model.parameters.d)
+        # A copy of the run without facts: the fit's own manifest must report the model as its output.
+        copy = replace(self.run, facts={}, on_failure=None)
+        with publish.claim(copy, self.location, modes.Create()) as target:
+            if target.done_message:
                 return
             with self.run.phase("quarantine"), target.publication() as staging:
                 bad.write.parquet(staging)
@@ -135,16 +135,16 @@ class Quarantine:
 
 
 def quarantine_of(target: Target, path: str | None, rows: DataFrame) -> Quarantine | None:
-    """Return where unusable rows go, or None where the options ask for nothing of the kind.
+    """Return where to write unusable rows; None without a path.
 
     Args:
         target: the output of the run.
-        path: the table of quarantined rows.
+        path: the quarantine table.
         rows: the input.
 
     Raises:
-        OutputError: the path is an input or the output, is inside one or holds one.
-        SchemaError: the input has a column `_errors` or `run_id`, or two that Spark takes for one.
+        OutputError: the path is an input or the output, is inside one or holds one; or as in `check_quarantine`.
+        SchemaError: the input has a column `_errors` or `run_id`, or two columns with one name for Spark.
     """
     if path is None:
         return None
@@ -153,24 +153,24 @@ def quarantine_of(target: Target, path: str | None, rows: DataFrame) -> Quaranti
 
 
 def check_quarantine(rows: DataFrame, path: str, others: Iterable[Source]) -> Location:
-    """Return the table of quarantined rows, or refuse its place.
+    """Return the location of the quarantine table, or refuse it.
 
     Raises:
-        OutputError: it overlaps something else; it is a file, a folder with anything else in it than a table, or
-            a table with a log, for which a folder of files added is none of its rows.
-        SchemaError: the input has a column `_errors`.
+        OutputError: it overlaps an input or the output; it is a file, a folder with other content than a plain table,
+            or a table with a log, whose readers would not see a folder of new files.
+        SchemaError: as in `quarantine_of`.
     """
     quarantine.check(Names.of(rows))
     table = locate(rows.sparkSession, path).resolved()
     with publish.output_errors(table):
         publish.check_place(table)
-        publish.check_apart(table, others)
+        publish.check_no_overlap(table, others)
         got = foreign_entries(table)
     if got:
         raise OutputError(
             f"quality.quarantine_path {table}",
             got=got,
-            expected="a path that does not exist yet, or a table of quarantined rows",
+            expected="a path that does not exist yet, or a quarantine table",
             do="Choose another quality.quarantine_path.",
         )
     return table

@@ -1,4 +1,4 @@
-"""Which columns a scored table has, how it is written, and the check that no row is lost or doubled."""
+"""The columns of a scored table, how it is written, and the check that no row is lost or doubled."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ class Columns:
     """The columns that pass from the input to the output.
 
     Args:
-        fields: all of them, in their order.
-        partition_by: those that become folders.
+        fields: all these columns, in their order.
+        partition_by: the columns that become folders.
     """
 
     fields: tuple[Field, ...]
@@ -44,7 +44,7 @@ class Columns:
 
 
 def passing_columns(rows: DataFrame, config: ScoreConfig, target: Location, mode: Mode) -> Columns:
-    """Return the columns that pass through, and refuse a target whose partitions are by other columns.
+    """Return the columns that pass through, and refuse a target that is partitioned by other columns.
 
     Args:
         rows: the input.
@@ -54,8 +54,8 @@ def passing_columns(rows: DataFrame, config: ScoreConfig, target: Location, mode
 
     Raises:
         SchemaError: a column is missing, has the name of another or of one that scoring adds, or cannot be a folder.
-        ConfigurationError: output.mode=partitions, and there are none.
-        OutputError: the partitions of the target are by other columns.
+        ConfigurationError: output.mode=partitions without partition columns.
+        OutputError: the target is partitioned by other columns.
     """
     passing = _columns(Names.of(rows), config.output, input_table.partition_columns(rows, config.input))
     with output_errors(target):
@@ -63,50 +63,49 @@ def passing_columns(rows: DataFrame, config: ScoreConfig, target: Location, mode
     return passing
 
 
-def _columns(table: Names, output: ScoredConfig, found: Sequence[str]) -> Columns:
-    # The columns by which the input is laid out are the default of output.partition_by.
-    partition_by = tuple(found) if output.partition_by is None else output.partition_by
+def _columns(table: Names, output: ScoredConfig, input_partitions: Sequence[str]) -> Columns:
+    partition_by = tuple(input_partitions) if output.partition_by is None else output.partition_by
     if output.mode == "partitions" and not partition_by:
         raise ConfigurationError(
             "output.partition_by",
             got="no columns, and an input without partitions" if output.partition_by is None else "no columns",
-            expected="at least one, for output.mode=partitions",
+            expected="at least one column, for output.mode=partitions",
             do="Name the columns that become folders, or choose another output.mode.",
         )
     fields = tuple(map(table.find, table.schema.names if output.keep == "all" else output.keep))
     folders = tuple(map(table.find, partition_by))
-    fields += tuple(each for each in folders if each not in fields)
+    fields += tuple(field for field in folders if field not in fields)
     _check_names(table, fields)
-    for each in folders:
-        if not isinstance(each.kind, AtomicType):
+    for field in folders:
+        if not isinstance(field.kind, AtomicType):
             raise SchemaError(
-                f"column {each.name!r}",
-                got=f"type {each.kind.simpleString()}",
+                f"column {field.name!r}",
+                got=f"type {field.kind.simpleString()}",
                 expected="a type whose values can be names of folders",
                 do="Leave it out of output.partition_by.",
             )
-    return Columns(fields, tuple(each.leaf for each in folders))
+    return Columns(fields, tuple(field.leaf for field in folders))
 
 
 def _check_names(table: Names, fields: Sequence[Field]) -> None:
-    """Refuse columns that no file could hold beside each other.
+    """Refuse columns with equal names in the output.
 
     Raises:
-        SchemaError: two have one name to Spark, or one has the name of a column that scoring adds.
+        SchemaError: two columns have the same name for Spark, or one has the name of a column that scoring adds.
     """
     added = set(map(table.case_key, POSTERIOR))
-    for each in fields:
-        if table.case_key(each.leaf) in added:
+    for field in fields:
+        if table.case_key(field.leaf) in added:
             raise SchemaError(
-                f"column {each.name!r}",
+                f"column {field.name!r}",
                 got="a column of the input with the name of a column that scoring adds",
                 expected=f"other names than {', '.join(POSTERIOR)}",
                 do="Rename it, or leave it out of output.keep.",
             )
-    repeated = set(table.duplicates(each.leaf for each in fields))
+    repeated = set(table.duplicates(field.leaf for field in fields))
     if repeated:
         raise SchemaError(
-            f"columns {quoted(each.name for each in fields if each.leaf in repeated)}",
+            f"columns {quoted(field.name for field in fields if field.leaf in repeated)}",
             got="columns that would have one name in the output",
             expected="each name once",
             do="Rename one of them, or leave it out of output.keep.",
@@ -114,35 +113,35 @@ def _check_names(table: Names, fields: Sequence[Field]) -> None:
 
 
 def check_length(rows: DataFrame, model: GaussianMixtureModel) -> None:
-    """Refuse a table none of whose feature arrays has the model's length, before anything is written.
+    """Refuse a table in which no feature array has the model's length, before anything is written.
 
-    One short job looks for the first row that has; where the schema says the length, or there is a column for each
-    feature, there is nothing to look for.
+    One short Spark job searches for the first row that has it. No job is needed if the schema has the length, or if
+    each feature is a column.
 
     Raises:
-        ModelError: there are arrays, and all of another length.
+        ModelError: there are arrays, and all have another length.
     """
-    found = features_in(model, rows)
-    if found.size is not None:
+    columns = features_in(model, rows)
+    if columns.size is not None:
         return
-    sizes = rows.select(*found.select()).where("x is not null").select(f.size("x").alias("d"))
+    sizes = rows.select(*columns.select()).where("x is not null").select(f.size("x").alias("d"))
     if sizes.where(f.col("d") == model.parameters.d).isEmpty():
         other = sizes.select(f.mode("d", deterministic=True)).first()
         if other is not None and other[0] is not None:
             raise ModelError(
-                f"column {found.columns[0]!r}",
+                f"column {columns.columns[0]!r}",
                 got=f"no row of the model's length; most have {other[0]} numbers",
-                expected=f"{model.parameters.d} numbers, as many as the model has features",
+                expected=f"{model.parameters.d} numbers, one for each feature of the model",
                 do="Name the model that was fitted on this column, or another column or input.",
             )
 
 
 def score_rows(rows: DataFrame, model: GaussianMixtureModel, passing: Columns, output: ScoredConfig) -> DataFrame:
-    """Return the columns that pass through, then those of `POSTERIOR`.
+    """Return the columns that pass through, then the columns `POSTERIOR`.
 
     Raises:
-        SchemaError: a feature of the model is not in the table, or holds no numbers.
-        ModelError: the table has another number of features, as far as its schema says.
+        SchemaError: a feature of the model is not in the table, or is not numeric.
+        ModelError: the table has another number of features, if its schema has the number.
     """
     names = ScoreColumns(*POSTERIOR, single=output.probability == "float")
     return with_posterior(rows, model.parameters, features_in(model, rows), names, passing.fields)
@@ -154,13 +153,13 @@ def write(table: DataFrame, path: str, passing: Columns, output: ScoredConfig) -
     writer.partitionBy(*passing.partition_by).parquet(path)
 
 
-def verified(table: DataFrame, path: str, rows: int) -> dict[str, int]:
-    """Return the number of rows by status that were written.
+def check_written(table: DataFrame, path: str, rows: int) -> dict[str, int]:
+    """Return the number of written rows by status.
 
-    They are read back from the files: what tasks count is wrong once a task runs twice.
+    They are counted in the files: counts of tasks are wrong if a task runs twice.
 
     Raises:
-        OutputError: the files do not hold as many rows as were read.
+        OutputError: the number of rows in the files differs from that of the input.
     """
     written = table.sparkSession.read.schema(table.schema).parquet(path)
     counts = {row["status"]: row["count"] for row in written.groupBy("status").count().collect()}

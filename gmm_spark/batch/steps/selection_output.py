@@ -1,11 +1,11 @@
-"""The candidates of a selection as files: each saved as its fit ends, so that a rerun skips it; published together.
+"""The candidates of a selection as files: each is saved when its fit ends, so that a rerun skips it.
 
-A selection's output holds
+The published output of a selection has
 
-    model/              the model that was chosen
+    model/              the chosen model
     models/<name>/      the model of each candidate
-    table/              Parquet: a row for each candidate
-    table.txt           the same for people
+    table/              Parquet: a row per candidate
+    table.txt           the same table as text
 """
 
 from __future__ import annotations
@@ -43,30 +43,30 @@ _SCHEMA = TABLE.append(pa.field("model", pa.string()))
 
 @dataclass(frozen=True)
 class FinishedFits:
-    """The finished fits of a selection: one file per fit, in a folder named by the fingerprint of data and options.
+    """The finished fits of a selection: one file per fit.
 
     Args:
-        folder: where it is.
+        folder: their folder, named by the fingerprint of data and options.
     """
 
     folder: Location
 
     @staticmethod
     def beside(hidden: Location, fingerprint: str) -> FinishedFits:
-        """Return those in the hidden folder of an output, which is made where it is missing."""
+        """Return the finished fits in the hidden folder of an output; create their folder if it does not exist."""
         folder = hidden.child(_PREFIX + fingerprint)
         folder.make_folder()
         return FinishedFits(folder)
 
     def load(self) -> list[FittedCandidate]:
-        """Return the fits of an earlier run; a file that is damaged counts as none."""
-        found = [fitted for file in self.folder.children() if (fitted := _read(file)) is not None]
-        if found:
-            _LOG.info("%d fits of an earlier run are taken as they are", len(found))
-        return found
+        """Return the fits of an earlier run; damaged files are ignored."""
+        fits = [fitted for file in self.folder.children() if (fitted := _read(file)) is not None]
+        if fits:
+            _LOG.info("using %d finished fits of an earlier run", len(fits))
+        return fits
 
     def save(self, fitted: FittedCandidate) -> None:
-        """Store a finished fit."""
+        """Save a finished fit."""
         candidate = fitted.candidate
         header, components = encode_model(StoredModel(fitted.parameters, _numbered(fitted), fields_of(fitted.summary)))
         record = {"family": candidate.family, "k": candidate.k, "start": candidate.start, "fold": fitted.fold}
@@ -76,37 +76,37 @@ class FinishedFits:
 
 
 def clear(hidden: Location) -> None:
-    """Remove all finished fits from the hidden folder of an output; only for the holder of its lock."""
-    for each in hidden.children():
-        if each.name.startswith(_PREFIX):
-            each.discard()
+    """Remove all finished fits from the hidden folder of an output; only the holder of its lock may call this."""
+    for entry in hidden.children():
+        if entry.name.startswith(_PREFIX):
+            entry.discard()
 
 
-def table_rows(found: ModelSelection) -> list[dict[str, Any]]:
+def table_rows(selection: ModelSelection) -> list[dict[str, Any]]:
     """Return the table of a selection, with the path of each model within the output."""
-    fitted = {candidate.name for candidate in found.models}
-    return [{**row, "model": f"models/{row['name']}" if row["name"] in fitted else None} for row in found.table]
+    fitted = {candidate.name for candidate in selection.models}
+    return [{**row, "model": f"models/{row['name']}" if row["name"] in fitted else None} for row in selection.table]
 
 
-def write_selection(spark: SparkSession, found: ModelSelection, path: str) -> None:
+def write_selection(spark: SparkSession, selection: ModelSelection, path: str) -> None:
     """Write the output of a selection.
 
     Args:
         spark: the session.
-        found: the selection.
-        path: a folder, which is made.
+        selection: the result.
+        path: the new folder.
     """
-    folder, table = locate(spark, path), table_rows(found)
-    for candidate, model in found.models.items():
+    folder, table = locate(spark, path), table_rows(selection)
+    for candidate, model in selection.models.items():
         _write_model(spark, model, folder.child(f"models/{candidate.name}"))
-    _write_model(spark, found.bestModel, folder.child("model"))
+    _write_model(spark, selection.bestModel, folder.child("model"))
     frame = spark.createDataFrame(pa.Table.from_pylist(table, _SCHEMA))
     frame.coalesce(1).write.parquet(str(folder.child("table")))
     folder.child("table.txt").replace(candidates_table(table))
 
 
 def _write_model(spark: SparkSession, model: GaussianMixtureModel, folder: Location) -> None:
-    # As plain files, not by Spark: two jobs for each of many small models would take longer than their fits.
+    # Written as plain files: with Spark, two jobs for each of many small models would take longer than their fits.
     for name, lines in directory_lines(spark, model, stored_model(model)).items():
         part = folder.child(f"{name}/part-00000")
         part.parent().make_folder()
@@ -121,7 +121,7 @@ def _read(file: Location) -> FittedCandidate | None:
         candidate = Candidate(record["family"], int(record["k"]), int(record["start"]))
         return FittedCandidate(candidate, record["fold"], stored.parameters, summary_from(dict(stored.summary)))
     except (ModelError, ValueError, KeyError, TypeError) as error:
-        _LOG.warning("%s is fitted again: %s", file, error)
+        _LOG.warning("the candidate in %s is fitted again: %s", file, error)
         return None
 
 

@@ -1,4 +1,4 @@
-"""What the files of an input are is what the operating system says, whatever their names."""
+"""The snapshot of an input's files equals what the operating system reports, for any file names."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def _files_of(folder: Path) -> dict[str, tuple[int, str]]:
 
 @pytest.mark.parametrize("sources", ["parquet", ""])
 def test_sizes_and_times_are_those_of_the_operating_system(spark: SparkSession, folder: Path, sources: str) -> None:
-    """Each file that is read has its path, bytes and nanoseconds, through both of Spark's kinds of sources."""
+    """Each file has its path, bytes and nanoseconds, with Spark's V1 and V2 sources."""
     flat = sorted(str(file) for file in folder.glob("*.parquet"))
     before = spark.conf.get("spark.sql.sources.useV1SourceList")
     spark.conf.set("spark.sql.sources.useV1SourceList", sources)
@@ -46,13 +46,13 @@ def test_sizes_and_times_are_those_of_the_operating_system(spark: SparkSession, 
     finally:
         spark.conf.set("spark.sql.sources.useV1SourceList", str(before))
     assert found is not None
-    assert found.pinned
+    assert found.is_pinned
     expected = {path: each for path, each in _files_of(folder).items() if "day=" not in path}
     assert {path: (state.size, state.mark) for path, state in found.files.items()} == expected
 
 
-def test_a_condition_on_partitions_leaves_the_files_of_others_out(spark: SparkSession, folder: Path) -> None:
-    """A snapshot of day 1 has the file of day 1; of a day that never was, none."""
+def test_a_condition_on_partitions_excludes_other_files(spark: SparkSession, folder: Path) -> None:
+    """A snapshot of day 1 has only the file of day 1; a snapshot of a day without rows has no file."""
     (folder / "days").mkdir()
     for day in ("day=1", "day=2"):
         (folder / day).rename(folder / "days" / day)
@@ -63,8 +63,8 @@ def test_a_condition_on_partitions_leaves_the_files_of_others_out(spark: SparkSe
         assert [path.rpartition("days/")[2] for path in found.files] == names
 
 
-def test_changes_are_found_and_named(spark: SparkSession, folder: Path) -> None:
-    """A file of other bytes or a missing one is refused; an added one is reported."""
+def test_changes_are_detected(spark: SparkSession, folder: Path) -> None:
+    """A changed or missing file is refused, with its name; an added file is only reported."""
     paths = str(folder / "day=1")
     before = snapshot.take_snapshot(spark.read.parquet(paths))
     assert before is not None
@@ -80,5 +80,5 @@ def test_changes_are_found_and_named(spark: SparkSession, folder: Path) -> None:
 
 
 def test_rows_without_files_have_no_snapshot(spark: SparkSession) -> None:
-    """A range is made of no files."""
+    """A range reads no files."""
     assert snapshot.take_snapshot(spark.range(3).toDF("x")) is None

@@ -1,4 +1,4 @@
-"""The manifest: valid by the schema that the package ships, whatever a run found out. No Spark."""
+"""The manifest: each run writes one that is valid by the shipped schema. No Spark."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ FIT: Mapping[str, Any] = {
 
 
 def valid(manifest: Manifest) -> dict[str, Any]:
-    """Return a manifest as a program of another language reads it, after a check by the shipped schema."""
+    """Return a manifest after a check by the shipped schema, as a program of another language reads it."""
     content: dict[str, Any] = json.loads(manifest.to_json(), parse_constant=pytest.fail)
     rules = json.loads(SCHEMA_FILE.read_text(encoding="utf-8"))
     jsonschema.Draft202012Validator.check_schema(rules)
@@ -41,12 +41,12 @@ def valid(manifest: Manifest) -> dict[str, Any]:
 
 
 def test_the_shipped_schema_is_that_of_the_manifest() -> None:
-    """manifest.schema.json says what the model says (written by scripts/schema.py)."""
+    """manifest.schema.json equals the schema of the model; scripts/schema.py writes it."""
     assert SCHEMA_FILE.read_text(encoding="utf-8") == schema()
 
 
 def test_whatever_a_run_notes_ends_in_a_valid_manifest() -> None:
-    """Numbers without a word in JSON become null, strange values text, and maps are merged."""
+    """Numbers that JSON does not have become null, other values text, and maps are merged."""
     one = run("a")
     one.note(
         fit=FIT, rows={"read": 3, "weight": float("inf")}, odd={"array": np.arange(2), "type": set}, b=np.float64(2)
@@ -58,14 +58,14 @@ def test_whatever_a_run_notes_ends_in_a_valid_manifest() -> None:
     assert content["notes"] == {"odd": {"array": [0, 1], "type": "<class 'set'>", "nan": None}, "b": 2.0}
 
 
-def test_a_failed_run_tells_its_status_and_its_error() -> None:
+def test_a_failed_run_writes_its_status_and_error() -> None:
     """The manifest of a failed run is valid too, and has no output."""
     content = valid(run("a").manifest(3, "the input: got nothing"))
     assert (content["status"], content["error"], content["output"]) == (3, "the input: got nothing", None)
 
 
-def test_a_manifest_that_cannot_be_left_hides_no_error(caplog: pytest.LogCaptureFixture) -> None:
-    """What ended the run is reported, though its manifest meets the same full disk."""
+def test_a_manifest_that_cannot_be_written_hides_no_error(caplog: pytest.LogCaptureFixture) -> None:
+    """The job reports the error that ended it, even if the manifest cannot be written to the same full disk."""
     one = run("a")
 
     def full(_: Manifest) -> None:
@@ -73,11 +73,11 @@ def test_a_manifest_that_cannot_be_left_hides_no_error(caplog: pytest.LogCapture
 
     one.on_failure = full
     one.record_failure(OutputError("o", got=1, expected="", do=""))
-    assert "no manifest of this run could be left" in caplog.text
+    assert "cannot write the manifest of this run" in caplog.text
 
 
 def test_seconds_are_counted_by_phase() -> None:
-    """A phase that is entered twice is counted together, and one that fails is counted too."""
+    """The seconds of a repeated phase are added, and those of a failed phase count too."""
     one = run("a")
     for _ in range(2):
         with one.phase("write"):
@@ -88,8 +88,8 @@ def test_seconds_are_counted_by_phase() -> None:
 
 
 @pytest.mark.parametrize("change", [{"extra": 1}, {"status": "none"}, {"run_id": None}, {"format": 2}])
-def test_what_is_no_manifest_is_refused_by_both_readers(change: dict[str, Any]) -> None:
-    """Unknown fields, wrong types and other formats are refused by the schema and by our reader."""
+def test_an_invalid_manifest_is_refused_by_both_readers(change: dict[str, Any]) -> None:
+    """The schema and our reader refuse unknown fields, wrong types and other formats."""
     wrong = json.loads(run("a").manifest().to_json()) | change
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate(wrong, json.loads(schema()))
@@ -98,14 +98,14 @@ def test_what_is_no_manifest_is_refused_by_both_readers(change: dict[str, Any]) 
 
 
 def test_the_hash_of_the_options_leaves_out_the_name_of_the_run() -> None:
-    """Two runs with the same options have the same hash; another option gives another."""
+    """Two runs with the same options have the same hash; another option changes it."""
     hashes = [run(name, *words).configuration_hash() for name, *words in (["a"], ["b"], ["a", "--sample.seed=1"])]
     assert hashes[0] == hashes[1] != hashes[2]
     assert run("a", "--run.id=x", "--logs.format=json").configuration_hash() == hashes[0]
 
 
 def test_a_run_has_the_id_of_its_scheduler() -> None:
-    """Airflow's DAG run and task name a run, the same for each try; else OpenLineage's parent; else a new id."""
+    """The id of a run is Airflow's DAG run and task, equal for each try; else OpenLineage's parent; else new."""
     airflow = {f"AIRFLOW_CTX_{name}": name.lower() for name in ("DAG_ID", "TASK_ID", "DAG_RUN_ID")}
     tries = [airflow | {"AIRFLOW_CTX_TRY_NUMBER": number} for number in "12"]
     assert [run_id_in(each, {}) for each in tries] == ["dag_id.task_id.dag_run_id"] * 2
@@ -116,8 +116,8 @@ def test_a_run_has_the_id_of_its_scheduler() -> None:
 
 
 @pytest.mark.parametrize("name", ["scheduled__2024-01-01T00:00:00+00:00", "ns/job/1", "..", "_a", ".a", "a" * 250])
-def test_any_id_becomes_a_name_of_a_file(name: str) -> None:
-    """No separator, no hidden name, no colon that Hadoop refuses; ids that differ stay apart."""
+def test_any_id_becomes_a_valid_file_name(name: str) -> None:
+    """The name has no separator, no leading dot and no colon, and different ids get different names."""
     found = file_name(name)
     assert found[0].isalnum()
     assert set(found) & set("/:+ ") == set()

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from gmm_spark.batch.options.jobs import FitConfig, JobConfig, ScoreConfig, SelectConfig, SimulateConfig
-from gmm_spark.batch.options.layers import load
+from gmm_spark.batch.options.layers import load_options
 from gmm_spark.batch.options.mistakes import ConfigurationMistakesError, options
 from gmm_spark.batch.options.yaml_file import read_file
 from gmm_spark.batch.runtime.status import STATUSES, run_job, status_of
@@ -29,13 +29,13 @@ def _no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def fit(*words: str) -> FitConfig:
     """Return the options of a fit."""
-    return load(FitConfig, [*FIT, *words], prog="fit.py")
+    return load_options(FitConfig, [*FIT, *words], prog="fit.py")
 
 
 def mistake(*words: str, job: type[JobConfig] = FitConfig) -> str:
-    """Return what is reported about a configuration that is wrong."""
+    """Return the error about a wrong configuration."""
     with pytest.raises(ConfigurationError) as caught:
-        load(job, words, prog="job")
+        load_options(job, words, prog="job")
     return str(caught.value)
 
 
@@ -56,13 +56,13 @@ def test_command_line_wins_over_environment_over_file_over_defaults(
 def test_lists_are_written_with_commas_or_as_json(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A list means the same in both notations, on the command line and in the environment."""
     rest = ["--input.path=in", "--output.path=out"]
-    assert load(FitConfig, [*rest, f"--features.columns={text}"], prog="fit.py").features.columns == ("a", "b")
+    assert load_options(FitConfig, [*rest, f"--features.columns={text}"], prog="fit.py").features.columns == ("a", "b")
     monkeypatch.setenv("GMM_SPARK_FEATURES__COLUMNS", text)
-    assert load(FitConfig, rest, prog="fit.py").features.columns == ("a", "b")
+    assert load_options(FitConfig, rest, prog="fit.py").features.columns == ("a", "b")
 
 
 def test_maps_null_and_the_word_all_are_understood() -> None:
-    """Reader options come as name=value or JSON, null unsets an option, and keep takes the word all."""
+    """Reader options are given as name=value or JSON, null unsets an option, and output.keep accepts the word all."""
     assert fit("--input.options", "header=true", "--input.options", "sep=;").input.options == {
         "header": "true",
         "sep": ";",
@@ -70,9 +70,9 @@ def test_maps_null_and_the_word_all_are_understood() -> None:
     assert fit('--input.options={"header": true}').input.options == {"header": True}
     assert fit("--input.path=null", "--input.table=lake.t").input.path is None
     score = ["--input.path=i", "--model.path=m", "--output.path=o"]
-    assert load(ScoreConfig, [*score, "--output.keep=all"], prog="s").output.keep == "all"
-    assert load(ScoreConfig, [*score, "--output.keep=id"], prog="s").output.keep == ("id",)
-    assert load(ScoreConfig, [*score, "--output.partition_by=[]"], prog="s").output.partition_by == ()
+    assert load_options(ScoreConfig, [*score, "--output.keep=all"], prog="s").output.keep == "all"
+    assert load_options(ScoreConfig, [*score, "--output.keep=id"], prog="s").output.keep == ("id",)
+    assert load_options(ScoreConfig, [*score, "--output.partition_by=[]"], prog="s").output.partition_by == ()
 
 
 @pytest.mark.parametrize(
@@ -86,12 +86,12 @@ def test_maps_null_and_the_word_all_are_understood() -> None:
     ],
 )
 def test_lists_on_the_command_line_are_json_or_words(words: list[str], columns: tuple[str, ...]) -> None:
-    """JSON is decoded, escapes too, as in a file and the environment; several lists are one."""
-    assert load(FitConfig, ["--input.path=i", "--output.path=o", *words], prog="f").features.columns == columns
+    """JSON with escapes is decoded as in a file and the environment; an option given several times is one list."""
+    assert load_options(FitConfig, ["--input.path=i", "--output.path=o", *words], prog="f").features.columns == columns
 
 
 def test_single_options_of_the_reader_come_from_every_layer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An entry of a map is an option of its own; the later layer wins, whatever the case of its letters."""
+    """Each entry of a map can be set alone, and the later layer wins, also if the case of its letters differs."""
     file = tmp_path / "fit.yaml"
     file.write_text("input: {options: {versionAsOf: 1, header: 'false', sep: ';'}}")
     monkeypatch.setenv("GMM_SPARK_INPUT__OPTIONS__VERSIONASOF", "2")
@@ -114,14 +114,14 @@ def test_single_options_of_the_reader_come_from_every_layer(tmp_path: Path, monk
     ],
 )
 def test_unknown_options_name_the_closest(word: str, closest: str) -> None:
-    """An option that does not exist is answered with the one that was probably meant."""
+    """The error about an unknown option names the most similar one."""
     message = mistake(*FIT, word)
     assert f"perhaps {closest}." in message
     assert word[2:].partition("=")[0] in message
 
 
 def test_unknown_options_are_found_in_every_layer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A misspelt option in the file or the environment is reported with the layer that holds it."""
+    """The error about a misspelt option in the file or the environment names the layer."""
     file = tmp_path / "fit.yaml"
     file.write_text("mixture: {famly: diag}\n")
     monkeypatch.setenv("GMM_SPARK_FIT__SED", "2")
@@ -144,7 +144,7 @@ def test_unknown_options_are_found_in_every_layer(tmp_path: Path, monkeypatch: p
 def test_a_misspelt_section_in_the_environment_is_refused(
     monkeypatch: pytest.MonkeyPatch, name: str, closest: str
 ) -> None:
-    """A variable that was meant as an option, and would change nothing, is named with the closest option."""
+    """A variable that looks like an option but has no effect is reported with the closest option."""
     monkeypatch.setenv(name, "3")
     message = mistake(*FIT, "--fit.tol=-1")
     assert f"{name} (environment): got an option that does not exist; expected perhaps {closest}." in message
@@ -152,15 +152,13 @@ def test_a_misspelt_section_in_the_environment_is_refused(
     assert name in mistake(*FIT)
 
 
-def test_variables_that_are_no_options_of_this_job_are_left_alone(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_other_variables_are_ignored(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Jobs may share an environment, and a file may refer to a variable of any name."""
     file = tmp_path / "fit.yaml"
     file.write_text("mixture: {k: '${env:GMM_SPARK_MIXTURE_K}'}\n")
     for name in ("GMM_SPARK_GRID__K", "GMM_SPARK_DATA", "GMM_SPARK_MIXTURE_K", "GMM_SPARK_HOME"):
         monkeypatch.setenv(name, "3")
-    assert load(FitConfig, [*FIT, "--config", str(file)], prog="fit.py").mixture.k == 3
+    assert load_options(FitConfig, [*FIT, "--config", str(file)], prog="fit.py").mixture.k == 3
 
 
 @pytest.mark.parametrize(
@@ -176,10 +174,10 @@ def test_variables_that_are_no_options_of_this_job_are_left_alone(
         ("run: {id: 20240101}", "run.id", "between quotes"),
     ],
 )
-def test_what_yaml_reads_otherwise_than_it_was_meant_is_refused(
+def test_values_that_yaml_reads_in_another_type_are_refused(
     tmp_path: Path, text: str, name: str, expected: str
 ) -> None:
-    """Sections in capitals, dotted keys, words that YAML reads as true or false, numbers where text belongs."""
+    """Refused are sections in capitals, dotted keys, words that YAML reads as booleans, and numbers as text."""
     file = tmp_path / "fit.yaml"
     file.write_text(text)
     message = mistake(*FIT, "--config", str(file))
@@ -187,10 +185,10 @@ def test_what_yaml_reads_otherwise_than_it_was_meant_is_refused(
     assert expected in message
 
 
-def test_all_mistakes_are_told_at_once() -> None:
-    """Missing, unknown and wrong options come in one error, each with its remedy."""
+def test_all_mistakes_are_reported_together() -> None:
+    """Missing, unknown and wrong options are in one error, each with its remedy."""
     with pytest.raises(ConfigurationMistakesError) as caught:
-        load(FitConfig, ["--mixture.k=0", "--fit.sed=1", "--input.path=x"], prog="fit.py")
+        load_options(FitConfig, ["--mixture.k=0", "--fit.sed=1", "--input.path=x"], prog="fit.py")
     keys = [error.what.split()[0] for error in caught.value.mistakes]
     assert sorted(keys) == ["features", "fit.sed", "mixture.k", "output.path"]
     assert "4 mistakes" in str(caught.value)
@@ -201,7 +199,7 @@ def test_all_mistakes_are_told_at_once() -> None:
     [["word"], ["--output.mode"], ["--fit.seed=1", "word"], ["--input.options={a"], ["--features.columns=[a"]],
 )
 def test_command_lines_that_cannot_be_parsed_are_refused(words: list[str]) -> None:
-    """A stray word, an option without its value and broken JSON are configuration errors, not tracebacks."""
+    """A word without option, an option without value and broken JSON are configuration errors."""
     assert "expected" in mistake(*FIT, *words)
 
 
@@ -215,7 +213,7 @@ def test_values_of_reader_options_are_not_repeated_in_errors() -> None:
     [(None, "No such file"), ("a: b: c", "mapping values"), ("[1]", "a list"), ("fit: 5", "a section with options")],
 )
 def test_unusable_files_are_refused(tmp_path: Path, text: str | None, expected: str) -> None:
-    """A file that is missing, is no YAML or has no sections is named with its fault."""
+    """The error about a file that is missing, is no YAML or has no sections says which of these it is."""
     file = tmp_path / "fit.yaml"
     if text is not None:
         file.write_text(text)
@@ -225,7 +223,7 @@ def test_unusable_files_are_refused(tmp_path: Path, text: str | None, expected: 
 
 
 def test_references_are_replaced_from_the_environment(tmp_path: Path) -> None:
-    """A reference is replaced as text within any string, and an unset one is named."""
+    """A reference is replaced as text within any string, and an unset variable is an error with its name."""
     file = tmp_path / "fit.yaml"
     file.write_text('input: {path: "${env:LAKE}/t", options: {key: "${env:KEY}"}}\nmixture: {k: "${env:K}"}\n')
     read = read_file(str(file), {"LAKE": "s3a://lake", "KEY": "a: b", "K": "3"})
@@ -239,22 +237,22 @@ JOBS = [(FitConfig, "fit"), (ScoreConfig, "score"), (SelectConfig, "select"), (S
 
 @pytest.mark.parametrize("job", [job for job, _ in JOBS])
 def test_every_option_has_a_help(job: type[JobConfig]) -> None:
-    """--help can explain every option."""
+    """Every option has a text for --help."""
     assert all(field.description for field in options(job).values())
 
 
 @pytest.mark.parametrize("name", ["fit", "score", "select", "simulate"])
 def test_example_files_are_written_from_the_options(name: str) -> None:
-    """Names, defaults and comments are those of the definitions; `python scripts/conf_files.py` writes them."""
+    """The files equal what `python scripts/conf_files.py` writes from the definitions."""
     text = runpy.run_path(str(ROOT / "scripts" / "conf_files.py"))["text"](name)
     assert (ROOT / "conf" / f"{name}.yaml").read_text(encoding="utf-8") == text
 
 
 @pytest.mark.parametrize(("job", "name"), JOBS)
 def test_example_files_hold_every_option_with_its_default(job: type[JobConfig], name: str) -> None:
-    """conf/fit.yaml and its like are complete, and say what happens when an option is left out."""
+    """The files in conf/ contain all options of their jobs with the defaults."""
     file = ROOT / "conf" / f"{name}.yaml"
-    load(job, ["--config", str(file)], prog=name)
+    load_options(job, ["--config", str(file)], prog=name)
     text, tree = file.read_text(), yaml.safe_load(file.read_text())
     for key, field in options(job).items():
         section, _, option = key.partition(".")
@@ -266,34 +264,34 @@ def test_example_files_hold_every_option_with_its_default(job: type[JobConfig], 
 
 @pytest.mark.parametrize("text", ["2-4,8", "2,3,4,8", "[2, 3, 4, 8]", '["2-4", 8]', "2-3,3-4,8"])
 def test_numbers_of_components_are_ranges_and_lists(text: str, tmp_path: Path) -> None:
-    """A grid's k means the same in all notations, on the command line and in a file."""
+    """grid.k accepts the same notations on the command line and in a file."""
     rest = ["--input.path=in", "--features.columns=a", "--output.path=out"]
-    config = load(SelectConfig, [*rest, f"--grid.k={text}", "--grid.families=all"], prog="select_model.py")
+    config = load_options(SelectConfig, [*rest, f"--grid.k={text}", "--grid.families=all"], prog="select_model.py")
     assert config.grid.k == (2, 3, 4, 8)
     assert config.grid.families == FAMILIES
     (tmp_path / "s.yaml").write_text(f"grid: {{k: {text if text[0] == '[' else repr(text)}, families: full}}")
-    config = load(SelectConfig, [*rest, "--config", str(tmp_path / "s.yaml")], prog="select_model.py")
+    config = load_options(SelectConfig, [*rest, "--config", str(tmp_path / "s.yaml")], prog="select_model.py")
     assert (config.grid.k, config.grid.families) == ((2, 3, 4, 8), ("full",))
 
 
 @pytest.mark.parametrize("name", ["demo-fit", "demo-score"])
 def test_demo_files_are_valid(name: str) -> None:
-    """The demo's files fit the options of their jobs."""
+    """The files of the demo are valid options of their jobs."""
     job = FitConfig if name.endswith("fit") else ScoreConfig
-    config = load(job, ["--config", str(ROOT / "conf" / f"{name}.yaml")], prog=name)
+    config = load_options(job, ["--config", str(ROOT / "conf" / f"{name}.yaml")], prog=name)
     assert config.model_dump()["output"]["path"].startswith("demo-output/")
 
 
-def test_help_prints_every_option_and_ends_well(capsys: pytest.CaptureFixture[str]) -> None:
+def test_help_prints_every_option(capsys: pytest.CaptureFixture[str]) -> None:
     """--help lists each option with its default, and the job returns normally."""
-    run_job("fit", lambda argv: str(load(FitConfig, argv, prog="fit.py")), ["--help"])
+    run_job("fit", lambda argv: str(load_options(FitConfig, argv, prog="fit.py")), ["--help"])
     text = " ".join(capsys.readouterr().out.split())
     assert all(f"--{key}" in text for key in options(FitConfig))
     assert "Number of components. (default: 2)" in text
 
 
-def test_every_kind_of_error_has_a_status_of_its_own(capsys: pytest.CaptureFixture[str]) -> None:
-    """The kinds end with different statuses, a surprise with 1, and success with none."""
+def test_every_kind_of_error_has_its_status(capsys: pytest.CaptureFixture[str]) -> None:
+    """Each kind of error has its exit status, an unexpected error has 1, and success none."""
     assert len(set(STATUSES.values())) == 7
     for kind, status in STATUSES.items():
         assert status_of(kind("it", got="a", expected="b", do="Do c.")) == status
@@ -306,10 +304,10 @@ def test_every_kind_of_error_has_a_status_of_its_own(capsys: pytest.CaptureFixtu
 
 
 def test_the_kubernetes_example_gives_options_that_exist() -> None:
-    """The arguments of conf/kubernetes.yaml are options of its job."""
+    """The arguments in conf/kubernetes.yaml are valid options of its job."""
     spec = yaml.safe_load((ROOT / "conf" / "kubernetes.yaml").read_text())["spec"]["template"]
     assert spec["mainApplicationFile"].endswith("jobs/score.py")
-    config = load(ScoreConfig, spec["arguments"], prog="score.py")
+    config = load_options(ScoreConfig, spec["arguments"], prog="score.py")
     assert (config.output.mode, config.logs.format) == ("runs", "json")
 
 
@@ -325,15 +323,15 @@ def test_the_kubernetes_example_gives_options_that_exist() -> None:
         ("mixture: {k: \x00}", "special characters"),
     ],
 )
-def test_a_file_that_could_do_harm_is_refused(tmp_path: Path, text: str, reason: str) -> None:
-    """A key twice, aliases, bombs of brackets, foreign types and huge files are refused with their fault."""
+def test_a_dangerous_file_is_refused(tmp_path: Path, text: str, reason: str) -> None:
+    """The error about repeated keys, aliases, deep nesting, foreign types and huge files says which it is."""
     file = tmp_path / "fit.yaml"
     file.write_text(text)
     assert reason in mistake(*FIT, "--config", str(file))
 
 
 def test_a_file_may_be_named_by_uri(tmp_path: Path) -> None:
-    """file:///... is read as the local file that it is, without Spark."""
+    """file:///... is read as a local file, without Spark."""
     file = tmp_path / "a fit.yaml"
     file.write_text("mixture: {k: 7}")
     assert fit("--config", file.as_uri()).mixture.k == 7

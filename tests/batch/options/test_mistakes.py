@@ -1,4 +1,4 @@
-"""Wrong options of each job: reported by key, value and remedy, at once, and before Spark is imported."""
+"""Wrong options of each job: reported together by key, value and remedy, before Spark is imported."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import time
 import pytest
 
 from gmm_spark.batch.options.jobs import FitConfig, JobConfig, ScoreConfig, SelectConfig, SimulateConfig
-from gmm_spark.batch.options.layers import load
+from gmm_spark.batch.options.layers import load_options
 from gmm_spark.batch.runtime.status import STATUSES
 from gmm_spark.errors import ConfigurationError
 from tests.jobs.submission import ROOT
@@ -42,7 +42,7 @@ OF_ALL: Mistakes = [
 OF_TABLES: Mistakes = [
     (["--input.table=t"], "input", "exactly one of"),
     (["--input.path=null"], "input", "exactly one of"),
-    (["--input.path=null", "--input.table=t", "--input.format=csv"], "input", "a table knows its own"),
+    (["--input.path=null", "--input.table=t", "--input.format=csv"], "input", "the catalog knows both"),
     (["--input.options={x"], "the environment or on the command line", "JSON"),
     (["--input.where="], "input.where", "at least 1 character"),
     (["--input.pth=x"], "input.pth", "perhaps input.path"),
@@ -88,7 +88,7 @@ OF_JOB: dict[str, Mistakes] = {
         (["--grid.k=0-3"], "grid.k", "greater than or equal to 1"),
         (["--grid.k=2-5000"], "grid.k", "less than or equal to 1000"),
         (["--grid.k=5000-6000"], "grid.k", "less than or equal to 1000"),
-        (["--grid.k=2,4-3"], "grid.k", "a range that rises instead of 4-3"),
+        (["--grid.k=2,4-3"], "grid.k", "the smaller number first instead of 4-3"),
         (["--grid.k=two"], "grid.k", "a valid integer"),
         (["--grid.k="], "grid.k", "at least 1 item"),
         (
@@ -121,17 +121,17 @@ KINDS = {
 def _no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [name for name in os.environ if name.startswith("GMM_SPARK_")]:
         monkeypatch.delenv(name)
-    monkeypatch.setenv("GMM_SPARK_GRID__K", "2")  # a grid of the command line takes its place
+    monkeypatch.setenv("GMM_SPARK_GRID__K", "2")  # --grid on the command line replaces it
 
 
 @pytest.mark.parametrize("job", KINDS)
-def test_each_kind_of_mistake_is_told_by_key_and_remedy_at_once(job: str) -> None:
-    """Twenty kinds and more for each job that reads a table: key and remedy, in well under three seconds each."""
+def test_mistakes_are_reported_by_key_and_remedy(job: str) -> None:
+    """More than twenty kinds for each job that reads a table give key and remedy, each in less than three seconds."""
     config, given = GIVEN[job]
     for words, key, remedy in KINDS[job]:
         began = time.process_time()
         with pytest.raises(ConfigurationError) as caught:
-            load(config, [*given, *words], prog=job)
+            load_options(config, [*given, *words], prog=job)
         assert time.process_time() - began < 3
         assert key in str(caught.value), words
         assert remedy in str(caught.value), words
@@ -146,7 +146,7 @@ def _seconds_of_children() -> float:
 
 @pytest.mark.parametrize("job", GIVEN)
 def test_a_mistake_ends_a_job_within_three_seconds_without_spark(job: str) -> None:
-    """The answer to a wrong option comes on stderr, with status 2, before Spark is imported; by processor time."""
+    """The error is on stderr, with status 2, before Spark is imported, within three seconds of processor time."""
     began = _seconds_of_children()
     _, given = GIVEN[job]
     done = subprocess.run(

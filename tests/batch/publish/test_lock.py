@@ -1,4 +1,4 @@
-"""One writer per output: who gets the lock, who is refused, and when the dead are inherited. No Spark."""
+"""One writer per output: who gets the lock, who is refused, and when a lock is taken over. No Spark."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ def file_in(folder: Path) -> LocalLocation:
     return LocalLocation(folder / "lock")
 
 
-def rewritten(folder: Path, **fields: object) -> None:
+def rewrite(folder: Path, **fields: object) -> None:
     """Change fields of the owner in the lock file."""
     owner: dict[str, Any] = json.loads((folder / "lock").read_text())
     (folder / "lock").write_text(json.dumps(owner | fields))
 
 
 def test_the_second_writer_is_refused_and_learns_of_the_first(tmp_path: Path) -> None:
-    """While a living process holds the lock, another run of the same output stops with who it is."""
+    """While a living process holds the lock, another run of the same output is refused with the owner's name."""
     with (
         hold_lock(file_in(tmp_path), "first"),
         pytest.raises(OutputError, match=rf"run first, .* process {os.getpid()}"),
@@ -48,7 +48,7 @@ def test_the_second_writer_is_refused_and_learns_of_the_first(tmp_path: Path) ->
 
 
 def test_of_many_writers_at_once_one_wins(tmp_path: Path) -> None:
-    """Twenty threads reach for the lock at the same moment, and exactly one gets it."""
+    """Of twenty threads that ask for the lock at the same moment, exactly one gets it."""
     start, won = threading.Barrier(20), list[str]()
 
     def reach(name: str) -> None:
@@ -66,20 +66,20 @@ def test_of_many_writers_at_once_one_wins(tmp_path: Path) -> None:
 
 @on_linux
 def test_the_lock_of_a_dead_process_is_taken_over_at_once(tmp_path: Path) -> None:
-    """A process of this machine that is gone, or whose number another process has now, holds nothing back."""
+    """The lock of a process of this machine is taken over if the process is gone or its number belongs to another."""
     acquire_lock(file_in(tmp_path), "a")
     with subprocess.Popen([sys.executable, "-c", ""]) as gone:
         gone.wait()
-    rewritten(tmp_path, pid=gone.pid)
+    rewrite(tmp_path, pid=gone.pid)
     acquire_lock(file_in(tmp_path), "b")
-    rewritten(tmp_path, began="1")
+    rewrite(tmp_path, began="1")
     assert acquire_lock(file_in(tmp_path), "c").text == (tmp_path / "lock").read_text()
 
 
-def test_of_many_who_inherit_at_once_one_may_publish(tmp_path: Path) -> None:
-    """However many take over the lock of the same dead process, it is in the end the lock of one of them."""
+def test_of_many_takeovers_one_may_publish(tmp_path: Path) -> None:
+    """If many runs take over the lock of a dead process at once, one of them has it at the end."""
     acquire_lock(file_in(tmp_path), "dead")
-    rewritten(tmp_path, machine="elsewhere")
+    rewrite(tmp_path, machine="elsewhere")
     os.utime(tmp_path / "lock", (0, 0))
     start, mine = threading.Barrier(20), list[locks.Lock]()
 
@@ -100,10 +100,10 @@ def test_of_many_who_inherit_at_once_one_may_publish(tmp_path: Path) -> None:
                 lock.check()
 
 
-def test_the_lock_of_another_machine_counts_until_its_signs_of_life_end(tmp_path: Path) -> None:
-    """Elsewhere a process cannot be looked at: its lock is taken over when it has not been renewed for long."""
+def test_the_lock_of_another_machine_expires(tmp_path: Path) -> None:
+    """The lock of another machine is taken over only after it has not been renewed for a long time."""
     acquire_lock(file_in(tmp_path), "a")
-    rewritten(tmp_path, machine="elsewhere", pid=1)
+    rewrite(tmp_path, machine="elsewhere", pid=1)
     with pytest.raises(OutputError, match="delete the lock file"):
         acquire_lock(file_in(tmp_path), "b")
     long_ago = (tmp_path / "lock").stat().st_mtime - locks.PATIENCE - 1
@@ -111,9 +111,9 @@ def test_the_lock_of_another_machine_counts_until_its_signs_of_life_end(tmp_path
     acquire_lock(file_in(tmp_path), "b")
 
 
-def test_a_lock_is_renewed_while_it_is_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The owner gives signs of life from a thread of its own, and stops when it is done."""
-    monkeypatch.setattr(locks, "BEAT", 0.01)
+def test_a_lock_is_renewed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The owner renews the lock from a thread, which stops when the lock is released."""
+    monkeypatch.setattr(locks, "RENEWAL", 0.01)
     with hold_lock(file_in(tmp_path), "a"):
         before = (tmp_path / "lock").stat().st_ino
         wait = threading.Event()
@@ -126,15 +126,15 @@ def test_a_lock_is_renewed_while_it_is_held(tmp_path: Path, monkeypatch: pytest.
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{", '{"machine": 3}', "[" * 5000])
-def test_a_lock_that_says_nothing_is_respected(tmp_path: Path, text: str) -> None:
-    """A damaged lock file may be a living writer's."""
+def test_a_damaged_lock_is_respected(tmp_path: Path, text: str) -> None:
+    """A damaged lock file may belong to a living writer."""
     (tmp_path / "lock").write_text(text)
     with pytest.raises(OutputError, match="run unknown"):
         acquire_lock(file_in(tmp_path), "a")
 
 
 def test_a_run_that_has_lost_its_lock_publishes_nothing(tmp_path: Path) -> None:
-    """A run that was taken for dead, or shared the lock on a store without atomic names, stops before the last step."""
+    """A run whose lock another run has taken stops before the last step."""
     target = LocalLocation(tmp_path / "out")
 
     def late() -> None:

@@ -1,4 +1,4 @@
-"""Small files of gmm_spark that were made large are refused before they are parsed: little memory, little time."""
+"""Large files with the names of gmm_spark's files are refused before they are parsed: little memory and time."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def components(folder: Path, filler: str) -> Callable[[], object]:
     return read
 
 
-def pointing(folder: Path, filler: str) -> Callable[[], object]:
+def pointer(folder: Path, filler: str) -> Callable[[], object]:
     """Return a reader of a pointer."""
     (folder / run_pointer.POINTER).write_text(f'{{"folder":"runs/a","published":["runs/a"],"more":{filler}}}')
     return lambda: read_model(folder)
@@ -66,24 +66,24 @@ def manifest(_: Path, filler: str) -> Callable[[], object]:
 
 
 def checkpoints(_: Path, filler: str) -> Callable[[], object]:
-    """Return a reader of a checkpoint under a true mark."""
+    """Return a reader of a checkpoint under its valid mark."""
     lines = [f'{{"format":{checkpoint.FORMAT},"identity":{filler},"state":{{}}}}']
     lines.append(checkpoint._checksum(lines))  # noqa: SLF001 - a forger would compute it too
     return lambda: checkpoint.decode_state(lines, {"k": 1, "d": 1}, "here")
 
 
-def locked(folder: Path, filler: str) -> Callable[[], object]:
-    """Return a taker of a lock that another holds."""
+def lock_of_another(folder: Path, filler: str) -> Callable[[], object]:
+    """Return a function that asks for a lock of another run."""
     (folder / "lock").write_text(f'{{"run_id":{filler}}}')
     return lambda: lock.acquire_lock(LocalLocation(folder / "lock"), "me")
 
 
 @pytest.mark.parametrize("filler", FILLERS)
-@pytest.mark.parametrize("made", [model, components, pointing, manifest, checkpoints, locked])
+@pytest.mark.parametrize("made", [model, components, pointer, manifest, checkpoints, lock_of_another])
 def test_a_large_file_is_refused_cheaply(
     tmp_path: Path, made: Callable[..., Callable[[], object]], filler: str
 ) -> None:
-    """24 MB of JSON cost 1 GB and seconds where they are parsed first; the error is a GmmSparkError, and short."""
+    """To parse 24 MB of JSON would cost 1 GB and seconds; instead the reader raises a short GmmSparkError."""
     read = made(tmp_path, FILLERS[filler])
     tracemalloc.start()
     began = time.process_time()
@@ -97,15 +97,15 @@ def test_a_large_file_is_refused_cheaply(
     assert len(str(caught.value)) < 1500
 
 
-def test_a_damaged_candidate_is_fitted_again(tmp_path: Path) -> None:
-    """A kept fit that is no JSON, too large or too deep counts as none."""
+def test_a_damaged_candidate_is_ignored(tmp_path: Path) -> None:
+    """A finished fit in a file that is no JSON, too large or too deep is not used."""
     for i, text in enumerate(["", "[" * 10_000_000, FILLERS["lists"], '{"header":{}}', "[]"]):
         (tmp_path / f"{i}.json").write_text(text)
     assert selection_output.FinishedFits(LocalLocation(tmp_path)).load() == []
 
 
 def test_the_manifest_of_an_output_of_many_files_can_be_read() -> None:
-    """The largest list of files that is written is within the limits of the reader."""
+    """The largest list of files that a run writes is within the limits of the reader."""
     many = tuple(File(path=f"day=2020-01-01/part-{i:05}-{'0' * 60}.parquet", bytes=i) for i in range(MOST_FILES))
     output = Output(path="out", mode="create", folder="", files=many, bytes=1)
     monday = run("monday")
@@ -118,8 +118,8 @@ def test_the_manifest_of_an_output_of_many_files_can_be_read() -> None:
 @pytest.mark.parametrize(
     "wrong", ["[1]", "1", '{"a":1,"a":2}', '{"a":NaN}', '{"a":-Infinity}', "{", "", "[" * 100_000, '{"a":"12345678"}']
 )
-def test_what_is_no_object_of_ours_is_refused(wrong: str) -> None:
-    """Each key once, JSON's own words only, no longer and no more values than it may have."""
+def test_other_json_is_refused(wrong: str) -> None:
+    """Refused are repeated keys, words that JSON does not have, and objects with too many characters or values."""
     with pytest.raises(ValueError, match=r"\S"):
         json_object(wrong, 200_000 if wrong.startswith("[[") else 15, 200_000)
     assert json_object('{"a":"1234567"}', 15, 3) == {"a": "1234567"}
@@ -128,17 +128,17 @@ def test_what_is_no_object_of_ours_is_refused(wrong: str) -> None:
 
 
 @pytest.mark.parametrize("value", ['{"b":1,"b":2}', "NaN", "-Infinity"])
-@pytest.mark.parametrize("made", [model, components, pointing, manifest, checkpoints, locked])
+@pytest.mark.parametrize("made", [model, components, pointer, manifest, checkpoints, lock_of_another])
 def test_all_files_are_read_by_one_strict_reader(
     tmp_path: Path, made: Callable[..., Callable[[], object]], value: str
 ) -> None:
-    """A key twice and the words that are no JSON are refused in models, pointers, manifests, checkpoints and locks."""
+    """Models, pointers, manifests, checkpoints and locks with a repeated key or a word outside JSON are refused."""
     with pytest.raises(GmmSparkError, match=r"a key twice|which is not JSON|\(run unknown"):
         made(tmp_path, value)()
 
 
 def test_a_manifest_of_mistakes_is_refused_cheaply() -> None:
-    """A hundred thousand mistakes within the limits are not listed one by one."""
+    """The error about a hundred thousand mistakes does not list them."""
     document = json.loads(run("a").manifest().to_json())
     wrong = {"path": "a", "mode": "b", "folder": "", "bytes": 1, "files": [1] * 100_000}
     text = json.dumps({**document, "output": wrong, "inputs": [1] * 100_000, "notes": {"a": [[]] * 100_000}})
@@ -148,8 +148,8 @@ def test_a_manifest_of_mistakes_is_refused_cheaply() -> None:
     assert time.process_time() - began < 1
 
 
-def test_a_manifest_says_how_many_mistakes_it_has() -> None:
-    """Not their texts, which repeat what is wrong."""
+def test_the_error_has_the_number_of_mistakes() -> None:
+    """The error has no texts of the mistakes, which repeat the wrong values."""
     text: dict[str, Any] = {**json.loads(run("a").manifest().to_json()), "seconds": {"x" * 10_000: "y" * 10_000}}
     with pytest.raises(OutputError, match="got 1 mistakes in its fields") as caught:
         read_manifest(json.dumps(text), "here")

@@ -1,4 +1,4 @@
-"""The log of a job: one line an event, JSON on demand, no secrets, no control characters. No Spark."""
+"""The log of a job: one line per event, JSON on demand, no secrets, no control characters. No Spark."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from gmm_spark.batch.options.jobs import FitConfig
-from gmm_spark.batch.options.layers import load
-from gmm_spark.batch.options.redaction import redacted, scrubbed, secrets
+from gmm_spark.batch.options.layers import load_options
+from gmm_spark.batch.options.redaction import redacted_options, scrub, secrets
 from gmm_spark.batch.runtime import logs
 from gmm_spark.batch.runtime.status import run_job
 from gmm_spark.errors import SchemaError
@@ -43,12 +43,12 @@ def _own_handlers() -> Iterator[None]:
 
 @pytest.fixture
 def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FitConfig:
-    """Give options of which some are secret."""
+    """Return options of which some are secret."""
     for name, value in VARIABLES.items():
         monkeypatch.setenv(name, value)
     file = tmp_path / "fit.yaml"
     file.write_text(SECRETS)
-    return load(FitConfig, ["--config", str(file), "--output.path=models/out"], prog="fit.py")
+    return load_options(FitConfig, ["--config", str(file), "--output.path=models/out"], prog="fit.py")
 
 
 def events(text: str) -> list[dict[str, Any]]:
@@ -61,8 +61,8 @@ def events(text: str) -> list[dict[str, Any]]:
 
 
 def test_a_secret_is_shown_as_its_reference_or_not_at_all(config: FitConfig) -> None:
-    """A reference stays a reference, a password is starred, and what the command line replaced is shown."""
-    shown = redacted(config)
+    """A reference is shown as such, a password as ***, and a value that replaces a reference is shown."""
+    shown = redacted_options(config)
     assert shown["input"]["path"] == "${env:LAKE}/table"
     assert shown["input"]["options"] == {
         "password": "***",
@@ -76,11 +76,11 @@ def test_a_secret_is_shown_as_its_reference_or_not_at_all(config: FitConfig) -> 
 
 
 def test_no_secret_reaches_the_log(config: FitConfig, capsys: pytest.CaptureFixture[str]) -> None:
-    """Messages, fields, tracebacks, errors and the summary are printed without the values of secrets."""
+    """Messages, fields, tracebacks, errors and the summary do not contain the values of secrets."""
     words = "read s3a://bucket-of-ours/table with in-the-file and AKIA-123456, ?x=1&sas_token=abc%20d;b=2"
 
     def job(_: object) -> str:
-        logs.adopt(config)
+        logs.configure(config)
         logging.getLogger("gmm_spark").info(words, extra={"fields": {"key": words}})
         try:
             VARIABLES[words]
@@ -97,17 +97,17 @@ def test_no_secret_reaches_the_log(config: FitConfig, capsys: pytest.CaptureFixt
 
 
 def test_short_values_are_no_secrets(config: FitConfig) -> None:
-    """A value of a character or two is not hunted through the log."""
+    """A value of one or two characters is not replaced in the log."""
     assert ";" not in secrets(config)
-    assert scrubbed("k = 3; monkeys = 5", secrets(config)) == "k = 3; monkeys = 5"
+    assert scrub("k = 3; monkeys = 5", secrets(config)) == "k = 3; monkeys = 5"
 
 
 @pytest.mark.parametrize("form", ["text", "json"])
 def test_a_hostile_name_stays_within_its_line(form: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """Newlines, escape sequences and marks of direction in a column's name forge no line and move no cursor."""
+    """Control characters in a column's name add no line to the log and move no cursor."""
 
     def job(_: object) -> str:
-        logs.adopt(load(FitConfig, [*FIT, f"--logs.format={form}"], prog="fit.py"))
+        logs.configure(load_options(FitConfig, [*FIT, f"--logs.format={form}"], prog="fit.py"))
         logging.getLogger("gmm_spark").info("column %s", HOSTILE, extra={"fields": {"column": HOSTILE}})
         raise SchemaError(f"column {HOSTILE}", got=HOSTILE, expected="a name", do="Rename it.")
 
@@ -120,11 +120,11 @@ def test_a_hostile_name_stays_within_its_line(form: str, capsys: pytest.CaptureF
     assert "INFO gmm_spark: all is well" in lines[0]
 
 
-def test_json_lines_carry_the_numbers_by_name(capsys: pytest.CaptureFixture[str]) -> None:
-    """An event has time, level, logger, message, what is bound to the run, and its own fields; infinity is null."""
+def test_json_lines_have_the_numbers_by_name(capsys: pytest.CaptureFixture[str]) -> None:
+    """An event has time, level, logger, message, the fields of the run and its own fields; infinity is null."""
 
     def job(_: object) -> str:
-        logs.adopt(load(FitConfig, [*FIT, "--logs.format=json"], prog="fit.py"))
+        logs.configure(load_options(FitConfig, [*FIT, "--logs.format=json"], prog="fit.py"))
         logs.bind(job="fit", run_id="r1")
         fields = {"event": "pass", "pass": 3, "to_gain": float("inf"), "counts": {"nan": 1}}
         logging.getLogger("gmm_spark").info("pass %d", 3, extra={"fields": fields})
@@ -149,10 +149,10 @@ def test_json_lines_carry_the_numbers_by_name(capsys: pytest.CaptureFixture[str]
 
 
 def test_the_error_that_ends_a_job_is_a_json_event_with_its_status(capsys: pytest.CaptureFixture[str]) -> None:
-    """A scheduler that reads JSON finds the status and the sentence in the last line."""
+    """The last line of a JSON log has the status and the error of a failed job."""
 
     def job(_: object) -> str:
-        logs.adopt(load(FitConfig, [*FIT, "--logs.format=json"], prog="fit.py"))
+        logs.configure(load_options(FitConfig, [*FIT, "--logs.format=json"], prog="fit.py"))
         raise SchemaError("column 'a'", got="text", expected="numbers", do="Cast it.")
 
     with pytest.raises(SystemExit):
@@ -163,15 +163,20 @@ def test_the_error_that_ends_a_job_is_a_json_event_with_its_status(capsys: pytes
 
 
 @pytest.mark.parametrize(("form", "as_json"), [("text", False), ("json", True), ("auto", True)])
-def test_the_form_is_chosen_by_option(form: str, capsys: pytest.CaptureFixture[str], as_json: bool) -> None:  # noqa: FBT001
-    """The option auto takes JSON where stderr is no terminal, as here."""
-    run_job("fit", lambda _: logs.adopt(load(FitConfig, [*FIT, f"--logs.format={form}"], prog="f")) or "done", [])  # type: ignore[func-returns-value]
+def test_the_format_is_an_option(form: str, capsys: pytest.CaptureFixture[str], as_json: bool) -> None:  # noqa: FBT001
+    """The option auto means JSON if stderr is no terminal, as here."""
+
+    def job(_: object) -> str:
+        logs.configure(load_options(FitConfig, [*FIT, f"--logs.format={form}"], prog="fit.py"))
+        return "done"
+
+    run_job("fit", job, [])
     logging.getLogger("gmm_spark").info("hello")
     assert capsys.readouterr().err.startswith("{") == as_json
 
 
 def test_a_wrong_secret_is_not_repeated_by_the_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A mistake in a secret is reported by its option, with the reference or stars for its value."""
+    """The error about a wrong secret shows the reference or *** instead of the value."""
     monkeypatch.setenv("PASSWORD", "hunter2-hunter2")
     file = tmp_path / "fit.yaml"
     for text in (
@@ -183,5 +188,5 @@ def test_a_wrong_secret_is_not_repeated_by_the_error(tmp_path: Path, monkeypatch
     ):
         file.write_text(text)
         with pytest.raises(ValueError, match="expected") as caught:
-            load(FitConfig, [*FIT, "--config", str(file)], prog="fit.py")
+            load_options(FitConfig, [*FIT, "--config", str(file)], prog="fit.py")
         assert "hunter2" not in str(caught.value)

@@ -61,11 +61,7 @@ def test_the_order_of_sampled_rows_does_not_depend_on_arrival() -> None:
     x, weights = keys[:, None] * np.ones(2), generator.integers(1, 3, 100).astype(np.float64)
     order = key_order(keys, x, weights)
     mixed = generator.permutation(100)
-<<<<<<< HEAD
-    ordered = mixed[in_order(keys[mixed], x[mixed], weights[mixed])]
-=======
-    again = mixed[key_order(keys[mixed], x[mixed], weights[mixed])]
->>>>>>> v2
+    ordered = mixed[key_order(keys[mixed], x[mixed], weights[mixed])]
     assert (np.diff(keys[order].astype(np.int64)) >= 0).all()
     assert sorted(order) == list(range(100))
     np.testing.assert_array_equal(np.c_[x, weights][order], np.c_[x, weights][ordered])

@@ -1,4 +1,4 @@
-"""A job under spark-submit that is asked to end by a signal: what it leaves, says and ends with."""
+"""A job under spark-submit that a signal ends: its files, its message and its status."""
 
 from __future__ import annotations
 
@@ -28,25 +28,25 @@ def driver_of(jvm: int) -> int:
     (found,) = [
         int(each.name)
         for each in Path("/proc").iterdir()
-        if each.name.isdigit() and parent(each) == jvm and b"hooked.py" in (each / "cmdline").read_bytes()
+        if each.name.isdigit() and parent(each) == jvm and b"run_with_hook.py" in (each / "cmdline").read_bytes()
     ]
     return found
 
 
 def parent(process: Path) -> int | None:
-    """Return the parent of a process in /proc; None where it is gone."""
+    """Return the parent of a process from /proc; None if the process is gone."""
     try:
         return int((process / "stat").read_text().rpartition(")")[2].split()[1])
     except OSError:
         return None
 
 
-def ended(folder: Path, who: str, number: int) -> subprocess.CompletedProcess[str]:
-    """Submit a fit, send the signal when it waits, and return how it ended."""
+def end_by_signal(folder: Path, who: str, number: int) -> subprocess.CompletedProcess[str]:
+    """Submit a fit, send the signal while it waits, and return its result."""
     tables.days(folder / "in")
     fit = ["--input.path=in", "--features.columns=x,y", "--fit.invalid=drop", "--output.path=model"]
     words: list[str | Path] = [
-        ROOT / "tests" / "jobs" / "hooked.py",
+        ROOT / "tests" / "jobs" / "run_with_hook.py",
         "stalled",
         JOBS / "fit.py",
         *fit,
@@ -81,8 +81,8 @@ def ended(folder: Path, who: str, number: int) -> subprocess.CompletedProcess[st
     ],
 )
 def test_a_job_that_is_asked_to_end_leaves_a_manifest_and_no_lock(tmp_path: Path, who: str, number: int) -> None:
-    """Status 128 + signal, one line that says so where the JVM lives to pass it on, and no folder of sockets."""
-    done = ended(tmp_path, who, number)
+    """Status 128 + signal, one line if the JVM is alive to print it, and no folder of sockets."""
+    done = end_by_signal(tmp_path, who, number)
     assert done.returncode == 128 + number, done.stdout
     manifest = tmp_path / ".model.gmm_spark" / "manifests" / "night.json"
     give_up = time.monotonic() + 10  # after the JVM alone has ended, its Python notices
@@ -95,7 +95,7 @@ def test_a_job_that_is_asked_to_end_leaves_a_manifest_and_no_lock(tmp_path: Path
         lines = [line for line in done.stdout.splitlines() if "ended by signal" in line]
         assert lines == [f"fit: ended by signal {number} ({signal.Signals(number).name}); nothing was published"]
     else:
-        assert "its end before that of the job" in record["error"]
+        assert "a JVM that ended before the job" in record["error"]
     time.sleep(0.5)
     assert [path.name for path in (tmp_path / ".model.gmm_spark").iterdir()] == ["manifests"]
     assert not Path((tmp_path / "stalled").read_text()).exists()

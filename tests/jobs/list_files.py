@@ -1,4 +1,4 @@
-"""Print in one line what files are in some folders: a disk of a mount namespace is seen from within it only."""
+"""Print the files in some folders in one line: a disk of a mount namespace is visible only from inside it."""
 
 from __future__ import annotations
 

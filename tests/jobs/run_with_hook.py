@@ -1,4 +1,4 @@
-"""Run a job while something happens to it: WHAT JOB WORDS..."""
+"""Run a job, and a hook at some moment of it: HOOK JOB WORDS..."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def input_deleted() -> None:
-    """Delete a file of the input when its schema is known, and before its rows are read."""
+    """Delete a file of the input after its schema is read, and before its rows are read."""
     before = input_table.read
 
     def read(*arguments: Any) -> DataFrame:  # noqa: ANN401
@@ -34,7 +34,7 @@ def input_deleted() -> None:
 
 
 def _once_read(change: Callable[[Path], None]) -> Callable[[], None]:
-    """Return a hook that changes the folder of the input once, when Spark has listed it and has read no row."""
+    """Return a hook that changes the folder of the input once, after Spark has listed it and before it reads rows."""
 
     def hook() -> None:
         before = input_table.read
@@ -51,14 +51,14 @@ def _once_read(change: Callable[[Path], None]) -> Callable[[], None]:
 
 
 def _replace(folder: Path) -> None:
-    """Write other rows in the place of a file, under its name."""
+    """Replace a file by another one with other rows and the same name."""
     file = _first(folder)
     table = pq.read_table(file)
     pq.write_table(table.set_column(table.column_names.index("x"), "x", pc.add(table["x"], 100.0)), file)
 
 
 def input_rewritten() -> None:
-    """Write other rows into a file of the input, of the same size and within the same millisecond, as rows are read."""
+    """Write other rows into a file of the input, of the same size, within the same millisecond, during the read."""
     write = scored_table.write
 
     def written(*arguments: Any) -> None:  # noqa: ANN401
@@ -77,12 +77,12 @@ def _rewrite(file: Path) -> None:
 
 
 def _add(folder: Path) -> None:
-    """Add a file of rows that the input has already."""
+    """Add a file with rows that are in the input already."""
     shutil.copy(_first(folder), folder / "added.parquet")
 
 
 def _swap(folder: Path) -> None:
-    """Let the link that the input is read through show another folder."""
+    """Change the link to the input so that it points to another folder."""
     (folder.parent / "another").symlink_to(f"{folder.resolve()}-another")
     (folder.parent / "another").rename(folder)
 
@@ -92,7 +92,7 @@ def _first(folder: Path) -> Path:
 
 
 def stalled() -> None:
-    """Wait in the JVM when the output is claimed; a file `stalled` names the folder of the sockets."""
+    """Wait in the JVM after the output is claimed; a file `stalled` names the folder of the sockets."""
     before = input_table.read
 
     def read(*arguments: Any) -> DataFrame:  # noqa: ANN401
@@ -107,15 +107,15 @@ def stalled() -> None:
 
 
 def input_removed_late() -> None:
-    """Remove the folder of the input when all rows are read, and before anything is published."""
-    before = scored_table.verified
+    """Remove the folder of the input after all rows are read, and before the output is published."""
+    before = scored_table.check_written
 
     def verified(*arguments: Any) -> dict[str, int]:  # noqa: ANN401
         counts = before(*arguments)
         shutil.rmtree("removed")
         return counts
 
-    scored_table.verified = verified  # type: ignore[assignment]
+    scored_table.check_written = verified  # type: ignore[assignment]
 
 
 def executor_killed() -> None:
@@ -130,7 +130,7 @@ def executor_killed() -> None:
 
 
 def second_scorer() -> None:
-    """Start a second scorer of the same output when the first has written, and before it publishes."""
+    """Start a second score job with the same output after the first has written, and before it publishes."""
     before = scored_table.write
 
     def write(*arguments: Any) -> None:  # noqa: ANN401
@@ -151,10 +151,10 @@ HOOKS: dict[str, Callable[[], None]] = {
 }
 
 if __name__ == "__main__":
-    originals = input_table.read, scored_table.write, scored_table.verified
+    originals = input_table.read, scored_table.write, scored_table.check_written
     HOOKS[sys.argv[1]]()
     sys.argv = sys.argv[2:]
     try:
         runpy.run_path(sys.argv[0], run_name="__main__")
     finally:
-        input_table.read, scored_table.write, scored_table.verified = originals
+        input_table.read, scored_table.write, scored_table.check_written = originals

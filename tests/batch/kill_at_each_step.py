@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from gmm_spark.batch.files.local import LocalLocation
 from gmm_spark.batch.publish import modes
 from gmm_spark.batch.publish.target import claim
-from gmm_spark.batch.runtime.signals import EndedBySignal, handled
+from gmm_spark.batch.runtime.signals import EndedBySignal, catch_signals
 from gmm_spark.store.run_pointer import follow_pointer
 from tests.batch.runs import run
 
@@ -38,7 +38,7 @@ MODES: dict[str, modes.Mode] = {
 def publish(mode: str, target: Path, content: str) -> None:
     """Publish two partitions with this content, as a run of its name."""
     with claim(run(content), LocalLocation(target), MODES[mode]) as claimed:
-        if claimed.done is None:
+        if claimed.done_message is None:
             with claimed.publication() as staging:
                 write(Path(staging.removeprefix("file:")), content)
 
@@ -50,14 +50,14 @@ def write(folder: Path, content: str, days: tuple[int, ...] = (1, 2)) -> None:
         (folder / f"day={day}" / f"part-{content}.parquet").write_text(content)
 
 
-def seen(target: Path) -> dict[str, list[str]]:
+def contents(target: Path) -> dict[str, list[str]]:
     """Return the content that a reader finds in each partition."""
     root = follow_pointer(target)
     return {day.name: [part.read_text() for part in day.glob("part-*")] for day in sorted(root.glob("day=*"))}
 
 
 def kill_before(step: int, number: int) -> None:
-    """Make this process send itself a signal before its n-th step, which is after the one before."""
+    """Make this process send itself a signal before its n-th counted step."""
     steps = count()
 
     def wrapped(method: Callable[..., Any], name: str) -> Callable[..., Any]:
@@ -73,12 +73,12 @@ def kill_before(step: int, number: int) -> None:
         setattr(LocalLocation, name, wrapped(getattr(LocalLocation, name), name))
 
 
-def forked(work: Callable[[], None]) -> int:
-    """Do the work in a process of its own; return how it ended: 0, its status, or minus the signal that killed it."""
+def fork(work: Callable[[], None]) -> int:
+    """Do the work in a new process; return how it ended: 0, its status, or minus the signal that killed it."""
     child = os.fork()
     if child == 0:
         try:
-            with handled():
+            with catch_signals():
                 work()
         except EndedBySignal as end:
             os._exit(int(end.code or 0))
@@ -90,7 +90,7 @@ def forked(work: Callable[[], None]) -> int:
 
 
 def attempt(mode: str, folder: Path, step: int, number: int) -> dict[str, Any]:
-    """Kill one publication at one step, look, run it again, look again."""
+    """Kill one publication at one step, read the output, run it again, read the output again."""
     target = folder / "out"
     if mode != "create":
         publish("runs" if mode == "runs" else "create", target, "old")
@@ -101,27 +101,27 @@ def attempt(mode: str, folder: Path, step: int, number: int) -> dict[str, Any]:
         kill_before(step, number)
         publish(mode, target, "new")
 
-    ended = forked(killed)
-    after_kill, left = seen(target), in_hidden_folder(folder)
-    rerun = forked(lambda: publish(mode, target, "new"))
+    ended = fork(killed)
+    after_kill, left = contents(target), hidden_files(folder)
+    rerun = fork(lambda: publish(mode, target, "new"))
     return {
         "ended": ended,
-        "seen": after_kill,
+        "contents": after_kill,
         "left": left,
         "rerun": rerun,
-        "seen_then": seen(target),
-        "hidden": in_hidden_folder(folder),
+        "contents_after": contents(target),
+        "hidden": hidden_files(folder),
         "runs": sorted(path.name for path in (target / "runs").glob("*")),
     }
 
 
-def in_hidden_folder(folder: Path) -> list[str]:
-    """Return what is in the hidden folder beside the output."""
+def hidden_files(folder: Path) -> list[str]:
+    """Return the names in the hidden folder beside the output."""
     return sorted(path.name for path in (folder / ".out.gmm_spark").glob("*"))
 
 
 def at_every_step(mode: str, root: Path, number: int) -> None:
-    """Kill at each step, until a publication comes to its end."""
+    """Kill at each step, until a publication ends normally."""
     exchange = LocalLocation.exchange
     if mode == "two renames":
         LocalLocation.exchange = lambda *_: False  # type: ignore[method-assign] # as on a filesystem without it

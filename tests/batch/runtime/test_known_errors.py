@@ -1,4 +1,4 @@
-"""Complaints of the operating system become errors that help, each with its status. No Spark."""
+"""Errors of the operating system become GmmSparkErrors with a remedy and a status. No Spark."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ STATUSES = {
 
 
 @pytest.mark.parametrize("number", STATUSES)
-def test_a_refusing_filesystem_is_told_with_the_path(number: int) -> None:
-    """The number decides the status, and the message has the path, the system's words and a remedy."""
+def test_a_filesystem_error_names_the_path(number: int) -> None:
+    """The error number decides the status, and the message has the path, the system's words and a remedy."""
     status, what = STATUSES[number]
     known = as_known_error(OSError(number, os.strerror(number), "/lake/out"))
     assert status_of(known) == status
@@ -34,13 +34,13 @@ def test_a_refusing_filesystem_is_told_with_the_path(number: int) -> None:
 @pytest.mark.parametrize(
     "error", [KeyError("x"), OSError(errno.EINTR, "interrupted"), DataError("d", got=1, expected="", do="")]
 )
-def test_what_is_not_understood_stays_as_it_is(error: Exception) -> None:
-    """A surprise is not given a wrong name, and our errors keep theirs."""
+def test_an_unknown_error_is_unchanged(error: Exception) -> None:
+    """An unknown error and a GmmSparkError are returned as they are."""
     assert as_known_error(error) is error
 
 
-def test_a_surprise_ends_with_a_traceback_and_an_explained_one_without(capsys: pytest.CaptureFixture[str]) -> None:
-    """The log has a sentence where there is one."""
+def test_only_an_unknown_error_logs_a_traceback(capsys: pytest.CaptureFixture[str]) -> None:
+    """The log has a traceback for an unknown error, and only the message for a known one."""
     for number, traceback in ((errno.EROFS, False), (errno.EINTR, True)):
 
         def job(_: object, number: int = number) -> str:

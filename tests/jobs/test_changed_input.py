@@ -1,4 +1,4 @@
-"""An input whose files change while a job runs: nothing is published, and the message names a file."""
+"""An input whose files change while a job runs: nothing is published, and the error names a file."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ XY = "--features.columns=x,y"
 FIT = ["fit", XY, "--fit.starts=2", "--fit.invalid=drop", "--mixture.k=2"]
 SELECT = ["select_model", XY, "--fit.starts=2", "--fit.invalid=drop", "--grid.k=1-2"]
 SCORE = ["score", "--model.path=model"]
-# name, which is the input's too: what happens when the files are listed and no row is read; job and options
+# name, also of the input: hook, which runs after the files are listed and before rows are read; job and options
 REFUSED: dict[str, tuple[str, list[str]]] = {
     "fitted": ("_replace", FIT),
     "selected": ("_replace", SELECT),
@@ -36,7 +36,7 @@ REFUSED: dict[str, tuple[str, list[str]]] = {
     "removed": ("input_removed_late", SCORE),
     "registered": ("_replace", SCORE),
 }
-# name: what happens, job and options
+# name: hook, job and options
 DONE: dict[str, tuple[str, list[str]]] = {
     "grown": ("_add", SCORE),
     "day=0": ("_replace", ["score", "--model.path=model", "--input.where=day = 1", "--output.path=day-scored"]),
@@ -61,7 +61,7 @@ def inputs(folder: Path) -> None:
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory, application: Application) -> tuple[Path, dict[str, Any]]:
-    """Run each job once while its input changes; return what each printed."""
+    """Run each job once while its input changes; return the output of each."""
     folder = tmp_path_factory.mktemp("replaced")
     inputs(folder)
     shutil.copytree(folder / "fitted", folder / "in")
@@ -70,7 +70,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory, application: Application) -> 
     for name, (hook, words) in {**REFUSED, **DONE}.items():
         given = {"registered": "--input.table=registered", "day=0": "--input.path=days"}
         own = [given.get(name, f"--input.path={name}"), f"--output.path=out/{name}"]
-        jobs[name] = (f"{ROOT}/tests/jobs/hooked.py", [hook, f"{JOBS}/{words[0]}.py", *own, *words[1:]])
+        jobs[name] = (f"{ROOT}/tests/jobs/run_with_hook.py", [hook, f"{JOBS}/{words[0]}.py", *own, *words[1:]])
     table = f"CREATE TABLE registered USING parquet LOCATION '{folder}/registered'"
     results = application.run(folder, jobs, [table])
     application.run(folder, {}, ["DROP TABLE registered"])
@@ -78,8 +78,8 @@ def runs(tmp_path_factory: pytest.TempPathFactory, application: Application) -> 
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_a_file_that_is_not_what_it_was_ends_the_job(runs: tuple[Path, dict[str, Any]], name: str) -> None:
-    """Status 3, a message that counts the files and names one, and nothing published."""
+def test_a_changed_file_ends_the_job(runs: tuple[Path, dict[str, Any]], name: str) -> None:
+    """Status 3, an error with the number of files and one name, and nothing published."""
     folder, results = runs
     result = results[name]
     assert result["status"] == 3, result["err"]
@@ -100,12 +100,12 @@ def test_a_file_that_is_not_what_it_was_ends_the_job(runs: tuple[Path, dict[str,
     ],
 )
 def test_the_message_counts_the_files(runs: tuple[Path, dict[str, Any]], name: str, counts: str) -> None:
-    """How many were changed, removed and added."""
+    """The error has the numbers of changed, removed and added files."""
     assert counts in runs[1][name]["err"]
 
 
 def test_a_file_that_was_added_is_not_read_and_is_reported(runs: tuple[Path, dict[str, Any]]) -> None:
-    """Spark has its list of files by then: the result is that of the list, and the log warns."""
+    """Spark has its list of files by then: the result is that of the list, and the log has a warning."""
     folder, results = runs
     result = results["grown"]
     assert result["status"] == 0, result["err"]
@@ -114,7 +114,7 @@ def test_a_file_that_was_added_is_not_read_and_is_reported(runs: tuple[Path, dic
 
 
 def test_a_partition_that_is_not_read_may_change(runs: tuple[Path, dict[str, Any]]) -> None:
-    """A condition on a partition column leaves other folders out, of the read and of the comparison."""
+    """A condition on a partition column excludes other folders from the read and from the comparison."""
     result = runs[1]["day=0"]
     assert result["status"] == 0, result["err"]
     assert "changed" not in result["err"]
