@@ -26,7 +26,7 @@ def rows_of(x: ArrayLike, d: int | None = None) -> FloatArray:
     """
     expected = "numbers of shape (n, d): a row per observation" if d is None else f"numbers of shape (n, {d})"
     try:
-        rows = np.asarray(x, dtype=np.float64)
+        rows = _numbers(x)
     except (TypeError, ValueError) as error:
         raise DataError("x", got=str(error), expected=expected, do="Leave out columns that hold no numbers.") from error
     rows = rows[:, None] if rows.ndim == 1 and d in (None, 1) else rows
@@ -35,13 +35,13 @@ def rows_of(x: ArrayLike, d: int | None = None) -> FloatArray:
     return rows
 
 
-def table_of(x: ArrayLike, weights: ArrayLike | None) -> Table:
-    """Return the rows of a weight above 0.
+def usable_rows(x: ArrayLike, d: int | None = None) -> FloatArray:
+    """Return x as (n, d) float64, for a fit or a posterior.
 
     Raises:
-        DataError: there are none, or some can't be used.
+        DataError: as `rows_of`, or a row can't be used.
     """
-    rows = rows_of(x)
+    rows = rows_of(x, d)
     bad = np.flatnonzero(~(np.abs(rows) <= _LARGEST).all(axis=1))
     if bad.size:
         raise DataError(
@@ -51,6 +51,16 @@ def table_of(x: ArrayLike, weights: ArrayLike | None) -> Table:
             expected="finite values in every row",
             do="Leave these rows out, or mend them: x[np.isfinite(x).all(axis=1)].",
         )
+    return rows
+
+
+def table_of(x: ArrayLike, weights: ArrayLike | None) -> Table:
+    """Return the rows of a weight above 0.
+
+    Raises:
+        DataError: there are none, or some can't be used.
+    """
+    rows = usable_rows(x)
     own = None if weights is None else _weights_of(weights, len(rows))
     if own is not None:
         rows, own = (rows, own) if own.all() else (rows[own > 0], own[own > 0])
@@ -64,6 +74,21 @@ def table_of(x: ArrayLike, weights: ArrayLike | None) -> Table:
     return Table(rows, own)
 
 
+def _numbers(values: ArrayLike) -> FloatArray:
+    """Return float64; what a mask hides is missing, and so NaN.
+
+    Raises:
+        TypeError: not all are real numbers.
+        ValueError: as TypeError, or rows of several lengths.
+    """
+    if isinstance(values, np.ma.MaskedArray):
+        values = values.astype(np.float64).filled(np.nan)
+    array = np.asarray(values)
+    if array.dtype.kind == "c":
+        raise TypeError("complex numbers")
+    return array.astype(np.float64, copy=False)
+
+
 def _weights_of(weights: ArrayLike, n: int) -> FloatArray:
     """Return weights as (n,) float64.
 
@@ -72,7 +97,7 @@ def _weights_of(weights: ArrayLike, n: int) -> FloatArray:
     """
     expected = f"{n} finite numbers of at least 0, one for each row"
     try:
-        own = np.asarray(weights, dtype=np.float64)
+        own = _numbers(weights)
     except (TypeError, ValueError) as error:
         raise DataError("weights", got=str(error), expected=expected, do="Give numbers.") from error
     if own.shape != (n,):
