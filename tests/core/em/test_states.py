@@ -79,7 +79,7 @@ def simple_loop(
                 return trace.ended(outcome)
             position = position.onward(new, maximise)
         except ParametersError as error:
-            return trace.ended(Outcome.DEGENERATE, str(error))
+            return trace.ended(Outcome.DEGENERATE, error.sentences)
         if position.remaining < goal.tol:
             return replace(trace, floored=trace.floored + position.floored).ended(Outcome.CONVERGED)
 
