@@ -81,12 +81,11 @@ def _numbers(values: ArrayLike) -> FloatArray:
         TypeError: not all are real numbers.
         ValueError: as TypeError, or rows of several lengths.
     """
-    if isinstance(values, np.ma.MaskedArray):
-        values = values.astype(np.float64).filled(np.nan)
     array = np.asarray(values)
     if array.dtype.kind == "c":
         raise TypeError("complex numbers")
-    return array.astype(np.float64, copy=False)
+    array = array.astype(np.float64, copy=False)
+    return np.where(np.ma.getmaskarray(values), np.nan, array) if isinstance(values, np.ma.MaskedArray) else array
 
 
 def _weights_of(weights: ArrayLike, n: int) -> FloatArray:
