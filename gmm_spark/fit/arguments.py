@@ -26,7 +26,7 @@ def rows_of(x: ArrayLike, d: int | None = None) -> FloatArray:
     """
     expected = "numbers of shape (n, d), one row per observation" if d is None else f"numbers of shape (n, {d})"
     try:
-        rows = np.asarray(x, dtype=np.float64)
+        rows = _numbers(x)
     except (TypeError, ValueError) as error:
         raise DataError("x", got=str(error), expected=expected, do="Leave out columns without numbers.") from error
     rows = rows[:, None] if rows.ndim == 1 and d in (None, 1) else rows
@@ -35,13 +35,13 @@ def rows_of(x: ArrayLike, d: int | None = None) -> FloatArray:
     return rows
 
 
-def table_of(x: ArrayLike, weights: ArrayLike | None) -> Table:
-    """Return the rows with a weight above 0.
+def usable_rows(x: ArrayLike, d: int | None = None) -> FloatArray:
+    """Return x as (n, d) float64, for a fit or a posterior.
 
     Raises:
-        DataError: there are no such rows, or some rows can't be used.
+        DataError: x has another shape, is no array of numbers, or some rows can't be used.
     """
-    rows = rows_of(x)
+    rows = rows_of(x, d)
     bad = np.flatnonzero(~(np.abs(rows) <= _LARGEST).all(axis=1))
     if bad.size:
         raise DataError(
@@ -51,6 +51,16 @@ def table_of(x: ArrayLike, weights: ArrayLike | None) -> Table:
             expected="finite values in every row",
             do="Leave these rows out, or correct them: x[np.isfinite(x).all(axis=1)].",
         )
+    return rows
+
+
+def table_of(x: ArrayLike, weights: ArrayLike | None) -> Table:
+    """Return the rows with a weight above 0.
+
+    Raises:
+        DataError: there are no such rows, or some rows can't be used.
+    """
+    rows = usable_rows(x)
     values = None if weights is None else _weights_of(weights, len(rows))
     if values is not None:
         rows, values = (rows, values) if values.all() else (rows[values > 0], values[values > 0])
@@ -64,6 +74,20 @@ def table_of(x: ArrayLike, weights: ArrayLike | None) -> Table:
     return Table(rows, values)
 
 
+def _numbers(values: ArrayLike) -> FloatArray:
+    """Return float64; what a mask hides is missing, and so NaN.
+
+    Raises:
+        TypeError: not all are real numbers.
+        ValueError: as TypeError, or rows of several lengths.
+    """
+    array = np.asarray(values)
+    if array.dtype.kind == "c":
+        raise TypeError("complex numbers")
+    array = array.astype(np.float64, copy=False)
+    return np.where(np.ma.getmaskarray(values), np.nan, array) if isinstance(values, np.ma.MaskedArray) else array
+
+
 def _weights_of(weights: ArrayLike, n: int) -> FloatArray:
     """Return weights as (n,) float64.
 
@@ -72,7 +96,7 @@ def _weights_of(weights: ArrayLike, n: int) -> FloatArray:
     """
     expected = f"{n} finite numbers of at least 0, one per row"
     try:
-        values = np.asarray(weights, dtype=np.float64)
+        values = _numbers(weights)
     except (TypeError, ValueError) as error:
         raise DataError("weights", got=str(error), expected=expected, do="Give numbers.") from error
     if values.shape != (n,):

@@ -6,11 +6,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from gmm_spark.fit.arguments import rows_of, table_of
+from gmm_spark.errors import ConfigurationError
+from gmm_spark.fit.arguments import table_of, usable_rows
 from gmm_spark.fit.observer import Observer, timed
 from gmm_spark.fit.order import fit_rows
 from gmm_spark.fit.problem import Problem
 from gmm_spark.fit.rows_in_memory import RowsInMemory
+from gmm_spark.mixture.parameters import Parameters
 from gmm_spark.options import errors_name_params, options_from_params
 from gmm_spark.statistics import doubts, kernel
 from gmm_spark.statistics.survey import needs_products
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
     from gmm_spark.em import Acceleration
     from gmm_spark.em.summary import Summary
     from gmm_spark.fit.rows_in_memory import Table
-    from gmm_spark.mixture.parameters import Family, FloatArray, Parameters
+    from gmm_spark.mixture.parameters import Family, FloatArray
     from gmm_spark.mixture.prior import Prior
     from gmm_spark.options import InitMode, Options
     from gmm_spark.statistics.engines import Precision
@@ -58,7 +60,7 @@ class FittedMixture:
         return self.parameters.covariances
 
     def probability(self, x: ArrayLike) -> FloatArray:
-        """Return P(Z = k | x), (n, k), of (n, d) rows; with noise (n, k + 1), the noise last."""
+        """Return P(Z = k | x), (n, k), of (n, d) finite rows; with noise (n, k + 1), the noise last."""
         return self._posteriors(x)[0]
 
     def prediction(self, x: ArrayLike) -> NDArray[np.intp]:
@@ -70,7 +72,7 @@ class FittedMixture:
         return self._posteriors(x)[1]
 
     def _posteriors(self, x: ArrayLike) -> tuple[FloatArray, FloatArray]:
-        return kernel.posteriors(rows_of(x, self.parameters.d), self.parameters)
+        return kernel.posteriors(usable_rows(x, self.parameters.d), self.parameters)
 
 
 def fit(
@@ -135,9 +137,26 @@ def fit(
     }
     with errors_name_params():
         table, options = table_of(x, weights), options_from_params(params)
-        start = initial.parameters if isinstance(initial, FittedMixture) else initial
+        start = _start_of(initial)
         options.check_initial(start, table.x.shape[1])
         return _fitted(table, options, start)
+
+
+def _start_of(initial: object) -> Parameters | None:
+    """Return the parameters of an initial mixture.
+
+    Raises:
+        ConfigurationError: it is no mixture.
+    """
+    start = initial.parameters if isinstance(initial, FittedMixture) else initial
+    if start is None or isinstance(start, Parameters):
+        return start
+    raise ConfigurationError(
+        "initial",
+        got=f"a {type(initial).__name__}",
+        expected="a FittedMixture, Parameters or None",
+        do="Give what fit returned, the .parameters of a model, or Parameters(weights, means, covariances, family).",
+    )
 
 
 def _fitted(table: Table, options: Options, initial: Parameters | None) -> FittedMixture:

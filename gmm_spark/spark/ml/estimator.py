@@ -15,6 +15,8 @@ from pyspark.ml.util import (
     MLWriter,
 )
 
+from gmm_spark.errors import ConfigurationError
+from gmm_spark.mixture.parameters import Parameters
 from gmm_spark.options import CheckpointOptions, Options, errors_name_params, options_from_params, options_of
 from gmm_spark.spark.fit.checkpoint_store import Checkpoints
 from gmm_spark.spark.fit.train import train
@@ -30,7 +32,6 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
     from gmm_spark.em.summary import Summary
-    from gmm_spark.mixture.parameters import Parameters
     from gmm_spark.spark.table.columns import Features
 
 
@@ -86,8 +87,20 @@ class GaussianMixture(Estimator["GaussianMixtureModel"], FitParams, MLReadable["
         return self._set(**self._input_kwargs)
 
     def setInitialModel(self, model: GaussianMixtureModel) -> GaussianMixture:
-        """Start EM from this model on all rows, without a sample and without a search for a start."""
-        self._initial = model.parameters
+        """Start EM from this model on all rows, without a sample and without a search for a start.
+
+        Raises:
+            ConfigurationError: it is no model.
+        """
+        initial = getattr(model, "parameters", None)
+        if not isinstance(initial, Parameters):
+            raise ConfigurationError(
+                "initial model",
+                got=f"a {type(model).__name__}",
+                expected="a GaussianMixtureModel",
+                do="Give what fit, load or fromArrays returned; without one an estimator searches for a start.",
+            )
+        self._initial = initial
         return self
 
     def copy(self, extra: dict[Any, Any] | None = None) -> GaussianMixture:

@@ -10,7 +10,7 @@ from pyspark.ml.util import DefaultParamsReader, MLReadable, MLReader, MLWritabl
 from pyspark.sql import SparkSession
 
 from gmm_spark.em.summary import Summary, fields_of, summary_from
-from gmm_spark.errors import ModelError, quoted
+from gmm_spark.errors import DataError, ModelError, quoted
 from gmm_spark.mixture.alignment import align
 from gmm_spark.mixture.parameters import Parameters
 from gmm_spark.spark.ml import model_files
@@ -19,6 +19,7 @@ from gmm_spark.spark.scoring.draw import sample
 from gmm_spark.spark.scoring.posterior import ScoreColumns, with_posterior
 from gmm_spark.spark.table.frames import as_frame
 from gmm_spark.spark.table.names import Names
+from gmm_spark.spark.table.rows import LARGEST
 from gmm_spark.statistics import kernel
 from gmm_spark.store.model_directory import StoredModel
 
@@ -112,7 +113,7 @@ class GaussianMixtureModel(Model, ColumnParams, MLReadable["GaussianMixtureModel
 
     def predictProbability(self, value: ArrayLike) -> FloatArray:
         """Return the posteriors (k,) of one row (d,); with a noise component (k + 1,), the noise last."""
-        posterior, _ = kernel.posteriors(np.asarray(value, dtype=np.float64).reshape(1, -1), self.parameters)
+        posterior, _ = kernel.posteriors(_row_of(value, self.parameters.d), self.parameters)
         return np.asarray(posterior[0])
 
     def sample(self, n: int, seed: int = 0, spark: SparkSession | None = None) -> DataFrame:
@@ -189,6 +190,27 @@ def features_in(model: GaussianMixtureModel, dataset: DataFrame) -> Features:
             options=("inputCols",),
         )
     return features
+
+
+def _row_of(value: ArrayLike, d: int) -> FloatArray:
+    """Return one row as (1, d) float64.
+
+    Raises:
+        DataError: another length, or values that are unusable in a score, too.
+    """
+    try:
+        row = np.asarray(value, dtype=np.float64).reshape(1, -1)
+    except (TypeError, ValueError) as error:
+        raise _bad_row(str(error), d) from error
+    if row.shape[1] != d:
+        raise _bad_row(f"{row.shape[1]} values", d)
+    if not (np.abs(row) <= LARGEST).all():
+        raise _bad_row(str(row[0].tolist()), d)
+    return row
+
+
+def _bad_row(got: str, d: int) -> DataError:
+    return DataError("the row", got=got, expected=f"{d} finite numbers, at most 1e150", do="Mend it, or leave it out.")
 
 
 class _Writer(MLWriter):

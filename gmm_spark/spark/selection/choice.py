@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from numbers import Integral
 from typing import TYPE_CHECKING, Protocol
 
 from gmm_spark.em.diagnosis import unsound_findings
 from gmm_spark.errors import ConfigurationError
 from gmm_spark.mixture import families
 from gmm_spark.mixture.criteria import at_mean_weight
-from gmm_spark.selection.evaluation import Candidate, Criterion, Evaluation, Standing
+from gmm_spark.mixture.parameters import FAMILIES
+from gmm_spark.selection.evaluation import CRITERIA, Candidate, Criterion, Evaluation, Standing
 from gmm_spark.statistics.hashing import Folds
 
 if TYPE_CHECKING:
@@ -17,6 +19,9 @@ if TYPE_CHECKING:
 
     from gmm_spark.em.summary import Summary
     from gmm_spark.mixture.parameters import Family, Parameters
+
+
+_WORDS = ", ".join(FAMILIES), ", ".join(CRITERIA)
 
 
 @dataclass(frozen=True)
@@ -46,8 +51,9 @@ class Choice:
     def __post_init__(self) -> None:
         has_held_out = self.holdout > 0 or self.folds > 0
         for is_valid, what, got, expected in (
-            (self.ks and min(self.ks) >= 1, "numbers of components", self.ks, "at least one, each at least 1"),
-            (self.families, "families", self.families, "at least one"),
+            (self.ks and all(map(_is_count, self.ks)), "numbers of components", self.ks, "whole numbers above 0"),
+            (self.families and {*self.families} <= {*FAMILIES}, "families", self.families, f"some of {_WORDS[0]}"),
+            (self.criterion in CRITERIA, "criterion", repr(self.criterion), f"one of {_WORDS[1]}"),
             (self.finalists >= 1, "finalists", self.finalists, "at least 1"),
             (0 <= self.holdout < 1, "held-out share", self.holdout, "at least 0 and below 1"),
             (self.folds == 0 or self.folds > 1, "folds", self.folds, "0, or at least 2"),
@@ -67,6 +73,10 @@ class Choice:
     def held_out_fold(self) -> int | None:
         """The fold held out of the fits of the candidates themselves; None without any."""
         return 0 if self.holdout and not self.folds else None
+
+
+def _is_count(k: object) -> bool:
+    return isinstance(k, Integral) and not isinstance(k, bool) and int(k) >= 1
 
 
 @dataclass(frozen=True, eq=False)

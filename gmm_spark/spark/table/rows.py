@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 _OK, _NULL, _WRONG_LENGTH, _NAN, _INFINITE, _BAD_WEIGHT = range(len(REASONS))
 # Larger magnitudes count as infinite, because their squares overflow.
-_LARGEST = 1e150
+LARGEST = 1e150
 
 
 @dataclass(frozen=True)
@@ -73,11 +73,11 @@ def decode(columns: list[pa.Array], layout: RowLayout) -> Rows:
     read = _from_list if layout.array else _from_columns
     x, reasons = read(columns, layout.d)
     _mark(reasons, np.asarray(np.isnan(x).any(axis=0)), _NAN)
-    _mark(reasons, np.asarray((np.abs(x) > _LARGEST).any(axis=0)), _INFINITE)
+    _mark(reasons, np.asarray((np.abs(x) > LARGEST).any(axis=0)), _INFINITE)
     if not layout.weighted:
         return Rows(x, None, reasons)
     weights = columns[-1].to_numpy(zero_copy_only=False).astype(np.float64, copy=False)
-    _mark(reasons, ~((weights >= 0) & (weights <= _LARGEST)), _BAD_WEIGHT)
+    _mark(reasons, ~((weights >= 0) & (weights <= LARGEST)), _BAD_WEIGHT)
     return Rows(x, weights, reasons)
 
 
@@ -96,7 +96,7 @@ def row_faults(columns: list[pa.Array], layout: RowLayout) -> np.ndarray[Any, np
             _mark_cells(faults, values, np.arange(n))
     if layout.weighted:
         weights = columns[-1].to_numpy(zero_copy_only=False).astype(np.float64, copy=False)
-        faults[_BAD_WEIGHT] = ~((weights >= 0) & (weights <= _LARGEST))
+        faults[_BAD_WEIGHT] = ~((weights >= 0) & (weights <= LARGEST))
     return faults
 
 
@@ -104,7 +104,7 @@ def _mark_cells(faults: np.ndarray[Any, np.dtype[np.bool_]], values: pa.Array, r
     """Mark the rows that have a cell without a usable number."""
     missing = _nulls(values)
     x = values.to_numpy(zero_copy_only=False).astype(np.float64, copy=False)
-    for reason, cells in ((_NULL, missing), (_NAN, np.isnan(x) & ~missing), (_INFINITE, np.abs(x) > _LARGEST)):
+    for reason, cells in ((_NULL, missing), (_NAN, np.isnan(x) & ~missing), (_INFINITE, np.abs(x) > LARGEST)):
         faults[reason, rows[cells]] = True
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 import subprocess
 import sys
 import warnings
@@ -142,11 +144,14 @@ X = clusters(30)
 BAD: list[tuple[str, tuple[Any, ...], dict[str, Any], str]] = [
     ("nan", (np.where(np.arange(30)[:, None] == 4, np.nan, X), 2), {}, "x: got 1 of 30 rows with NaN.*row 4"),
     ("huge", (X * 1e160, 2), {}, "x: got 30 of 30 rows"),
+    ("masked", (np.ma.masked_greater(X, X.max() - 1e-9), 2), {}, "x: got 1 of 30 rows with NaN"),
+    ("complex", (X + 1j, 2), {}, "x: got complex numbers"),
     ("cube", (X[None], 2), {}, r"x: got shape \(1, 30, 3\); expected numbers of shape \(n, d\)"),
     ("text", (np.array([["a"]]), 2), {}, "x: got could not convert"),
     ("none", (np.empty((0, 3)), 2), {}, "x: got 0 rows"),
     ("no features", (np.empty((5, 0)), 2), {}, r"x: got shape \(5, 0\)"),
     ("weights", (X, 2), {"weights": np.ones(29)}, r"weights: got shape \(29,\); expected 30"),
+    ("masked weight", (X, 2), {"weights": np.ma.masked_array(np.ones(30), np.arange(30) == 3)}, "1 that .*row 3"),
     ("negative", (X, 2), {"weights": -np.ones(30)}, "weights: got 30 that are negative"),
     ("no weight", (X, 2), {"weights": np.zeros(30)}, "x: got 0 rows with a weight above 0"),
     ("constant", (np.ones((30, 2)), 2), {}, "x0"),
@@ -190,3 +195,25 @@ def test_an_initial_mixture_of_another_shape_is_refused() -> None:
         fit(X, 3, initial=start)
     with pytest.raises(DataError, match=r"x: got shape \(30, 2\); expected numbers of shape \(n, 3\)"):
         start.probability(X[:, :2])
+
+
+@pytest.mark.parametrize("initial", ["a", X, [[0.0] * 3] * 2, (1, 2), Parameters, False], ids=str)
+def test_what_is_no_mixture_is_refused_as_initial(initial: object) -> None:
+    """With what it is and what it may be, not by an error from within."""
+    with pytest.raises(ConfigurationError, match=f"initial: got a {type(initial).__name__}; expected a FittedMixture"):
+        fit(X, 2, initial=initial)  # type: ignore[arg-type] # that is the mistake
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1e151, None])
+def test_a_row_that_can_not_be_used_has_no_posterior(value: float) -> None:
+    """It is refused, as by a fit; equal probabilities would be taken for an answer."""
+    mixture = fit(X, 2, **QUICK)
+    for of_rows in (mixture.probability, mixture.prediction, mixture.logDensity):
+        with pytest.raises(DataError, match=r"x: got 1 of 2 rows with NaN.*row 1"):
+            of_rows([[0.0, 0.0, 0.0], [0.0, value, 0.0]])
+
+
+def test_the_package_is_pickled_as_its_name() -> None:
+    """So `pool.submit(gmm_spark.fit, x, k)` works: a function would be sent to a process by its name, too."""
+    assert pickle.loads(pickle.dumps(gmm_spark.fit)) is gmm_spark.fit  # noqa: S301 - our bytes
+    assert copy.deepcopy(gmm_spark.fit) is gmm_spark.fit

@@ -69,6 +69,13 @@ def test_this_file_has_all_params() -> None:
     assert {param.name for param in GaussianMixture().params} == set(OTHERS) == set(EFFECTS) | CHECKPOINTS
 
 
+@pytest.mark.parametrize("model", [None, "models/today", [[0.0]], GaussianMixtureModel])
+def test_what_is_no_model_is_refused_as_initial(model: object) -> None:
+    """With what it is and what it may be, where it is set."""
+    with pytest.raises(ConfigurationError, match=r"initial model: got a .*expected a GaussianMixtureModel"):
+        GaussianMixture().setInitialModel(model)  # type: ignore[arg-type] # that is the mistake
+
+
 @pytest.mark.parametrize("name", OTHERS)
 def test_a_param_is_set_by_constructor_setter_and_map(name: str) -> None:
     """Constructor, setParams, setX and copy(extra) set the same value, and getX returns it."""

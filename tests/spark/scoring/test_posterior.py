@@ -13,7 +13,7 @@ from scipy.special import logsumexp
 from scipy.stats import multivariate_normal
 
 from gmm_spark import GaussianMixtureModel
-from gmm_spark.errors import ModelError, SchemaError
+from gmm_spark.errors import DataError, ModelError, SchemaError
 from gmm_spark.spark.scoring.posterior import ScoreColumns, with_posterior
 from gmm_spark.spark.table.columns import Features
 from gmm_spark.spark.table.names import Names
@@ -214,6 +214,14 @@ def test_the_model_scores_single_rows_without_spark() -> None:
     for row, expected in zip(X[:5], joint, strict=True):
         np.testing.assert_allclose(MODEL.predictProbability(row), np.exp(expected - logsumexp(expected)), rtol=1e-9)
         assert MODEL.predict(row) == expected.argmax()
+
+
+@pytest.mark.parametrize("row", [[np.nan, 0.0, 0.0], [0.0, np.inf, 0.0], [0.0, 0.0, 1e151], [0.0], ["a", 0, 0], None])
+def test_a_single_row_that_can_not_be_used_is_refused(row: object) -> None:
+    """Equal probabilities, which the arithmetic gives, would be taken for an answer; `transform` gives null."""
+    for of_row in (MODEL.predict, MODEL.predictProbability):
+        with pytest.raises(DataError, match=r"the row: got .*expected 3 finite numbers"):
+            of_row(row)  # type: ignore[arg-type] # some are that mistake
 
 
 def test_a_weight_of_zero_is_never_predicted(spark: SparkSession) -> None:

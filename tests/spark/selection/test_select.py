@@ -188,13 +188,19 @@ def test_finalists_are_different_optima(spark: SparkSession) -> None:
     [
         ({"k": []}, "numbers of components"),
         ({"k": [0]}, "numbers of components"),
+        ({"k": ["2"]}, "numbers of components"),
+        ({"k": [2.5]}, "numbers of components"),
+        ({"k": [2], "covarianceTypes": []}, "families"),
+        ({"k": [2], "covarianceTypes": "diag"}, "families: got .*expected some of full, tied"),
+        ({"k": [2], "criterion": "BIC"}, "criterion: got 'BIC'; expected one of bic, aic"),
+        ({"k": [2], "criterion": "log_likelihood"}, "criterion"),  # a column of the table, whose least would win
         ({"k": [2], "criterion": "heldout"}, "criterion heldout"),
         ({"k": [2], "holdout": 0.2, "folds": 3}, "held-out rows"),
         ({"k": [2], "folds": 1}, "folds"),
     ],
 )
 def test_impossible_choices_are_refused(spark: SparkSession, arguments: dict[str, object], what: str) -> None:
-    """An empty grid, or a held-out criterion without held-out rows, is a configuration error before any Spark job."""
+    """An empty grid, an unknown criterion, or one without its rows, is a configuration error before any Spark job."""
     with pytest.raises(ConfigurationError, match=what):
         select(table(spark, **numbered(clusters(rows=10))), mixture(), **arguments)  # type: ignore[arg-type]
 
