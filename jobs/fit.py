@@ -26,7 +26,7 @@ def fit(task: Task[FitConfig]) -> str:
     quarantine = quality.quarantine_of(target, config.quality.quarantine_path, rows)
     checkpoint = str(target.hidden.folder.child("checkpoint"))
     with run.phase("fit"), quality.note_refusals(run):
-        model = estimate.fit(config, rows, checkpoint)
+        model = estimate.fit_table(config, rows, checkpoint)
         run.add_seconds({f"fit, {phase}": seconds for phase, seconds in model.summary.seconds.items()})
     run.note(**facts.fit_facts(model))
     estimate.check_convergence(config.fit, model.summary)

@@ -130,6 +130,17 @@ def test_few_files_are_in_the_root() -> None:
     assert len(names) == len(set(names)), sorted({name for name in names if names.count(name) > 1})
 
 
+def test_no_public_name_is_defined_twice() -> None:
+    """One word means one thing: no function or class of a module has the name of one in another module."""
+    definitions = ast.FunctionDef | ast.ClassDef
+    owners: dict[str, list[str]] = {}
+    for path in MODULES:
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, definitions) and not node.name.startswith("_"):
+                owners.setdefault(node.name, []).append(dotted(path))
+    assert not {name: places for name, places in owners.items() if len(places) > 1}
+
+
 @pytest.mark.parametrize("path", MODULES, ids=dotted)
 def test_only_named_libraries_are_imported(path: Path) -> None:
     """The core needs only numpy, spark adds pyspark and pyarrow, batch the libraries that read options."""

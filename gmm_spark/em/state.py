@@ -11,10 +11,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from gmm_spark.em.convergence import Outcome
-from gmm_spark.em.m_step import Maximiser
 from gmm_spark.em.position import Acceleration, Goal, Pass, Position, verdict
 from gmm_spark.em.reseeding import Reseeding, dead_components, drop_components, reseed, spikes, wasted_components
 from gmm_spark.em.trace import Fit, PassedOver, Trace
@@ -22,22 +21,8 @@ from gmm_spark.errors import ParametersError
 from gmm_spark.mixture.parameters import Parameters
 from gmm_spark.statistics.moments import Moments
 
-__all__ = [
-    "Acceleration",
-    "Expectation",
-    "Fit",
-    "Goal",
-    "Maximiser",
-    "Pass",
-    "PassedOver",
-    "Position",
-    "State",
-    "Trace",
-    "advance",
-    "begin",
-    "iterate",
-    "run",
-]
+if TYPE_CHECKING:
+    from gmm_spark.em.m_step import Maximiser
 
 Expectation: TypeAlias = Callable[[Sequence[Parameters]], Sequence[Moments]]
 

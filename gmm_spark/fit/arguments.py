@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gmm_spark.errors import DataError
-from gmm_spark.fit.rows_in_memory import Table
+from gmm_spark.fit.rows_in_memory import ArrayTable
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -54,7 +54,7 @@ def usable_rows(x: ArrayLike, d: int | None = None) -> FloatArray:
     return rows
 
 
-def table_of(x: ArrayLike, weights: ArrayLike | None) -> Table:
+def table_of(x: ArrayLike, weights: ArrayLike | None) -> ArrayTable:
     """Return the rows with a weight above 0.
 
     Raises:
@@ -71,7 +71,7 @@ def table_of(x: ArrayLike, weights: ArrayLike | None) -> Table:
             expected=f"at least one row, and weights of at least {_LEAST_WEIGHT:g} in all",
             do="Check how the rows were selected.",
         )
-    return Table(rows, values)
+    return ArrayTable(rows, values)
 
 
 def _numbers(values: ArrayLike) -> FloatArray:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from gmm_spark.em import Acceleration
     from gmm_spark.em.summary import Summary
-    from gmm_spark.fit.rows_in_memory import Table
+    from gmm_spark.fit.rows_in_memory import ArrayTable
     from gmm_spark.mixture.parameters import Family, FloatArray
     from gmm_spark.mixture.prior import Prior
     from gmm_spark.options import InitMode, Options
@@ -120,21 +120,7 @@ def fit(
         ConfigurationError: an option out of its range, or an initial mixture of another shape.
         DataError: values that can't be used, constant or dependent columns, or too few distinct rows.
     """
-    params = {
-        "k": k,
-        "covarianceType": covarianceType,
-        "maxIter": maxIter,
-        "tol": tol,
-        "seed": seed,
-        "initMode": initMode,
-        "starts": starts,
-        "acceleration": acceleration,
-        "covarianceFloor": covarianceFloor,
-        "covariancePrior": covariancePrior,
-        "minComponentWeight": minComponentWeight,
-        "noise": noise,
-        "precision": precision,
-    }
+    params = {name: value for name, value in locals().items() if name not in {"x", "weights", "initial"}}
     with errors_name_params():
         table, options = table_of(x, weights), options_from_params(params)
         start = _start_of(initial)
@@ -159,7 +145,7 @@ def _start_of(initial: object) -> Parameters | None:
     )
 
 
-def _fitted(table: Table, options: Options, initial: Parameters | None) -> FittedMixture:
+def _fitted(table: ArrayTable, options: Options, initial: Parameters | None) -> FittedMixture:
     clock, d = _Clock(), table.x.shape[1]
     names = tuple(f"x{i}" for i in range(d))
     with clock.phase("survey"):

@@ -34,7 +34,7 @@ _CHUNK = 10_000  # rows that are surveyed and transformed at a time, like a batc
 
 
 @dataclass(frozen=True, eq=False)
-class Table:
+class ArrayTable:
     """Usable rows.
 
     Args:
@@ -80,7 +80,7 @@ class RowsInMemory:
         passes: full reads of the rows so far.
     """
 
-    table: Table
+    table: ArrayTable
     z: FloatArray
     blocks: tuple[Block, ...]
     sample_share: float
@@ -90,7 +90,7 @@ class RowsInMemory:
     passes: int = field(default=0, init=False)
 
     @staticmethod
-    def of(table: Table, problem: Problem, sample: int | None = None) -> RowsInMemory:
+    def of(table: ArrayTable, problem: Problem, sample: int | None = None) -> RowsInMemory:
         """Return the rows of a table in the coordinates of a fit.
 
         Args:
@@ -139,7 +139,7 @@ class RowsInMemory:
         return nullcontext(short_runs.in_turn)
 
 
-def _blocks(table: Table, z: FloatArray, totals: Layout, precision: Precision) -> Iterator[Block]:
+def _blocks(table: ArrayTable, z: FloatArray, totals: Layout, precision: Precision) -> Iterator[Block]:
     """Yield the (d, n) rows as blocks, each with its totals in this layout."""
     capacity = max(64, LIMITS.block_bytes // (np.dtype(precision).itemsize * len(z)))
     for low in range(0, z.shape[1], capacity):

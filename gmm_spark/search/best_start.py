@@ -25,12 +25,12 @@ from gmm_spark.search.long_runs import (
     REPORTED,
     SAME_OPTIMUM,
     alike,
-    begun,
     fewest_rows,
     in_order,
     is_better,
     passed_over,
     run_to_end,
+    state_at,
 )
 from gmm_spark.search.sample_size import GROWTH, accuracy, rows_to_search
 from gmm_spark.search.short_runs import Race, Ranking, in_turn, likelier
@@ -92,7 +92,7 @@ def shaken(fit: em.Fit, sample: Sample, frame: Coordinates, plan: Plan) -> em.Fi
         return fit
     start = _perturbed(fit.best.parameters, np.random.default_rng(plan.seed))
     enough = fit.best.worth + SAME_OPTIMUM * plan.tol if fit.best.thin == 0 else -np.inf
-    runs = run_to_end(sample, [begun(start)], frame, plan, enough)
+    runs = run_to_end(sample, [state_at(start)], frame, plan, enough)
     return next((new for new in runs if is_better(new, fit, plan)), fit)
 
 
@@ -132,9 +132,9 @@ def ranked(
         on_starts(led)
     # From three components on, moves lead from unsound to sound mixtures: then other starts need not be tried.
     led = led[: survivors if plan.k >= LEAST_COMPONENTS else None]
-    every = run_to_end(sample, [begun(each) for each in led], frame, plan, within=within, most=survivors)
+    every = run_to_end(sample, [state_at(each) for each in led], frame, plan, within=within, most=survivors)
     if (top := likelier(runs, REPORTED / (plan.rows or sample.effective_rows))) is not None:
-        every += run_to_end(sample, [begun(top.parameters)], frame, plan)
+        every += run_to_end(sample, [state_at(top.parameters)], frame, plan)
     finished = alike(in_order(every))
     if not finished:
         raise DataError(
@@ -195,7 +195,7 @@ def _rearranged(fit: em.Fit, race: Race, sample: Sample) -> em.Fit:
         tried = moves(short.z, short.weights, fit.best.parameters, maximise, _MOVES, least)
         enough = fit.best.worth + SAME_OPTIMUM * plan.tol if sound else -np.inf
         best_tried = race.beyond(fit.best.parameters if sound else None, tried)
-        ended = (run_to_end(sample, [begun(start)], frame, plan, enough) for start in best_tried)
+        ended = (run_to_end(sample, [state_at(start)], frame, plan, enough) for start in best_tried)
         better = (new for (new,) in filter(None, islice(ended, _FINALISTS)) if is_better(new, fit, plan))
         if (best := next(better, None)) is None:
             break
@@ -205,7 +205,7 @@ def _rearranged(fit: em.Fit, race: Race, sample: Sample) -> em.Fit:
 
 def grown(fits: Sequence[em.Fit], sample: Sample, frame: Coordinates, plan: Plan, within: float = 0.0) -> list[em.Fit]:
     """Return fits to fewer rows continued on more rows, the best first; unchanged if none can continue."""
-    begins = [begun(fit.best.parameters, fit.passed) for fit in fits]
+    begins = [state_at(fit.best.parameters, fit.passed) for fit in fits]
     return alike(run_to_end(sample, begins, frame, plan, within=within)) or list(fits)
 
 

@@ -84,7 +84,7 @@ def in_order(fits: Sequence[em.Fit]) -> list[em.Fit]:
     return sorted(fits, key=lambda fit: (fit.outcome is not Outcome.DEGENERATE, *fit.best.standing), reverse=True)
 
 
-def begun(start: Parameters, passed: em.PassedOver | None = None) -> em.State:
+def state_at(start: Parameters, passed: em.PassedOver | None = None) -> em.State:
     """Return the state of a run that has measured nothing yet."""
     return em.begin(start, "squarem", passed=passed)
 

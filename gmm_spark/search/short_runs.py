@@ -40,7 +40,7 @@ _ROWS, _LEAST_ROWS = 20_000, 4_000
 Group: TypeAlias = range | tuple[Parameters, ...]
 
 
-class Run(NamedTuple):
+class ShortRun(NamedTuple):
     """A short run: its rank, see `Pass.standing`, its last parameters, and EM's objective."""
 
     standing: tuple[int, float]
@@ -57,8 +57,8 @@ class Ranked:
         ended: runs that became singular, with their last valid parameters.
     """
 
-    alive: list[Run]
-    ended: list[Run]
+    alive: list[ShortRun]
+    ended: list[ShortRun]
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,8 +123,8 @@ class Ranking:
         """
         maximise = self._maximise
         drawn = kmeans.draw(self.sample, self.frame, self.plan, group) if isinstance(group, range) else group
-        alive = [Run((0, 0.0), candidate) for candidate in drawn]
-        ended: list[Run] = []
+        alive = [ShortRun((0, 0.0), candidate) for candidate in drawn]
+        ended: list[ShortRun] = []
         block = Block(self.sample.z, self.sample.weights)
         for _ in range(self.steps):
             if not alive:
@@ -136,9 +136,9 @@ class Ranking:
                 measured = em.Position(at).measured(moments, maximise)
                 new = _maximised(maximise, at, moments)
                 if new is None:
-                    ended.append(Run(measured.standing, at, measured.objective))
+                    ended.append(ShortRun(measured.standing, at, measured.objective))
                 elif bar == -np.inf or _hope(measured, new, maximise) >= bar:
-                    alive.append(Run(measured.standing, new, measured.objective))
+                    alive.append(ShortRun(measured.standing, new, measured.objective))
         return Ranked(alive, ended if bar == -np.inf else [])
 
     @property
@@ -159,7 +159,7 @@ def in_turn(ranking: Ranking, groups: Sequence[Group], bar: float) -> list[Ranke
     return [ranking.run(group, bar) for group in groups]
 
 
-def best_first(ranked: Sequence[Ranked]) -> list[Run]:
+def best_first(ranked: Sequence[Ranked]) -> list[ShortRun]:
     """Return the runs, sound and likely ones first; the singular ones only if all became singular.
 
     The likelihood of a mixture that collapses has no bound, so it can't be compared with others.
@@ -169,7 +169,7 @@ def best_first(ranked: Sequence[Ranked]) -> list[Run]:
     return [run for run in sorted(runs, key=lambda run: run.standing, reverse=True) if np.isfinite(run.standing[1])]
 
 
-def likelier(led: Sequence[Run], gain: float) -> Run | None:
+def likelier(led: Sequence[ShortRun], gain: float) -> ShortRun | None:
     """Return the likeliest run, if it is likelier than the first by more than `gain` nats per row."""
     top = max(led, key=lambda run: run.objective, default=None)
     return top if top is not None and top.objective > led[0].objective + gain else None
@@ -192,7 +192,7 @@ class Race:
         """Return the race of candidates for a plan on a sample."""
         return Race(tuple(Ranking.on(sample, frame, plan, *heat) for heat in _HEATS), each)
 
-    def of_starts(self, given: Sequence[Parameters], least: int) -> list[Run]:
+    def of_starts(self, given: Sequence[Parameters], least: int) -> list[ShortRun]:
         """Return the runs of the plan's starts and of given ones, the best first; at least `least` take all steps.
 
         Dropped runs come last, those of later heats first. The likeliest run of a heat is never dropped.
@@ -204,10 +204,10 @@ class Race:
         """Return the results of candidates that may still exceed a fitted mixture, if there is one, the best first."""
         return [run.parameters for run in self._run(self.heats[0].groups(candidates), 1, fitted)]
 
-    def _run(self, groups: list[Group], least: int, fitted: Parameters | None) -> list[Run]:
+    def _run(self, groups: list[Group], least: int, fitted: Parameters | None) -> list[ShortRun]:
         """Run the heats; stop runs that can't reach a fitted mixture."""
-        led: list[Run] = []
-        dropped: list[Run] = []
+        led: list[ShortRun] = []
+        dropped: list[ShortRun] = []
         for number, heat in enumerate(self.heats):
             led = best_first(self.each(heat, groups, -np.inf if fitted is None else heat.bar(fitted)))
             onward = len(led) if number + 1 == len(self.heats) else max(least, ceil(len(led) / 2))

@@ -16,7 +16,7 @@ from sklearn.mixture import GaussianMixture as SklearnMixture
 from gmm_spark.fit.observer import Observer
 from gmm_spark.fit.order import fit_rows
 from gmm_spark.fit.problem import Problem
-from gmm_spark.fit.rows_in_memory import RowsInMemory, Table
+from gmm_spark.fit.rows_in_memory import ArrayTable, RowsInMemory
 from gmm_spark.mixture.parameters import Parameters
 from gmm_spark.options import Options, options_of
 from gmm_spark.statistics import kernel
@@ -69,7 +69,7 @@ def fit_in_memory(x: FloatArray, options: Options, names: tuple[str, ...] = (), 
         names: the names of the features.
         sample: the number of rows on which to search for a start; None: the same number as on Spark.
     """
-    table = Table(x)
+    table = ArrayTable(x)
     problem = Problem.of(options, table.survey(), names or tuple(f"x{number}" for number in range(x.shape[1])))
     rows = RowsInMemory.of(table, problem, sample)
     done = fit_rows(problem, rows, Observer())

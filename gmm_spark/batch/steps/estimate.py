@@ -70,7 +70,7 @@ def check_convergence(how: EstimationConfig, summary: Summary) -> None:
         )
 
 
-def fit(config: FitConfig, rows: DataFrame, checkpoints: str) -> GaussianMixtureModel:
+def fit_table(config: FitConfig, rows: DataFrame, checkpoints: str) -> GaussianMixtureModel:
     """Fit by the options, from an earlier model and with the component numbers of one if they name them.
 
     Args:

@@ -31,7 +31,7 @@ POSTERIOR = ("prediction", "probability", "log_density", "status")
 
 
 @dataclass(frozen=True)
-class Columns:
+class OutputColumns:
     """The columns that pass from the input to the output.
 
     Args:
@@ -43,7 +43,7 @@ class Columns:
     partition_by: tuple[str, ...]
 
 
-def passing_columns(rows: DataFrame, config: ScoreConfig, target: Location, mode: Mode) -> Columns:
+def passing_columns(rows: DataFrame, config: ScoreConfig, target: Location, mode: Mode) -> OutputColumns:
     """Return the columns that pass through, and refuse a target that is partitioned by other columns.
 
     Args:
@@ -63,7 +63,7 @@ def passing_columns(rows: DataFrame, config: ScoreConfig, target: Location, mode
     return passing
 
 
-def _columns(table: Names, output: ScoredConfig, input_partitions: Sequence[str]) -> Columns:
+def _columns(table: Names, output: ScoredConfig, input_partitions: Sequence[str]) -> OutputColumns:
     partition_by = tuple(input_partitions) if output.partition_by is None else output.partition_by
     if output.mode == "partitions" and not partition_by:
         raise ConfigurationError(
@@ -84,7 +84,7 @@ def _columns(table: Names, output: ScoredConfig, input_partitions: Sequence[str]
                 expected="a type whose values can be names of folders",
                 do="Leave it out of output.partition_by.",
             )
-    return Columns(fields, tuple(field.leaf for field in folders))
+    return OutputColumns(fields, tuple(field.leaf for field in folders))
 
 
 def _check_names(table: Names, fields: Sequence[Field]) -> None:
@@ -136,7 +136,7 @@ def check_length(rows: DataFrame, model: GaussianMixtureModel) -> None:
             )
 
 
-def score_rows(rows: DataFrame, model: GaussianMixtureModel, passing: Columns, output: ScoredConfig) -> DataFrame:
+def score_rows(rows: DataFrame, model: GaussianMixtureModel, passing: OutputColumns, output: ScoredConfig) -> DataFrame:
     """Return the columns that pass through, then the columns `POSTERIOR`.
 
     Raises:
@@ -147,7 +147,7 @@ def score_rows(rows: DataFrame, model: GaussianMixtureModel, passing: Columns, o
     return with_posterior(rows, model.parameters, features_in(model, rows), names, passing.fields)
 
 
-def write(table: DataFrame, path: str, passing: Columns, output: ScoredConfig) -> None:
+def write(table: DataFrame, path: str, passing: OutputColumns, output: ScoredConfig) -> None:
     """Write a scored table as Parquet."""
     writer = table.write.option("compression", output.compression)
     writer.partitionBy(*passing.partition_by).parquet(path)

@@ -146,7 +146,7 @@ def select(
     df, mixture = static_frame(df, "select"), mixture.copy()  # another thread may set params during the fit
     with errors_name_params(), explain_worker_errors(df.sparkSession):
         features, weight, options = request_of(mixture, df)
-        selection = fit_grid.select(df, features, weight, options, requested, store)
+        selection = fit_grid.run_selection(df, features, weight, options, requested, store)
     models = {
         candidate: model_of(mixture, fitted.parameters, selection.features, fitted.summary)
         for candidate, fitted in selection.fitted.items()

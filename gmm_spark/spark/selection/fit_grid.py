@@ -55,7 +55,7 @@ _log = logging.getLogger("gmm_spark")
 _TOGETHER = 8
 
 
-def select(
+def run_selection(
     df: DataFrame,
     features: Features,
     weight_col: str | None,
@@ -176,7 +176,7 @@ class _Run:
         messages: dict[int, str] = {}
         for k in sorted({cell.k for cell in cells}, reverse=True):
             try:
-                checks.check_distinct(z, self.table.rows, k)
+                checks.check_distinct_rows(z, self.table.rows, k)
                 break
             except DataError as error:
                 messages[k] = error.sentences

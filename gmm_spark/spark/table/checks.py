@@ -66,7 +66,7 @@ def log_warnings(warnings: Sequence[str]) -> None:
         _log.warning("%s", warning, extra={"fields": {"event": "preflight"}})
 
 
-def check_distinct(z: FloatArray, rows: DataFrame, k: int) -> None:
+def check_distinct_rows(z: FloatArray, rows: DataFrame, k: int) -> None:
     """Refuse a table with fewer distinct rows than components; z is a sample of it, (d, m)."""
     doubts.check_distinct(z, k, lambda most: distinct_rows(rows, len(z), most))
 

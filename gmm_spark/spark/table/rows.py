@@ -39,8 +39,8 @@ class RowLayout:
 
 
 @dataclass(frozen=True, eq=False)
-class Rows:
-    """Rows of a batch, valid or not.
+class DecodedRows:
+    """Decoded rows of a batch, valid or not.
 
     Args:
         x: (d, n) values, feature-major; NaN for a missing value.
@@ -52,33 +52,35 @@ class Rows:
     weights: FloatArray | None
     reasons: np.ndarray[Any, np.dtype[np.int8]]
 
-    def valid(self) -> Rows:
+    def valid(self) -> DecodedRows:
         """Return the usable rows; the same object if all are usable."""
         return self if not self.reasons.any() else self._select(self.reasons == _OK)
 
-    def with_weight(self) -> Rows:
+    def with_weight(self) -> DecodedRows:
         """Return the rows with a weight above 0; the same object if all have one."""
         return self if self.weights is None or self.weights.all() else self._select(self.weights > 0)
 
-    def where(self, wanted: Callable[[FloatArray], NDArray[np.bool_]]) -> Rows:
+    def where(self, wanted: Callable[[FloatArray], NDArray[np.bool_]]) -> DecodedRows:
         """Return the rows for whose (d, n) values the function is true."""
         return self._select(wanted(self.x))
 
-    def _select(self, chosen: NDArray[np.bool_]) -> Rows:
-        return Rows(self.x[:, chosen], None if self.weights is None else self.weights[chosen], self.reasons[chosen])
+    def _select(self, chosen: NDArray[np.bool_]) -> DecodedRows:
+        return DecodedRows(
+            self.x[:, chosen], None if self.weights is None else self.weights[chosen], self.reasons[chosen]
+        )
 
 
-def decode(columns: list[pa.Array], layout: RowLayout) -> Rows:
+def decode(columns: list[pa.Array], layout: RowLayout) -> DecodedRows:
     """Return the rows of Arrow columns: the features, then the weight if there is one."""
     read = _from_list if layout.array else _from_columns
     x, reasons = read(columns, layout.d)
     _mark(reasons, np.asarray(np.isnan(x).any(axis=0)), _NAN)
     _mark(reasons, np.asarray((np.abs(x) > LARGEST).any(axis=0)), _INFINITE)
     if not layout.weighted:
-        return Rows(x, None, reasons)
+        return DecodedRows(x, None, reasons)
     weights = columns[-1].to_numpy(zero_copy_only=False).astype(np.float64, copy=False)
     _mark(reasons, ~((weights >= 0) & (weights <= LARGEST)), _BAD_WEIGHT)
-    return Rows(x, weights, reasons)
+    return DecodedRows(x, weights, reasons)
 
 
 def row_faults(columns: list[pa.Array], layout: RowLayout) -> np.ndarray[Any, np.dtype[np.bool_]]:

@@ -10,7 +10,7 @@ import numpy as np
 
 from gmm_spark.limits import LIMITS, Limits
 from gmm_spark.spark.partials import partials
-from gmm_spark.spark.table.rows import RowLayout, Rows, decode
+from gmm_spark.spark.table.rows import DecodedRows, RowLayout, decode
 from gmm_spark.spark.worker import task_partition
 from gmm_spark.statistics.survey import REASONS, Survey, surveyed_by
 
@@ -60,7 +60,7 @@ def _to_bytes(surveyed: Survey) -> list[bytes]:
     return [surveyed.to_bytes(), surveyed.partitions.to_bytes(8, "little")]
 
 
-def survey_batch(rows: Rows, bounds: far_rows.Bounds | None = None, *, products: bool = True) -> Survey:
+def survey_batch(rows: DecodedRows, bounds: far_rows.Bounds | None = None, *, products: bool = True) -> Survey:
     """Return the survey of one batch; with bounds, of its rows within them."""
     valid = rows.valid() if bounds is None else rows.valid().where(bounds.contain)
     surveyed = Survey.of(valid.x, valid.weights, products=products)

@@ -12,7 +12,7 @@ import pytest
 from gmm_spark.fit.observer import Observer
 from gmm_spark.fit.order import FitResult, fit_rows
 from gmm_spark.fit.problem import Problem
-from gmm_spark.fit.rows_in_memory import RowsInMemory, Table
+from gmm_spark.fit.rows_in_memory import ArrayTable, RowsInMemory
 from gmm_spark.options import Options
 from gmm_spark.search import sample_size
 
@@ -85,7 +85,7 @@ def run(
     state: em.State | None = None,
 ) -> tuple[FitResult, Recorder, int]:
     """Fit rows in memory; return the fit, its events, and the number of reads of all rows."""
-    table, recorder = Table(x), Recorder()
+    table, recorder = ArrayTable(x), Recorder()
     surveyed = table.survey()
     problem = Problem.of(options, surveyed, tuple(f"x{i}" for i in range(x.shape[1])))
     rows = RowsInMemory.of(table, problem, sample)
@@ -165,7 +165,7 @@ def test_one_component_needs_only_the_survey() -> None:
 def test_a_sample_represents_all_rows() -> None:
     """Its weights add up to the share of the rows, and its mean is that of all rows within five standard errors."""
     x = two_and_a_few(n=20_000)
-    table = Table(x)
+    table = ArrayTable(x)
     rows = RowsInMemory.of(table, Problem.of(OPTIONS, table.survey(), ("a", "b")), 2000)
     z, weights = rows.sample()
     assert weights.sum() == pytest.approx(0.1 * len(x), rel=0.1)

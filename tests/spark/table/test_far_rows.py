@@ -9,7 +9,7 @@ import pytest
 
 from gmm_spark import GaussianMixture
 from gmm_spark.errors import DataError
-from gmm_spark.spark.table.rows import RowLayout, Rows
+from gmm_spark.spark.table.rows import DecodedRows, RowLayout
 from gmm_spark.spark.table.survey_pass import survey, survey_batch
 from gmm_spark.statistics import far_rows
 from gmm_spark.statistics.survey import Survey
@@ -32,7 +32,8 @@ def surveyed(x: FloatArray, step: int = 10_000) -> Survey:
     """Return the survey of (n, d) rows in batches."""
     parts = (x[low : low + step].T for low in range(0, len(x), step))
     return sum(
-        (survey_batch(Rows(part, None, np.zeros(part.shape[1], np.int8))) for part in parts), Survey.zero(x.shape[1])
+        (survey_batch(DecodedRows(part, None, np.zeros(part.shape[1], np.int8))) for part in parts),
+        Survey.zero(x.shape[1]),
     )
 
 
