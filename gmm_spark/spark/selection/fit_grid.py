@@ -153,7 +153,8 @@ class _Run:
             expectation.check(agreement.read_total(expectation.blocks, self.table.layout.d))
         cells = grid(self.choice.ks, self.choice.families)
         if self.choice.finalists == 1:
-            cells = tuple(cell for cell in cells if any((cell, fold) not in done for fold in self._folds()))
+            folds = (None, *range(self.choice.folds))
+            cells = tuple(cell for cell in cells if any((cell, fold) not in done for fold in folds))
         with self.clock("starts", rows):
             failed = self._too_many(cells, z[:, weights > 0])
             cells = tuple(cell for cell in cells if cell not in failed)
@@ -167,9 +168,6 @@ class _Run:
                 new = self._runners_of(replace(cell, start=rank), start, None if rank else result.passed)
                 runners += [replace(runner, stability=result.stability) for runner in new]
         return [runner for runner in runners if (runner.candidate, _fold(runner)) not in done], failed
-
-    def _folds(self) -> list[int | None]:
-        return [None, *range(self.choice.folds)]
 
     def _too_many(self, cells: Sequence[Candidate], z: FloatArray) -> dict[Candidate, str]:
         """Return the candidates with more components than there are distinct rows."""
