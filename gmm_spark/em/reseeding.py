@@ -176,7 +176,8 @@ def thin_sentence(components: Sequence[int], least: float) -> str:
     """Return what to do about components that hold fewer than the least rows of mean weight."""
     return (
         f"Components {list(components)} hold fewer than {least:g} rows each, and no mixture without such components "
-        "was found: they may describe single rows. Use fewer components, another family, or a smaller minimum component weight."
+        "was found: they may describe single rows. "
+        "Use fewer components, another family, or a smaller minimum component weight."
     )
 
 
