@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
-from hypothesis import settings
 from hypothesis import strategies as st
 
 from gmm_spark import em
@@ -21,10 +19,6 @@ if TYPE_CHECKING:
 
     from gmm_spark.mixture.coordinates import Coordinates
     from gmm_spark.statistics.moments import Moments
-
-settings.register_profile("repeatable", deadline=None, max_examples=25, derandomize=True, database=None)
-settings.register_profile("explore", deadline=None, max_examples=500)
-settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
 
 UNIT_ROUNDOFF = np.finfo(np.float64).eps / 2
 

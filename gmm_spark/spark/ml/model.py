@@ -136,8 +136,11 @@ class GaussianMixtureModel(Model, ColumnParams, MLReadable["GaussianMixtureModel
         The matching is defined in `gmm_spark.mixture.alignment`; components without a match follow, by weight.
 
         Raises:
-            ModelError: other features, or fewer components, than the reference.
+            ModelError: the reference is no model, or has other features, or more components than this model.
         """
+        if not isinstance(reference, GaussianMixtureModel):
+            got = f"a {type(reference).__name__}"
+            raise ModelError("the model to align to", got=got, expected="a GaussianMixtureModel", do="Load or fit it.")
         if self.features != reference.features:
             raise ModelError(
                 "the model to align to",

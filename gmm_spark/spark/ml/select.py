@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from gmm_spark.errors import ConfigurationError
 from gmm_spark.options import errors_name_params
 from gmm_spark.selection.evaluation import gains
-from gmm_spark.spark.ml.estimator import model_of, request_of
+from gmm_spark.spark.ml.estimator import GaussianMixture, model_of, request_of
 from gmm_spark.spark.selection import fit_grid
 from gmm_spark.spark.selection.choice import Choice
 from gmm_spark.spark.session import explain_worker_errors
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
     from gmm_spark.mixture.parameters import Family
     from gmm_spark.selection.evaluation import Candidate, Criterion, Evaluation
-    from gmm_spark.spark.ml.estimator import GaussianMixture
     from gmm_spark.spark.ml.model import GaussianMixtureModel
     from gmm_spark.spark.selection.choice import FitStore
 
@@ -119,7 +119,7 @@ def row_of(evaluation: Evaluation, gain: float | None, *, chosen: bool) -> dict[
 def select(
     df: DataFrame,
     mixture: GaussianMixture,
-    k: Iterable[int],
+    k: Iterable[int] | int,
     covarianceTypes: Iterable[Family] = ("full",),
     *,
     criterion: Criterion = "bic",
@@ -142,7 +142,10 @@ def select(
     Raises:
         ConfigurationError, SchemaError, DataError: as `GaussianMixture.fit`.
     """
-    requested = Choice(tuple(k), tuple(covarianceTypes), criterion=criterion, **choice)
+    if not isinstance(mixture, GaussianMixture):
+        got = f"a {type(mixture).__name__}"
+        raise ConfigurationError("mixture", got=got, expected="a GaussianMixture", do="Give the estimator to fit with.")
+    requested = Choice((k,) if isinstance(k, int) else tuple(k), tuple(covarianceTypes), criterion=criterion, **choice)
     df, mixture = static_frame(df, "select"), mixture.copy()  # another thread may set params during the fit
     with errors_name_params(), explain_worker_errors(df.sparkSession):
         features, weight, options = request_of(mixture, df)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from numbers import Integral
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -23,8 +24,9 @@ _CHUNK = 4096  # rows that share a random stream
 
 def sample(spark: SparkSession, parameters: Parameters, n: int, seed: int, features: str | Sequence[str]) -> DataFrame:
     """Return n rows: one array column, or d numeric ones, and the int `component` of each row."""
-    if n < 0:
-        raise ConfigurationError("number of rows n", got=n, expected="at least 0", do="Ask for some rows.")
+    if not isinstance(n, Integral) or n < 0:
+        expected = "a whole number of at least 0"
+        raise ConfigurationError("number of rows n", got=n, expected=expected, do="Ask for some rows.")
     feature = pa.list_(pa.float64()) if isinstance(features, str) else pa.float64()
     names = [features] if isinstance(features, str) else features
     schema = pa.schema([*((name, feature) for name in names), ("component", pa.int32())])

@@ -59,8 +59,11 @@ class Features:
         """Find the features in a table: `input_cols` where given, else `features_col`.
 
         Raises:
-            SchemaError: a missing column, a column that is named twice, or a type without numbers.
+            SchemaError: a missing column, a column that is named twice, no column, or a type without numbers.
         """
+        if input_cols is not None and not len(input_cols):
+            do = "Name the feature columns, or leave the list unset for one column with all features."
+            raise SchemaError("feature columns", got="an empty list", expected="at least one column", do=do)
         if input_cols:
             return Features(_numeric_columns(table, input_cols), "columns", len(input_cols))
         column = table.find(features_col or "features")

@@ -20,9 +20,9 @@ from pyspark.sql import functions as f
 
 from gmm_spark import GaussianMixture, GaussianMixtureModel, MeanLogLikelihoodEvaluator
 from gmm_spark.em.summary import Summary, fields_of, summary_from
-from gmm_spark.errors import ConfigurationError
+from gmm_spark.errors import ConfigurationError, ModelError, SchemaError
 from gmm_spark.options import Options
-from gmm_spark.spark.ml.select import ModelSelection
+from gmm_spark.spark.ml.select import ModelSelection, select
 from tests.spark.frames import PLAIN, assert_same_bits, assert_same_mixture, clusters, names, start, table
 
 if TYPE_CHECKING:
@@ -501,6 +501,21 @@ def test_a_sample_does_not_depend_on_its_partitions() -> None:
 
 
 @pytest.mark.usefixtures("spark")
+@pytest.mark.classic_only
+def test_what_is_no_model_estimator_or_number_is_refused(spark: SparkSession) -> None:
+    """Arguments of another type end in an error that says what was expected, before any Spark job."""
+    model = GaussianMixtureModel.fromArrays([1.0], [[0.0]], [[[1.0]]])
+    df = table(spark, x0=[1.0, 2.0, 3.0])
+    with pytest.raises(ModelError, match="got a NoneType; expected a GaussianMixtureModel"):
+        model.alignedTo(None)  # type: ignore[arg-type]
+    with pytest.raises(ConfigurationError, match="got a NoneType; expected a GaussianMixture"):
+        select(df, None, [1])  # type: ignore[arg-type]
+    with pytest.raises(ConfigurationError, match=r"got 1.5; expected a whole number"):
+        model.sample(1.5)  # type: ignore[arg-type]
+    with pytest.raises(SchemaError, match="got an empty list; expected at least one column"):
+        GaussianMixture(inputCols=[]).fit(df)
+
+
 def test_a_sample_has_the_columns_of_the_model() -> None:
     """A sample of a model with numeric columns has these columns, and can be scored."""
     model = start()
