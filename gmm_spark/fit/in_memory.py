@@ -123,8 +123,7 @@ def fit(
     params = {name: value for name, value in locals().items() if name not in {"x", "weights", "initial"}}
     with errors_name_params():
         table, options = table_of(x, weights), options_from_params(params)
-        start = _start_of(initial)
-        options.check_initial(start, table.x.shape[1])
+        options.check_initial(start := _start_of(initial), table.x.shape[1])
         return _fitted(table, options, start)
 
 

@@ -168,8 +168,7 @@ class Matrices(Spread):
         # Components that share a covariance need only one inverse.
         distinct = factors[:1] if (factors[1:] == factors[0]).all() else factors
         inverses = np.linalg.inv(distinct)
-        values = inverses.transpose(0, 2, 1) @ inverses
-        return Matrices(np.broadcast_to(values, factors.shape)), log_determinants
+        return Matrices(np.broadcast_to(inverses.transpose(0, 2, 1) @ inverses, factors.shape)), log_determinants
 
     def products(self, vectors: FloatArray) -> FloatArray:
         """Return (k, d) S_k v_k."""

@@ -137,13 +137,7 @@ def ranked(
         every += run_to_end(sample, [state_at(top.parameters)], frame, plan)
     finished = alike(in_order(every))
     if not finished:
-        raise DataError(
-            f"starts for {plan.k} components",
-            got=f"{plan.starts} starts that all became singular",
-            expected="at least one valid mixture",
-            do="Use fewer components, more starts, or a larger covariance floor.",
-            options=("k", "starts", "covariance_floor"),
-        )
+        raise _no_valid_start(plan)
     ranked_on = race.heats[-1].sample
     if plan.starts and len(ranked_on.weights) < len(sample.weights):
         moved = _moved_to_unseen(finished[0], ranked_on, sample, frame, plan)
@@ -157,6 +151,16 @@ def ranked(
     new = [i == 0 or values[i - 1] - values[i] > SAME_OPTIMUM * plan.tol for i in range(len(values))]
     near = [value >= values[0] - within for value in values]
     return [fit for fit, *wanted in zip(finished, new, near, strict=True) if all(wanted)]
+
+
+def _no_valid_start(plan: Plan) -> DataError:
+    return DataError(
+        f"starts for {plan.k} components",
+        got=f"{plan.starts} starts that all became singular",
+        expected="at least one valid mixture",
+        do="Use fewer components, more starts, or a larger covariance floor.",
+        options=("k", "starts", "covariance_floor"),
+    )
 
 
 def _survivors(sample: Sample, plan: Plan) -> int:

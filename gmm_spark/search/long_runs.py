@@ -59,7 +59,7 @@ def run_to_end(
 
     Args:
         sample: the rows.
-        starts: the starts, see `begun`, in the coordinates of the sample.
+        starts: the starts, see `state_at`, in the coordinates of the sample.
         frame: the coordinates of the sample.
         plan: what to look for.
         enough: a run that can't reach this objective per row is stopped,
