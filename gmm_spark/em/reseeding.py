@@ -103,7 +103,7 @@ def spikes(at: Parameters, moments: Moments, components: tuple[int, ...]) -> Mas
 
     A component on a cluster that no other explains gets its rows at once; on an outlier, EM slowly makes a spike.
     """
-    few = moments.mass < _ROWS_OF_A_SPIKE * (at.d + 1) * moments.row_weight
+    few = moments.mass < ROWS_OF_A_COMPONENT * (at.d + 1) * moments.row_weight
     return np.asarray(few & (at.weights > 0) & np.isin(np.arange(at.k), components))
 
 
@@ -181,7 +181,7 @@ def thin_sentence(components: Sequence[int], least: float) -> str:
     )
 
 
-_ROWS_OF_A_SPIKE = 5  # times d + 1: as in `search`, with fewer a likelihood says little
+ROWS_OF_A_COMPONENT = 5  # times d + 1: with fewer rows a likelihood says little
 # One row is no repeated value.
 _REPEATED = 1.5
 

@@ -8,14 +8,12 @@ import numpy as np
 
 from gmm_spark.errors import DataError
 from gmm_spark.fit.rows_in_memory import ArrayTable
+from gmm_spark.statistics.survey import LARGEST, LEAST_WEIGHT
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
     from gmm_spark.mixture.parameters import FloatArray
-
-_LARGEST = 1e150  # the square of a larger magnitude overflows: it is as unusable as an infinity
-_LEAST_WEIGHT = 1e-140  # the square of a smaller total is no number
 
 
 def rows_of(x: ArrayLike, d: int | None = None) -> FloatArray:
@@ -42,7 +40,7 @@ def usable_rows(x: ArrayLike, d: int | None = None) -> FloatArray:
         DataError: x has another shape, is no array of numbers, or some rows can't be used.
     """
     rows = rows_of(x, d)
-    bad = np.flatnonzero(~(np.abs(rows) <= _LARGEST).all(axis=1))
+    bad = np.flatnonzero(~(np.abs(rows) <= LARGEST).all(axis=1))
     if bad.size:
         raise DataError(
             "x",
@@ -64,11 +62,11 @@ def table_of(x: ArrayLike, weights: ArrayLike | None) -> ArrayTable:
     values = None if weights is None else _weights_of(weights, len(rows))
     if values is not None:
         rows, values = (rows, values) if values.all() else (rows[values > 0], values[values > 0])
-    if not len(rows) or (values is not None and values.sum() < _LEAST_WEIGHT):
+    if not len(rows) or (values is not None and values.sum() < LEAST_WEIGHT):
         raise DataError(
             "weights" if len(rows) else "x",
             got=f"{len(rows)} rows with a weight above 0, {0.0 if values is None else values.sum():.3g} in all",
-            expected=f"at least one row, and weights of at least {_LEAST_WEIGHT:g} in all",
+            expected=f"at least one row, and weights of at least {LEAST_WEIGHT:g} in all",
             do="Check how the rows were selected.",
         )
     return ArrayTable(rows, values)
@@ -101,7 +99,7 @@ def _weights_of(weights: ArrayLike, n: int) -> FloatArray:
         raise DataError("weights", got=str(error), expected=expected, do="Give numbers.") from error
     if values.shape != (n,):
         raise DataError("weights", got=f"shape {values.shape}", expected=expected, do="Give one weight per row of x.")
-    bad = np.flatnonzero(~((values >= 0) & (values <= _LARGEST)))
+    bad = np.flatnonzero(~((values >= 0) & (values <= LARGEST)))
     if bad.size:
         got = f"{bad.size} that are negative, NaN or infinite, the first {values[bad[0]]:g} in row {bad[0]}"
         raise DataError("weights", got=got, expected=expected, do="Correct them, or leave these rows out.")

@@ -12,6 +12,7 @@ from gmm_spark.fit.observer import Observer, timed
 from gmm_spark.fit.order import fit_rows
 from gmm_spark.fit.problem import Problem
 from gmm_spark.fit.rows_in_memory import RowsInMemory
+from gmm_spark.mixture.has_mixture import HasMixture
 from gmm_spark.mixture.parameters import Parameters
 from gmm_spark.options import errors_name_params, options_from_params
 from gmm_spark.statistics import doubts, kernel
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, eq=False)
-class FittedMixture:
+class FittedMixture(HasMixture):
     """A fitted Gaussian mixture; its components are ordered by falling weight, equal weights by mean.
 
     Args:
@@ -43,21 +44,6 @@ class FittedMixture:
 
     parameters: Parameters
     summary: Summary
-
-    @property
-    def weights(self) -> FloatArray:
-        """(k,) mixing weights."""
-        return self.parameters.weights
-
-    @property
-    def means(self) -> FloatArray:
-        """(k, d) means."""
-        return self.parameters.means
-
-    @property
-    def covariances(self) -> FloatArray:
-        """(k, d, d) covariances, whatever the family."""
-        return self.parameters.covariances
 
     def probability(self, x: ArrayLike) -> FloatArray:
         """Return P(Z = k | x), (n, k), of (n, d) finite rows; with noise (n, k + 1), the noise last."""

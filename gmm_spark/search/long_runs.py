@@ -9,6 +9,7 @@ import numpy as np
 
 from gmm_spark import em
 from gmm_spark.em.convergence import Outcome
+from gmm_spark.em.reseeding import ROWS_OF_A_COMPONENT
 from gmm_spark.errors import ParametersError
 from gmm_spark.mixture.parameters import SHARED
 from gmm_spark.search.short_runs import HOPE
@@ -29,7 +30,6 @@ _RESEEDINGS = 2  # a pass is cheap here: components that do no work are restarte
 # about as much.
 REPORTED = 10.0
 _ONE_ROW = 1.5
-_ROWS_OF_A_COMPONENT = 5  # times d + 1: with fewer rows the likelihood has no useful bound
 
 
 def is_better(new: em.Fit, old: em.Fit, plan: Plan) -> bool:
@@ -41,7 +41,7 @@ def is_better(new: em.Fit, old: em.Fit, plan: Plan) -> bool:
         return new.best.soundness > old.best.soundness and new.outcome is not Outcome.DEGENERATE
     one, other = new.best.moments, old.best.moments
     gain = new.best.worth - old.best.worth
-    few = 0.0 if plan.ample > plan.least else _ROWS_OF_A_COMPONENT * (1 + one.centers.shape[1]) * one.row_weight
+    few = 0.0 if plan.ample > plan.least else ROWS_OF_A_COMPONENT * (1 + one.centers.shape[1]) * one.row_weight
     sound = new.outcome is not Outcome.DEGENERATE and one.mass.min() >= min(few, other.mass.min())
     return sound and gain > SAME_OPTIMUM * plan.tol
 

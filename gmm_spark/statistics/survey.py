@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 _STARTING_WEIGHT = 0.05  # of a noise
 # Up to this many features their products cost next to nothing, and show columns that hold the same values.
 _FEW_FEATURES = 64
+# Squares are summed: of a larger magnitude the square overflows, of a smaller total weight it underflows.
+LARGEST, LEAST_WEIGHT = 1e150, 1e-140
 _TINY = float(np.finfo(np.float64).tiny)
 
 

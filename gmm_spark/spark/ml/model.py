@@ -12,6 +12,7 @@ from pyspark.sql import SparkSession
 from gmm_spark.em.summary import Summary, fields_of, summary_from
 from gmm_spark.errors import DataError, ModelError, quoted
 from gmm_spark.mixture.alignment import align
+from gmm_spark.mixture.has_mixture import HasMixture
 from gmm_spark.mixture.parameters import Parameters
 from gmm_spark.spark.ml import model_files
 from gmm_spark.spark.ml.params import ColumnParams, set_defaults
@@ -19,8 +20,8 @@ from gmm_spark.spark.scoring.draw import sample
 from gmm_spark.spark.scoring.posterior import ScoreColumns, with_posterior
 from gmm_spark.spark.table.frames import as_frame
 from gmm_spark.spark.table.names import Names
-from gmm_spark.spark.table.rows import LARGEST
 from gmm_spark.statistics import kernel
+from gmm_spark.statistics.survey import LARGEST
 from gmm_spark.store.model_directory import StoredModel
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from gmm_spark.spark.table.columns import Features
 
 
-class GaussianMixtureModel(Model, ColumnParams, MLReadable["GaussianMixtureModel"], MLWritable):
+class GaussianMixtureModel(HasMixture, Model, ColumnParams, MLReadable["GaussianMixtureModel"], MLWritable):
     """A fitted Gaussian mixture: components by descending weight, ties by mean.
 
     Args:
@@ -65,26 +66,6 @@ class GaussianMixtureModel(Model, ColumnParams, MLReadable["GaussianMixtureModel
             ParametersError: the arrays are not a Gaussian mixture.
         """
         return cls(Parameters(weights, means, covariances, covarianceType, noise))
-
-    @property
-    def weights(self) -> FloatArray:
-        """(k,) mixing weights."""
-        return self.parameters.weights
-
-    @property
-    def means(self) -> FloatArray:
-        """(k, d) means."""
-        return self.parameters.means
-
-    @property
-    def covariances(self) -> FloatArray:
-        """(k, d, d) covariances of any family; for diag and spherical computed on demand from (k, d) `variances`."""
-        return self.parameters.covariances
-
-    @property
-    def variances(self) -> FloatArray:
-        """(k, d) variances: the diagonals of the covariances."""
-        return self.parameters.spread.variances
 
     @property
     def noiseWeight(self) -> float:

@@ -11,6 +11,7 @@ from pyspark.sql import functions as f
 from gmm_spark.errors import DataError, quoted
 from gmm_spark.statistics import doubts
 from gmm_spark.statistics.doubts import Refused
+from gmm_spark.statistics.survey import LEAST_WEIGHT
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from gmm_spark.statistics.survey import Survey
 
 _log = logging.getLogger("gmm_spark")
-_LEAST_WEIGHT = 1e-140  # the square of a smaller total underflows
 
 
 def check_rows(surveyed: Survey, most_invalid: float | None, names: Sequence[str]) -> None:
@@ -51,11 +51,11 @@ def check_rows(surveyed: Survey, most_invalid: float | None, names: Sequence[str
             expected="at least one",
             do="Check the input's path, its filter and the weight column.",
         )
-    if surveyed.weight < _LEAST_WEIGHT:
+    if surveyed.weight < LEAST_WEIGHT:
         raise DataError(
             "weights",
             got=f"a total of {surveyed.weight:.3g}",
-            expected=f"at least {_LEAST_WEIGHT:g}: their squares are summed",
+            expected=f"at least {LEAST_WEIGHT:g}: their squares are summed",
             do="Multiply all weights by one number: the model does not depend on their unit.",
         )
 

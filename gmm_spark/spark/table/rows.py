@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from gmm_spark.statistics.survey import REASONS
+from gmm_spark.statistics.survey import LARGEST, REASONS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from gmm_spark.mixture.parameters import FloatArray
 
 _OK, _NULL, _WRONG_LENGTH, _NAN, _INFINITE, _BAD_WEIGHT = range(len(REASONS))
-# Larger magnitudes count as infinite, because their squares overflow.
-LARGEST = 1e150
 
 
 @dataclass(frozen=True)
